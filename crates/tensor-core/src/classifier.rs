@@ -1,0 +1,92 @@
+//! What attacks and measures see of a model.
+
+use crate::{Error, Result};
+use candle_core::{D, Tensor};
+
+/// The interval that every element of a valid input lies in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bounds {
+    lo: f64,
+    hi: f64,
+}
+
+impl Bounds {
+    /// [0, 1]: images as they are loaded.
+    pub const UNIT: Self = Self { lo: 0.0, hi: 1.0 };
+
+    /// The interval [lo, hi].
+    ///
+    /// # Errors
+    /// [`Error::Config`] unless both are finite and `lo < hi`.
+    pub fn new(lo: f64, hi: f64) -> Result<Self> {
+        if lo.is_finite() && hi.is_finite() && lo < hi {
+            return Ok(Self { lo, hi });
+        }
+        Err(Error::config("Bounds", format!("must be finite with lo < hi, got [{lo}, {hi}]")))
+    }
+
+    /// The lower end.
+    pub fn lo(&self) -> f64 {
+        self.lo
+    }
+
+    /// The upper end.
+    pub fn hi(&self) -> f64 {
+        self.hi
+    }
+}
+
+/// A model that gives one score per class.
+pub trait Classifier {
+    /// (N, ...) -> (N, K): the scores before any softmax, in evaluation mode, differentiable in `x`.
+    ///
+    /// Networks of this workspace leave their weights out of the graph here, so that an attack pays
+    /// for the gradient to the input alone.
+    ///
+    /// # Errors
+    /// Where the input's shape does not fit.
+    fn logits(&self, x: &Tensor) -> Result<Tensor>;
+
+    /// K.
+    fn classes(&self) -> usize;
+
+    /// The box that valid inputs live in. Normalisation is inside the model, so this is the data's.
+    fn bounds(&self) -> Bounds {
+        Bounds::UNIT
+    }
+}
+
+/// The arg-max class of each input, in batches of `batch` rows, without a graph.
+///
+/// # Errors
+/// The model's, a batch of 0, or [`Error::Value`] where logits are not finite.
+pub fn predict(model: &dyn Classifier, x: &Tensor, batch: usize) -> Result<Vec<u32>> {
+    let n = x.dim(0)?;
+    if batch == 0 {
+        return Err(Error::config("batch", "must be at least 1, got 0"));
+    }
+    let mut labels = Vec::with_capacity(n);
+    for at in (0..n).step_by(batch) {
+        let logits = model.logits(&x.detach().narrow(0, at, batch.min(n - at))?)?;
+        require_finite("logits", &logits)?;
+        labels.extend(logits.argmax(D::Minus1)?.to_vec1::<u32>()?);
+    }
+    Ok(labels)
+}
+
+/// Refuses a tensor with a NaN or an infinity.
+///
+/// # Errors
+/// [`Error::Value`] with the first offending flat index.
+pub fn require_finite(what: &str, t: &Tensor) -> Result<()> {
+    // The sum of absolute values is finite only where all are (or overflows, which is looked at).
+    let sum = t.detach().abs()?.sum_all()?.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?;
+    if sum.is_finite() {
+        return Ok(());
+    }
+    let flat = t.flatten_all()?.to_dtype(candle_core::DType::F64)?.to_vec1::<f64>()?;
+    match flat.iter().position(|v| !v.is_finite()) {
+        Some(i) => Err(Error::value(what, format!("{} at flat index {i} of {:?}", flat[i], t.dims()))),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,125 @@
+//! The one error type of the family.
+
+use std::path::PathBuf;
+
+/// What can go wrong, told so that the reader knows which field, file and place to look at.
+///
+/// Every published crate of the family re-exports this type; none of them panics on user input.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A configuration value is outside its range.
+    #[error("`{field}` {reason}")]
+    Config {
+        /// The field, with its struct: `PgdConfig.steps`.
+        field: &'static str,
+        /// What is wrong with it, with the value that was given.
+        reason: String,
+    },
+    /// A tensor has the wrong shape.
+    #[error("{what}: expected shape {expected}, got {got:?}")]
+    Shape {
+        /// The tensor.
+        what: String,
+        /// The expected shape in words.
+        expected: String,
+        /// The shape that was given.
+        got: Vec<usize>,
+    },
+    /// A value is not a number, infinite, or outside its box.
+    #[error("{what}: {reason}")]
+    Value {
+        /// The tensor or quantity.
+        what: String,
+        /// What is wrong, with the first offending value and its place.
+        reason: String,
+    },
+    /// A file's content is not what its format demands.
+    #[error("{path}: byte {offset}: {reason}")]
+    Data {
+        /// The file.
+        path: PathBuf,
+        /// Where in the (decompressed) file.
+        offset: u64,
+        /// What is wrong there.
+        reason: String,
+    },
+    /// A data set is not where it was looked for.
+    #[error("data set `{name}` not found; looked in: {}", looked.join(", "))]
+    NotFound {
+        /// The data set.
+        name: String,
+        /// The places, in order.
+        looked: Vec<String>,
+    },
+    /// A trainable parameter was not reached by the backward pass.
+    #[error("trainable parameter `{name}` received no gradient: the graph between it and the loss is cut")]
+    NoGradient {
+        /// The parameter's name.
+        name: String,
+    },
+    /// A checkpoint or weights file does not fit what it is loaded into.
+    #[error("{path}: {reason}")]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// Why it does not fit.
+        reason: String,
+    },
+    /// Reading or writing a file failed.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+    /// The operation is not defined for this input, and a wrong number would be worse.
+    #[error("{what} is not supported: {reason}")]
+    Unsupported {
+        /// The operation.
+        what: &'static str,
+        /// Why not, and what to do instead.
+        reason: String,
+    },
+    /// An error of candle's.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+    /// An error of the safetensors format.
+    #[error("safetensors: {0}")]
+    SafeTensors(#[from] safetensors::SafeTensorError),
+}
+
+/// `std::result::Result` with [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// A configuration error for `field`.
+    pub fn config(field: &'static str, reason: impl Into<String>) -> Self {
+        Self::Config { field, reason: reason.into() }
+    }
+
+    /// A shape error for the tensor named `what`.
+    pub fn shape(what: impl Into<String>, expected: impl Into<String>, got: &[usize]) -> Self {
+        Self::Shape { what: what.into(), expected: expected.into(), got: got.to_vec() }
+    }
+
+    /// A value error for the tensor or quantity named `what`.
+    pub fn value(what: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Value { what: what.into(), reason: reason.into() }
+    }
+
+    /// Wraps an operating-system error with the path it happened at.
+    pub fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { path, source }
+    }
+}
+
+/// Checks one configuration number; `NaN` fails every `ok`.
+///
+/// # Errors
+/// [`Error::Config`] naming `field` where `ok` is false.
+pub fn require(field: &'static str, ok: bool, must: &str, got: impl std::fmt::Display) -> Result<()> {
+    if ok { Ok(()) } else { Err(Error::config(field, format!("must be {must}, got {got}"))) }
+}

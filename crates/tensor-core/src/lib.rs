@@ -1,0 +1,28 @@
+#![doc = include_str!("../README.md")]
+
+pub mod attack;
+pub mod classifier;
+pub mod data;
+mod device;
+pub mod error;
+pub mod gradcheck;
+pub mod nets;
+pub mod nn;
+pub mod ops;
+pub mod optim;
+pub mod params;
+pub mod regularizer;
+mod rng;
+pub mod stats;
+pub mod store;
+pub mod train;
+
+pub use attack::{Attack, Goal, Norm, Threat};
+pub use candle_core;
+pub use classifier::{Bounds, Classifier};
+pub use device::{Device, DeviceSpec};
+pub use error::{Error, Result};
+pub use nn::{Mode, Network};
+pub use params::{Param, Params, Role};
+pub use regularizer::{Regularizer, Step};
+pub use rng::{ExampleRng, Rng};

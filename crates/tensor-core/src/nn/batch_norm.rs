@@ -1,0 +1,59 @@
+//! The batch-normalisation layer.
+
+use super::{Builder, Init, Mode};
+use crate::params::Role;
+use crate::{Result, ops};
+use candle_core::{Tensor, Var};
+
+/// Batch normalisation over (N, H, W) for each channel (Ioffe and Szegedy 2015, algorithms 1 and 2).
+///
+/// In [`Mode::Train`] it uses the batch's mean and biased variance and moves the running ones by
+/// `momentum` 0.1 towards the batch's mean and unbiased variance; otherwise it uses the running ones
+/// and changes nothing. `eps` is 1e-5. (PyTorch's conventions and defaults.)
+#[derive(Clone, Debug)]
+pub struct BatchNorm2d {
+    scale: Var,
+    shift: Var,
+    mean: Var,
+    var: Var,
+}
+
+const EPS: f64 = 1e-5;
+const MOMENTUM: f64 = 0.1;
+
+impl BatchNorm2d {
+    /// For `channels` channels, starting as the identity.
+    ///
+    /// # Errors
+    /// A name that is taken.
+    pub fn new(b: &mut Builder<'_>, channels: usize) -> Result<Self> {
+        Ok(Self {
+            scale: b.param("weight", Role::Scale, channels, Init::Constant(1.0))?,
+            shift: b.param("bias", Role::Shift, channels, Init::Constant(0.0))?,
+            mean: b.param("running_mean", Role::Buffer, channels, Init::Constant(0.0))?,
+            var: b.param("running_var", Role::Buffer, channels, Init::Constant(1.0))?,
+        })
+    }
+
+    /// # Shapes
+    /// (N, C, H, W) -> (N, C, H, W).
+    ///
+    /// # Errors
+    /// As [`ops::batch_norm_train`].
+    pub fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        let (scale, shift) = (mode.tensor(&self.scale), mode.tensor(&self.shift));
+        if mode == Mode::Train {
+            let y = ops::batch_norm_train(x, &scale, &shift, EPS)?;
+            let (mean, var) = ops::channel_moments(x)?;
+            let count = (x.elem_count() / mean.elem_count()) as f64;
+            let unbiased = (var * (count / (count - 1.0)))?;
+            for (running, batch) in [(&self.mean, mean), (&self.var, unbiased)] {
+                running.set(&((running.as_detached_tensor() * (1.0 - MOMENTUM))? + (batch * MOMENTUM)?)?)?;
+            }
+            return Ok(y);
+        }
+        let slope = (scale / (self.var.as_detached_tensor() + EPS)?.sqrt()?)?;
+        let offset = (shift - (self.mean.as_detached_tensor() * &slope)?)?;
+        ops::channel_affine(x, &slope, &offset)
+    }
+}

@@ -1,0 +1,58 @@
+//! The convolution layer.
+
+use super::{Builder, Init, Mode};
+use crate::ops::{self, Conv2dSpec};
+use crate::params::Role;
+use crate::{Result, error::require};
+use candle_core::{Tensor, Var};
+
+/// A convolution with its weight and bias: [`ops::conv2d`].
+#[derive(Clone, Debug)]
+pub struct Conv2d {
+    weight: Var,
+    bias: Option<Var>,
+    spec: Conv2dSpec,
+}
+
+impl Conv2d {
+    /// `inputs` to `outputs` channels under a square kernel, with PyTorch's default first values.
+    ///
+    /// # Errors
+    /// Sizes of 0, or groups that do not divide the channels.
+    pub fn new(b: &mut Builder<'_>, inputs: usize, outputs: usize, kernel: usize, spec: Conv2dSpec) -> Result<Self> {
+        let fan_in = inputs / spec.groups.max(1) * kernel * kernel;
+        let mut conv = Self::without_bias(b, inputs, outputs, kernel, spec, Init::fan_in(fan_in))?;
+        conv.bias = Some(b.param("bias", Role::Bias, outputs, Init::fan_in(fan_in))?);
+        Ok(conv)
+    }
+
+    /// The same without a bias (a batch norm follows), with the given first values.
+    ///
+    /// # Errors
+    /// As [`Conv2d::new`].
+    pub fn without_bias(
+        b: &mut Builder<'_>,
+        inputs: usize,
+        outputs: usize,
+        kernel: usize,
+        spec: Conv2dSpec,
+        init: Init,
+    ) -> Result<Self> {
+        let ok = inputs > 0 && outputs > 0 && kernel > 0;
+        require("Conv2d.sizes", ok, "at least 1", format!("{inputs} -> {outputs}, kernel {kernel}"))?;
+        let divides = spec.groups > 0 && inputs % spec.groups == 0 && outputs % spec.groups == 0;
+        require("Conv2dSpec.groups", divides, "a divisor of both channel counts", spec.groups)?;
+        let shape = (outputs, inputs / spec.groups, kernel, kernel);
+        Ok(Self { weight: b.param("weight", Role::Kernel, shape, init)?, bias: None, spec })
+    }
+
+    /// # Shapes
+    /// (N, inputs, H, W) -> (N, outputs, OH, OW), see [`ops::conv2d`].
+    ///
+    /// # Errors
+    /// As [`ops::conv2d`].
+    pub fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        let bias = self.bias.as_ref().map(|b| mode.tensor(b));
+        ops::conv2d(x, &mode.tensor(&self.weight), bias.as_ref(), self.spec)
+    }
+}

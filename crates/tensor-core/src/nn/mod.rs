@@ -1,0 +1,71 @@
+//! Layers on [`crate::ops`], and the builder that gives their parameters names and first values.
+
+mod batch_norm;
+mod builder;
+mod conv;
+mod linear;
+mod normalize;
+
+pub use batch_norm::BatchNorm2d;
+pub use builder::{Builder, Init};
+pub use conv::Conv2d;
+pub use linear::Linear;
+pub use normalize::Normalize;
+
+use crate::{Bounds, Classifier, Params, Result};
+use candle_core::{Tensor, Var};
+
+/// What a forward pass is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Batch statistics and dropout; running statistics move; weights are in the graph.
+    Train,
+    /// Running statistics, frozen; weights are in the graph.
+    Eval,
+    /// As `Eval` with the weights out of the graph: only the input's gradient is computed.
+    Frozen,
+}
+
+impl Mode {
+    /// A variable as this mode puts it into the graph.
+    pub fn tensor(self, var: &Var) -> Tensor {
+        match self {
+            Self::Train | Self::Eval => var.as_tensor().clone(),
+            Self::Frozen => var.as_detached_tensor(),
+        }
+    }
+}
+
+/// A network: its parameters and its forward pass. Every network is a [`Classifier`], in frozen mode.
+pub trait Network {
+    /// (N, ...) -> (N, K), before any softmax.
+    ///
+    /// # Errors
+    /// Where the input's shape does not fit.
+    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor>;
+
+    /// The parameters, in order.
+    fn params(&self) -> &Params;
+
+    /// K.
+    fn outputs(&self) -> usize;
+
+    /// The box that valid inputs live in.
+    fn input_bounds(&self) -> Bounds {
+        Bounds::UNIT
+    }
+}
+
+impl<N: Network + ?Sized> Classifier for N {
+    fn logits(&self, x: &Tensor) -> Result<Tensor> {
+        self.forward(x, Mode::Frozen)
+    }
+
+    fn classes(&self) -> usize {
+        self.outputs()
+    }
+
+    fn bounds(&self) -> Bounds {
+        self.input_bounds()
+    }
+}

@@ -1,0 +1,40 @@
+//! Normalisation of inputs, inside the model.
+
+use crate::{Error, Result, error::require};
+use candle_core::Tensor;
+
+/// `(x - mean) / std` for each channel. It sits inside a network, so that attacks and their radii live
+/// in the data's own units.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Normalize {
+    mean: Vec<f64>,
+    std: Vec<f64>,
+}
+
+impl Normalize {
+    /// One mean and one standard deviation per channel.
+    ///
+    /// # Errors
+    /// Lengths that differ, or a deviation that is not positive and finite.
+    pub fn new(mean: Vec<f64>, std: Vec<f64>) -> Result<Self> {
+        require("Normalize.std", mean.len() == std.len(), "as long as the mean", std.len())?;
+        if let Some(s) = std.iter().chain(&mean).find(|s| !s.is_finite()).or(std.iter().find(|s| **s <= 0.0)) {
+            return Err(Error::config("Normalize", format!("needs finite means and positive deviations, got {s}")));
+        }
+        Ok(Self { mean, std })
+    }
+
+    /// # Shapes
+    /// (N, C, H, W) -> (N, C, H, W).
+    ///
+    /// # Errors
+    /// Another number of channels.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let c = self.mean.len();
+        if x.rank() != 4 || x.dim(1)? != c {
+            return Err(Error::shape("input", format!("(N, {c}, H, W)"), x.dims()));
+        }
+        let place = |v: &[f64]| Tensor::new(v, x.device())?.to_dtype(x.dtype())?.reshape((1, c, 1, 1));
+        Ok(x.broadcast_sub(&place(&self.mean)?)?.broadcast_div(&place(&self.std)?)?)
+    }
+}

@@ -1,0 +1,83 @@
+//! Learning rates over training.
+
+use crate::{Error, Result};
+
+/// A factor on the base learning rate as a function of the step; it has no state to save.
+#[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)
+)]
+pub enum Schedule {
+    /// Always 1.
+    #[default]
+    Constant,
+    /// Multiplied by `gamma` at each of the given shares of training (0.5 is half-way).
+    Step {
+        /// When, as shares of all steps.
+        at: Vec<f64>,
+        /// The factor.
+        gamma: f64,
+    },
+    /// A linear rise over the share `warmup`, then half a cosine from 1 down to 0 (Loshchilov and Hutter 2017).
+    Cosine {
+        /// Share of all steps that rise.
+        warmup: f64,
+    },
+}
+
+impl Schedule {
+    /// Checks the parameters.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for shares outside [0, 1] or a factor that is not positive.
+    pub fn validate(&self) -> Result<()> {
+        let share = |v: f64| (0.0..=1.0).contains(&v);
+        match self {
+            Self::Step { at, .. } if !at.iter().all(|v| share(*v)) => {
+                Err(Error::config("Schedule.at", format!("must be shares in [0, 1], got {at:?}")))
+            }
+            Self::Step { gamma, .. } if !(*gamma > 0.0 && gamma.is_finite()) => {
+                Err(Error::config("Schedule.gamma", format!("must be > 0, got {gamma}")))
+            }
+            Self::Cosine { warmup } if !share(*warmup) => {
+                Err(Error::config("Schedule.warmup", format!("must be in [0, 1], got {warmup}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The factor at `step` of `total`, counted from 0.
+    pub fn factor(&self, step: usize, total: usize) -> f64 {
+        let t = step as f64 / total.max(1) as f64;
+        match self {
+            Self::Constant => 1.0,
+            Self::Step { at, gamma } => gamma.powi(at.iter().filter(|a| t >= **a).count() as i32),
+            Self::Cosine { warmup } if t < *warmup => (step + 1) as f64 / (warmup * total as f64).max(1.0),
+            Self::Cosine { warmup } => {
+                let u = ((t - warmup) / (1.0 - warmup).max(f64::MIN_POSITIVE)).min(1.0);
+                0.5 * (1.0 + (std::f64::consts::PI * u).cos())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_by_hand() {
+        let s = Schedule::Step { at: vec![0.5, 0.75], gamma: 0.1 };
+        let f: Vec<f64> = [0, 49, 50, 74, 75, 99].iter().map(|i| s.factor(*i, 100)).collect();
+        for (f, want) in f.iter().zip([1.0, 1.0, 0.1, 0.1, 0.01, 0.01]) {
+            assert!((f - want).abs() < 1e-12);
+        }
+        let c = Schedule::Cosine { warmup: 0.1 };
+        assert!((c.factor(0, 100) - 0.1).abs() < 1e-12 && (c.factor(9, 100) - 1.0).abs() < 1e-12);
+        assert!((c.factor(10, 100) - 1.0).abs() < 1e-12 && (c.factor(55, 100) - 0.5).abs() < 1e-12);
+        assert!(Schedule::Cosine { warmup: f64::NAN }.validate().is_err());
+        assert!(Schedule::Step { at: vec![2.0], gamma: 0.1 }.validate().is_err());
+    }
+}

@@ -1,0 +1,35 @@
+//! What a step of training minimises.
+
+use crate::data::Batch;
+use crate::nn::{Mode, Network};
+use crate::{ExampleRng, Result, ops};
+use candle_core::Tensor;
+
+/// The loss of a batch, and the logits it came from.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// A scalar in the graph.
+    pub loss: Tensor,
+    /// (N, K), in the graph.
+    pub logits: Tensor,
+}
+
+/// A training objective: cross-entropy, or an adversarial one.
+pub trait Objective {
+    /// The loss of a batch, with the network in training mode where it matters.
+    ///
+    /// # Errors
+    /// The network's.
+    fn loss(&self, net: &dyn Network, batch: &Batch, rng: &ExampleRng) -> Result<Outcome>;
+}
+
+/// The mean cross-entropy of the batch.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CrossEntropy;
+
+impl Objective for CrossEntropy {
+    fn loss(&self, net: &dyn Network, batch: &Batch, _rng: &ExampleRng) -> Result<Outcome> {
+        let logits = net.forward(&batch.x, Mode::Train)?;
+        Ok(Outcome { loss: ops::cross_entropy(&logits, &batch.y)?.mean_all()?, logits })
+    }
+}

@@ -1,0 +1,128 @@
+//! What each data set is: one descriptor a file in `catalog/`.
+
+use crate::{Error, Result};
+use serde::Deserialize;
+
+/// Training or test examples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Split {
+    /// For training.
+    Train,
+    /// For testing.
+    Test,
+}
+
+/// How the files are encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// [`crate::idx`]: one file of images and one of labels per split.
+    Idx,
+    /// [`crate::cifar`] with one label byte.
+    Cifar10,
+    /// [`crate::cifar`] with two label bytes.
+    Cifar100,
+}
+
+/// One file of a data set.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileEntry {
+    /// The file's name; `.gz` may follow it.
+    pub name: String,
+    /// The split that it belongs to.
+    pub split: Split,
+    /// Size of the decompressed content in bytes.
+    pub bytes: u64,
+    /// SHA-256 of the decompressed content; absent where no copy was at hand to take it from.
+    pub sha256: Option<String>,
+}
+
+/// What a data set is.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Descriptor {
+    /// The name used in commands and folders.
+    pub name: String,
+    /// The name used in prose.
+    pub title: String,
+    /// Channels, height, width.
+    pub shape: (usize, usize, usize),
+    /// Names of the classes, in the order of their labels.
+    pub classes: Vec<String>,
+    /// Number of training examples.
+    pub train: usize,
+    /// Number of test examples.
+    pub test: usize,
+    /// The licence, as its owners state it.
+    pub licence: String,
+    /// Whom to cite.
+    pub citation: String,
+    /// How the files are encoded.
+    pub format: Format,
+    /// The files, in the order in which they are joined.
+    pub files: Vec<FileEntry>,
+}
+
+const SOURCES: [(&str, &str); 4] = [
+    ("fashion-mnist", include_str!("../catalog/fashion-mnist.toml")),
+    ("mnist", include_str!("../catalog/mnist.toml")),
+    ("cifar10", include_str!("../catalog/cifar10.toml")),
+    ("cifar100", include_str!("../catalog/cifar100.toml")),
+];
+
+/// All descriptors.
+///
+/// # Errors
+/// [`Error::Data`] where a descriptor does not parse; a test reads them all.
+pub fn all() -> Result<Vec<Descriptor>> {
+    SOURCES.iter().map(|(name, text)| parse(name, text)).collect()
+}
+
+/// The descriptor of a name.
+///
+/// # Errors
+/// [`Error::Config`] listing the names there are.
+pub fn get(name: &str) -> Result<Descriptor> {
+    match SOURCES.iter().find(|(n, _)| *n == name) {
+        Some((n, text)) => parse(n, text),
+        None => {
+            let names: Vec<&str> = SOURCES.iter().map(|s| s.0).collect();
+            Err(Error::config("data.name", format!("`{name}` is not in the catalog: {}", names.join(", "))))
+        }
+    }
+}
+
+fn parse(name: &str, text: &str) -> Result<Descriptor> {
+    toml::from_str(text).map_err(|e| Error::Data {
+        path: format!("catalog/{name}.toml").into(),
+        offset: e.span().map_or(0, |s| s.start as u64),
+        reason: e.message().to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_descriptor_is_whole() {
+        for d in all().unwrap() {
+            assert_eq!(get(&d.name).unwrap().title, d.title);
+            assert!(!d.licence.is_empty() && !d.citation.is_empty() && !d.classes.is_empty());
+            for split in [Split::Train, Split::Test] {
+                let bytes: u64 = d.files.iter().filter(|f| f.split == split).map(|f| f.bytes).sum();
+                let count = if split == Split::Train { d.train } else { d.test } as u64;
+                let pixels = (d.shape.0 * d.shape.1 * d.shape.2) as u64;
+                let extra = match d.format {
+                    Format::Idx => 16 + 8 + count,
+                    Format::Cifar10 => count,
+                    Format::Cifar100 => 2 * count,
+                };
+                assert_eq!(bytes, count * pixels + extra, "{} {split:?}", d.name);
+            }
+        }
+        assert!(get("fasion-mnist").unwrap_err().to_string().contains("fashion-mnist, mnist"));
+    }
+}

@@ -1,0 +1,57 @@
+//! What ships inside the crate: a class-balanced part of Fashion-MNIST (MIT licence, Zalando SE), the first
+//! images of each class in the order of the original files. `cargo xtask datasets embed` makes it.
+
+use crate::{Images, Result, Split, bytes, idx};
+use std::path::Path;
+
+/// Images of each class in the training part.
+pub const TRAIN_PER_CLASS: usize = 750;
+/// Images of each class in the test part.
+pub const TEST_PER_CLASS: usize = 100;
+
+type Part = [(&'static str, &'static [u8]); 2];
+
+const TRAIN: Part = [
+    ("train-images-idx3-ubyte.gz", include_bytes!("../embedded/fashion-mnist/train-images-idx3-ubyte.gz")),
+    ("train-labels-idx1-ubyte.gz", include_bytes!("../embedded/fashion-mnist/train-labels-idx1-ubyte.gz")),
+];
+const TEST: Part = [
+    ("t10k-images-idx3-ubyte.gz", include_bytes!("../embedded/fashion-mnist/t10k-images-idx3-ubyte.gz")),
+    ("t10k-labels-idx1-ubyte.gz", include_bytes!("../embedded/fashion-mnist/t10k-labels-idx1-ubyte.gz")),
+];
+
+/// The embedded part of Fashion-MNIST: 7,500 training images or 1,000 test images, all classes alike.
+///
+/// ```
+/// use sconce_datasets::{Split, embedded};
+/// let test = embedded::fashion_mnist(Split::Test)?;
+/// assert_eq!((test.len(), test.shape, test.classes), (1_000, (1, 28, 28), 10));
+/// # Ok::<(), sconce_datasets::Error>(())
+/// ```
+///
+/// # Errors
+/// None in a build whose tests passed.
+pub fn fashion_mnist(split: Split) -> Result<Images> {
+    let part = if split == Split::Train { &TRAIN } else { &TEST };
+    let read = |i: usize| {
+        let path = Path::new(part[i].0);
+        Ok::<_, crate::Error>((idx::parse(&bytes::inflate(part[i].1, path)?, path)?, path))
+    };
+    idx::pair(read(0)?, read(1)?, 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn balanced_and_small() {
+        for (split, per_class) in [(Split::Train, TRAIN_PER_CLASS), (Split::Test, TEST_PER_CLASS)] {
+            let images = fashion_mnist(split).unwrap();
+            assert_eq!(images.len(), per_class * 10);
+            assert_eq!(images.balanced(per_class).unwrap(), images);
+        }
+        let size: usize = TRAIN.iter().chain(&TEST).map(|f| f.1.len()).sum();
+        assert!(size < 4_000_000, "{size}");
+    }
+}

@@ -1,0 +1,111 @@
+//! Finding a data set's files and reading them.
+
+use crate::catalog::{Descriptor, FileEntry, Format};
+use crate::{Error, Images, Result, Split, bytes, cifar, idx};
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+
+/// The folders to look in, first to last. The caller names them: this crate reads no environment.
+///
+/// | folder | looked for |
+/// |---|---|
+/// | `data_dir` | `DIR/<file>`, `DIR/<name>/<file>` |
+/// | each of `roots` | `ROOT/<name>/<file>` |
+///
+/// `<file>` is the descriptor's, or the same with `.gz`.
+#[derive(Clone, Debug, Default)]
+pub struct Lookup {
+    /// The folder that the user gave, tried first.
+    pub data_dir: Option<PathBuf>,
+    /// Folders of data sets by name: what `$SCONCE_DATA` names, the platform's data folder.
+    pub roots: Vec<PathBuf>,
+}
+
+impl Lookup {
+    fn folders(&self, name: &str) -> Vec<PathBuf> {
+        let own = self.data_dir.iter().flat_map(|d| [d.clone(), d.join(name)]);
+        own.chain(self.roots.iter().map(|r| r.join(name))).collect()
+    }
+
+    /// The paths of a split's files; all of them from the first folder that has the first.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] with the places looked in.
+    pub fn find(&self, d: &Descriptor, split: Split) -> Result<Vec<(PathBuf, FileEntry)>> {
+        let folders = self.folders(&d.name);
+        let entries: Vec<&FileEntry> = d.files.iter().filter(|f| f.split == split).collect();
+        let locate = |folder: &Path, f: &FileEntry| {
+            [folder.join(&f.name), folder.join(format!("{}.gz", f.name))].into_iter().find(|p| p.is_file())
+        };
+        for folder in &folders {
+            let found: Option<Vec<PathBuf>> = entries.iter().map(|f| locate(folder, f)).collect();
+            if let Some(paths) = found {
+                return Ok(paths.into_iter().zip(entries.into_iter().cloned()).collect());
+            }
+        }
+        let looked = folders.iter().map(|f| f.display().to_string()).collect();
+        Err(Error::NotFound { name: d.name.clone(), looked })
+    }
+
+    /// Reads a split.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or the reader's with file and place, or a count that is not the descriptor's.
+    pub fn load(&self, d: &Descriptor, split: Split) -> Result<Images> {
+        let found = self.find(d, split)?;
+        let paths: Vec<&Path> = found.iter().map(|(p, _)| p.as_path()).collect();
+        let images = match (d.format, paths.as_slice()) {
+            (Format::Idx, [x, y]) => idx::read_images(x, y, d.classes.len())?,
+            (Format::Idx, _) => return Err(Error::config("files", "an IDX split is one file of images, then one of labels")),
+            (Format::Cifar10, paths) => cifar::read(paths, cifar::Kind::Cifar10)?,
+            (Format::Cifar100, paths) => cifar::read(paths, cifar::Kind::Cifar100)?,
+        };
+        let want = if split == Split::Train { d.train } else { d.test };
+        if (images.len(), images.shape) != (want, d.shape) {
+            let reason = format!("{} images of {:?}; {} has {want} of {:?}", images.len(), images.shape, d.title, d.shape);
+            return Err(Error::value(format!("{}", paths[0].display()), reason));
+        }
+        Ok(images)
+    }
+}
+
+/// Whether a file is the one that the descriptor names; `None` where the descriptor has no checksum and
+/// only the size was compared.
+///
+/// # Errors
+/// [`Error::Io`], a corrupt gzip stream.
+pub fn verify(path: &Path, entry: &FileEntry) -> Result<Option<bool>> {
+    let content = bytes::read(path)?;
+    if content.len() as u64 != entry.bytes {
+        return Ok(Some(false));
+    }
+    let digest: String = Sha256::digest(&content).iter().map(|b| format!("{b:02x}")).collect();
+    Ok(entry.sha256.as_ref().map(|want| *want == digest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog;
+
+    #[test]
+    fn the_users_folder_comes_first_and_a_miss_names_all_places() {
+        let (user, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let d = catalog::get("mnist").unwrap();
+        let lookup = Lookup { data_dir: Some(user.path().into()), roots: vec![root.path().into()] };
+        let e = lookup.find(&d, Split::Test).unwrap_err().to_string();
+        assert!(e.contains("`mnist`") && e.contains(&root.path().join("mnist").display().to_string()), "{e}");
+
+        let put = |folder: &Path| {
+            std::fs::create_dir_all(folder).unwrap();
+            for f in d.files.iter().filter(|f| f.split == Split::Test) {
+                std::fs::write(folder.join(format!("{}.gz", f.name)), b"").unwrap();
+            }
+        };
+        put(&root.path().join("mnist"));
+        assert!(lookup.find(&d, Split::Test).unwrap()[0].0.starts_with(root.path()));
+        put(&user.path().join("mnist"));
+        assert!(lookup.find(&d, Split::Test).unwrap()[0].0.starts_with(user.path()));
+        assert!(lookup.load(&d, Split::Test).unwrap_err().to_string().contains(".gz: byte 0"));
+    }
+}
