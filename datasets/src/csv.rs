@@ -23,9 +23,11 @@ impl Table {
     /// # Errors
     /// [`Error::Config`] listing the columns there are.
     pub fn column(&self, name: &str) -> Result<Vec<f64>> {
-        let at = self.columns.iter().position(|c| c == name).ok_or_else(|| {
-            Error::config("column", format!("`{name}` is not among {:?}", self.columns))
-        })?;
+        let at = self
+            .columns
+            .iter()
+            .position(|c| c == name)
+            .ok_or_else(|| Error::config("column", format!("`{name}` is not among {:?}", self.columns)))?;
         Ok(self.values.iter().skip(at).step_by(self.columns.len()).copied().collect())
     }
 }

@@ -11,5 +11,5 @@ mod lookup;
 
 pub use catalog::{Descriptor, Split};
 pub use images::Images;
-pub use lookup::Lookup;
+pub use lookup::{Lookup, verify};
 pub use sconce_tensor_core::{Error, Result};

@@ -56,13 +56,16 @@ impl Lookup {
         let paths: Vec<&Path> = found.iter().map(|(p, _)| p.as_path()).collect();
         let images = match (d.format, paths.as_slice()) {
             (Format::Idx, [x, y]) => idx::read_images(x, y, d.classes.len())?,
-            (Format::Idx, _) => return Err(Error::config("files", "an IDX split is one file of images, then one of labels")),
+            (Format::Idx, _) => {
+                return Err(Error::config("files", "an IDX split is one file of images, then one of labels"));
+            }
             (Format::Cifar10, paths) => cifar::read(paths, cifar::Kind::Cifar10)?,
             (Format::Cifar100, paths) => cifar::read(paths, cifar::Kind::Cifar100)?,
         };
         let want = if split == Split::Train { d.train } else { d.test };
         if (images.len(), images.shape) != (want, d.shape) {
-            let reason = format!("{} images of {:?}; {} has {want} of {:?}", images.len(), images.shape, d.title, d.shape);
+            let reason =
+                format!("{} images of {:?}; {} has {want} of {:?}", images.len(), images.shape, d.title, d.shape);
             return Err(Error::value(format!("{}", paths[0].display()), reason));
         }
         Ok(images)

@@ -29,7 +29,11 @@ impl Labelled {
     /// Counts that disagree, no examples, or a label that is out of range, with its index.
     pub fn new(x: Tensor, y: &[u32], classes: usize) -> Result<Self> {
         if x.rank() < 2 || x.dim(0)? != y.len() || y.is_empty() {
-            return Err(Error::shape("examples", format!("({}, ...) to go with the labels, at least one", y.len()), x.dims()));
+            return Err(Error::shape(
+                "examples",
+                format!("({}, ...) to go with the labels, at least one", y.len()),
+                x.dims(),
+            ));
         }
         if let Some((i, y)) = y.iter().enumerate().find(|(_, y)| **y as usize >= classes) {
             return Err(Error::value("labels", format!("label {y} at index {i} is not below the {classes} classes")));
@@ -130,7 +134,10 @@ mod tests {
         assert_eq!(e, d.epoch(0, 4, &rng));
         assert_ne!(e, d.epoch(1, 4, &rng));
         let b = d.batch(&e[2]).unwrap();
-        assert_eq!(b.x.flatten_all().unwrap().to_vec1::<f32>().unwrap(), e[2].iter().map(|i| *i as f32).collect::<Vec<_>>());
+        assert_eq!(
+            b.x.flatten_all().unwrap().to_vec1::<f32>().unwrap(),
+            e[2].iter().map(|i| *i as f32).collect::<Vec<_>>()
+        );
     }
 
     #[test]

@@ -60,7 +60,8 @@ impl Rng {
     /// An independent stream for a purpose. The lane (see [`Rng::at`]) is kept.
     pub fn stream(&self, purpose: &str) -> Self {
         // FNV-1a of the name, folded into the key.
-        let name = purpose.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01B3));
+        let name =
+            purpose.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01B3));
         Self { key: mix(self.key ^ mix(name.wrapping_add(0x9E37_79B9_7F4A_7C15))), lane: self.lane }
     }
 
@@ -130,7 +131,14 @@ impl Rng {
     ///
     /// # Errors
     /// candle's, where the tensor cannot be placed on `device`.
-    pub fn normal(&self, shape: impl Into<Shape>, mean: f64, std: f64, dtype: DType, device: &Device) -> Result<Tensor> {
+    pub fn normal(
+        &self,
+        shape: impl Into<Shape>,
+        mean: f64,
+        std: f64,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Tensor> {
         let shape = shape.into();
         let v = self.normals(shape.elem_count()).into_iter().map(|z| mean + std * z);
         place(v.collect(), shape, dtype, device)
@@ -190,7 +198,13 @@ impl ExampleRng {
         self.rows(row_shape, dtype, device, |r, n| r.normals(n))
     }
 
-    fn rows(&self, row: &[usize], dtype: DType, device: &Device, draw: impl Fn(Rng, usize) -> Vec<f64>) -> Result<Tensor> {
+    fn rows(
+        &self,
+        row: &[usize],
+        dtype: DType,
+        device: &Device,
+        draw: impl Fn(Rng, usize) -> Vec<f64>,
+    ) -> Result<Tensor> {
         let n = row.iter().product();
         let values = (0..self.examples.len()).flat_map(|i| draw(self.row(i), n)).collect();
         let shape: Vec<usize> = std::iter::once(self.examples.len()).chain(row.iter().copied()).collect();

@@ -34,7 +34,8 @@ fn t975(df: usize) -> f64 {
     ];
     let z = 1.959_963_984_540_054_f64;
     // Past the table, the first two terms of the Cornish-Fisher expansion.
-    let tail = |d: f64| z + (z.powi(3) + z) / (4.0 * d) + (5.0 * z.powi(5) + 16.0 * z.powi(3) + 3.0 * z) / (96.0 * d * d);
+    let tail =
+        |d: f64| z + (z.powi(3) + z) / (4.0 * d) + (5.0 * z.powi(5) + 16.0 * z.powi(3) + 3.0 * z) / (96.0 * d * d);
     df.checked_sub(1).and_then(|i| TABLE.get(i)).copied().unwrap_or_else(|| tail(df as f64))
 }
 
@@ -66,7 +67,10 @@ impl Summary {
     /// [`Error::Value`] where the lengths differ.
     pub fn paired(a: &Self, b: &Self) -> Result<Self> {
         if a.values.len() != b.values.len() {
-            return Err(Error::value("paired difference", format!("of {} and {} values", a.values.len(), b.values.len())));
+            return Err(Error::value(
+                "paired difference",
+                format!("of {} and {} values", a.values.len(), b.values.len()),
+            ));
         }
         Self::new(a.values.iter().zip(&b.values).map(|(a, b)| a - b).collect())
     }

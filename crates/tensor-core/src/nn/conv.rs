@@ -40,7 +40,7 @@ impl Conv2d {
     ) -> Result<Self> {
         let ok = inputs > 0 && outputs > 0 && kernel > 0;
         require("Conv2d.sizes", ok, "at least 1", format!("{inputs} -> {outputs}, kernel {kernel}"))?;
-        let divides = spec.groups > 0 && inputs % spec.groups == 0 && outputs % spec.groups == 0;
+        let divides = spec.groups > 0 && inputs.is_multiple_of(spec.groups) && outputs.is_multiple_of(spec.groups);
         require("Conv2dSpec.groups", divides, "a divisor of both channel counts", spec.groups)?;
         let shape = (outputs, inputs / spec.groups, kernel, kernel);
         Ok(Self { weight: b.param("weight", Role::Kernel, shape, init)?, bias: None, spec })

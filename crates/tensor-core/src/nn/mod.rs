@@ -37,7 +37,7 @@ impl Mode {
 }
 
 /// A network: its parameters and its forward pass. Every network is a [`Classifier`], in frozen mode.
-pub trait Network {
+pub trait Network: Classifier {
     /// (N, ...) -> (N, K), before any softmax.
     ///
     /// # Errors

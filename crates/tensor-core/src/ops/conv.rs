@@ -69,7 +69,10 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, spec: Conv2dSp
     let (n, c, h, w) = dims4("conv2d input", "(N, C, H, W)", x)?;
     let (o, cg, kh, kw) = dims4("conv2d weight", "(O, C/groups, KH, KW)", weight)?;
     if spec.groups == 0 || c % spec.groups != 0 || o % spec.groups != 0 {
-        return Err(Error::config("Conv2dSpec.groups", format!("must divide {c} and {o} channels, got {}", spec.groups)));
+        return Err(Error::config(
+            "Conv2dSpec.groups",
+            format!("must divide {c} and {o} channels, got {}", spec.groups),
+        ));
     }
     if cg != c / spec.groups {
         return Err(Error::shape("conv2d weight", format!("(O, {}, KH, KW)", c / spec.groups), weight.dims()));
@@ -117,15 +120,15 @@ impl Geometry {
         (self.groups * self.out_channels, self.patches.channels, kh, kw).into()
     }
 
-    fn conv(self, x: &Tensor, w: &Tensor) -> candle_core::Result<Tensor> {
+    fn apply_conv(self, x: &Tensor, w: &Tensor) -> candle_core::Result<Tensor> {
         x.contiguous()?.apply_op2(&w.contiguous()?, Conv(self))
     }
 
-    fn input_grad(self, gy: &Tensor, w: &Tensor) -> candle_core::Result<Tensor> {
+    fn apply_input_grad(self, gy: &Tensor, w: &Tensor) -> candle_core::Result<Tensor> {
         gy.contiguous()?.apply_op2(&w.contiguous()?, ToInput(self))
     }
 
-    fn weight_grad(self, x: &Tensor, gy: &Tensor) -> candle_core::Result<Tensor> {
+    fn apply_weight_grad(self, x: &Tensor, gy: &Tensor) -> candle_core::Result<Tensor> {
         x.contiguous()?.apply_op2(&gy.contiguous()?, ToWeight(self))
     }
 }
@@ -159,7 +162,7 @@ impl CustomOp2 for Conv {
     }
 
     fn bwd(&self, x: &Tensor, w: &Tensor, _y: &Tensor, g: &Tensor) -> Two {
-        Ok((wanted(x, || self.0.input_grad(g, w))?, wanted(w, || self.0.weight_grad(x, g))?))
+        Ok((wanted(x, || self.0.apply_input_grad(g, w))?, wanted(w, || self.0.apply_weight_grad(x, g))?))
     }
 }
 
@@ -192,8 +195,8 @@ impl CustomOp3 for Conv {
         g: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         Ok((
-            wanted(x, || self.0.input_grad(g, w))?,
-            wanted(w, || self.0.weight_grad(x, g))?,
+            wanted(x, || self.0.apply_input_grad(g, w))?,
+            wanted(w, || self.0.apply_weight_grad(x, g))?,
             wanted(b, || g.contiguous()?.apply_op1(ChannelSum))?,
         ))
     }
@@ -212,13 +215,13 @@ impl CustomOp2 for ToInput {
         wl: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         dispatch!(g, "conv2d", T => {
-            let gx = self.0.to_input(T::slice(g, gl)?, T::slice(w, wl)?);
+            let gx = self.0.input_grad(T::slice(g, gl)?, T::slice(w, wl)?);
             Ok((T::to_cpu_storage_owned(gx), self.0.x_shape()))
         })
     }
 
     fn bwd(&self, gy: &Tensor, w: &Tensor, _gx: &Tensor, u: &Tensor) -> Two {
-        Ok((wanted(gy, || self.0.conv(u, w))?, wanted(w, || self.0.weight_grad(u, gy))?))
+        Ok((wanted(gy, || self.0.apply_conv(u, w))?, wanted(w, || self.0.apply_weight_grad(u, gy))?))
     }
 }
 
@@ -235,13 +238,13 @@ impl CustomOp2 for ToWeight {
         gl: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         dispatch!(x, "conv2d", T => {
-            let gw = self.0.to_weight(T::slice(x, xl)?, T::slice(g, gl)?);
+            let gw = self.0.weight_grad(T::slice(x, xl)?, T::slice(g, gl)?);
             Ok((T::to_cpu_storage_owned(gw), self.0.w_shape()))
         })
     }
 
     fn bwd(&self, x: &Tensor, gy: &Tensor, _gw: &Tensor, u: &Tensor) -> Two {
-        Ok((wanted(x, || self.0.input_grad(gy, u))?, wanted(gy, || self.0.conv(x, u))?))
+        Ok((wanted(x, || self.0.apply_input_grad(gy, u))?, wanted(gy, || self.0.apply_conv(x, u))?))
     }
 }
 
@@ -253,7 +256,7 @@ impl CustomOp1 for ChannelSum {
     fn cpu_fwd(&self, x: &CpuStorage, l: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
         let (_, c, h, w) = l.shape().dims4()?;
         dispatch!(x, "channel sum", T => {
-            let sums = super::cpu::elementwise::channel_sums(T::slice(x, l)?, c, h * w, |_, v: T| v.to_f64());
+            let sums = super::cpu::elementwise::channel_sum(T::slice(x, l)?, c, h * w);
             Ok((T::to_cpu_storage_owned(sums.into_iter().map(T::from_f64).collect()), c.into()))
         })
     }

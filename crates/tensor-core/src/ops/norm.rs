@@ -49,16 +49,15 @@ pub fn channel_moments(x: &Tensor) -> Result<(Tensor, Tensor)> {
     if !own_kernels(&x) {
         return composed::channel_moments(&x);
     }
-    let read = |f: &dyn Fn(&CpuStorage, &Layout) -> candle_core::Result<(Vec<f64>, Vec<f64>)>| {
-        let (storage, layout) = x.storage_and_layout();
-        match &*storage {
-            candle_core::Storage::Cpu(s) => f(s, layout),
-            _ => candle_core::bail!("channel_moments: not a CPU tensor"),
-        }
-    };
-    let (mean, var) = read(&|s, l| dispatch!(s, "channel_moments", T => Ok(norm::moments(T::slice(s, l)?, c, h * w))))?;
+    let (mean, var) = on_host(&x, c, h * w)?;
     let place = |v: Vec<f64>| Tensor::from_vec(v, c, x.device())?.to_dtype(x.dtype());
     Ok((place(mean)?, place(var)?))
+}
+
+fn on_host(x: &Tensor, c: usize, positions: usize) -> candle_core::Result<(Vec<f64>, Vec<f64>)> {
+    let (storage, layout) = x.storage_and_layout();
+    let candle_core::Storage::Cpu(s) = &*storage else { candle_core::bail!("channel_moments: not a CPU tensor") };
+    dispatch!(s, "channel_moments", T => Ok(norm::moments(T::slice(s, layout)?, c, positions)))
 }
 
 /// `y = scale x + shift` with one scale and shift per channel.
@@ -181,7 +180,7 @@ impl CustomOp3 for Backward {
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let (_, _, h, w) = xl.shape().dims4()?;
         dispatch!(x, "batch norm", T => {
-            let out = norm::backward(T::slice(x, xl)?, T::slice(a, al)?, T::slice(g, gl)?, h * w, self.eps);
+            let out: Vec<T> = norm::backward(T::slice(x, xl)?, T::slice(a, al)?, T::slice(g, gl)?, h * w, self.eps).concat();
             let len = out.len();
             Ok((T::to_cpu_storage_owned(out), len.into()))
         })

@@ -115,7 +115,9 @@ impl Sgd {
         for (name, v) in &state {
             match params.get(name) {
                 Some(p) if p.var().shape() == v.shape() => {}
-                Some(p) => return Err(Error::shape(format!("velocity `{name}`"), format!("{:?}", p.var().dims()), v.dims())),
+                Some(p) => {
+                    return Err(Error::shape(format!("velocity `{name}`"), format!("{:?}", p.var().dims()), v.dims()));
+                }
                 None => return Err(Error::value("velocity", format!("`{name}` is no parameter of the network"))),
             }
         }

@@ -52,7 +52,9 @@ impl Checkpoint {
         }
         let found = meta["fingerprint"].as_str().unwrap_or_default();
         if found != fingerprint {
-            return Err(refuse(format!("made by another configuration:\n  found    {found}\n  expected {fingerprint}")));
+            return Err(refuse(format!(
+                "made by another configuration:\n  found    {found}\n  expected {fingerprint}"
+            )));
         }
         let epoch = meta["epoch"].as_u64().ok_or_else(|| refuse("no epoch".to_owned()))? as usize;
         let losses: Vec<f64> =

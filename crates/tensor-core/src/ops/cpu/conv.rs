@@ -2,10 +2,10 @@
 //!
 //! Images are spread over the threads; each is one matrix product per group with its patches.
 
+use super::build::build;
 use super::element::Element;
 use super::im2col::Patches;
 use super::matmul::{Mat, product};
-use rayon::prelude::*;
 
 /// A whole convolution: `patches` describes one group of one image.
 #[derive(Clone, Copy, Debug)]
@@ -46,8 +46,8 @@ impl Geometry {
     /// `y (n, o, oh, ow) = x * w + b`.
     pub(crate) fn forward<T: Element>(&self, x: &[T], w: &[T], bias: Option<&[T]>) -> Vec<T> {
         let (p, o) = (&self.patches, self.out_channels);
-        let mut y = vec![T::ZERO; self.batch * self.groups * self.map()];
-        y.par_chunks_exact_mut(self.groups * self.map()).enumerate().for_each(|(n, y)| {
+        let image = self.groups * self.map();
+        build(self.batch * image, image, |n, y| {
             T::scratch(self.scratch(), |scratch| {
                 for (g, y) in y.chunks_exact_mut(self.map()).enumerate() {
                     let cols = self.columns(&x[(n * self.groups + g) * self.image()..][..self.image()], scratch);
@@ -58,15 +58,14 @@ impl Geometry {
                     product((o, p.cols(), p.rows()), y, bias.is_some(), w, Mat::rows(cols, p.cols()));
                 }
             });
-        });
-        y
+        })
     }
 
     /// `gx (n, c, h, w)`: the adjoint of [`Geometry::forward`] in `x`, applied to `gy`.
-    pub(crate) fn to_input<T: Element>(&self, gy: &[T], w: &[T]) -> Vec<T> {
+    pub(crate) fn input_grad<T: Element>(&self, gy: &[T], w: &[T]) -> Vec<T> {
         let (p, o) = (&self.patches, self.out_channels);
-        let mut gx = vec![T::ZERO; self.batch * self.groups * self.image()];
-        gx.par_chunks_exact_mut(self.groups * self.image()).enumerate().for_each(|(n, gx)| {
+        let image = self.groups * self.image();
+        build(self.batch * image, image, |n, gx| {
             T::scratch(self.scratch(), |scratch| {
                 for (g, gx) in gx.chunks_exact_mut(self.image()).enumerate() {
                     let gy = Mat::rows(&gy[(n * self.groups + g) * self.map()..][..self.map()], p.cols());
@@ -79,19 +78,17 @@ impl Geometry {
                     }
                 }
             });
-        });
-        gx
+        })
     }
 
     /// `gw (o, c/groups, kh, kw)`: the adjoint of [`Geometry::forward`] in `w`, applied to `gy`.
-    pub(crate) fn to_weight<T: Element>(&self, x: &[T], gy: &[T]) -> Vec<T> {
+    pub(crate) fn weight_grad<T: Element>(&self, x: &[T], gy: &[T]) -> Vec<T> {
         let (p, o) = (&self.patches, self.out_channels);
         let size = self.groups * self.kernel();
         // Partial sums over fixed runs of images, added in order: few where the weight is large.
         let parts = if size > 1 << 18 { 2 } else { 8 }.min(self.batch.max(1));
         let run = self.batch.div_ceil(parts).max(1);
-        let mut sums = vec![T::ZERO; parts * size];
-        sums.par_chunks_exact_mut(size.max(1)).enumerate().for_each(|(part, gw)| {
+        let mut sums = build(parts * size, size, |part, gw| {
             T::scratch(self.scratch(), |scratch| {
                 for n in (part * run..(part + 1) * run).take_while(|&n| n < self.batch) {
                     for (g, gw) in gw.chunks_exact_mut(self.kernel()).enumerate() {
@@ -104,7 +101,7 @@ impl Geometry {
             });
         });
         let (first, rest) = sums.split_at_mut(size);
-        for part in rest.chunks_exact(size.max(1)) {
+        for part in rest.chunks_exact(size) {
             first.iter_mut().zip(part).for_each(|(a, b)| *a += *b);
         }
         sums.truncate(size);

@@ -8,6 +8,9 @@ pub(crate) trait Element: WithDType + PartialOrd + std::ops::AddAssign {
     const ZERO: Self;
     const ONE: Self;
 
+    /// Whether it is no number.
+    fn nan(self) -> bool;
+
     /// Calls `f` with `len` elements of this thread's scratch memory, their values unspecified.
     /// Must not be nested, and `f` must not wait for other rayon tasks.
     fn scratch<R>(len: usize, f: impl FnOnce(&mut [Self]) -> R) -> R;
@@ -26,6 +29,10 @@ macro_rules! element {
         impl Element for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
+
+            fn nan(self) -> bool {
+                self.is_nan()
+            }
 
             fn scratch<R>(len: usize, f: impl FnOnce(&mut [Self]) -> R) -> R {
                 thread_local!(static SCRATCH: RefCell<Vec<$t>> = const { RefCell::new(Vec::new()) });
@@ -54,7 +61,11 @@ macro_rules! dispatch {
                 type $t = f64;
                 $body
             }
-            other => candle_core::bail!("{}: only f32 and f64, got {:?}", $name, candle_core::backend::BackendStorage::dtype(other)),
+            other => candle_core::bail!(
+                "{}: only f32 and f64, got {:?}",
+                $name,
+                candle_core::backend::BackendStorage::dtype(other)
+            ),
         }
     };
 }

@@ -1,5 +1,6 @@
 //! Element by element, and sums over all but the channel.
 
+use super::build::build;
 use super::element::Element;
 use rayon::prelude::*;
 
@@ -8,28 +9,43 @@ const RUN: usize = 1 << 14;
 
 /// `y = max(x, 0)`; NaN stays NaN.
 pub(crate) fn relu<T: Element>(x: &[T]) -> Vec<T> {
-    let mut y = x.to_vec();
-    y.par_chunks_mut(RUN).for_each(|y| y.iter_mut().for_each(|v| *v = if *v < T::ZERO { T::ZERO } else { *v }));
-    y
+    build(x.len(), RUN, |i, y| {
+        y.iter_mut().zip(&x[i * RUN..]).for_each(|(y, x)| *y = if *x < T::ZERO { T::ZERO } else { *x });
+    })
 }
 
 /// `g` where `y > 0`, else 0.
 pub(crate) fn relu_mask<T: Element>(y: &[T], g: &[T]) -> Vec<T> {
-    let mut out = g.to_vec();
-    out.par_chunks_mut(RUN).zip(y.par_chunks(RUN)).for_each(|(o, y)| {
-        o.iter_mut().zip(y).for_each(|(o, y)| *o = if *y > T::ZERO { *o } else { T::ZERO });
-    });
-    out
+    build(g.len(), RUN, |i, out| {
+        let from = y[i * RUN..].iter().zip(&g[i * RUN..]);
+        out.iter_mut().zip(from).for_each(|(o, (y, g))| *o = if *y > T::ZERO { *g } else { T::ZERO });
+    })
 }
 
-/// Sum over batch and positions of x (n, c, p): one f64 per channel, added in a fixed order.
-pub(crate) fn channel_sums<T: Element>(x: &[T], channels: usize, positions: usize, f: impl Fn(usize, T) -> f64 + Sync) -> Vec<f64> {
-    let image = channels * positions;
-    (0..channels)
-        .into_par_iter()
-        .map(|c| {
-            let planes = (0..x.len() / image.max(1)).map(|n| n * image + c * positions);
-            planes.map(|at| (at..at + positions).map(|i| f(i, x[i])).sum::<f64>()).sum()
-        })
-        .collect()
+/// Adds `f(i)` for all i below `n` in eight lanes, so that the sum has one order and uses the vector units.
+pub(crate) fn sum(n: usize, f: impl Fn(usize) -> f64) -> f64 {
+    let mut lanes = [0.0; 8];
+    let whole = n / 8 * 8;
+    for i in (0..whole).step_by(8) {
+        for (j, lane) in lanes.iter_mut().enumerate() {
+            *lane += f(i + j);
+        }
+    }
+    (whole..n).for_each(|i| lanes[i - whole] += f(i));
+    lanes.iter().sum()
+}
+
+/// For each channel of a tensor (n, c, p) of `len` elements: `f(channel, first element)` of its planes, added in order.
+pub(crate) fn channel_sums(len: usize, channels: usize, p: usize, f: impl Fn(usize, usize) -> f64 + Sync) -> Vec<f64> {
+    let image = channels * p;
+    let planes = |c: usize| (0..len / image.max(1)).map(move |n| n * image + c * p);
+    (0..channels).into_par_iter().map(|c| planes(c).map(|at| f(c, at)).sum()).collect()
+}
+
+/// The sum over all but the channel.
+pub(crate) fn channel_sum<T: Element>(x: &[T], channels: usize, p: usize) -> Vec<f64> {
+    channel_sums(x.len(), channels, p, |_, at| {
+        let plane = &x[at..at + p];
+        sum(p, |i| plane[i].to_f64())
+    })
 }

@@ -31,7 +31,14 @@ impl Patches {
     }
 
     /// The outputs of one axis whose tap `k` falls inside the image, and the input of the first of them.
-    fn span(out: usize, image: usize, k: usize, stride: usize, padding: usize, dilation: usize) -> (usize, usize, usize) {
+    fn span(
+        out: usize,
+        image: usize,
+        k: usize,
+        stride: usize,
+        padding: usize,
+        dilation: usize,
+    ) -> (usize, usize, usize) {
         let shift = k * dilation;
         let first = padding.saturating_sub(shift).div_ceil(stride);
         // o * stride + shift - padding <= image - 1

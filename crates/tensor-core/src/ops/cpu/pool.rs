@@ -1,7 +1,7 @@
 //! Maximum and average over windows.
 
+use super::build::build;
 use super::element::Element;
-use rayon::prelude::*;
 
 /// Windows over planes of one size.
 #[derive(Clone, Copy, Debug)]
@@ -42,12 +42,36 @@ impl Windows {
             for at in y * self.image.1 + xs.start..y * self.image.1 + xs.end {
                 // A NaN wins and stays, as in PyTorch.
                 let (v, b) = (plane[at], plane[best]);
-                if v > b || (v != v && b == b) {
+                if v > b || (v.nan() && !b.nan()) {
                     best = at;
                 }
             }
         }
         best
+    }
+
+    /// Calls `f(position, pixel)` with each window's maximum in one plane.
+    fn maxima<T: Element>(&self, plane: &[T], mut f: impl FnMut(usize, usize)) {
+        let (ow, w) = (self.out.1, self.image.1);
+        if (self.kernel, self.stride, self.padding) != ((2, 2), (2, 2), (0, 0)) {
+            return self.each().enumerate().for_each(|(i, (oy, ox))| f(i, self.argmax(plane, oy, ox)));
+        }
+        for oy in 0..self.out.0 {
+            let (top, bottom) = plane[2 * oy * w..][..2 * w].split_at(w);
+            for (ox, (t, b)) in top.chunks_exact(2).zip(bottom.chunks_exact(2)).enumerate() {
+                let (mut at, mut best) = (0, t[0]);
+                for (offset, v) in [(1, t[1]), (w, b[0]), (w + 1, b[1])] {
+                    (at, best) = if v > best { (offset, v) } else { (at, best) };
+                }
+                // A NaN makes the sum one: then the window is looked at with care.
+                let at = if (t[0] + t[1] + b[0] + b[1]).nan() {
+                    self.argmax(plane, oy, ox)
+                } else {
+                    2 * oy * w + 2 * ox + at
+                };
+                f(oy * ow + ox, at);
+            }
+        }
     }
 
     fn each(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
@@ -57,53 +81,45 @@ impl Windows {
 
     /// `y = u` at each window's maximum of `x`; with `u = x`, the maximum itself.
     pub(crate) fn pick<T: Element>(&self, x: &[T], u: &[T]) -> Vec<T> {
-        let mut y = vec![T::ZERO; x.len() / self.pixels() * self.positions()];
-        y.par_chunks_exact_mut(self.positions()).enumerate().for_each(|(p, y)| {
+        build(x.len() / self.pixels() * self.positions(), self.positions(), |p, y| {
             let (x, u) = (&x[p * self.pixels()..][..self.pixels()], &u[p * self.pixels()..][..self.pixels()]);
-            y.iter_mut().zip(self.each()).for_each(|(y, (oy, ox))| *y = u[self.argmax(x, oy, ox)]);
-        });
-        y
+            self.maxima(x, |i, at| y[i] = u[at]);
+        })
     }
 
     /// `gx += g` at each window's maximum of `x`: the adjoint of [`Windows::pick`] in `u`.
     pub(crate) fn put<T: Element>(&self, x: &[T], g: &[T]) -> Vec<T> {
-        let mut gx = vec![T::ZERO; x.len()];
-        gx.par_chunks_exact_mut(self.pixels()).enumerate().for_each(|(p, gx)| {
+        build(x.len(), self.pixels(), |p, gx| {
             let (x, g) = (&x[p * self.pixels()..][..self.pixels()], &g[p * self.positions()..][..self.positions()]);
-            g.iter().zip(self.each()).for_each(|(g, (oy, ox))| gx[self.argmax(x, oy, ox)] += *g);
-        });
-        gx
+            self.maxima(x, |i, at| gx[at] += g[i]);
+        })
     }
 
     /// Sum over each window divided by the kernel's size: padding counts as zeros.
     pub(crate) fn mean<T: Element>(&self, x: &[T]) -> Vec<T> {
         let share = T::from_f64(1.0 / (self.kernel.0 * self.kernel.1) as f64);
-        let mut y = vec![T::ZERO; x.len() / self.pixels() * self.positions()];
-        y.par_chunks_exact_mut(self.positions()).enumerate().for_each(|(p, y)| {
+        build(x.len() / self.pixels() * self.positions(), self.positions(), |p, y| {
             let x = &x[p * self.pixels()..][..self.pixels()];
             for (y, (oy, ox)) in y.iter_mut().zip(self.each()) {
                 let (ys, xs) = self.window(oy, ox);
                 for row in ys {
                     x[row * self.image.1..][xs.clone()].iter().for_each(|v| *y += *v);
                 }
-                *y = *y * share;
+                *y *= share;
             }
-        });
-        y
+        })
     }
 
     /// The adjoint of [`Windows::mean`].
     pub(crate) fn spread<T: Element>(&self, g: &[T]) -> Vec<T> {
         let share = T::from_f64(1.0 / (self.kernel.0 * self.kernel.1) as f64);
-        let mut gx = vec![T::ZERO; g.len() / self.positions() * self.pixels()];
-        gx.par_chunks_exact_mut(self.pixels()).enumerate().for_each(|(p, gx)| {
+        build(g.len() / self.positions() * self.pixels(), self.pixels(), |p, gx| {
             for (g, (oy, ox)) in g[p * self.positions()..][..self.positions()].iter().zip(self.each()) {
                 let (ys, xs) = self.window(oy, ox);
                 for row in ys {
                     gx[row * self.image.1..][xs.clone()].iter_mut().for_each(|v| *v += *g * share);
                 }
             }
-        });
-        gx
+        })
     }
 }

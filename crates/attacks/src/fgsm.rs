@@ -1,0 +1,60 @@
+//! The fast gradient sign method.
+
+use crate::{Loss, geometry};
+use candle_core::Tensor;
+use sconce_tensor_core::{Attack, Classifier, ExampleRng, Goal, Norm, Result, Threat};
+
+/// Configuration of [`Fgsm`].
+///
+/// | Name | Default | Purpose | Range |
+/// |---|---|---|---|
+/// | `norm` | Linf | norm of the threat | |
+/// | `eps` | 8/255 | its radius | finite, >= 0 |
+/// | `loss` | cross-entropy | what is climbed | |
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FgsmConfig {
+    /// Norm of the threat.
+    pub norm: Norm,
+    /// Radius of the threat, in the input's units.
+    pub eps: f64,
+    /// What is climbed.
+    pub loss: Loss,
+}
+
+impl Default for FgsmConfig {
+    fn default() -> Self {
+        Self { norm: Norm::Linf, eps: 8.0 / 255.0, loss: Loss::CrossEntropy }
+    }
+}
+
+/// One steepest step of full length: `x + eps sign(gradient)` for Linf, `x + eps g / |g|` for L2, and for
+/// L1 the step of [`geometry::steepest`]. Exact for a linear model in Linf and L2 (where the box allows it).
+///
+/// Source: Goodfellow, Shlens, Szegedy (2015), section 4.
+#[derive(Clone, Copy, Debug)]
+pub struct Fgsm {
+    threat: Threat,
+    loss: Loss,
+}
+
+impl Fgsm {
+    /// Validates the configuration.
+    ///
+    /// # Errors
+    /// A radius that is negative or not finite.
+    pub fn new(cfg: FgsmConfig) -> Result<Self> {
+        Ok(Self { threat: Threat::new(cfg.norm, cfg.eps)?, loss: cfg.loss })
+    }
+}
+
+impl Attack for Fgsm {
+    fn threat(&self) -> Threat {
+        self.threat
+    }
+
+    fn perturb(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal, _rng: &ExampleRng) -> Result<Tensor> {
+        let g = self.loss.gradient(model, x, goal)?;
+        let step = geometry::steepest(&g, x, self.threat.norm(), model.bounds())?;
+        Ok((x + (step * self.threat.eps())?)?)
+    }
+}

@@ -1,0 +1,89 @@
+//! The Single Fourier Attack along one direction.
+
+use super::pattern::{Normalisation, pattern};
+use candle_core::{Device, Tensor};
+use sconce_tensor_core::{Attack, Classifier, Error, ExampleRng, Goal, Result, Threat};
+
+/// Configuration of [`SingleFourier`].
+///
+/// | Name | Default | Purpose | Range |
+/// |---|---|---|---|
+/// | `direction` | (0, 1) | (l, m): periods down and across | below the image's sides |
+/// | `eps` | 8/255 | size of the wave, see [`Normalisation`] | finite, >= 0 |
+/// | `normalisation` | peak | what `eps` measures | |
+/// | `random_signs` | false | give each example and channel its own sign (as in Yin et al. 2019) | |
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SingleFourierConfig {
+    /// Periods down and across.
+    pub direction: (usize, usize),
+    /// Size of the wave.
+    pub eps: f64,
+    /// What `eps` measures.
+    pub normalisation: Normalisation,
+    /// Whether each example and channel has its own sign; else all channels get the same wave.
+    pub random_signs: bool,
+}
+
+impl Default for SingleFourierConfig {
+    fn default() -> Self {
+        Self { direction: (0, 1), eps: 8.0 / 255.0, normalisation: Normalisation::Peak, random_signs: false }
+    }
+}
+
+/// Adds one Fourier basis function to every input: a universal, black-box attack with two integers.
+///
+/// In the L2 normalisation the threat's radius is `eps sqrt(channels)` of three channels at most; images
+/// of more channels are refused.
+///
+/// Source: Tsuzuku and Sato (CVPR 2019); the pattern as recalled there, its normalisation is not settled.
+#[derive(Clone, Copy, Debug)]
+pub struct SingleFourier {
+    cfg: SingleFourierConfig,
+    threat: Threat,
+}
+
+impl SingleFourier {
+    /// Validates the configuration.
+    ///
+    /// # Errors
+    /// A radius that is negative or not finite.
+    pub fn new(cfg: SingleFourierConfig) -> Result<Self> {
+        let channels = if cfg.normalisation == Normalisation::L2 { 3f64.sqrt() } else { 1.0 };
+        // Checked as given, so that a message shows the user's own number.
+        Threat::new(cfg.normalisation.norm(), cfg.eps)?;
+        Ok(Self { cfg, threat: Threat::new(cfg.normalisation.norm(), cfg.eps * channels)? })
+    }
+}
+
+/// The wave as (1, 1, H, W) like `x`, of size `eps`.
+pub(super) fn wave(x: &Tensor, direction: (usize, usize), eps: f64, normalisation: Normalisation) -> Result<Tensor> {
+    let (_, _, h, w) = x.dims4().map_err(|_| Error::shape("input", "(N, C, H, W)", x.dims()))?;
+    let p: Vec<f64> = pattern((h, w), direction, normalisation)?.into_iter().map(|v| v * eps).collect();
+    Ok(Tensor::from_vec(p, (1, 1, h, w), &Device::Cpu)?.to_dtype(x.dtype())?.to_device(x.device())?)
+}
+
+impl Attack for SingleFourier {
+    fn threat(&self) -> Threat {
+        self.threat
+    }
+
+    fn perturb(&self, _model: &dyn Classifier, x: &Tensor, _goal: &Goal, rng: &ExampleRng) -> Result<Tensor> {
+        let wave = wave(x, self.cfg.direction, self.cfg.eps, self.cfg.normalisation)?;
+        let (n, c, _, _) = x.dims4()?;
+        if self.cfg.normalisation == Normalisation::L2 && c > 3 {
+            return Err(Error::shape(
+                "input",
+                "(N, C, H, W) with at most 3 channels in the L2 normalisation",
+                x.dims(),
+            ));
+        }
+        if !self.cfg.random_signs {
+            return Ok(x.broadcast_add(&wave)?);
+        }
+        let signs: Vec<f64> = (0..n)
+            .flat_map(|i| rng.stream("signs").row(i).below(c, 2).into_iter().map(|b| 2.0 * b as f64 - 1.0))
+            .collect();
+        let signs = Tensor::from_vec(signs, (n, c, 1, 1), &Device::Cpu)?.to_dtype(x.dtype())?.to_device(x.device())?;
+        Ok((x + signs.broadcast_mul(&wave)?)?)
+    }
+}

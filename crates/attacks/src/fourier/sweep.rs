@@ -1,0 +1,158 @@
+//! The attack along every direction: accuracy as a heat map.
+
+use super::attack::wave;
+use super::pattern::{Normalisation, signed_frequency};
+use crate::RunConfig;
+use candle_core::{DType, Tensor};
+use sconce_tensor_core::classifier::predict;
+use sconce_tensor_core::error::require;
+use sconce_tensor_core::{Classifier, Error, Result, Threat};
+
+/// Which directions are tried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Directions {
+    /// All H W of them: every frequency in both phases.
+    #[default]
+    All,
+    /// Each frequency once: the half plane, about half of them.
+    HalfPlane,
+    /// Every `n`-th of all, row by row: for tuning.
+    Every(usize),
+}
+
+impl Directions {
+    /// The directions for an `h` x `w` image, row by row.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for `Every(0)`.
+    pub fn list(self, h: usize, w: usize) -> Result<Vec<(usize, usize)>> {
+        let all = (0..h).flat_map(|l| (0..w).map(move |m| (l, m)));
+        Ok(match self {
+            Self::All => all.collect(),
+            Self::HalfPlane => all.filter(|&(l, m)| (l, m) <= ((h - l) % h, (w - m) % w)).collect(),
+            Self::Every(0) => return Err(Error::config("Directions.every", "must be at least 1, got 0")),
+            Self::Every(n) => all.step_by(n).collect(),
+        })
+    }
+}
+
+/// Configuration of a [`Sweep`].
+///
+/// | Name | Default | Purpose | Range |
+/// |---|---|---|---|
+/// | `eps` | 64/255 | size of the waves | finite, >= 0 |
+/// | `normalisation` | peak | what `eps` measures | |
+/// | `directions` | all | which directions | |
+/// | `run` | | batches | |
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SweepConfig {
+    /// Size of the waves.
+    pub eps: f64,
+    /// What `eps` measures.
+    pub normalisation: Normalisation,
+    /// Which directions are tried.
+    pub directions: Directions,
+    /// How examples are cut into batches.
+    pub run: RunConfig,
+}
+
+impl Default for SweepConfig {
+    fn default() -> Self {
+        Self {
+            eps: 64.0 / 255.0,
+            normalisation: Normalisation::Peak,
+            directions: Directions::All,
+            run: RunConfig::default(),
+        }
+    }
+}
+
+/// The Single Fourier Attack along many directions on one set of examples.
+#[derive(Clone, Copy, Debug)]
+pub struct Sweep {
+    cfg: SweepConfig,
+}
+
+/// How many examples a model got right under each direction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeatMap {
+    /// Height and width of the images, and so of the plane of frequencies.
+    pub size: (usize, usize),
+    /// The directions (l, m) that were tried.
+    pub directions: Vec<(usize, usize)>,
+    /// Examples classified right under each.
+    pub correct: Vec<usize>,
+    /// Examples.
+    pub total: usize,
+}
+
+impl HeatMap {
+    /// Mean accuracy over the directions.
+    pub fn average(&self) -> f64 {
+        self.correct.iter().sum::<usize>() as f64 / (self.total * self.correct.len()) as f64
+    }
+
+    /// The lowest accuracy and its direction (the first of equals).
+    pub fn worst(&self) -> (f64, (usize, usize)) {
+        let at = (0..self.correct.len()).min_by_key(|&i| self.correct[i]).unwrap_or(0);
+        (self.correct[at] as f64 / self.total as f64, self.directions[at])
+    }
+
+    /// Mean accuracy over the directions whose frequency `max(|l|, |m|)` is in `from..=to`; `None` where
+    /// none is.
+    pub fn band(&self, from: i64, to: i64) -> Option<f64> {
+        let radius =
+            |(l, m): (usize, usize)| signed_frequency(l, self.size.0).abs().max(signed_frequency(m, self.size.1).abs());
+        let inside: Vec<usize> = (0..self.directions.len())
+            .filter(|&i| (from..=to).contains(&radius(self.directions[i])))
+            .map(|i| self.correct[i])
+            .collect();
+        (!inside.is_empty()).then(|| inside.iter().sum::<usize>() as f64 / (self.total * inside.len()) as f64)
+    }
+}
+
+impl Sweep {
+    /// Validates the configuration.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the field.
+    pub fn new(cfg: SweepConfig) -> Result<Self> {
+        Threat::new(cfg.normalisation.norm(), cfg.eps)?;
+        if let Directions::Every(n) = cfg.directions {
+            require("Directions.every", n >= 1, "at least 1", n)?;
+        }
+        Ok(Self { cfg })
+    }
+
+    /// Perturbs every example along every direction, clips to the model's box and counts right answers.
+    /// `watch(done, all)` is called after each direction.
+    ///
+    /// # Shapes
+    /// `x` (N, C, H, W), `labels` (N,) of u32.
+    ///
+    /// # Errors
+    /// Inputs outside the box, labels that do not fit, the model's, `watch`'s.
+    pub fn run(
+        &self,
+        model: &dyn Classifier,
+        x: &Tensor,
+        labels: &Tensor,
+        mut watch: impl FnMut(usize, usize) -> Result<()>,
+    ) -> Result<HeatMap> {
+        let goal = sconce_tensor_core::Goal::Untargeted(labels.clone());
+        crate::run::check(model, x, &goal)?;
+        let (n, _, h, w) = x.dims4().map_err(|_| Error::shape("input", "(N, C, H, W)", x.dims()))?;
+        let (bounds, batch) = (model.bounds(), self.cfg.run.batch(x)?);
+        let directions = self.cfg.directions.list(h, w)?;
+        let labels = labels.to_dtype(DType::U32)?.to_vec1::<u32>()?;
+        let mut correct = Vec::with_capacity(directions.len());
+        for (done, &direction) in directions.iter().enumerate() {
+            let wave = wave(x, direction, self.cfg.eps, self.cfg.normalisation)?;
+            let moved = x.broadcast_add(&wave)?.clamp(bounds.lo(), bounds.hi())?;
+            let predicted = predict(model, &moved, batch)?;
+            correct.push(predicted.iter().zip(&labels).filter(|(p, y)| p == y).count());
+            watch(done + 1, directions.len())?;
+        }
+        Ok(HeatMap { size: (h, w), directions, correct, total: n })
+    }
+}

@@ -1,0 +1,174 @@
+//! Norms, projections and steepest steps, in one place for all attacks. Everything works row by row:
+//! axis 0 counts examples.
+
+use candle_core::{D, DType, Device, Tensor};
+use sconce_tensor_core::{Bounds, Error, ExampleRng, Norm, Result, Threat};
+
+/// Share of an example's elements that one L1 step moves (chosen by us; Tramer and Boneh, 2019,
+/// section 3, choose a quantile too).
+const L1_SHARE: f64 = 0.01;
+
+/// The norm of each row.
+///
+/// # Shapes
+/// (N, ...) -> (N,).
+///
+/// # Errors
+/// candle's only.
+pub fn norms(delta: &Tensor, norm: Norm) -> Result<Tensor> {
+    let flat = delta.flatten_from(1)?.abs()?;
+    Ok(match norm {
+        Norm::Linf => flat.max(D::Minus1)?,
+        Norm::L2 => flat.sqr()?.sum(D::Minus1)?.sqrt()?,
+        Norm::L1 => flat.sum(D::Minus1)?,
+    })
+}
+
+/// One factor per row, shaped to multiply a tensor like `like`.
+fn rowwise(factors: &Tensor, like: &Tensor) -> Result<Tensor> {
+    let mut shape = vec![1; like.rank()];
+    shape[0] = like.dim(0)?;
+    Ok(factors.reshape(shape)?)
+}
+
+/// The point of threat and box nearest to `moved`: first into the ball around `x`, then into the box.
+/// Since `x` is in the box, the second step never leaves the ball. A radius of 0 gives `x` itself.
+///
+/// # Shapes
+/// `moved` and `x` (N, ...) -> the same.
+///
+/// # Errors
+/// Shapes that differ; [`Error::Value`] where `moved` is not finite.
+pub fn project(moved: &Tensor, x: &Tensor, threat: Threat, bounds: Bounds) -> Result<Tensor> {
+    if moved.dims() != x.dims() {
+        return Err(Error::shape("perturbed inputs", format!("{:?}", x.dims()), moved.dims()));
+    }
+    sconce_tensor_core::classifier::require_finite("perturbed inputs", moved)?;
+    let eps = threat.eps();
+    let inside = match threat.norm() {
+        _ if eps == 0.0 => x.clone(),
+        // Against the rounded ends of the interval, so that the result is inside to the last bit.
+        Norm::Linf => moved.maximum(&(x - eps)?)?.minimum(&(x + eps)?)?,
+        Norm::L2 => {
+            let delta = (moved - x)?;
+            let length = norms(&delta, Norm::L2)?;
+            let factor = (length.clamp(eps, f64::INFINITY)?.recip()? * eps)?;
+            // A row that is inside already is left as it is, bit for bit.
+            let outside = length.gt(eps)?;
+            let scaled = (x + delta.broadcast_mul(&rowwise(&factor, &delta)?)?)?;
+            rowwise(&outside, x)?.broadcast_as(x.shape())?.where_cond(&scaled, moved)?
+        }
+        Norm::L1 => (x + l1_ball(&(moved - x)?, eps)?)?,
+    };
+    Ok(inside.clamp(bounds.lo(), bounds.hi())?)
+}
+
+fn host_rows(t: &Tensor) -> Result<Vec<Vec<f64>>> {
+    Ok(t.flatten_from(1)?.to_dtype(DType::F64)?.to_device(&Device::Cpu)?.to_vec2::<f64>()?)
+}
+
+fn from_rows(rows: Vec<Vec<f64>>, like: &Tensor) -> Result<Tensor> {
+    let flat: Vec<f64> = rows.into_iter().flatten().collect();
+    Ok(Tensor::from_vec(flat, like.shape(), &Device::Cpu)?.to_dtype(like.dtype())?.to_device(like.device())?)
+}
+
+/// Euclidean projection of each row onto the L1 ball (Duchi et al. 2008, figure 1).
+fn l1_ball(delta: &Tensor, eps: f64) -> Result<Tensor> {
+    let mut rows = host_rows(delta)?;
+    for row in &mut rows {
+        if row.iter().map(|v| v.abs()).sum::<f64>() <= eps {
+            continue;
+        }
+        let mut sorted: Vec<f64> = row.iter().map(|v| v.abs()).collect();
+        sorted.sort_unstable_by(|a, b| b.total_cmp(a));
+        let (mut sum, mut threshold) = (0.0, 0.0);
+        for (k, v) in sorted.iter().enumerate() {
+            sum += v;
+            let t = (sum - eps) / (k + 1) as f64;
+            if *v <= t {
+                break;
+            }
+            threshold = t;
+        }
+        row.iter_mut().for_each(|v| *v = v.signum() * (v.abs() - threshold).max(0.0));
+    }
+    from_rows(rows, delta)
+}
+
+/// The direction of unit norm along which a linear function with this gradient grows fastest.
+///
+/// - Linf: the sign of each element.
+/// - L2: the gradient over its length; a zero gradient gives no move.
+/// - L1: the sign of the largest 1 % of elements, over their number, among those that the box still
+///   lets move (one element alone is the exact optimum, but soon stands at the box).
+///
+/// # Shapes
+/// `gradient` and `at` (N, ...) -> the same.
+///
+/// # Errors
+/// candle's only.
+pub fn steepest(gradient: &Tensor, at: &Tensor, norm: Norm, bounds: Bounds) -> Result<Tensor> {
+    match norm {
+        Norm::Linf => Ok(gradient.sign()?),
+        Norm::L2 => {
+            // Scaled by the largest element first: squares of tiny gradients would be 0 in f32.
+            let peak = norms(gradient, Norm::Linf)?;
+            let peak = peak.eq(0.0)?.where_cond(&peak.ones_like()?, &peak)?;
+            let g = gradient.broadcast_div(&rowwise(&peak, gradient)?)?;
+            let length = norms(&g, Norm::L2)?;
+            let length = length.eq(0.0)?.where_cond(&length.ones_like()?, &length)?;
+            Ok(g.broadcast_div(&rowwise(&length, gradient)?)?)
+        }
+        Norm::L1 => {
+            let (mut rows, at) = (host_rows(gradient)?, host_rows(at)?);
+            for (g, x) in rows.iter_mut().zip(at) {
+                let free = |i: usize| (g[i] > 0.0 && x[i] < bounds.hi()) || (g[i] < 0.0 && x[i] > bounds.lo());
+                let mut order: Vec<usize> = (0..g.len()).filter(|&i| free(i)).collect();
+                // Ties by position, so that the choice is the same everywhere.
+                order.sort_by(|&a, &b| g[b].abs().total_cmp(&g[a].abs()).then(a.cmp(&b)));
+                order.truncate(((g.len() as f64 * L1_SHARE).ceil() as usize).max(1));
+                let mut step = vec![0.0; g.len()];
+                order.iter().for_each(|&i| step[i] = g[i].signum() / order.len() as f64);
+                *g = step;
+            }
+            from_rows(rows, gradient)
+        }
+    }
+}
+
+/// A random point of the ball for each example: uniform in it (for L1 and L2 by radius `u^(1/d)`).
+///
+/// # Shapes
+/// Like `x` (N, ...).
+///
+/// # Errors
+/// candle's only.
+pub fn random_in_ball(x: &Tensor, threat: Threat, rng: &ExampleRng) -> Result<Tensor> {
+    let (row, eps) = (&x.dims()[1..], threat.eps());
+    if threat.norm() == Norm::Linf {
+        return Ok(rng.uniform(row, -eps..eps, x.dtype(), x.device())?);
+    }
+    let size: usize = row.iter().product();
+    let radius = rng.stream("radius");
+    let rows = (0..x.dim(0)?)
+        .map(|i| {
+            let mut v = rng.row(i).normals(size);
+            if threat.norm() == Norm::L1 {
+                // Laplace noise: its direction is uniform for the L1 norm.
+                v = rng.row(i).uniforms(size).into_iter().map(|u| laplace(u)).collect();
+            }
+            let length = match threat.norm() {
+                Norm::L1 => v.iter().map(|a| a.abs()).sum::<f64>(),
+                _ => v.iter().map(|a| a * a).sum::<f64>().sqrt(),
+            };
+            let scale = eps * radius.row(i).uniforms(1)[0].powf(1.0 / size as f64) / length.max(f64::MIN_POSITIVE);
+            v.into_iter().map(|a| a * scale).collect()
+        })
+        .collect();
+    from_rows(rows, x)
+}
+
+fn laplace(u: f64) -> f64 {
+    let centred = u - 0.5;
+    -centred.signum() * (1.0 - 2.0 * centred.abs()).max(f64::MIN_POSITIVE).ln()
+}

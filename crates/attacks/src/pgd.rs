@@ -1,0 +1,146 @@
+//! Projected gradient descent.
+
+use crate::{Loss, geometry};
+use candle_core::Tensor;
+use sconce_tensor_core::error::require;
+use sconce_tensor_core::{Attack, Classifier, ExampleRng, Goal, Norm, Result, Threat};
+
+/// Length of one step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum StepSize {
+    /// In the input's units.
+    Absolute(f64),
+    /// As a share of the radius.
+    Relative(f64),
+}
+
+/// Configuration of [`Pgd`].
+///
+/// | Name | Default | Purpose | Range |
+/// |---|---|---|---|
+/// | `norm` | Linf | norm of the threat | |
+/// | `eps` | 8/255 | its radius | finite, >= 0 |
+/// | `steps` | 10 | gradient steps per start | >= 1 |
+/// | `step` | relative 0.25 | length of a step in the threat's norm | finite, > 0 |
+/// | `random_start` | true | start at a random point of the ball (else at the input) | |
+/// | `restarts` | 1 | starts; the best of them is kept, example by example | >= 1; 1 without random start |
+/// | `loss` | cross-entropy | what is climbed | |
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PgdConfig {
+    /// Norm of the threat.
+    pub norm: Norm,
+    /// Radius of the threat, in the input's units.
+    pub eps: f64,
+    /// Gradient steps per start.
+    pub steps: usize,
+    /// Length of a step.
+    pub step: StepSize,
+    /// Whether to start at a random point of the ball.
+    pub random_start: bool,
+    /// Starts.
+    pub restarts: usize,
+    /// What is climbed.
+    pub loss: Loss,
+}
+
+impl Default for PgdConfig {
+    fn default() -> Self {
+        Self {
+            norm: Norm::Linf,
+            eps: 8.0 / 255.0,
+            steps: 10,
+            step: StepSize::Relative(0.25),
+            random_start: true,
+            restarts: 1,
+            loss: Loss::CrossEntropy,
+        }
+    }
+}
+
+/// Steepest steps, each projected back onto ball and box; the last iterate of each start is a
+/// candidate, and of several starts a success beats a failure and a higher loss a lower one.
+///
+/// Source: Madry et al. (2018), section 2.1.
+#[derive(Clone, Copy, Debug)]
+pub struct Pgd {
+    threat: Threat,
+    cfg: PgdConfig,
+}
+
+impl Pgd {
+    /// Validates the configuration.
+    ///
+    /// # Errors
+    /// [`sconce_tensor_core::Error::Config`] naming the field.
+    pub fn new(cfg: PgdConfig) -> Result<Self> {
+        let threat = Threat::new(cfg.norm, cfg.eps)?;
+        require("PgdConfig.steps", cfg.steps >= 1, "at least 1", cfg.steps)?;
+        let (StepSize::Absolute(step) | StepSize::Relative(step)) = cfg.step;
+        require("PgdConfig.step", step.is_finite() && step > 0.0, "finite and > 0", step)?;
+        let starts = cfg.restarts >= 1 && (cfg.restarts == 1 || cfg.random_start);
+        require("PgdConfig.restarts", starts, "at least 1, and 1 without a random start", cfg.restarts)?;
+        Ok(Self { threat, cfg })
+    }
+
+    fn ascend(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal, rng: &ExampleRng) -> Result<Tensor> {
+        let bounds = model.bounds();
+        let length = match self.cfg.step {
+            StepSize::Absolute(a) => a,
+            StepSize::Relative(r) => r * self.cfg.eps,
+        };
+        let mut at = x.clone();
+        if self.cfg.random_start {
+            let start = (x + geometry::random_in_ball(x, self.threat, rng)?)?;
+            at = geometry::project(&start, x, self.threat, bounds)?;
+        }
+        for _ in 0..self.cfg.steps {
+            let g = self.cfg.loss.gradient(model, &at, goal)?;
+            let step = geometry::steepest(&g, &at, self.cfg.norm, bounds)?;
+            at = geometry::project(&(at + (step * length)?)?, x, self.threat, bounds)?;
+        }
+        Ok(at)
+    }
+
+    /// Success first, then loss.
+    fn score(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal) -> Result<Vec<(bool, f64)>> {
+        let logits = model.logits(x)?;
+        let predicted = logits.argmax(candle_core::D::Minus1)?.to_vec1::<u32>()?;
+        let labels = goal.labels().to_vec1::<u32>()?;
+        let loss = self.cfg.loss.per_example(&logits, goal)?.to_dtype(candle_core::DType::F64)?.to_vec1::<f64>()?;
+        let reached = predicted.into_iter().zip(labels).map(|(p, y)| goal.reached(p, y));
+        Ok(reached.zip(loss).collect())
+    }
+}
+
+impl Attack for Pgd {
+    fn threat(&self) -> Threat {
+        self.threat
+    }
+
+    fn perturb(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal, rng: &ExampleRng) -> Result<Tensor> {
+        let x = &x.detach();
+        let mut best = self.ascend(model, x, goal, &rng.stream("start 0"))?;
+        if self.cfg.restarts == 1 {
+            return Ok(best);
+        }
+        let mut scores = self.score(model, &best, goal)?;
+        for r in 1..self.cfg.restarts {
+            let next = self.ascend(model, x, goal, &rng.stream(&format!("start {r}")))?;
+            let better: Vec<u8> = self
+                .score(model, &next, goal)?
+                .into_iter()
+                .zip(&mut scores)
+                .map(|(new, old)| {
+                    let better = (new.0, new.1) > (old.0, old.1);
+                    *old = if better { new } else { *old };
+                    u8::from(better)
+                })
+                .collect();
+            let mut shape = vec![1; x.rank()];
+            shape[0] = better.len();
+            let mask = Tensor::from_vec(better, shape, x.device())?.broadcast_as(x.shape())?;
+            best = mask.where_cond(&next, &best)?;
+        }
+        Ok(best)
+    }
+}

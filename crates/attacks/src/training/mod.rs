@@ -1,0 +1,5 @@
+//! Training against an attacker.
+
+mod madry;
+
+pub use madry::Madry;

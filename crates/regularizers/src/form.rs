@@ -1,0 +1,41 @@
+//! How a convex term enters training, and what it acts on.
+
+use candle_core::Tensor;
+use sconce_tensor_core::error::require;
+use sconce_tensor_core::{Params, Result, Role};
+
+/// How a term `lambda G(w)` enters training.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// Its proximal operator `argmin_z 1/2 |z - w|^2 + lr lambda G(z)` is applied after each update.
+    #[default]
+    Proximal,
+    /// It is added to the loss and differentiated with it (a sub-gradient where it has a kink).
+    Penalty,
+}
+
+pub(crate) fn check_lambda(field: &'static str, lambda: f64) -> Result<()> {
+    require(field, lambda.is_finite() && lambda >= 0.0, "finite and >= 0", lambda)
+}
+
+/// The sum of `f` over the convolution kernels, or nothing where there are none.
+pub(crate) fn sum_over_kernels(params: &Params, f: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Option<Tensor>> {
+    let mut sum: Option<Tensor> = None;
+    for p in params.with_role(Role::Kernel) {
+        let term = f(p.var().as_tensor())?;
+        sum = Some(match sum {
+            Some(s) => (s + term)?,
+            None => term,
+        });
+    }
+    Ok(sum)
+}
+
+/// Replaces each convolution kernel by `f` of it.
+pub(crate) fn map_kernels(params: &Params, f: impl Fn(&Tensor) -> Result<Tensor>) -> Result<()> {
+    for p in params.with_role(Role::Kernel) {
+        let new = f(&p.var().as_detached_tensor())?;
+        p.var().set(&new.contiguous()?)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,36 @@
+//! Kernels held at mean zero.
+
+use crate::absum::kernel_rank;
+use crate::form::map_kernels;
+use candle_core::Tensor;
+use sconce_tensor_core::{Params, Regularizer, Result, Step};
+
+/// The hard constraint `sum_{u,v} K[o,i,u,v] = 0`: after each update the mean of each kernel is taken
+/// off it. The limit of [`crate::Absum`] for a large `lambda`; it costs one of the `KH KW` degrees of
+/// freedom of each kernel. A 1x1 kernel is left alone, since nothing would be left of it (chosen by us).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ZeroMean;
+
+impl ZeroMean {
+    /// The nearest weight whose kernels have mean zero.
+    ///
+    /// # Errors
+    /// A rank other than 4.
+    pub fn project(&self, kernel: &Tensor) -> Result<Tensor> {
+        kernel_rank(kernel)?;
+        if kernel.dims()[2..] == [1, 1] {
+            return Ok(kernel.clone());
+        }
+        Ok(kernel.broadcast_sub(&kernel.mean_keepdim((2, 3))?)?)
+    }
+}
+
+impl Regularizer for ZeroMean {
+    fn penalty(&self, _step: &Step<'_>) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
+
+    fn after_update(&self, params: &Params, _lr: f64) -> Result<()> {
+        map_kernels(params, |k| self.project(k))
+    }
+}
