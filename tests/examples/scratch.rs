@@ -24,7 +24,7 @@ fn main() -> anyhow::Result<()> {
             "zero" => Box::new(ZeroMean),
             _ => Box::new(WeightDecay::new(WeightDecayConfig { lambda, ..Default::default() })?),
         };
-        for seed in 0..1 {
+        for seed in 0..std::env::var("S").map_or(1, |b| b.parse().unwrap()) {
             let net = SmallCnn::new(
                 SmallCnnConfig { kernel, batch_norm: bn, ..Default::default() },
                 Rng::new(seed),
@@ -34,7 +34,11 @@ fn main() -> anyhow::Result<()> {
             let t = Instant::now();
             let mut sgd = Sgd::new(SgdConfig { lr, ..Default::default() })?;
             let losses = Trainer::new(
-                TrainConfig { epochs, schedule: Schedule::Constant, ..Default::default() },
+                TrainConfig {
+                    epochs,
+                    batch_size: std::env::var("B").map_or(128, |b| b.parse().unwrap()),
+                    schedule: Schedule::Constant,
+                },
                 &CrossEntropy,
             )?
             .regularized_by(&*reg)

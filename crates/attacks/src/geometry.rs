@@ -146,7 +146,7 @@ pub fn steepest(gradient: &Tensor, at: &Tensor, norm: Norm, bounds: Bounds) -> R
 pub fn random_in_ball(x: &Tensor, threat: Threat, rng: &ExampleRng) -> Result<Tensor> {
     let (row, eps) = (&x.dims()[1..], threat.eps());
     if threat.norm() == Norm::Linf {
-        return Ok(rng.uniform(row, -eps..eps, x.dtype(), x.device())?);
+        return rng.uniform(row, -eps..eps, x.dtype(), x.device());
     }
     let size: usize = row.iter().product();
     let radius = rng.stream("radius");
@@ -155,7 +155,7 @@ pub fn random_in_ball(x: &Tensor, threat: Threat, rng: &ExampleRng) -> Result<Te
             let mut v = rng.row(i).normals(size);
             if threat.norm() == Norm::L1 {
                 // Laplace noise: its direction is uniform for the L1 norm.
-                v = rng.row(i).uniforms(size).into_iter().map(|u| laplace(u)).collect();
+                v = rng.row(i).uniforms(size).into_iter().map(laplace).collect();
             }
             let length = match threat.norm() {
                 Norm::L1 => v.iter().map(|a| a.abs()).sum::<f64>(),

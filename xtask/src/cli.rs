@@ -1,0 +1,125 @@
+//! The command line, shared by the light and the heavy binary.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Builds, checks and reproduces Sconce.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Everything that must pass before a change lands, cheapest first.
+    Ci,
+    /// The house rules: arrows between crates, file sizes, docs, licences, recipes.
+    Tidy,
+    /// Writes REPRODUCTIONS.md from the results files under xtask/recipes.
+    Report {
+        /// Only compare; exit 1 where the file is out of date.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Reproduces a paper and writes results.json and report.html.
+    Reproduce(Reproduce),
+    /// Data sets: what there is, whether files are right, what ships.
+    Datasets(Datasets),
+}
+
+/// Arguments of `reproduce`.
+#[derive(Debug, Args)]
+pub struct Reproduce {
+    /// The paper: absum.
+    pub slug: String,
+    /// How much of it.
+    #[arg(long, value_enum, default_value = "quick")]
+    pub preset: Preset,
+    /// auto, cpu, cuda:N or metal.
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    /// Seeds as a range, `0..3` is 0, 1, 2 (default: the recipe's).
+    #[arg(long)]
+    pub seeds: Option<String>,
+    /// Overrides a value of the recipe, `train.lr=0.01`; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Folder with data files, looked into first.
+    #[arg(long)]
+    pub data_dir: Option<PathBuf>,
+    /// Where results go (default: target/reproduce/<slug>/<preset>).
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// Throws away what an earlier run left in that folder.
+    #[arg(long)]
+    pub fresh: bool,
+    /// Exit 3 where a claim does not hold.
+    #[arg(long)]
+    pub strict: bool,
+    /// Builds with the features of this device; internal to the forwarding of `cargo xtask`.
+    #[arg(long, hide = true)]
+    pub built: bool,
+}
+
+/// How much of a paper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Preset {
+    /// Embedded data, minutes on a laptop.
+    Quick,
+    /// Full data, several seeds, hours on a CPU at most.
+    Full,
+    /// The paper's own setting where known; meant for a GPU.
+    Paper,
+}
+
+impl Preset {
+    /// The name in paths and files.
+    #[allow(dead_code)] // the light binary forwards the text
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Quick => "quick",
+            Self::Full => "full",
+            Self::Paper => "paper",
+        }
+    }
+}
+
+/// Arguments of `datasets`.
+#[derive(Debug, Args)]
+pub struct Datasets {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: DatasetsVerb,
+}
+
+/// What to do with data sets.
+#[derive(Debug, Subcommand)]
+pub enum DatasetsVerb {
+    /// The catalog, and what of it is found on this machine.
+    List {
+        /// Folder with data files, looked into first.
+        #[arg(long)]
+        data_dir: Option<PathBuf>,
+    },
+    /// Compares found files with the catalog's sizes and SHA-256 sums; exit 1 where one differs.
+    Verify {
+        /// Only this data set.
+        name: Option<String>,
+        /// Folder with data files, looked into first.
+        #[arg(long)]
+        data_dir: Option<PathBuf>,
+    },
+    /// Makes the part of Fashion-MNIST that ships from the full files.
+    Embed {
+        /// Folder with the full files, looked into first.
+        #[arg(long)]
+        data_dir: Option<PathBuf>,
+        /// Only compare with what ships; exit 1 where it differs.
+        #[arg(long)]
+        check: bool,
+    },
+}

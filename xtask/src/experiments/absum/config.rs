@@ -1,0 +1,342 @@
+//! The recipe of `absum`, and what its words stand for.
+
+use anyhow::{Result, bail};
+use candle_core::DType;
+use sconce_attacks::fourier::{Directions, Normalisation};
+use sconce_datasets::{Images, Lookup, Split, catalog, embedded};
+use sconce_regularizers::{
+    Absum, AbsumConfig, L1, L1Config, Regularizer, SpectralBound, SpectralBoundConfig, WeightDecay, WeightDecayConfig,
+    ZeroMean,
+};
+use sconce_tensor_core::data::Labelled;
+use sconce_tensor_core::nets::{ResNet, ResNetConfig, SmallCnn, SmallCnnConfig};
+use sconce_tensor_core::nn::Normalize;
+use sconce_tensor_core::optim::{Schedule, Sgd, SgdConfig};
+use sconce_tensor_core::train::TrainConfig;
+use sconce_tensor_core::{Device, Network, Rng};
+use serde::Deserialize;
+
+/// `xtask/recipes/absum/<preset>.toml`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub seeds: Vec<u64>,
+    pub settings: Vec<Setting>,
+    pub train: Train,
+    pub arms: Vec<Arm>,
+    pub selection: Selection,
+    pub sfa: Sfa,
+    pub transfer: PgdRecipe,
+    pub noise: Noise,
+    pub cost: Cost,
+    pub adversarial: Option<Adversarial>,
+}
+
+/// One data set and network.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Setting {
+    pub id: String,
+    pub title: String,
+    pub data: Data,
+    pub net: Net,
+    /// Main radius of the Fourier waves, in 255ths.
+    pub eps_255: f64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    pub name: String,
+    pub source: Source,
+    pub train: usize,
+    pub validation: usize,
+    pub test: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    Embedded,
+    Files,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Net {
+    SmallCnn(SmallNet),
+    Resnet(ResidualNet),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SmallNet {
+    pub channels: (usize, usize),
+    pub kernel: usize,
+    pub hidden: usize,
+    pub batch_norm: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResidualNet {
+    pub width: usize,
+    pub blocks: Vec<usize>,
+    pub mean: Vec<f64>,
+    pub std: Vec<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Train {
+    pub epochs: usize,
+    pub batch_size: usize,
+    pub lr: f64,
+    pub momentum: f64,
+    pub nesterov: bool,
+    pub weight_decay: f64,
+    pub schedule: Schedule,
+}
+
+/// A regularizer with the weights to choose from.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Arm {
+    pub name: ArmName,
+    pub lambdas: Vec<f64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ArmName {
+    None,
+    WeightDecay,
+    L1,
+    Absum,
+    ZeroMean,
+    /// Its "lambda" is the bound.
+    Spectral,
+}
+
+/// How a weight is chosen: the best average accuracy under the waves on the validation split among those
+/// whose clean accuracy is at most `max_clean_drop` below that of no regularizer.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Selection {
+    pub max_clean_drop: f64,
+    pub every_direction: usize,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sfa {
+    pub normalisation: NormalisationName,
+    pub directions: DirectionsName,
+    pub examples: usize,
+    pub curve_eps_255: Vec<f64>,
+    pub curve_every_direction: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NormalisationName {
+    Peak,
+    Sign,
+    L2,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DirectionsName {
+    All,
+    HalfPlane,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PgdRecipe {
+    pub eps_255: f64,
+    pub steps: usize,
+    pub step_255: f64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Noise {
+    pub rms_255: f64,
+    pub from: usize,
+    pub to: usize,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cost {
+    pub steps: usize,
+    pub rounds: usize,
+}
+
+/// Adversarial training with each regularizer, at the weights chosen without it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Adversarial {
+    pub epochs: usize,
+    pub attack: PgdRecipe,
+    pub evaluation: PgdRecipe,
+}
+
+impl ArmName {
+    /// The name in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::WeightDecay => "weight-decay",
+            Self::L1 => "l1",
+            Self::Absum => "absum",
+            Self::ZeroMean => "zero-mean",
+            Self::Spectral => "spectral",
+        }
+    }
+
+    /// The name in prose.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::None => "no regularizer",
+            Self::WeightDecay => "weight decay",
+            Self::L1 => "L1",
+            Self::Absum => "Absum",
+            Self::ZeroMean => "hard zero mean",
+            Self::Spectral => "spectral bound",
+        }
+    }
+
+    /// The regularizer at a weight.
+    pub fn regularizer(self, lambda: f64) -> Result<Option<Box<dyn Regularizer>>> {
+        Ok(match self {
+            Self::None => None,
+            Self::WeightDecay => {
+                Some(Box::new(WeightDecay::new(WeightDecayConfig { lambda, ..WeightDecayConfig::default() })?))
+            }
+            Self::L1 => Some(Box::new(L1::new(L1Config { lambda, ..L1Config::default() })?)),
+            Self::Absum => Some(Box::new(Absum::new(AbsumConfig { lambda, ..AbsumConfig::default() })?)),
+            Self::ZeroMean => Some(Box::new(ZeroMean)),
+            Self::Spectral => Some(Box::new(SpectralBound::new(SpectralBoundConfig {
+                bound: lambda,
+                ..SpectralBoundConfig::default()
+            })?)),
+        })
+    }
+}
+
+impl Sfa {
+    pub fn normalisation(&self) -> Normalisation {
+        match self.normalisation {
+            NormalisationName::Peak => Normalisation::Peak,
+            NormalisationName::Sign => Normalisation::Sign,
+            NormalisationName::L2 => Normalisation::L2,
+        }
+    }
+
+    pub fn directions(&self) -> Directions {
+        match self.directions {
+            DirectionsName::All => Directions::All,
+            DirectionsName::HalfPlane => Directions::HalfPlane,
+        }
+    }
+}
+
+impl Train {
+    pub fn sgd(&self) -> Result<Sgd> {
+        let Self { lr, momentum, nesterov, weight_decay, .. } = *self;
+        Ok(Sgd::new(SgdConfig { lr, momentum, nesterov, weight_decay, ..SgdConfig::default() })?)
+    }
+
+    pub fn config(&self, epochs: usize) -> TrainConfig {
+        TrainConfig { epochs, batch_size: self.batch_size, schedule: self.schedule.clone() }
+    }
+}
+
+/// The three parts that a setting works on.
+pub struct Parts {
+    pub train: Labelled,
+    pub validation: Labelled,
+    pub test: Labelled,
+}
+
+impl Data {
+    pub fn load(&self, lookup: &Lookup, device: &Device) -> Result<Parts> {
+        let read = |split| -> Result<Images> {
+            Ok(match (self.source, self.name.as_str()) {
+                (Source::Embedded, "fashion-mnist") => embedded::fashion_mnist(split)?,
+                (Source::Embedded, other) => bail!("data.source: only fashion-mnist is embedded, not `{other}`"),
+                (Source::Files, name) => lookup.load(&catalog::get(name)?, split)?,
+            })
+        };
+        let all = read(Split::Train)?.to_labelled(device)?;
+        Ok(Parts {
+            train: all.slice(0, self.train)?,
+            validation: all.slice(self.train, self.validation)?,
+            test: read(Split::Test)?.to_labelled(device)?.slice(0, self.test)?,
+        })
+    }
+}
+
+impl Setting {
+    /// The network with its first values for a seed: the same for all arms.
+    pub fn network(&self, parts: &Parts, seed: u64, device: &Device) -> Result<Box<dyn Network>> {
+        let (_, c, h, w) = parts.train.x().dims4()?;
+        let classes = parts.train.classes();
+        Ok(match &self.net {
+            Net::SmallCnn(n) => Box::new(SmallCnn::new(
+                SmallCnnConfig {
+                    input: (c, h, w),
+                    classes,
+                    channels: n.channels,
+                    kernel: n.kernel,
+                    hidden: n.hidden,
+                    batch_norm: n.batch_norm,
+                    normalize: None,
+                },
+                Rng::new(seed),
+                DType::F32,
+                device,
+            )?),
+            Net::Resnet(n) => Box::new(ResNet::new(
+                ResNetConfig {
+                    channels: c,
+                    classes,
+                    width: n.width,
+                    blocks: n.blocks.clone(),
+                    normalize: Some(Normalize::new(n.mean.clone(), n.std.clone())?),
+                },
+                Rng::new(seed),
+                DType::F32,
+                device,
+            )?),
+        })
+    }
+}
+
+impl Config {
+    /// What the types do not say.
+    pub fn validate(&self) -> Result<()> {
+        if self.arms.first().map(|a| a.name) != Some(ArmName::None) {
+            bail!("arms: the first must be `none`, with which the others are compared");
+        }
+        if let Some(a) = self.arms.iter().find(|a| a.lambdas.is_empty()) {
+            bail!("arms.{}.lambdas: needs at least one value", a.name.name());
+        }
+        for a in &self.arms {
+            a.lambdas.iter().try_for_each(|l| a.name.regularizer(*l).map(|_| ()))?;
+        }
+        if self.seeds.is_empty() || self.settings.is_empty() {
+            bail!("seeds and settings: need at least one each");
+        }
+        if self.selection.every_direction == 0 || self.sfa.curve_every_direction == 0 {
+            bail!("every_direction: must be at least 1");
+        }
+        if let Some(s) = self.settings.iter().find(|s| self.sfa.examples > s.data.test || self.sfa.examples == 0) {
+            bail!("sfa.examples: must be 1 to the {} test examples of setting `{}`", s.data.test, s.id);
+        }
+        Ok(())
+    }
+}

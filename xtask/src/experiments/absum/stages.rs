@@ -1,0 +1,254 @@
+//! The stages of `absum`: training a network, and measuring it.
+
+use super::config::{ArmName, Config, Parts, PgdRecipe, Setting};
+use crate::run::{Bar, Run, Stage};
+use anyhow::{Result, bail};
+use candle_core::Tensor;
+use sconce_attacks::fourier::{BandNoise, BandNoiseConfig, Directions, HeatMap, Sweep, SweepConfig};
+use sconce_attacks::training::Madry;
+use sconce_attacks::{Attack, Goal, Pgd, PgdConfig, RunConfig, StepSize, run};
+use sconce_tensor_core::classifier::predict;
+use sconce_tensor_core::data::Labelled;
+use sconce_tensor_core::train::{Checkpoint, CrossEntropy, Objective, Observer, Progress, Trainer};
+use sconce_tensor_core::{Classifier, Network, Rng};
+use serde::{Deserialize, Serialize};
+use std::time::Instant;
+
+/// Examples in one forward pass of a measurement.
+const BATCH: usize = 125;
+
+/// One trained network's address: setting, arm, weight, seed, and whether against an attacker.
+#[derive(Clone, Copy)]
+pub struct Job<'a> {
+    pub cfg: &'a Config,
+    pub setting: &'a Setting,
+    pub arm: ArmName,
+    pub lambda: f64,
+    pub seed: u64,
+    pub adversarial: bool,
+}
+
+/// Accuracy under the waves: numbers, and correct answers per direction.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Waves {
+    pub size: (usize, usize),
+    pub directions: Vec<(usize, usize)>,
+    pub correct: Vec<usize>,
+    pub total: usize,
+}
+
+impl Waves {
+    pub fn map(&self) -> HeatMap {
+        HeatMap {
+            size: self.size,
+            directions: self.directions.clone(),
+            correct: self.correct.clone(),
+            total: self.total,
+        }
+    }
+}
+
+/// What is measured on the validation split to choose a weight.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Validated {
+    pub clean: f64,
+    pub sfa_avg: f64,
+    pub sfa_worst: f64,
+}
+
+/// What is measured on the test split.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Tested {
+    pub clean: f64,
+    pub waves: Waves,
+    /// (eps in 255ths, average, worst) on fewer directions.
+    pub curve: Vec<(f64, f64, f64)>,
+    pub transfer: f64,
+    pub noise: f64,
+}
+
+struct Watch<'a>(&'a Bar);
+
+impl Observer for Watch<'_> {
+    fn step(&mut self, p: Progress) -> sconce_tensor_core::Result<()> {
+        self.0.at(p.step, p.total);
+        Ok(())
+    }
+}
+
+impl Job<'_> {
+    /// A name for files and the terminal.
+    pub fn name(&self) -> String {
+        let kind = if self.adversarial { "at-" } else { "" };
+        let lambda = if self.arm == ArmName::None { String::new() } else { format!("-{}", self.lambda) };
+        format!("{}-{kind}{}{lambda}-seed{}", self.setting.id, self.arm.name(), self.seed)
+    }
+
+    /// Trains the network, or loads it where that was done.
+    pub fn train(&self, run: &Run, parts: &Parts, units: f64) -> Result<Stage<Box<dyn Network>>> {
+        let net = self.setting.network(parts, self.seed, &run.device)?;
+        let weights = run.path(&format!("{}.safetensors", self.name()));
+        let done = run.stage(&format!("train {}", self.name()), units, |bar| {
+            let attack = match &self.cfg.adversarial {
+                Some(a) if self.adversarial => Some(pgd(&a.attack)?),
+                _ => None,
+            };
+            let madry = attack.as_ref().map(|a| Madry::new(a));
+            let objective: &dyn Objective = madry.as_ref().map_or(&CrossEntropy, |m| m);
+            let epochs = match &self.cfg.adversarial {
+                Some(a) if self.adversarial => a.epochs,
+                _ => self.cfg.train.epochs,
+            };
+            let regularizer = self.arm.regularizer(self.lambda)?;
+            let print = format!("{} {}", self.name(), run.fingerprint());
+            let mut trainer = Trainer::new(self.cfg.train.config(epochs), objective)?.resuming(&weights, print);
+            if let Some(r) = &regularizer {
+                trainer = trainer.regularized_by(&**r);
+            }
+            let mut sgd = self.cfg.train.sgd()?;
+            Ok(trainer.fit(&*net, &parts.train, &mut sgd, &Rng::new(self.seed), &mut Watch(bar))?)
+        })?;
+        // The checkpoint of the last epoch holds the weights of a stage that was done before.
+        let print = format!("{} {}", self.name(), run.fingerprint());
+        let mut sgd = self.cfg.train.sgd()?;
+        if Checkpoint::load(&weights, net.params(), &mut sgd, &print)?.is_none() {
+            bail!("{} is gone although its training is done; start again with --fresh", weights.display());
+        }
+        Ok(Stage { value: net, wall_s: done.wall_s })
+    }
+}
+
+/// The attack of a recipe.
+pub fn pgd(p: &PgdRecipe) -> Result<Pgd> {
+    let step = StepSize::Absolute(p.step_255 / 255.0);
+    Ok(Pgd::new(PgdConfig { eps: p.eps_255 / 255.0, steps: p.steps, step, ..PgdConfig::default() })?)
+}
+
+/// The noise of a recipe.
+pub fn noise(cfg: &Config) -> Result<BandNoise> {
+    let n = &cfg.noise;
+    Ok(BandNoise::new(BandNoiseConfig { eps: n.rms_255 / 255.0, from: n.from, to: n.to })?)
+}
+
+fn batches() -> RunConfig {
+    RunConfig { batch_size: Some(BATCH), ..RunConfig::default() }
+}
+
+/// The share of inputs that the model classifies as labelled.
+pub fn accuracy(model: &dyn Classifier, x: &Tensor, data: &Labelled) -> Result<f64> {
+    let predicted = predict(model, x, BATCH)?;
+    let right = predicted.iter().zip(data.labels()?).filter(|(p, y)| **p == *y).count();
+    Ok(right as f64 / predicted.len() as f64)
+}
+
+/// Accuracy along the directions at one radius.
+pub fn sweep(
+    cfg: &Config,
+    net: &dyn Network,
+    data: &Labelled,
+    eps_255: f64,
+    directions: Directions,
+    watch: &dyn Fn(usize, usize),
+) -> Result<HeatMap> {
+    let normalisation = cfg.sfa.normalisation();
+    let sweep = Sweep::new(SweepConfig { eps: eps_255 / 255.0, normalisation, directions, run: batches() })?;
+    Ok(sweep.run(net, data.x(), data.y(), |done, all| {
+        watch(done, all);
+        Ok(())
+    })?)
+}
+
+/// Clean and wave accuracy on the validation split.
+pub fn validate(job: &Job<'_>, run: &Run, parts: &Parts, net: &dyn Network, units: f64) -> Result<Stage<Validated>> {
+    run.stage(&format!("validate {}", job.name()), units, |bar| {
+        let v = &parts.validation;
+        let directions = Directions::Every(job.cfg.selection.every_direction);
+        let map = sweep(job.cfg, net, v, job.setting.eps_255, directions, &|d, n| bar.at(d, n))?;
+        Ok(Validated { clean: accuracy(net, v.x(), v)?, sfa_avg: map.average(), sfa_worst: map.worst().0 })
+    })
+}
+
+/// Test inputs attacked on an independently trained network.
+pub fn transferred(cfg: &Config, source: &dyn Network, test: &Labelled) -> Result<Tensor> {
+    let goal = Goal::Untargeted(test.y().clone());
+    Ok(run(&pgd(&cfg.transfer)?, source, test.x(), &goal, &batches(), &Rng::new(0).stream("transfer"))?.adversarial)
+}
+
+/// Test inputs with high-frequency noise.
+pub fn noisy(cfg: &Config, source: &dyn Network, test: &Labelled) -> Result<Tensor> {
+    let examples = (0..test.len() as u64).collect();
+    let rng = sconce_tensor_core::ExampleRng::new(Rng::new(0).stream("noise"), examples);
+    let moved = noise(cfg)?.perturb(source, test.x(), &Goal::Untargeted(test.y().clone()), &rng)?;
+    Ok(moved.clamp(0.0, 1.0)?)
+}
+
+/// Everything on the test split.
+pub fn test(
+    job: &Job<'_>,
+    run: &Run,
+    (test, transferred, noisy): (&Labelled, &Tensor, &Tensor),
+    net: &dyn Network,
+    units: f64,
+) -> Result<Stage<Tested>> {
+    run.stage(&format!("measure {}", job.name()), units, |bar| {
+        let sfa = &job.cfg.sfa;
+        let part = test.slice(0, sfa.examples)?;
+        let map = sweep(job.cfg, net, &part, job.setting.eps_255, sfa.directions(), &|d, n| bar.at(d, n))?;
+        let mut curve = Vec::new();
+        for &eps in &sfa.curve_eps_255 {
+            let m = sweep(job.cfg, net, &part, eps, Directions::Every(sfa.curve_every_direction), &|_, _| ())?;
+            curve.push((eps, m.average(), m.worst().0));
+        }
+        Ok(Tested {
+            clean: accuracy(net, test.x(), test)?,
+            waves: Waves { size: map.size, directions: map.directions, correct: map.correct, total: map.total },
+            curve,
+            transfer: accuracy(net, transferred, test)?,
+            noise: accuracy(net, noisy, test)?,
+        })
+    })
+}
+
+/// Clean and robust accuracy of an adversarially trained network under its evaluation attack.
+pub fn robust(job: &Job<'_>, run_: &Run, test: &Labelled, net: &dyn Network, units: f64) -> Result<Stage<(f64, f64)>> {
+    run_.stage(&format!("attack {}", job.name()), units, |_| {
+        let Some(a) = &job.cfg.adversarial else { return Ok((0.0, 0.0)) };
+        let goal = Goal::Untargeted(test.y().clone());
+        let rng = Rng::new(job.seed).stream("evaluation");
+        let judged = run(&pgd(&a.evaluation)?, net, test.x(), &goal, &batches(), &rng)?;
+        Ok((judged.clean_accuracy().rate(), judged.robust_accuracy().rate()))
+    })
+}
+
+/// Seconds per training step with each arm's regularizer, interleaved, one value per round.
+pub fn cost(
+    cfg: &Config,
+    setting: &Setting,
+    run: &Run,
+    parts: &Parts,
+    arms: &[(ArmName, f64)],
+) -> Result<Stage<Vec<Vec<f64>>>> {
+    run.stage(&format!("cost {}", setting.id), 0.0, |bar| {
+        let data = parts.train.slice(0, (cfg.cost.steps * cfg.train.batch_size).min(parts.train.len()))?;
+        let mut seconds = vec![Vec::new(); arms.len()];
+        for round in 0..=cfg.cost.rounds {
+            for (arm, times) in arms.iter().zip(&mut seconds) {
+                let net = setting.network(parts, 0, &run.device)?;
+                let regularizer = arm.0.regularizer(arm.1)?;
+                let mut trainer = Trainer::new(cfg.train.config(1), &CrossEntropy)?;
+                if let Some(r) = &regularizer {
+                    trainer = trainer.regularized_by(&**r);
+                }
+                let mut sgd = cfg.train.sgd()?;
+                let started = Instant::now();
+                trainer.fit(&*net, &data, &mut sgd, &Rng::new(0), &mut ())?;
+                // The first round warms up.
+                if round > 0 {
+                    times.push(started.elapsed().as_secs_f64() / data.len().div_ceil(cfg.train.batch_size) as f64);
+                }
+            }
+            bar.at(round, cfg.cost.rounds);
+        }
+        Ok(seconds)
+    })
+}

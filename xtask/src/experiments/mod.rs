@@ -1,0 +1,13 @@
+//! The experiments, one a paper.
+
+mod absum;
+
+use crate::cli::Reproduce;
+use crate::experiment::drive;
+use anyhow::Result;
+
+/// How an experiment is started.
+type Start = fn(&Reproduce) -> Result<u8>;
+
+/// All reproductions by slug.
+pub const TABLE: [(&str, Start); 1] = [("absum", drive::<absum::AbsumPaper>)];

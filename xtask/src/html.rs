@@ -1,0 +1,154 @@
+//! The report for people: one self-contained page.
+
+use crate::plot::{self, COLOURS, Curve, viridis};
+use crate::results::Results;
+use anyhow::Result;
+use std::fmt::Write;
+
+/// A page that grows from top to bottom.
+pub struct Page {
+    body: String,
+}
+
+/// Text made safe for HTML.
+pub fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// One heat map or image with its caption.
+pub struct Tile {
+    /// A `data:` address.
+    pub image: String,
+    /// Under the image.
+    pub caption: String,
+    /// For those who do not see it.
+    pub alt: String,
+}
+
+impl Page {
+    /// A page that starts with its title, its verdict and the claims.
+    pub fn new(title: &str, lead: &str, r: &Results) -> Self {
+        let mut page = Self { body: String::new() };
+        let held = r.claims.iter().filter(|c| c.holds).count();
+        let _ = write!(
+            page.body,
+            "<p class=soft>Sconce · reproduction · {} · preset {}</p><h1>{}</h1><p>{}</p>\
+             <p class=verdict><b>{held} of {} claims held</b> in this run.</p>",
+            escape(&r.experiment),
+            escape(&r.preset),
+            escape(title),
+            escape(lead),
+            r.claims.len()
+        );
+        if !r.flags.is_empty() {
+            let items: String = r.flags.iter().map(|f| format!("<li>{}</li>", escape(f))).collect();
+            let _ = write!(page.body, "<ul class=flags>{items}</ul>");
+        }
+        page.heading("Claims");
+        let rows = r.claims.iter().map(|c| {
+            let verdict = if c.holds { "<span class=held>held</span>" } else { "<span class=not>not held</span>" };
+            vec![
+                verdict.to_owned(),
+                format!("{}<br><span class=soft>{}</span>", escape(&c.text), escape(&c.source)),
+                format!("{}<br><span class=soft><code>{}</code></span>", escape(&c.ours), escape(&c.want)),
+            ]
+        });
+        page.table(&["", "The claim", "Our numbers"], rows.collect());
+        page
+    }
+
+    /// A section's heading.
+    pub fn heading(&mut self, text: &str) {
+        let _ = write!(self.body, "<h2>{}</h2>", escape(text));
+    }
+
+    /// A paragraph.
+    pub fn text(&mut self, text: &str) {
+        let _ = write!(self.body, "<p>{}</p>", escape(text));
+    }
+
+    /// A table; cells are HTML, numbers are told by their first character.
+    pub fn table(&mut self, head: &[&str], rows: Vec<Vec<String>>) {
+        let _ = write!(self.body, "<div class=scroll><table><thead><tr>");
+        head.iter().for_each(|h| self.body += &format!("<th>{}</th>", escape(h)));
+        self.body += "</tr></thead><tbody>";
+        for row in rows {
+            self.body += "<tr>";
+            for cell in row {
+                let number = cell.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '+');
+                let _ = write!(self.body, "<td{}>{cell}</td>", if number { " class=n" } else { "" });
+            }
+            self.body += "</tr>";
+        }
+        self.body += "</tbody></table></div>";
+    }
+
+    /// A plot with its legend.
+    pub fn plot(&mut self, caption: &str, x: &str, y: &str, curves: &[Curve]) -> Result<()> {
+        let legend: String = curves
+            .iter()
+            .enumerate()
+            .map(|(i, c)| format!("<span><i style=\"background:{}\"></i>{}</span>", COLOURS[i % 8], escape(&c.name)))
+            .collect();
+        let svg = plot::lines(x, y, curves)?;
+        let _ = write!(
+            self.body,
+            "<figure><div class=legend>{legend}</div>{svg}<figcaption>{}</figcaption></figure>",
+            escape(caption)
+        );
+        Ok(())
+    }
+
+    /// The colour scale of the heat maps that follow.
+    pub fn scale(&mut self, lo: f64, hi: f64) {
+        let stops: Vec<String> = (0..=4)
+            .map(|i| {
+                let [r, g, b] = viridis(f64::from(i) / 4.0);
+                format!("rgb({r},{g},{b})")
+            })
+            .collect();
+        let _ = write!(
+            self.body,
+            "<div class=scale>{lo:.2}<span class=bar style=\"background:linear-gradient(90deg,{})\"></span>{hi:.2}</div>",
+            stops.join(",")
+        );
+    }
+
+    /// Pictures side by side.
+    pub fn tiles(&mut self, tiles: &[Tile]) {
+        self.body += "<div class=tiles>";
+        for t in tiles {
+            let (alt, caption) = (escape(&t.alt), escape(&t.caption));
+            let _ = write!(self.body, "<div><img src=\"{}\" alt=\"{alt}\">{caption}</div>", t.image);
+        }
+        self.body += "</div>";
+    }
+
+    /// Ends the page with the configuration and where the numbers come from.
+    pub fn finish(mut self, r: &Results) -> Result<String> {
+        self.heading("Configuration and provenance");
+        let mut rows = vec![
+            vec!["commit".to_owned(), escape(&r.commit)],
+            vec!["device".to_owned(), escape(&r.device)],
+            vec!["seeds".to_owned(), format!("{:?}", r.seeds)],
+            vec!["time".to_owned(), format!("{:.0} s of work", r.wall_s)],
+        ];
+        rows.extend(r.versions.iter().map(|(k, v)| vec![escape(k), escape(v)]));
+        self.table(&["", ""], rows);
+        let _ = write!(
+            self.body,
+            "<details><summary>The recipe with its overrides</summary><pre>{}</pre></details>",
+            escape(&serde_json::to_string_pretty(&r.config)?)
+        );
+        Ok(format!(
+            "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width, \
+             initial-scale=1\"><meta name=color-scheme content=\"light dark\"><title>{}: {} ({})</title><style>{}</style>\
+             <body>{}</body></html>\n",
+            "Sconce",
+            escape(&r.experiment),
+            escape(&r.preset),
+            include_str!("report.css"),
+            self.body
+        ))
+    }
+}

@@ -1,0 +1,29 @@
+//! Where things are on this machine: the workspace, its commit, data folders.
+
+use sconce_datasets::Lookup;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The folder of the workspace that this binary was built from.
+pub fn workspace() -> PathBuf {
+    let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().map_or(manifest.clone(), Path::to_path_buf)
+}
+
+/// The commit that is checked out, `-dirty` where tracked files were changed, `unknown` outside of git.
+pub fn commit(root: &Path) -> String {
+    let git = |args: &[&str]| {
+        let out = Command::new("git").arg("-C").arg(root).args(args).output().ok()?;
+        out.status.success().then(|| String::from_utf8_lossy(&out.stdout).trim().to_owned())
+    };
+    let Some(head) = git(&["rev-parse", "--short=12", "HEAD"]) else { return "unknown".to_owned() };
+    let clean = git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|s| s.is_empty());
+    if clean { head } else { format!("{head}-dirty") }
+}
+
+/// `--data-dir`, then `$SCONCE_DATA`, then the platform's data folder.
+pub fn lookup(data_dir: Option<PathBuf>) -> Lookup {
+    let env = std::env::var_os("SCONCE_DATA").map(PathBuf::from);
+    let platform = directories::ProjectDirs::from("", "", "sconce").map(|d| d.data_dir().to_path_buf());
+    Lookup { data_dir, roots: env.into_iter().chain(platform).collect() }
+}

@@ -1,0 +1,37 @@
+//! The heavy binary: reproductions and data sets. `cargo xtask` builds and runs it.
+
+#![allow(unreachable_pub)] // a binary: `pub` tells what a room shows to the others
+
+mod claims;
+mod cli;
+mod datasets;
+mod experiment;
+mod experiments;
+mod html;
+mod places;
+mod plot;
+mod recipe;
+mod results;
+mod run;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[allow(clippy::print_stderr)]
+fn main() -> ExitCode {
+    let done = match cli::Cli::parse().command {
+        cli::Command::Reproduce(args) => experiment::reproduce(&args),
+        cli::Command::Datasets(args) => datasets::main(&args.verb),
+        _ => Err(anyhow::anyhow!("this command belongs to the light binary: run `cargo xtask`")),
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(e) => {
+            eprintln!("error: {e:#}");
+            ExitCode::from(1)
+        }
+    }
+}
