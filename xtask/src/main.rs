@@ -1,5 +1,29 @@
 //! The light binary: builds, checks, and forwards to the heavy one. It has no candle in its build.
+#![allow(unreachable_pub)] // a binary: `pub` tells what a room shows to the others
 
+mod ci;
 mod cli;
+mod reproductions;
+mod shell;
+mod tidy;
 
-fn main() {}
+use clap::Parser;
+use std::process::ExitCode;
+
+#[allow(clippy::print_stderr)]
+fn main() -> ExitCode {
+    let done = match cli::Cli::parse().command {
+        cli::Command::Ci => ci::main(),
+        cli::Command::Tidy => tidy::main(),
+        cli::Command::Report { check } => reproductions::main(check),
+        cli::Command::Reproduce(args) => shell::heavy(&args.device),
+        cli::Command::Datasets(_) => shell::heavy("cpu"),
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(e) => {
+            eprintln!("error: {e:#}");
+            ExitCode::from(1)
+        }
+    }
+}

@@ -340,3 +340,26 @@ impl Config {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_preset_is_a_valid_recipe_and_a_mistyped_key_is_named() {
+        let folder = crate::places::workspace().join("xtask/recipes/absum");
+        for preset in ["quick", "full", "paper"] {
+            let path = folder.join(format!("{preset}.toml"));
+            crate::recipe::load::<Config>(&path, &[]).unwrap().0.validate().unwrap();
+        }
+        let text = std::fs::read_to_string(folder.join("quick.toml")).unwrap().replace("lambdas =", "lamdas =");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("mine.toml");
+        std::fs::write(&path, text).unwrap();
+        let e = format!("{:#}", crate::recipe::load::<Config>(&path, &[]).unwrap_err());
+        assert!(e.contains("mine.toml") && e.contains("unknown key `lamdas`; did you mean `lambdas`?"), "{e}");
+        let bad = ["arms.1.lambdas=[-1.0]".to_owned()];
+        let cfg = crate::recipe::load::<Config>(&folder.join("quick.toml"), &bad).unwrap().0;
+        assert!(cfg.validate().unwrap_err().to_string().contains("lambda"));
+    }
+}

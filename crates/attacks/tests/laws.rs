@@ -1,0 +1,368 @@
+//! The laws of every attack as one function; closed forms; what is refused.
+
+use candle_core::{DType, Device, Tensor};
+use proptest::prelude::*;
+use sconce_attacks::fourier::{
+    BandNoise, BandNoiseConfig, Directions, Normalisation, SingleFourier, SingleFourierConfig, Sweep, SweepConfig,
+    pattern, signed_frequency,
+};
+use sconce_attacks::{
+    Attack, Bounds, Classifier, Error, ExampleRng, Fgsm, FgsmConfig, Goal, Loss, Norm, Pgd, PgdConfig, Result, Rng,
+    RunConfig, StepSize, Threat, geometry, run,
+};
+use sconce_tensor_core::nets::{SmallCnn, SmallCnnConfig};
+use sconce_tensor_core::ops;
+
+const ROW: [usize; 3] = [1, 8, 8];
+
+fn cnn() -> SmallCnn {
+    let cfg =
+        SmallCnnConfig { input: (1, 8, 8), classes: 4, channels: (3, 4), kernel: 3, hidden: 8, ..Default::default() };
+    SmallCnn::new(cfg, Rng::new(0), DType::F32, &Device::Cpu).unwrap()
+}
+
+fn images(n: usize) -> Tensor {
+    Rng::new(1).uniform([&[n], &ROW[..]].concat(), 0.0..1.0, DType::F32, &Device::Cpu).unwrap()
+}
+
+/// Labels that the network gives, but for every fourth.
+fn labels(model: &dyn Classifier, x: &Tensor) -> Tensor {
+    let mut y = sconce_tensor_core::classifier::predict(model, x, 16).unwrap();
+    y.iter_mut().step_by(4).for_each(|y| *y = (*y + 1) % model.classes() as u32);
+    Tensor::new(y, &Device::Cpu).unwrap()
+}
+
+fn bits(t: &Tensor) -> Vec<f32> {
+    t.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn pgd(norm: Norm, eps: f64, restarts: usize, loss: Loss) -> Box<dyn Attack> {
+    let step = StepSize::Relative(0.3);
+    Box::new(Pgd::new(PgdConfig { norm, eps, steps: 4, step, random_start: true, restarts, loss }).unwrap())
+}
+
+type Make = Box<dyn Fn(f64) -> Box<dyn Attack>>;
+
+fn all() -> Vec<(String, Make)> {
+    let mut all: Vec<(String, Make)> = Vec::new();
+    for norm in [Norm::Linf, Norm::L2, Norm::L1] {
+        let scale = match norm {
+            Norm::Linf => 1.0,
+            Norm::L2 => 5.0,
+            Norm::L1 => 30.0,
+        };
+        let fgsm = move |eps| FgsmConfig { norm, eps: eps * scale, loss: Loss::CrossEntropy };
+        all.push((format!("fgsm {norm:?}"), Box::new(move |eps| Box::new(Fgsm::new(fgsm(eps)).unwrap()))));
+        for loss in [Loss::CrossEntropy, Loss::Margin, Loss::Dlr] {
+            all.push((format!("pgd {norm:?} {loss:?}"), Box::new(move |eps| pgd(norm, eps * scale, 2, loss))));
+        }
+    }
+    for (normalisation, random_signs) in
+        [(Normalisation::Peak, false), (Normalisation::Sign, true), (Normalisation::L2, true)]
+    {
+        let cfg = move |eps| SingleFourierConfig { direction: (1, 2), eps, normalisation, random_signs };
+        let name = format!("wave {normalisation:?}");
+        all.push((name, Box::new(move |eps| Box::new(SingleFourier::new(cfg(eps)).unwrap()))));
+    }
+    all
+}
+
+#[test]
+fn every_attack_keeps_the_laws() {
+    let (net, x) = (cnn(), images(9));
+    let y = labels(&net, &x);
+    let goal = Goal::Untargeted(y.clone());
+    let judge = |a: &dyn Attack, batch| {
+        let cfg = RunConfig { batch_size: Some(batch), ..RunConfig::default() };
+        run(a, &net, &x, &goal, &cfg, &Rng::new(3)).unwrap()
+    };
+    for (name, make) in all() {
+        let attack = make(0.2);
+        let r = judge(&*attack, 9);
+        // Inside the ball to rounding, inside the box to the last bit.
+        let eps = attack.threat().eps();
+        assert!(r.distance.iter().all(|d| *d <= eps * (1.0 + 1e-6) + 1e-7), "{name}: {:?}", r.distance);
+        assert!(bits(&r.adversarial).iter().all(|v| (0.0..=1.0).contains(v)), "{name}: box");
+        // Deterministic, and the same in every cut into batches.
+        for batch in [1, 2, 7] {
+            let again = judge(&*attack, batch);
+            assert_eq!(bits(&again.adversarial), bits(&r.adversarial), "{name}: batches of {batch}");
+            assert_eq!(again.reached, r.reached, "{name}: batches of {batch}");
+        }
+        // Never worse for the attacker than the clean inputs; those that serve it stay as they are.
+        for i in 0..9 {
+            assert!(r.reached[i] || r.clean[i], "{name}: example {i}");
+            if !r.clean[i] {
+                assert_eq!(r.distance[i], 0.0, "{name}: example {i} was moved for nothing");
+            }
+        }
+        // Judged on what is returned, in a fresh pass.
+        let p = sconce_tensor_core::classifier::predict(&net, &r.adversarial, 9).unwrap();
+        let fresh: Vec<bool> = p.iter().zip(y.to_vec1::<u32>().unwrap()).map(|(p, y)| *p != y).collect();
+        assert_eq!(fresh, r.reached, "{name}");
+        // A radius of 0 returns the inputs.
+        assert_eq!(bits(&judge(&*make(0.0), 4).adversarial), bits(&x), "{name}: eps 0");
+    }
+}
+
+#[test]
+fn an_example_keeps_its_noise_wherever_it_stands() {
+    let (net, x) = (cnn(), images(6));
+    let goal = |n| Goal::Untargeted(Tensor::zeros(n, DType::U32, &Device::Cpu).unwrap());
+    let attack = pgd(Norm::Linf, 0.1, 1, Loss::Margin);
+    let all = attack.perturb(&net, &x, &goal(6), &ExampleRng::new(Rng::new(0), (10..16).collect())).unwrap();
+    let one =
+        attack.perturb(&net, &x.narrow(0, 4, 1).unwrap(), &goal(1), &ExampleRng::new(Rng::new(0), vec![14])).unwrap();
+    assert_eq!(bits(&all.narrow(0, 4, 1).unwrap()), bits(&one));
+}
+
+/// `z = (w x, 0)`: the margin to the other class is linear in the input, its gradient constant.
+struct LinearModel {
+    w: Tensor,
+    bounds: Bounds,
+    classes: usize,
+}
+
+impl Classifier for LinearModel {
+    fn logits(&self, x: &Tensor) -> Result<Tensor> {
+        let score = ops::linear(&x.flatten_from(1)?, &self.w, None)?;
+        Ok(Tensor::cat(&[&score, &score.zeros_like()?], 1)?)
+    }
+
+    fn classes(&self) -> usize {
+        self.classes
+    }
+
+    fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+}
+
+/// On a linear model with room in the box the optimum is known: the score of class 0 falls by
+/// eps |w|_1 in Linf, eps |w|_2 in L2, eps |w|_inf in L1.
+#[test]
+fn a_linear_model_is_attacked_exactly() {
+    let w = Rng::new(7).normal((1, 64), 0.0, 1.0, DType::F64, &Device::Cpu).unwrap();
+    let values = w.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+    let model = LinearModel { w, bounds: Bounds::new(-100.0, 100.0).unwrap(), classes: 2 };
+    let x = images(5).to_dtype(DType::F64).unwrap();
+    let goal = Goal::Untargeted(Tensor::zeros(5, DType::U32, &Device::Cpu).unwrap());
+    let score =
+        |x: &Tensor| model.logits(x).unwrap().narrow(1, 0, 1).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
+    let dual = |norm| match norm {
+        Norm::Linf => values.iter().map(|v| v.abs()).sum::<f64>(),
+        Norm::L2 => values.iter().map(|v| v * v).sum::<f64>().sqrt(),
+        Norm::L1 => values.iter().fold(0.0, |a, v| f64::max(a, v.abs())),
+    };
+    let check = |name: &str, attack: &dyn Attack| {
+        let rng = ExampleRng::new(Rng::new(0), (0..5).collect());
+        let moved = attack.perturb(&model, &x, &goal, &rng).unwrap();
+        let moved = geometry::project(&moved, &x, attack.threat(), model.bounds()).unwrap();
+        let want = attack.threat().eps() * dual(attack.threat().norm());
+        for (before, after) in score(&x).iter().zip(score(&moved)) {
+            assert!((before - after - want).abs() < 1e-9 * want, "{name}: fell by {}, optimum {want}", before - after);
+        }
+    };
+    for norm in [Norm::Linf, Norm::L2, Norm::L1] {
+        // 64 elements: one per cent of them is one, so the L1 step is the exact one too.
+        check("fgsm", &Fgsm::new(FgsmConfig { norm, eps: 0.3, loss: Loss::CrossEntropy }).unwrap());
+        let cfg = PgdConfig {
+            norm,
+            eps: 0.3,
+            steps: 8,
+            step: StepSize::Relative(2.0),
+            random_start: false,
+            ..Default::default()
+        };
+        check("pgd", &Pgd::new(PgdConfig { loss: Loss::Margin, ..cfg }).unwrap());
+        // From a random start, many steps arrive there as well (Linf: in one step of twice the radius).
+        if norm == Norm::Linf {
+            check("pgd, random start", &Pgd::new(PgdConfig { random_start: true, ..cfg }).unwrap());
+        }
+    }
+}
+
+#[test]
+fn losses_by_hand() {
+    let z = Tensor::new(&[[3f64, 1.0, 2.0], [0.0, 5.0, 5.0]], &Device::Cpu).unwrap();
+    let y = Tensor::new(&[0u32, 1], &Device::Cpu).unwrap();
+    let of = |l: Loss, g: &Goal| l.per_example(&z, g).unwrap().to_vec1::<f64>().unwrap();
+    assert_eq!(of(Loss::Margin, &Goal::Untargeted(y.clone())), [-1.0, 0.0]);
+    assert_eq!(of(Loss::Margin, &Goal::Targeted(Tensor::new(&[1u32, 0], &Device::Cpu).unwrap())), [-2.0, -5.0]);
+    let dlr = of(Loss::Dlr, &Goal::Untargeted(y.clone()));
+    assert!((dlr[0] + 0.5).abs() < 1e-9 && dlr[1].abs() < 1e-9, "{dlr:?}");
+    let ce = of(Loss::CrossEntropy, &Goal::Targeted(y.clone()));
+    assert!(ce.iter().all(|v| *v < 0.0));
+    assert!(Loss::Dlr.per_example(&z, &Goal::Targeted(y.clone())).is_err());
+    let two = z.narrow(1, 0, 2).unwrap();
+    let e = Loss::Dlr.per_example(&two, &Goal::Untargeted(y)).unwrap_err();
+    assert!(matches!(e, Error::Unsupported { .. }) && e.to_string().contains("3 classes"));
+}
+
+#[test]
+fn what_is_refused_is_named() {
+    let (net, x) = (cnn(), images(3));
+    let y = Tensor::zeros(3, DType::U32, &Device::Cpu).unwrap();
+    let fgsm = Fgsm::new(FgsmConfig { eps: 0.1, ..Default::default() }).unwrap();
+    let error = |model: &dyn Classifier, x: &Tensor, y: &Tensor| {
+        run(&fgsm, model, x, &Goal::Untargeted(y.clone()), &RunConfig::default(), &Rng::new(0)).unwrap_err().to_string()
+    };
+    for eps in [-0.1, f64::NAN, f64::INFINITY] {
+        let e = Fgsm::new(FgsmConfig { eps, ..Default::default() }).unwrap_err().to_string();
+        assert!(e.contains("Threat.eps") && e.contains(&eps.to_string()), "{e}");
+        assert!(Pgd::new(PgdConfig { eps, ..Default::default() }).is_err());
+        assert!(SingleFourier::new(SingleFourierConfig { eps, ..Default::default() }).is_err());
+        assert!(Sweep::new(SweepConfig { eps, ..Default::default() }).is_err());
+        assert!(BandNoise::new(BandNoiseConfig { eps, ..Default::default() }).is_err());
+    }
+    let e = error(&net, &(&x + 0.5).unwrap(), &y);
+    assert!(e.contains("outside the model's box [0, 1]") && e.contains("flat index"), "{e}");
+    let e = error(&net, &(&x * f64::NAN).unwrap(), &y);
+    assert!(e.contains("NaN at flat index 0"), "{e}");
+    let e = error(&net, &x, &Tensor::new(&[0u32, 9, 0], &Device::Cpu).unwrap());
+    assert!(e.contains("label 9 at row 1"), "{e}");
+    let w = Tensor::ones((1, 64), DType::F32, &Device::Cpu).unwrap();
+    let e = error(&LinearModel { w, bounds: Bounds::UNIT, classes: 1 }, &x, &y);
+    assert!(e.contains("Classifier.classes") && e.contains("got 1"), "{e}");
+    let cfg = PgdConfig::default();
+    for (bad, field) in [
+        (PgdConfig { steps: 0, ..cfg }, "PgdConfig.steps"),
+        (PgdConfig { step: StepSize::Absolute(0.0), ..cfg }, "PgdConfig.step"),
+        (PgdConfig { restarts: 0, ..cfg }, "PgdConfig.restarts"),
+        (PgdConfig { restarts: 2, random_start: false, ..cfg }, "PgdConfig.restarts"),
+    ] {
+        assert!(Pgd::new(bad).unwrap_err().to_string().contains(field));
+    }
+    let outside = SingleFourier::new(SingleFourierConfig { direction: (8, 0), ..Default::default() }).unwrap();
+    let r = run(&outside, &net, &x, &Goal::Untargeted(y), &RunConfig::default(), &Rng::new(0));
+    assert!(r.unwrap_err().to_string().contains("below (8, 8)"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// The projection is the nearest point of the ball (in L2 distance), and of the box.
+    #[test]
+    fn projections_are_nearest(seed in 0u64..10_000, eps in 0.0f64..2.0, pick in 0usize..3) {
+        let norm = [Norm::Linf, Norm::L2, Norm::L1][pick];
+        let threat = Threat::new(norm, eps).unwrap();
+        let wide = Bounds::new(-1e3, 1e3).unwrap();
+        let x = Rng::new(seed).normal((3, 7), 0.0, 1.0, DType::F64, &Device::Cpu).unwrap();
+        let far = Rng::new(seed + 1).normal((3, 7), 0.0, 1.0, DType::F64, &Device::Cpu).unwrap();
+        let p = geometry::project(&far, &x, threat, wide).unwrap();
+        let length = geometry::norms(&(&p - &x).unwrap(), norm).unwrap().to_vec1::<f64>().unwrap();
+        prop_assert!(length.iter().all(|l| *l <= eps * (1.0 + 1e-12) + 1e-12));
+        // Variational inequality: <far - p, q - p> <= 0 for every q of the ball.
+        for s in 0..6 {
+            let q = Rng::new(seed * 7 + s).normal((3, 7), 0.0, 1.0, DType::F64, &Device::Cpu).unwrap();
+            let q = geometry::project(&q, &x, threat, wide).unwrap();
+            let inner = ((&far - &p).unwrap() * (&q - &p).unwrap()).unwrap().sum(1).unwrap().to_vec1::<f64>().unwrap();
+            prop_assert!(inner.iter().all(|i| *i <= 1e-9), "{inner:?}");
+        }
+        let again = geometry::project(&p, &x, threat, wide).unwrap();
+        let d = (again - &p).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
+        prop_assert!(d < 1e-12);
+    }
+}
+
+#[test]
+fn random_starts_fill_the_ball() {
+    let x = Tensor::zeros((400, 3), DType::F64, &Device::Cpu).unwrap();
+    for norm in [Norm::Linf, Norm::L2, Norm::L1] {
+        let rng = ExampleRng::new(Rng::new(1), (0..400).collect());
+        let p = geometry::random_in_ball(&x, Threat::new(norm, 2.0).unwrap(), &rng).unwrap();
+        let r = geometry::norms(&p, norm).unwrap().to_vec1::<f64>().unwrap();
+        assert!(r.iter().all(|r| *r <= 2.0 + 1e-12));
+        // Uniform in a ball of 3 dimensions: P(r < 1) = 1/8; five standard deviations of a count of 400.
+        let inside = r.iter().filter(|r| **r < 1.0).count() as f64;
+        assert!((inside - 50.0).abs() < 5.0 * (400f64 * 0.125 * 0.875).sqrt(), "{norm:?}: {inside}");
+    }
+}
+
+/// T7: the wave is what its Fourier form says, and an eigen-pattern of circular convolution.
+#[test]
+fn a_wave_is_real_and_its_norm_is_scaled_by_the_kernels_transform() {
+    let n = 12;
+    let k = Rng::new(5).normal((1, 1, 3, 3), 0.0, 1.0, DType::F64, &Device::Cpu).unwrap();
+    let taps = k.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+    for (l, m) in (0..n).flat_map(|l| (0..n).map(move |m| (l, m))) {
+        let u = pattern((n, n), (l, m), Normalisation::Peak).unwrap();
+        let peak = u.iter().fold(0f64, |p, v| p.max(v.abs()));
+        assert!((peak - 1.0).abs() < 1e-12);
+        let x = Tensor::from_vec(u.clone(), (1, 1, n, n), &Device::Cpu).unwrap();
+        let wrap = |x: &Tensor, axis| Tensor::cat(&[x, &x.narrow(axis, 0, 2).unwrap()], axis).unwrap();
+        let y = ops::conv2d(&wrap(&wrap(&x, 2), 3), &k, None, ops::Conv2dSpec::default()).unwrap();
+        let norm = |t: &Tensor| t.sqr().unwrap().sum_all().unwrap().sqrt().unwrap().to_scalar::<f64>().unwrap();
+        let angle = |i: usize| std::f64::consts::TAU * ((l * (i / 3) + m * (i % 3)) as f64) / n as f64;
+        let (re, im) =
+            (0..9).fold((0.0, 0.0), |(a, b), i| (a + taps[i] * angle(i).cos(), b + taps[i] * angle(i).sin()));
+        // Where a frequency is its own mirror, cos and sin are not independent; the identity needs them to be.
+        let own_mirror = (2 * l) % n == 0 && (2 * m) % n == 0;
+        if !own_mirror || (l, m) == (0, 0) {
+            assert!((norm(&y) / norm(&x) - f64::hypot(re, im)).abs() < 1e-12, "({l}, {m})");
+        }
+        // The L2 and sign forms are the same wave on other scales.
+        let l2 = pattern((n, n), (l, m), Normalisation::L2).unwrap();
+        assert!((l2.iter().map(|v| v * v).sum::<f64>() - 1.0).abs() < 1e-12);
+        let sign = pattern((n, n), (l, m), Normalisation::Sign).unwrap();
+        assert!(sign.iter().zip(&u).all(|(s, u)| s.abs() == 1.0 && s * u > -1e-9));
+    }
+}
+
+#[test]
+fn the_half_plane_has_each_frequency_once() {
+    for (h, w) in [(28, 28), (5, 8), (1, 4)] {
+        let half = Directions::HalfPlane.list(h, w).unwrap();
+        let all: std::collections::BTreeSet<_> =
+            half.iter().flat_map(|&(l, m)| [(l, m), ((h - l) % h, (w - m) % w)]).collect();
+        assert_eq!(all.len(), h * w);
+        let own = all.iter().filter(|&&(l, m)| ((h - l) % h, (w - m) % w) == (l, m)).count();
+        assert_eq!(half.len(), (h * w - own) / 2 + own);
+    }
+    assert_eq!((signed_frequency(0, 28), signed_frequency(14, 28), signed_frequency(27, 28)), (0, 14, -1));
+    assert!(Directions::Every(0).list(2, 2).is_err());
+}
+
+#[test]
+fn a_sweep_counts_as_the_attack_does_in_every_batch() {
+    let (net, x) = (cnn(), images(11));
+    let y = Tensor::new(sconce_tensor_core::classifier::predict(&net, &x, 11).unwrap(), &Device::Cpu).unwrap();
+    let sweep = |batch| {
+        let run = RunConfig { batch_size: Some(batch), ..RunConfig::default() };
+        let cfg = SweepConfig { eps: 0.4, directions: Directions::All, run, ..SweepConfig::default() };
+        Sweep::new(cfg).unwrap().run(&net, &x, &y, |_, _| Ok(())).unwrap()
+    };
+    let map = sweep(11);
+    assert_eq!(map, sweep(3));
+    assert_eq!((map.directions.len(), map.total), (64, 11));
+    for (i, &direction) in map.directions.iter().enumerate().step_by(7) {
+        let wave = SingleFourier::new(SingleFourierConfig { direction, eps: 0.4, ..Default::default() }).unwrap();
+        let r = run(&wave, &net, &x, &Goal::Untargeted(y.clone()), &RunConfig::default(), &Rng::new(0)).unwrap();
+        assert_eq!(r.robust_accuracy().hits, map.correct[i], "{direction:?}");
+    }
+    let bands: f64 = [(0, 1), (2, 4)].iter().map(|&(a, b)| map.band(a, b).unwrap()).sum();
+    assert!(bands > 0.0 && map.band(5, 9).is_none());
+    assert!(map.worst().0 <= map.average());
+}
+
+#[test]
+fn band_noise_has_its_size_and_its_frequencies() {
+    let x = Tensor::full(0.5f64, (3, 1, 16, 16), &Device::Cpu).unwrap();
+    let noise = BandNoise::new(BandNoiseConfig { eps: 0.1, from: 5, to: 6 }).unwrap();
+    let goal = Goal::Untargeted(Tensor::zeros(3, DType::U32, &Device::Cpu).unwrap());
+    let moved = noise.perturb(&cnn(), &x, &goal, &ExampleRng::new(Rng::new(2), vec![0, 1, 2])).unwrap();
+    let d = (moved - x).unwrap().flatten_from(1).unwrap().to_vec2::<f64>().unwrap();
+    for row in &d {
+        let rms = (row.iter().map(|v| v * v).sum::<f64>() / 256.0).sqrt();
+        assert!((rms - 0.1).abs() < 1e-12);
+        let energy = |l: usize, m: usize| {
+            let angle = |i: usize| std::f64::consts::TAU * (l * (i / 16) + m * (i % 16)) as f64 / 16.0;
+            let c = (0..256).fold((0.0, 0.0), |(a, b), i| (a + row[i] * angle(i).cos(), b + row[i] * angle(i).sin()));
+            c.0 * c.0 + c.1 * c.1
+        };
+        assert!(
+            energy(0, 0) < 1e-20 && energy(2, 3) < 1e-20 && energy(7, 0) < 1e-20 && energy(5, 1) + energy(6, 6) > 1e-6
+        );
+    }
+    assert_ne!(d[0], d[1]);
+}

@@ -1,0 +1,165 @@
+//! Gradients of every op and layer against central differences in f64, and the laws of convolution.
+
+use candle_core::{DType, Device, Tensor};
+use proptest::prelude::*;
+use sconce_tensor_core::gradcheck::GradCheck;
+use sconce_tensor_core::nets::{ResNet, ResNetConfig, SmallCnn, SmallCnnConfig};
+use sconce_tensor_core::ops::{self, Conv2dSpec, Pool2dSpec};
+use sconce_tensor_core::{Error, Mode, Network, Result, Rng};
+
+fn normal(seed: u64, shape: &[usize]) -> Tensor {
+    Rng::new(seed).normal(shape, 0.0, 1.0, DType::F64, &Device::Cpu).unwrap()
+}
+
+/// A scalar with a different weight on each element, so that no error cancels.
+fn weighted(y: Tensor) -> Result<Tensor> {
+    let u = normal(99, y.dims());
+    Ok((y * u)?.sum_all()?)
+}
+
+fn check(inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>) {
+    GradCheck::default().check(inputs, |t| weighted(f(t)?)).unwrap();
+}
+
+#[test]
+fn linear_maps() {
+    let spec = Conv2dSpec { stride: (2, 1), padding: (1, 2), dilation: (1, 2), groups: 2 };
+    check(&[normal(1, &[2, 4, 5, 6]), normal(2, &[6, 2, 3, 2]), normal(3, &[6])], |t| {
+        ops::conv2d(&t[0], &t[1], Some(&t[2]), spec)
+    });
+    check(&[normal(1, &[3, 4]), normal(2, &[5, 4]), normal(3, &[5])], |t| ops::linear(&t[0], &t[1], Some(&t[2])));
+    check(&[normal(1, &[2, 3, 4]), normal(2, &[5, 4])], |t| ops::linear(&t[0], &t[1], None));
+    check(&[normal(1, &[3, 4]), normal(2, &[4, 2])], |t| ops::matmul(&t[0], &t[1]));
+    check(&[normal(1, &[2, 3, 5, 4])], |t| {
+        ops::avg_pool2d(&t[0], Pool2dSpec { kernel: (3, 2), stride: (2, 1), padding: (1, 1) })
+    });
+    check(&[normal(1, &[2, 3, 5, 4])], |t| ops::global_avg_pool2d(&t[0]));
+}
+
+#[test]
+fn curved_maps() {
+    check(&[normal(1, &[2, 2, 7, 5])], |t| {
+        ops::max_pool2d(&t[0], Pool2dSpec { kernel: (3, 2), stride: (2, 2), padding: (1, 1) })
+    });
+    check(&[normal(1, &[2, 2, 6, 6])], |t| ops::max_pool2d(&t[0], Pool2dSpec::default()));
+    check(&[normal(1, &[40])], |t| ops::relu(&t[0]));
+    check(&[normal(1, &[3, 2, 4, 3]), normal(2, &[2]), normal(3, &[2])], |t| {
+        ops::batch_norm_train(&t[0], &t[1], &t[2], 1e-5)
+    });
+    check(&[normal(1, &[3, 2, 4, 3]), normal(2, &[2]), normal(3, &[2])], |t| ops::channel_affine(&t[0], &t[1], &t[2]));
+    check(&[normal(1, &[4, 6])], |t| ops::log_softmax(&t[0]));
+    let labels = Tensor::new(&[0u32, 5, 2, 2], &Device::Cpu).unwrap();
+    check(&[normal(1, &[4, 6])], |t| ops::cross_entropy(&t[0], &labels));
+    check(&[normal(1, &[4, 6]), normal(2, &[4, 6])], |t| ops::soft_cross_entropy(&t[0], &t[1]));
+}
+
+#[test]
+fn whole_networks_in_their_input() {
+    let cfg =
+        SmallCnnConfig { input: (2, 8, 8), classes: 3, channels: (2, 3), kernel: 3, hidden: 5, ..Default::default() };
+    let net = SmallCnn::new(cfg, Rng::new(0), DType::F64, &Device::Cpu).unwrap();
+    check(&[normal(1, &[2, 2, 8, 8])], |t| net.forward(&t[0], Mode::Eval));
+    let cfg = ResNetConfig { channels: 1, classes: 3, width: 2, blocks: vec![1, 1], normalize: None };
+    let net = ResNet::new(cfg, Rng::new(0), DType::F64, &Device::Cpu).unwrap();
+    check(&[normal(1, &[3, 1, 8, 8])], |t| net.forward(&t[0], Mode::Eval));
+}
+
+#[test]
+fn log_softmax_and_loss_survive_extreme_logits() {
+    let z = Tensor::new(&[[1e4f32, -1e4, 0.0], [-300.0, -300.0, -300.0]], &Device::Cpu).unwrap();
+    let y = Tensor::new(&[1u32, 2], &Device::Cpu).unwrap();
+    let loss = ops::cross_entropy(&z, &y).unwrap().to_vec1::<f32>().unwrap();
+    assert_eq!(loss[0], 2e4);
+    assert!((loss[1] - 3f32.ln()).abs() < 1e-6);
+}
+
+#[test]
+fn relu_and_max_pool_treat_nan_and_ties_as_pytorch_does() {
+    let x = Tensor::new(&[[[[f32::NAN, 1.0], [2.0, 2.0]]]], &Device::Cpu).unwrap();
+    assert!(
+        ops::max_pool2d(&x, Pool2dSpec::default()).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()[0]
+            .is_nan()
+    );
+    assert!(ops::relu(&x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()[0].is_nan());
+    let zero = candle_core::Var::new(&[0f32, -1.0, 1.0], &Device::Cpu).unwrap();
+    let g = ops::relu(&zero).unwrap().sum_all().unwrap().backward().unwrap();
+    assert_eq!(g.get(&zero).unwrap().to_vec1::<f32>().unwrap(), [0.0, 0.0, 1.0]);
+}
+
+#[test]
+fn bad_shapes_are_errors_that_name_the_tensor() {
+    let x = normal(1, &[2, 3, 8, 8]);
+    let spec = Conv2dSpec::default();
+    for (w, want) in [
+        (normal(2, &[4, 2, 3, 3]), "conv2d weight"),
+        (normal(2, &[4, 3, 9, 3]), "height"),
+        (normal(2, &[4, 3, 3]), "conv2d weight"),
+    ] {
+        let e = ops::conv2d(&x, &w, None, spec).unwrap_err().to_string();
+        assert!(e.contains(want), "{e}");
+    }
+    let w = normal(2, &[4, 3, 3, 3]);
+    assert!(
+        ops::conv2d(&x, &w, None, Conv2dSpec { stride: (0, 1), ..spec }).unwrap_err().to_string().contains("stride 0")
+    );
+    assert!(ops::conv2d(&x, &w, None, Conv2dSpec { groups: 2, ..spec }).unwrap_err().to_string().contains("groups"));
+    assert!(ops::conv2d(&x, &w, Some(&normal(3, &[5])), spec).unwrap_err().to_string().contains("bias"));
+    let empty = Tensor::zeros((0, 3, 8, 8), DType::F64, &Device::Cpu).unwrap();
+    assert!(matches!(ops::conv2d(&empty, &w, None, spec), Err(Error::Shape { .. })));
+    assert!(
+        ops::linear(&normal(1, &[2, 3]), &normal(1, &[2, 4]), None).unwrap_err().to_string().contains("linear input")
+    );
+    let z = normal(1, &[2, 3]);
+    let y = Tensor::new(&[0u32, 3], &Device::Cpu).unwrap();
+    assert!(ops::cross_entropy(&z, &y).unwrap_err().to_string().contains("label 3 at row 1"));
+    assert!(ops::batch_norm_train(&normal(1, &[1, 3, 1, 1]), &normal(1, &[3]), &normal(1, &[3]), 1e-5).is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// `<conv(x, w), u> = <x, conv_to_input(u, w)> = <w, conv_to_weight(x, u)>`, for any sizes that fit.
+    #[test]
+    fn the_three_maps_of_a_convolution_are_adjoint(
+        (n, g, cg, og) in (1usize..4, 1usize..3, 1usize..4, 1usize..4),
+        (h, w, kh, kw) in (1usize..9, 1usize..9, 1usize..5, 1usize..5),
+        (sh, sw, ph, pw, dh, dw) in (1usize..4, 1usize..4, 0usize..4, 0usize..4, 1usize..3, 1usize..3),
+        seed in 0u64..1000,
+    ) {
+        let spec = Conv2dSpec { stride: (sh, sw), padding: (ph, pw), dilation: (dh, dw), groups: g };
+        let x = candle_core::Var::from_tensor(&normal(seed, &[n, g * cg, h, w])).unwrap();
+        let k = candle_core::Var::from_tensor(&normal(seed + 1, &[g * og, cg, kh, kw])).unwrap();
+        let Ok(y) = ops::conv2d(&x, &k, None, spec) else {
+            // Only where the kernel does not fit into the padded image.
+            prop_assert!(h + 2 * ph < dh * (kh - 1) + 1 || w + 2 * pw < dw * (kw - 1) + 1);
+            return Ok(());
+        };
+        let u = normal(seed + 2, y.dims());
+        let dot = |a: &Tensor, b: &Tensor| (a * b).unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap();
+        let grads = (&y * &u).unwrap().sum_all().unwrap().backward().unwrap();
+        let whole = dot(&y, &u);
+        let scale = 1.0 + dot(&y.abs().unwrap(), &u.abs().unwrap());
+        prop_assert!((dot(&x, grads.get(&x).unwrap()) - whole).abs() < 1e-12 * scale);
+        prop_assert!((dot(&k, grads.get(&k).unwrap()) - whole).abs() < 1e-12 * scale);
+        // One image alone gives the same bytes as in its batch.
+        let alone = ops::conv2d(&x.narrow(0, n - 1, 1).unwrap(), &k, None, spec).unwrap();
+        let bits = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+        prop_assert_eq!(bits(&alone), bits(&y.narrow(0, n - 1, 1).unwrap()));
+    }
+
+    /// Every pixel's gradient of a pooling's sum counts the windows that it wins.
+    #[test]
+    fn pooling_passes_the_whole_gradient_on(
+        (h, w, k, s) in (2usize..9, 2usize..9, 1usize..4, 1usize..4), seed in 0u64..1000,
+    ) {
+        let spec = Pool2dSpec { kernel: (k, k), stride: (s, s), padding: (k / 2, k / 2) };
+        let x = candle_core::Var::from_tensor(&normal(seed, &[2, 3, h, w]).round().unwrap()).unwrap();
+        let y = ops::max_pool2d(&x, spec).unwrap();
+        let g = y.sum_all().unwrap().backward().unwrap();
+        let total = g.get(&x).unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap();
+        prop_assert_eq!(total, y.elem_count() as f64);
+        let composed = ops::composed::max_pool2d(&x, spec).unwrap();
+        let bits = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+        prop_assert_eq!(bits(&y), bits(&composed));
+    }
+}

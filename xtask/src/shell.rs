@@ -1,0 +1,46 @@
+//! Running other programs.
+
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The folder of the workspace.
+pub fn workspace() -> PathBuf {
+    let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().map_or(manifest.clone(), Path::to_path_buf)
+}
+
+/// The cargo that runs us.
+pub fn cargo() -> Command {
+    let mut c = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    c.current_dir(workspace());
+    c
+}
+
+/// Runs a command; an exit other than 0 is an error.
+pub fn run(mut command: Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
+    if !status.success() {
+        bail!("{command:?} failed with {status}");
+    }
+    Ok(())
+}
+
+/// Builds the heavy binary in release mode with the features that the device needs, and runs it with
+/// this process's own arguments; returns its exit code.
+pub fn heavy(device: &str) -> Result<u8> {
+    let mut build = cargo();
+    build.args(["build", "--release", "--package", "xtask", "--bin", "reproduce", "--features"]);
+    build.arg(match device.split(':').next() {
+        Some("cuda") => "reproduce,cuda",
+        Some("metal") => "reproduce,metal",
+        _ => "reproduce",
+    });
+    run(build)?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
+    let binary = target.join("release").join(format!("reproduce{}", std::env::consts::EXE_SUFFIX));
+    let mut heavy = Command::new(&binary);
+    heavy.args(std::env::args_os().skip(1));
+    let status = heavy.status().with_context(|| format!("cannot start {}", binary.display()))?;
+    Ok(status.code().and_then(|c| u8::try_from(c).ok()).unwrap_or(1))
+}

@@ -1,0 +1,200 @@
+//! `cargo xtask tidy`: the house rules that no other tool checks.
+
+use crate::shell::workspace;
+use anyhow::{Context, Result};
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+use std::path::{Path, PathBuf};
+
+/// Past this many lines a file is split by idea.
+const MOST_LINES: usize = 500;
+/// Largest package, in bytes, that the registry takes.
+const MOST_BYTES: u64 = 10_000_000;
+
+/// Who may depend on whom inside the workspace: the arrows of ARCHITECTURE.md.
+fn allowed(from: &str, to: &str) -> bool {
+    let leaf = |n: &str| {
+        ["activations", "regularizers", "attacks", "anomaly", "ssl", "gan", "theory", "datasets"]
+            .iter()
+            .any(|l| n == format!("sconce-{l}"))
+    };
+    match from {
+        "xtask" | "sconce-tests" => to != "xtask" && to != "sconce-tests",
+        _ if leaf(from) => to == "sconce-tensor-core",
+        _ => false,
+    }
+}
+
+fn arrows(meta: &Metadata) -> Vec<String> {
+    let members: Vec<&str> = meta.workspace_packages().iter().map(|p| p.name.as_str()).collect();
+    let mut wrong = Vec::new();
+    for p in meta.workspace_packages() {
+        for d in p.dependencies.iter().filter(|d| members.contains(&d.name.as_str())) {
+            if !allowed(p.name.as_str(), &d.name) {
+                wrong.push(format!("{}: must not depend on {} ({:?})", p.name, d.name, d.kind));
+            }
+        }
+        // Versions are written at the top alone.
+        let text = std::fs::read_to_string(&p.manifest_path).unwrap_or_default();
+        let section = |k| if k == DependencyKind::Development { "dev-dependencies" } else { "dependencies" };
+        for d in &p.dependencies {
+            let inherits = |l: &str| {
+                let l = l.trim_start();
+                l.starts_with(&format!("{}.workspace", d.name))
+                    || (l.starts_with(&format!("{} =", d.name)) && l.contains("workspace = true"))
+            };
+            if !text.lines().any(inherits) {
+                wrong.push(format!("{}: [{}] {} must be `workspace = true`", p.name, section(d.kind), d.name));
+            }
+        }
+    }
+    wrong
+}
+
+fn sources(folder: &Path, out: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in std::fs::read_dir(folder).with_context(|| format!("{}", folder.display()))? {
+        let path = entry?.path();
+        if path.is_dir() && path.file_name().is_none_or(|n| n != "target" && n != ".git") {
+            sources(&path, out)?;
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            out.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn files(root: &Path) -> Result<Vec<String>> {
+    let (mut paths, mut wrong) = (Vec::new(), Vec::new());
+    sources(root, &mut paths)?;
+    for path in paths {
+        let text = std::fs::read_to_string(&path)?;
+        let name = path.strip_prefix(root).unwrap_or(&path).display().to_string();
+        let lines = text.lines().count();
+        if lines > MOST_LINES {
+            wrong.push(format!("{name}: {lines} lines; past {MOST_LINES} a file is split by idea"));
+        }
+        if !text.starts_with("//!") && !text.starts_with("#![doc") {
+            wrong.push(format!("{name}: starts without a line that says what it is (`//! ...`)"));
+        }
+        let kernels = name.replace('\\', "/").contains("ops/cpu/");
+        if text.contains("allow(unsafe_code)") && !kernels && !name.ends_with("tidy.rs") {
+            wrong.push(format!("{name}: unsafe code is allowed in ops/cpu alone"));
+        }
+        for (i, l) in
+            text.lines().enumerate().filter(|(_, l)| l.trim_start().starts_with("unsafe {") || l.contains("= unsafe {"))
+        {
+            let above = text.lines().take(i).collect::<Vec<_>>();
+            let said = above.iter().rev().take(4).any(|l| l.contains("SAFETY:"));
+            if !said {
+                wrong.push(format!("{name}:{}: an unsafe block without its SAFETY line: {}", i + 1, l.trim()));
+            }
+        }
+    }
+    Ok(wrong)
+}
+
+fn packages(meta: &Metadata, root: &Path) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for p in meta.workspace_packages() {
+        if p.publish.as_ref().is_some_and(Vec::is_empty) {
+            continue;
+        }
+        let folder = p.manifest_path.parent().map_or_else(|| root.to_path_buf(), |f| f.as_std_path().to_path_buf());
+        for file in ["README.md", "LICENSE-MIT", "LICENSE-APACHE"] {
+            if !folder.join(file).is_file() {
+                wrong.push(format!("{}: {file} is missing", p.name));
+            }
+        }
+        for (what, there) in [("description", p.description.is_some()), ("license", p.license.is_some())] {
+            if !there {
+                wrong.push(format!("{}: no {what}", p.name));
+            }
+        }
+        let expected = format!("sconce-{}", folder.file_name().unwrap_or_default().to_string_lossy());
+        if p.name.as_str() != expected {
+            wrong.push(format!("{}: a package is named sconce- and its folder, so {expected}", p.name));
+        }
+        let size = folder_bytes(&folder);
+        if size > MOST_BYTES {
+            wrong.push(format!("{}: {size} bytes; a package is at most {MOST_BYTES}", p.name));
+        }
+    }
+    wrong
+}
+
+fn folder_bytes(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|e| if e.path().is_dir() { folder_bytes(&e.path()) } else { e.metadata().map_or(0, |m| m.len()) }).sum()
+}
+
+fn recipes(root: &Path) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let experiments = std::fs::read_to_string(root.join("xtask/src/experiments/mod.rs")).unwrap_or_default();
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap_or_default();
+    let Ok(folders) = std::fs::read_dir(root.join("xtask/recipes")) else {
+        return vec!["xtask/recipes is missing".into()];
+    };
+    for folder in folders.flatten().map(|f| f.path()).filter(|p| p.is_dir()) {
+        let slug = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        for file in ["claims.toml", "quick.toml", "full.toml", "paper.toml"] {
+            if !folder.join(file).is_file() {
+                wrong.push(format!("xtask/recipes/{slug}: {file} is missing"));
+            }
+        }
+        if !experiments.contains(&format!("\"{slug}\"")) {
+            wrong.push(format!("xtask/recipes/{slug}: no experiment `{slug}` in xtask/src/experiments/mod.rs"));
+        }
+        if !readme.contains(&format!("`{slug}`")) {
+            wrong.push(format!("README.md: does not name `{slug}`"));
+        }
+    }
+    for d in std::fs::read_dir(root.join("datasets/catalog")).into_iter().flatten().flatten() {
+        let name = d.path().file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let catalog = std::fs::read_to_string(root.join("datasets/src/catalog.rs")).unwrap_or_default();
+        if !catalog.contains(&format!("../catalog/{name}.toml")) {
+            wrong.push(format!("datasets/catalog/{name}.toml: not in datasets/src/catalog.rs"));
+        }
+    }
+    wrong
+}
+
+/// Checks everything and prints what is wrong; returns the exit code.
+#[allow(clippy::print_stdout)]
+pub fn main() -> Result<u8> {
+    let root = workspace();
+    let meta = MetadataCommand::new().manifest_path(root.join("Cargo.toml")).no_deps().exec()?;
+    let mut wrong = arrows(&meta);
+    wrong.extend(files(&root)?);
+    wrong.extend(packages(&meta, &root));
+    wrong.extend(recipes(&root));
+    for top in ["ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "REPRODUCTIONS.md", "deny.toml"] {
+        if !root.join(top).is_file() {
+            wrong.push(format!("{top} is missing"));
+        }
+    }
+    wrong.iter().for_each(|w| println!("tidy: {w}"));
+    println!("tidy: {} things to put right", wrong.len());
+    Ok(u8::from(!wrong.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arrows_point_inwards() {
+        assert!(allowed("sconce-attacks", "sconce-tensor-core") && allowed("xtask", "sconce-gan"));
+        assert!(!allowed("sconce-attacks", "sconce-regularizers") && !allowed("sconce-tensor-core", "sconce-datasets"));
+        assert!(!allowed("sconce-tests", "xtask"));
+    }
+
+    #[test]
+    fn a_long_file_and_a_bare_unsafe_block_are_found() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a.rs"), "//! Long.\n".repeat(501)).unwrap();
+        std::fs::write(dir.path().join("b.rs"), "fn f() {\n    unsafe { g() }\n}\n").unwrap();
+        let wrong = files(dir.path()).unwrap().join("\n");
+        for want in ["501 lines", "b.rs: starts without", "b.rs:2: an unsafe block"] {
+            assert!(wrong.contains(want), "{wrong}");
+        }
+    }
+}
