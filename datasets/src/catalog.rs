@@ -39,6 +39,24 @@ pub struct FileEntry {
     pub sha256: Option<String>,
 }
 
+/// Where a data set is on the Hugging Face hub: Parquet files with one PNG per row.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HubEntry {
+    /// Owner and name.
+    pub repo: String,
+    /// Branch or reference.
+    pub revision: String,
+    /// File of the training split.
+    pub train: String,
+    /// File of the test split.
+    pub test: String,
+    /// Column of images.
+    pub image: String,
+    /// Column of classes.
+    pub label: String,
+}
+
 /// What a data set is.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -63,6 +81,8 @@ pub struct Descriptor {
     pub format: Format,
     /// The files, in the order in which they are joined.
     pub files: Vec<FileEntry>,
+    /// Its place on the hub.
+    pub hub: Option<HubEntry>,
 }
 
 const SOURCES: [(&str, &str); 4] = [

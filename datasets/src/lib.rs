@@ -5,11 +5,15 @@ pub mod catalog;
 pub mod cifar;
 pub mod csv;
 pub mod embedded;
+#[cfg(feature = "hub")]
+mod hub;
 pub mod idx;
 mod images;
 mod lookup;
 
 pub use catalog::{Descriptor, Split};
+#[cfg(feature = "hub")]
+pub use hub::Hub;
 pub use images::Images;
 pub use lookup::{Lookup, verify};
 pub use sconce_tensor_core::{Error, Result};

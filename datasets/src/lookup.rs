@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 /// |---|---|
 /// | `data_dir` | `DIR/<file>`, `DIR/<name>/<file>` |
 /// | each of `roots` | `ROOT/<name>/<file>` |
+/// | the hub, with the feature `hub` | the descriptor's `[hub]` |
 ///
 /// `<file>` is the descriptor's, or the same with `.gz`.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +20,9 @@ pub struct Lookup {
     pub data_dir: Option<PathBuf>,
     /// Folders of data sets by name: what `$SCONCE_DATA` names, the platform's data folder.
     pub roots: Vec<PathBuf>,
+    /// The hub, asked last.
+    #[cfg(feature = "hub")]
+    pub hub: Option<crate::Hub>,
 }
 
 impl Lookup {
@@ -52,23 +56,38 @@ impl Lookup {
     /// # Errors
     /// [`Error::NotFound`], or the reader's with file and place, or a count that is not the descriptor's.
     pub fn load(&self, d: &Descriptor, split: Split) -> Result<Images> {
-        let found = self.find(d, split)?;
-        let paths: Vec<&Path> = found.iter().map(|(p, _)| p.as_path()).collect();
-        let images = match (d.format, paths.as_slice()) {
-            (Format::Idx, [x, y]) => idx::read_images(x, y, d.classes.len())?,
-            (Format::Idx, _) => {
-                return Err(Error::config("files", "an IDX split is one file of images, then one of labels"));
-            }
-            (Format::Cifar10, paths) => cifar::read(paths, cifar::Kind::Cifar10)?,
-            (Format::Cifar100, paths) => cifar::read(paths, cifar::Kind::Cifar100)?,
+        let images = match self.find(d, split) {
+            Ok(found) => read(d, &found)?,
+            #[cfg(feature = "hub")]
+            Err(Error::NotFound { name, mut looked }) if self.hub.is_some() => match &self.hub {
+                Some(hub) => hub.load(d, split).map_err(|e| match e {
+                    Error::NotFound { looked: more, .. } => {
+                        looked.extend(more);
+                        Error::NotFound { name, looked }
+                    }
+                    other => other,
+                })?,
+                None => return Err(Error::NotFound { name, looked }),
+            },
+            Err(e) => return Err(e),
         };
         let want = if split == Split::Train { d.train } else { d.test };
         if (images.len(), images.shape) != (want, d.shape) {
-            let reason =
-                format!("{} images of {:?}; {} has {want} of {:?}", images.len(), images.shape, d.title, d.shape);
-            return Err(Error::value(format!("{}", paths[0].display()), reason));
+            let reason = format!("{} images of {:?}; it has {want} of {:?}", images.len(), images.shape, d.shape);
+            return Err(Error::value(d.title.clone(), reason));
         }
         Ok(images)
+    }
+}
+
+/// Reads the files of one split.
+fn read(d: &Descriptor, found: &[(PathBuf, FileEntry)]) -> Result<Images> {
+    let paths: Vec<&Path> = found.iter().map(|(p, _)| p.as_path()).collect();
+    match (d.format, paths.as_slice()) {
+        (Format::Idx, [x, y]) => idx::read_images(x, y, d.classes.len()),
+        (Format::Idx, _) => Err(Error::config("files", "an IDX split is one file of images, then one of labels")),
+        (Format::Cifar10, paths) => cifar::read(paths, cifar::Kind::Cifar10),
+        (Format::Cifar100, paths) => cifar::read(paths, cifar::Kind::Cifar100),
     }
 }
 
@@ -95,7 +114,8 @@ mod tests {
     fn the_users_folder_comes_first_and_a_miss_names_all_places() {
         let (user, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let d = catalog::get("mnist").unwrap();
-        let lookup = Lookup { data_dir: Some(user.path().into()), roots: vec![root.path().into()] };
+        let lookup =
+            Lookup { data_dir: Some(user.path().into()), roots: vec![root.path().into()], ..Lookup::default() };
         let e = lookup.find(&d, Split::Test).unwrap_err().to_string();
         assert!(e.contains("`mnist`") && e.contains(&root.path().join("mnist").display().to_string()), "{e}");
 

@@ -60,9 +60,9 @@ pub struct Reproduce {
     /// Exit 3 where a claim does not hold.
     #[arg(long)]
     pub strict: bool,
-    /// Builds with the features of this device; internal to the forwarding of `cargo xtask`.
-    #[arg(long, hide = true)]
-    pub built: bool,
+    /// Downloads data that is not found on this machine from the Hugging Face hub.
+    #[arg(long)]
+    pub hub: bool,
 }
 
 /// How much of a paper.

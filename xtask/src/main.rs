@@ -16,8 +16,8 @@ fn main() -> ExitCode {
         cli::Command::Ci => ci::main(),
         cli::Command::Tidy => tidy::main(),
         cli::Command::Report { check } => reproductions::main(check),
-        cli::Command::Reproduce(args) => shell::heavy(&args.device),
-        cli::Command::Datasets(_) => shell::heavy("cpu"),
+        cli::Command::Reproduce(args) => shell::heavy(&args.device, args.hub),
+        cli::Command::Datasets(_) => shell::heavy("cpu", false),
     };
     match done {
         Ok(code) => ExitCode::from(code),

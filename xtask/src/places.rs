@@ -21,9 +21,14 @@ pub fn commit(root: &Path) -> String {
     if clean { head } else { format!("{head}-dirty") }
 }
 
-/// `--data-dir`, then `$SCONCE_DATA`, then the platform's data folder.
+/// `--data-dir`, then `$SCONCE_DATA`, then the platform's data folder, then the hub where it is built in.
 pub fn lookup(data_dir: Option<PathBuf>) -> Lookup {
     let env = std::env::var_os("SCONCE_DATA").map(PathBuf::from);
     let platform = directories::ProjectDirs::from("", "", "sconce").map(|d| d.data_dir().to_path_buf());
-    Lookup { data_dir, roots: env.into_iter().chain(platform).collect() }
+    Lookup {
+        data_dir,
+        roots: env.into_iter().chain(platform).collect(),
+        #[cfg(feature = "hub")]
+        hub: Some(sconce_datasets::Hub { token: std::env::var("HF_TOKEN").ok(), ..Default::default() }),
+    }
 }

@@ -26,16 +26,15 @@ pub fn run(mut command: Command) -> Result<()> {
     Ok(())
 }
 
-/// Builds the heavy binary in release mode with the features that the device needs, and runs it with
+/// Builds the heavy binary in release mode with the features that the device and `--hub` need, and runs it with
 /// this process's own arguments; returns its exit code.
-pub fn heavy(device: &str) -> Result<u8> {
+pub fn heavy(device: &str, hub: bool) -> Result<u8> {
     let mut build = cargo();
     build.args(["build", "--release", "--package", "xtask", "--bin", "reproduce", "--features"]);
-    build.arg(match device.split(':').next() {
-        Some("cuda") => "reproduce,cuda",
-        Some("metal") => "reproduce,metal",
-        _ => "reproduce",
-    });
+    let mut features = vec!["reproduce"];
+    features.extend(["cuda", "metal"].iter().filter(|d| device.split(':').next() == Some(d)));
+    features.extend(hub.then_some("hub"));
+    build.arg(features.join(","));
     run(build)?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
     let binary = target.join("release").join(format!("reproduce{}", std::env::consts::EXE_SUFFIX));
