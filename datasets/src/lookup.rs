@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 ///
 /// `<file>` is the descriptor's, or the same with `.gz`.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Lookup {
     /// The folder that the user gave, tried first.
     pub data_dir: Option<PathBuf>,
@@ -26,6 +27,18 @@ pub struct Lookup {
 }
 
 impl Lookup {
+    /// A lookup in the user's folder, then in the roots.
+    pub fn new(data_dir: Option<PathBuf>, roots: Vec<PathBuf>) -> Self {
+        Self { data_dir, roots, ..Self::default() }
+    }
+
+    /// The same, and the hub last.
+    #[cfg(feature = "hub")]
+    #[must_use]
+    pub fn with_hub(self, hub: crate::Hub) -> Self {
+        Self { hub: Some(hub), ..self }
+    }
+
     fn folders(&self, name: &str) -> Vec<PathBuf> {
         let own = self.data_dir.iter().flat_map(|d| [d.clone(), d.join(name)]);
         own.chain(self.roots.iter().map(|r| r.join(name))).collect()
@@ -114,8 +127,7 @@ mod tests {
     fn the_users_folder_comes_first_and_a_miss_names_all_places() {
         let (user, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let d = catalog::get("mnist").unwrap();
-        let lookup =
-            Lookup { data_dir: Some(user.path().into()), roots: vec![root.path().into()], ..Lookup::default() };
+        let lookup = Lookup::new(Some(user.path().into()), vec![root.path().into()]);
         let e = lookup.find(&d, Split::Test).unwrap_err().to_string();
         assert!(e.contains("`mnist`") && e.contains(&root.path().join("mnist").display().to_string()), "{e}");
 

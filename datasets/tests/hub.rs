@@ -1,5 +1,6 @@
 //! The hub against a local server that speaks its protocol: metadata of a file, then its bytes.
 #![cfg(feature = "hub")]
+#![allow(clippy::unwrap_used)] // a test fails by panicking
 
 use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
 use parquet::file::properties::WriterProperties;
@@ -102,7 +103,7 @@ fn the_hub_is_asked_last_and_counts_are_checked() {
     let cache = tempfile::tempdir().unwrap();
     let endpoint = serve("fashion_mnist/test/0000.parquet", parquet_file(&[png(7)], &[3]));
     let hub = Hub { cache: Some(cache.path().into()), endpoint: Some(endpoint), token: None };
-    let lookup = Lookup { data_dir: Some("/nowhere".into()), roots: vec![], hub: Some(hub) };
+    let lookup = Lookup::new(Some("/nowhere".into()), vec![]).with_hub(hub);
     let e = lookup.load(&catalog::get("fashion-mnist").unwrap(), Split::Test).unwrap_err().to_string();
     assert!(e.contains("Fashion-MNIST: 1 images"), "{e}");
     let e = lookup.load(&catalog::get("mnist").unwrap(), Split::Test).unwrap_err().to_string();

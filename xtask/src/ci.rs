@@ -61,26 +61,75 @@ pub fn main() -> Result<u8> {
             "--allow-dirty",
         ]))
     })?;
-    step("reproduce absum, its smallest form", || {
-        let out = workspace().join("target/ci/absum");
-        let out = out.to_string_lossy();
-        let set = [
-            "seeds=[0]",
-            "train.epochs=1",
-            "settings.0.data.train=640",
-            "settings.0.data.validation=100",
-            "settings.1.data.train=640",
-            "settings.1.data.validation=100",
-            "sfa.examples=50",
-            "sfa.curve_every_direction=199",
-            "selection.every_direction=99",
-            "cost.rounds=1",
-        ];
-        let mut args = vec!["xtask", "reproduce", "absum", "--fresh", "--out", &*out];
-        set.iter().for_each(|s| args.extend(["--set", *s]));
-        run(with(&args))
-    })?;
+    step("reproduce absum in its smallest form, killed and on another number of threads", smallest)?;
     Ok(0)
+}
+
+/// The overrides that make the quick preset take seconds.
+const SMALLEST: [&str; 12] = [
+    "train.epochs=2",
+    "settings.0.data.train=640",
+    "settings.0.data.validation=100",
+    "settings.0.data.test=100",
+    "settings.1.data.train=640",
+    "settings.1.data.validation=100",
+    "settings.1.data.test=100",
+    "sfa.examples=50",
+    "sfa.curve_every_direction=199",
+    "selection.every_direction=99",
+    "cost.rounds=1",
+    "cost.steps=2",
+];
+
+/// One run from start to end on one thread; one that is killed twice on two: their metrics are the same.
+fn smallest() -> Result<()> {
+    let start = |name: &str, threads: &str, fresh: bool| -> (Command, std::path::PathBuf) {
+        let out = workspace().join("target/ci").join(name);
+        let mut c = with(&["xtask", "reproduce", "absum", "--seeds", "0,1", "--out"]);
+        c.arg(&out).env("RAYON_NUM_THREADS", threads);
+        SMALLEST.iter().for_each(|s| {
+            c.args(["--set", s]);
+        });
+        if fresh {
+            c.arg("--fresh");
+        }
+        (c, out.join("results.json"))
+    };
+    let metrics = |path: &std::path::Path| -> Result<serde_json::Value> {
+        let results: serde_json::Value = serde_json::from_slice(&std::fs::read(path)?)?;
+        Ok(results["metrics"].clone())
+    };
+    let (whole, whole_json) = start("absum-whole", "1", true);
+    run(whole)?;
+    for (fresh, seconds) in [(true, 4), (false, 3)] {
+        let (mut killed, _) = start("absum-killed", "2", fresh);
+        kill_after(&mut killed, std::time::Duration::from_secs(seconds))?;
+    }
+    let (again, again_json) = start("absum-killed", "2", false);
+    run(again)?;
+    if metrics(&whole_json)? != metrics(&again_json)? {
+        bail!("{} and {} have different metrics", whole_json.display(), again_json.display());
+    }
+    Ok(())
+}
+
+/// Starts a command as a group of its own and kills the whole group after a while.
+fn kill_after(command: &mut Command, after: std::time::Duration) -> Result<()> {
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(command, 0);
+    let mut child = command.spawn()?;
+    std::thread::sleep(after);
+    if cfg!(unix) {
+        run({
+            let mut kill = Command::new("kill");
+            kill.args(["-KILL", "--", &format!("-{}", child.id())]);
+            kill
+        })?;
+    } else {
+        child.kill()?;
+    }
+    child.wait()?;
+    Ok(())
 }
 
 #[cfg(test)]

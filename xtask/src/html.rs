@@ -40,10 +40,6 @@ impl Page {
             escape(lead),
             r.claims.len()
         );
-        if !r.flags.is_empty() {
-            let items: String = r.flags.iter().map(|f| format!("<li>{}</li>", escape(f))).collect();
-            let _ = write!(page.body, "<ul class=flags>{items}</ul>");
-        }
         page.heading("Claims");
         let rows = r.claims.iter().map(|c| {
             let verdict = if c.holds { "<span class=held>held</span>" } else { "<span class=not>not held</span>" };
@@ -54,6 +50,13 @@ impl Page {
             ]
         });
         page.table(&["", "The claim", "Our numbers"], rows.collect());
+        if !r.flags.is_empty() {
+            let items: String = r.flags.iter().map(|f| format!("<li>{}</li>", escape(f))).collect();
+            let _ = write!(
+                page.body,
+                "<p class=soft>What to know before using the numbers:</p><ul class=flags>{items}</ul>"
+            );
+        }
         page
     }
 
@@ -67,7 +70,7 @@ impl Page {
         let _ = write!(self.body, "<p>{}</p>", escape(text));
     }
 
-    /// A table; cells are HTML, numbers are told by their first character.
+    /// A table; cells are HTML, short ones that start like a number are set as numbers.
     pub fn table(&mut self, head: &[&str], rows: Vec<Vec<String>>) {
         let _ = write!(self.body, "<div class=scroll><table><thead><tr>");
         head.iter().for_each(|h| self.body += &format!("<th>{}</th>", escape(h)));
@@ -75,7 +78,7 @@ impl Page {
         for row in rows {
             self.body += "<tr>";
             for cell in row {
-                let number = cell.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '+');
+                let number = cell.len() < 60 && cell.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '+');
                 let _ = write!(self.body, "<td{}>{cell}</td>", if number { " class=n" } else { "" });
             }
             self.body += "</tr>";
@@ -114,9 +117,9 @@ impl Page {
         );
     }
 
-    /// Pictures side by side.
-    pub fn tiles(&mut self, tiles: &[Tile]) {
-        self.body += "<div class=tiles>";
+    /// Pictures side by side, as many in a row as fit, or four where they belong together by fours.
+    pub fn tiles(&mut self, tiles: &[Tile], by_fours: bool) {
+        self.body += if by_fours { "<div class=\"tiles four\">" } else { "<div class=tiles>" };
         for t in tiles {
             let (alt, caption) = (escape(&t.alt), escape(&t.caption));
             let _ = write!(self.body, "<div><img src=\"{}\" alt=\"{alt}\">{caption}</div>", t.image);

@@ -25,10 +25,8 @@ pub fn commit(root: &Path) -> String {
 pub fn lookup(data_dir: Option<PathBuf>) -> Lookup {
     let env = std::env::var_os("SCONCE_DATA").map(PathBuf::from);
     let platform = directories::ProjectDirs::from("", "", "sconce").map(|d| d.data_dir().to_path_buf());
-    Lookup {
-        data_dir,
-        roots: env.into_iter().chain(platform).collect(),
-        #[cfg(feature = "hub")]
-        hub: Some(sconce_datasets::Hub { token: std::env::var("HF_TOKEN").ok(), ..Default::default() }),
-    }
+    let lookup = Lookup::new(data_dir, env.into_iter().chain(platform).collect());
+    #[cfg(feature = "hub")]
+    let lookup = lookup.with_hub(sconce_datasets::Hub { token: std::env::var("HF_TOKEN").ok(), ..Default::default() });
+    lookup
 }

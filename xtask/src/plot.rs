@@ -32,8 +32,14 @@ fn rgb(hex: &str) -> RGBColor {
 /// A plot of curves; colours follow the curves' order. The legend is the caller's.
 pub fn lines(x_label: &str, y_label: &str, curves: &[Curve]) -> Result<String> {
     let all = || curves.iter().flat_map(|c| c.points.iter());
-    let range = |f: fn(&(f64, f64)) -> f64| {
-        let (lo, hi) = all().map(f).fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
+    let ends = || {
+        let bar = |c: &Curve, i: usize| c.spread.get(i).copied().unwrap_or(0.0);
+        curves
+            .iter()
+            .flat_map(move |c| c.points.iter().enumerate().map(move |(i, p)| (p.0, p.1 - bar(c, i), p.1 + bar(c, i))))
+    };
+    let range = |low: fn((f64, f64, f64)) -> f64, high: fn((f64, f64, f64)) -> f64| {
+        let (lo, hi) = ends().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), e| (a.min(low(e)), b.max(high(e))));
         let pad = ((hi - lo) * 0.06).max(1e-3);
         lo - pad..hi + pad
     };
@@ -49,10 +55,11 @@ pub fn lines(x_label: &str, y_label: &str, curves: &[Curve]) -> Result<String> {
             .margin(8)
             .x_label_area_size(40)
             .y_label_area_size(56)
-            .build_cartesian_2d(range(|p| p.0), range(|p| p.1))
+            .build_cartesian_2d(range(|e| e.0, |e| e.0), range(|e| e.1, |e| e.2))
             .map_err(|e| failed(&e))?;
         chart
             .configure_mesh()
+            .x_label_formatter(&|v| format!("{:.3}", v).trim_end_matches('0').trim_end_matches('.').to_owned())
             .x_desc(x_label)
             .y_desc(y_label)
             .label_style(text(13))

@@ -1,4 +1,5 @@
 //! The laws of every attack as one function; closed forms; what is refused.
+#![allow(clippy::unwrap_used)] // a test fails by panicking
 
 use candle_core::{DType, Device, Tensor};
 use proptest::prelude::*;

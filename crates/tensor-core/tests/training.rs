@@ -1,4 +1,5 @@
 //! Training: exact resume, thread counts, what is refused.
+#![allow(clippy::unwrap_used)] // a test fails by panicking
 
 use candle_core::{DType, Device, Tensor};
 use sconce_tensor_core::data::Labelled;

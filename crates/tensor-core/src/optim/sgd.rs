@@ -125,3 +125,38 @@ impl Sgd {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Role;
+    use candle_core::Device;
+
+    /// Two steps on `w^2 / 2` (gradient `w`) from 1, worked by hand.
+    fn two_steps(cfg: SgdConfig) -> f64 {
+        let mut params = Params::new();
+        let w = params.add("w", Role::Weight, &Tensor::new(&[1f64], &Device::Cpu).unwrap()).unwrap();
+        let mut sgd = Sgd::new(cfg).unwrap();
+        for _ in 0..2 {
+            let grads = (w.sqr().unwrap().sum_all().unwrap() / 2.0).unwrap().backward().unwrap();
+            sgd.step(&params, &grads, cfg.lr).unwrap();
+        }
+        w.to_vec1::<f64>().unwrap()[0]
+    }
+
+    #[test]
+    fn steps_by_hand() {
+        let cfg = SgdConfig { lr: 0.1, momentum: 0.0, nesterov: false, weight_decay: 0.0, decay: Decay::Coupled };
+        let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-15, "{a}, by hand {b}");
+        near(two_steps(cfg), 0.9 * 0.9);
+        // v = 1, w = 0.9; v = 0.5 + 0.9, w = 0.9 - 0.14.
+        near(two_steps(SgdConfig { momentum: 0.5, ..cfg }), 0.76);
+        // w = 1 - 0.1 (1 + 0.5) = 0.85; v = 0.5 + 0.85, w = 0.85 - 0.1 (0.85 + 0.675).
+        near(two_steps(SgdConfig { momentum: 0.5, nesterov: true, ..cfg }), 0.6975);
+        // Coupled: gradient 1.2 w. Decoupled without momentum is the same.
+        near(two_steps(SgdConfig { weight_decay: 0.2, ..cfg }), 0.88 * 0.88);
+        near(two_steps(SgdConfig { weight_decay: 0.2, decay: Decay::Decoupled, ..cfg }), 0.88 * 0.88);
+        // With momentum it is not: w = 0.98 - 0.1 = 0.88; v = 0.5 + 0.88, w = 0.98 * 0.88 - 0.138.
+        near(two_steps(SgdConfig { weight_decay: 0.2, momentum: 0.5, decay: Decay::Decoupled, ..cfg }), 0.7244);
+    }
+}

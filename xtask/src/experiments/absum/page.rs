@@ -164,7 +164,7 @@ fn heat_maps(cfg: &Config, s: &Setting, r: &Results, page: &mut Page) -> Result<
          the plane was measured, the other half shows its mirror image.",
     );
     page.scale(lo, hi);
-    page.tiles(&tiles);
+    page.tiles(&tiles, false);
     Ok(())
 }
 
@@ -216,7 +216,7 @@ fn examples(cfg: &Config, s: &Setting, run: &Run, r: &Results, page: &mut Page) 
             });
         }
     }
-    page.tiles(&tiles);
+    page.tiles(&tiles, true);
     Ok(())
 }
 

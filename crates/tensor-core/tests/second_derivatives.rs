@@ -1,0 +1,85 @@
+//! Hessian-vector products through the ops against central differences of gradients.
+#![allow(clippy::unwrap_used)] // a test fails by panicking
+
+use candle_core::{DType, Device, Tensor, Var};
+use sconce_tensor_core::ops::{self, Conv2dSpec, Pool2dSpec};
+use sconce_tensor_core::{Result, Rng};
+use std::process::Command;
+
+const KEEP: &str = "CANDLE_GRAD_DO_NOT_DETACH";
+
+fn normal(seed: u64, shape: &[usize]) -> Tensor {
+    Rng::new(seed).normal(shape, 0.0, 1.0, DType::F64, &Device::Cpu).unwrap()
+}
+
+/// A small network with every op that has second derivatives; curved in all of its arguments.
+fn loss(v: &[Tensor]) -> Result<Tensor> {
+    let spec = Conv2dSpec { stride: (1, 2), padding: (1, 1), ..Conv2dSpec::default() };
+    let h = ops::conv2d(&v[0], &v[1], Some(&v[2]), spec)?;
+    let h = ops::channel_affine(&h, &v[3], &v[2])?.tanh()?;
+    let h = ops::relu(&ops::max_pool2d(&h, Pool2dSpec::default())?)?;
+    let h = ops::avg_pool2d(&h, Pool2dSpec { kernel: (2, 1), stride: (1, 1), padding: (0, 0) })?;
+    let z = ops::linear(&h.flatten_from(1)?, &v[4], None)?;
+    let y = Tensor::new(&[0u32, 3], &Device::Cpu)?;
+    Ok(ops::cross_entropy(&z, &y)?.mean_all()?)
+}
+
+fn gradients(values: &[Tensor]) -> (Vec<Var>, Vec<Tensor>) {
+    let vars: Vec<Var> = values.iter().map(|v| Var::from_tensor(&v.copy().unwrap()).unwrap()).collect();
+    let tensors: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
+    let grads = loss(&tensors).unwrap().backward().unwrap();
+    let all = vars.iter().map(|v| grads.get(v).unwrap().clone()).collect();
+    (vars, all)
+}
+
+fn dot(a: &[Tensor], b: &[Tensor]) -> Tensor {
+    let terms: Vec<Tensor> = a.iter().zip(b).map(|(a, b)| (a * b).unwrap().sum_all().unwrap()).collect();
+    Tensor::stack(&terms, 0).unwrap().sum_all().unwrap()
+}
+
+/// candle reads the variable once per thread, so the test runs itself in a process that has it.
+#[test]
+fn hessian_vector_products() {
+    if std::env::var_os(KEEP).is_none() {
+        let mut again = Command::new(std::env::current_exe().unwrap());
+        let done = again.args(["--exact", "hessian_vector_products"]).env(KEEP, "1").output().unwrap();
+        let text = String::from_utf8_lossy(&done.stdout).into_owned();
+        assert!(done.status.success() && text.contains("1 passed"), "{text}");
+        return;
+    }
+    let at =
+        [normal(1, &[2, 2, 6, 7]), normal(2, &[3, 2, 3, 3]), normal(3, &[3]), normal(4, &[3]), normal(5, &[4, 12])];
+    let at: Vec<Tensor> = at.iter().map(|t| (t * 0.5).unwrap()).collect();
+    let direction: Vec<Tensor> = at.iter().enumerate().map(|(i, t)| normal(20 + i as u64, t.dims())).collect();
+    let (vars, g) = gradients(&at);
+    let second = dot(&g, &direction).backward().unwrap();
+    let e = 1e-5;
+    let moved = |s: f64| -> Vec<Tensor> {
+        at.iter().zip(&direction).map(|(a, d)| (a + (d * (s * e)).unwrap()).unwrap()).collect()
+    };
+    let (plus, minus) = (gradients(&moved(1.0)).1, gradients(&moved(-1.0)).1);
+    for (i, var) in vars.iter().enumerate() {
+        let hv = second.get(var).unwrap();
+        let want = ((&plus[i] - &minus[i]).unwrap() / (2.0 * e)).unwrap();
+        let norm = |t: &Tensor| t.sqr().unwrap().sum_all().unwrap().sqrt().unwrap().to_scalar::<f64>().unwrap();
+        let off = norm(&(hv - &want).unwrap()) / norm(&want);
+        // Central differences of gradients in f64: about 1e-10 of rounding and step error.
+        assert!(norm(&want) > 1e-3 && off < 1e-7, "argument {i}: off by {off}");
+    }
+}
+
+/// Batch norm with batch statistics has no second derivative here: an error, never a wrong number.
+#[test]
+fn batch_norm_in_training_refuses() {
+    if std::env::var_os(KEEP).is_none() {
+        let mut again = Command::new(std::env::current_exe().unwrap());
+        let done = again.args(["--exact", "batch_norm_in_training_refuses"]).env(KEEP, "1").output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+        return;
+    }
+    let x = Var::from_tensor(&normal(1, &[3, 2, 2, 2])).unwrap();
+    let (a, b) = (normal(2, &[2]), normal(3, &[2]));
+    let y = ops::batch_norm_train(&x, &a, &b, 1e-5).unwrap().sqr().unwrap().sum_all().unwrap();
+    let g = y.backward().unwrap().get(&x).unwrap().sqr().unwrap().sum_all().unwrap();
+    assert!(g.backward().is_err());
+}
