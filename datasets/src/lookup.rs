@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 ///
 /// | folder | looked for |
 /// |---|---|
-/// | `data_dir` | `DIR/<file>`, `DIR/<name>/<file>` |
+/// | `data_dir` | `DIR/<name>/<file>`, then `DIR/<file>` where the sum is the descriptor's (MNIST and its successors share file names) |
 /// | each of `roots` | `ROOT/<name>/<file>` |
 /// | the hub, with the feature `hub` | the descriptor's `[hub]` |
 ///
@@ -40,7 +40,7 @@ impl Lookup {
     }
 
     fn folders(&self, name: &str) -> Vec<PathBuf> {
-        let own = self.data_dir.iter().flat_map(|d| [d.clone(), d.join(name)]);
+        let own = self.data_dir.iter().flat_map(|d| [d.join(name), d.clone()]);
         own.chain(self.roots.iter().map(|r| r.join(name))).collect()
     }
 
@@ -54,13 +54,22 @@ impl Lookup {
         let locate = |folder: &Path, f: &FileEntry| {
             [folder.join(&f.name), folder.join(format!("{}.gz", f.name))].into_iter().find(|p| p.is_file())
         };
+        let mut looked = Vec::new();
         for folder in &folders {
             let found: Option<Vec<PathBuf>> = entries.iter().map(|f| locate(folder, f)).collect();
-            if let Some(paths) = found {
+            let Some(paths) = found else {
+                looked.push(folder.display().to_string());
+                continue;
+            };
+            // In a folder that does not bear the set's name, the files may be another set's. A file that cannot be
+            // read is taken, so that the reader tells what is wrong with it.
+            let named = self.data_dir.as_ref() != Some(folder);
+            let other = |(p, f): (&PathBuf, &&FileEntry)| matches!(verify(p, f), Ok(Some(false)));
+            if named || !paths.iter().zip(&entries).any(other) {
                 return Ok(paths.into_iter().zip(entries.into_iter().cloned()).collect());
             }
+            looked.push(format!("{} (whose files are not those of {})", folder.display(), d.title));
         }
-        let looked = folders.iter().map(|f| f.display().to_string()).collect();
         Err(Error::NotFound { name: d.name.clone(), looked })
     }
 
@@ -141,6 +150,13 @@ mod tests {
         assert!(lookup.find(&d, Split::Test).unwrap()[0].0.starts_with(root.path()));
         put(&user.path().join("mnist"));
         assert!(lookup.find(&d, Split::Test).unwrap()[0].0.starts_with(user.path()));
+        // Whole files of another set under the same names, in a folder that names no set.
+        let flat = tempfile::tempdir().unwrap();
+        for f in d.files.iter().filter(|f| f.split == Split::Test) {
+            std::fs::write(flat.path().join(&f.name), [0; 9]).unwrap();
+        }
+        let e = Lookup::new(Some(flat.path().into()), vec![]).find(&d, Split::Test).unwrap_err().to_string();
+        assert!(e.contains("whose files are not those of MNIST"), "{e}");
         assert!(lookup.load(&d, Split::Test).unwrap_err().to_string().contains(".gz: byte 0"));
     }
 }
