@@ -93,9 +93,9 @@ impl Comparison {
         })
     }
 
-    /// Both means, and the paired difference with its interval where both sides are metrics.
+    /// Both sides, and the paired difference with its interval where both sides are metrics.
     fn shown(&self, metrics: &Metrics) -> Option<String> {
-        let mut text = format!("{:.3} {} {:.3}", self.left.value(metrics)?, self.op, self.right.value(metrics)?);
+        let mut text = format!("{:.3} against {:.3}", self.left.value(metrics)?, self.right.value(metrics)?);
         if let (Some(a), Some(b)) = (&self.left.metric, &self.right.metric)
             && let Ok(d) = Summary::paired(metrics.get(a)?, metrics.get(b)?)
             && let Some(ci) = d.ci95
@@ -144,7 +144,7 @@ mod tests {
             judge(&Claims { claim: vec![claim("1", holds)] }, &metrics).map(|mut v| v.pop())
         };
         let r = judged("a.x > b.x and a.x >= b.x + 0.1").unwrap().unwrap();
-        assert!(r.holds && r.ours.contains("0.850 > 0.675 (difference +0.175"), "{}", r.ours);
+        assert!(r.holds && r.ours.contains("0.850 against 0.675 (difference +0.175"), "{}", r.ours);
         assert!(!judged("b.x * 2 < a.x").unwrap().unwrap().holds);
         assert!(judged("a.x > 0.84").unwrap().unwrap().holds);
         assert!(judged("a.x > c.x").unwrap().is_none());

@@ -1,6 +1,6 @@
 //! Absum: the absolute sum of each convolution kernel.
 
-use crate::form::{Form, check_lambda, map_kernels, sum_over_kernels};
+use crate::form::{Form, check_lambda};
 use candle_core::Tensor;
 use sconce_tensor_core::{Error, Params, Regularizer, Result, Step};
 
@@ -117,16 +117,10 @@ pub(crate) fn kernel_rank(kernel: &Tensor) -> Result<()> {
 
 impl Regularizer for Absum {
     fn penalty(&self, step: &Step<'_>) -> Result<Option<Tensor>> {
-        match self.cfg.form {
-            Form::Penalty => sum_over_kernels(step.params, |k| self.value(k)),
-            Form::Proximal => Ok(None),
-        }
+        self.cfg.form.penalty(self.cfg.lambda, step.params, |k| self.value(k))
     }
 
     fn after_update(&self, params: &Params, lr: f64) -> Result<()> {
-        match self.cfg.form {
-            Form::Proximal if self.cfg.lambda > 0.0 => map_kernels(params, |k| self.prox(k, lr)),
-            _ => Ok(()),
-        }
+        self.cfg.form.after_update(self.cfg.lambda, params, |k| self.prox(k, lr))
     }
 }

@@ -14,21 +14,41 @@ pub enum Form {
     Penalty,
 }
 
-pub(crate) fn check_lambda(field: &'static str, lambda: f64) -> Result<()> {
-    require(field, lambda.is_finite() && lambda >= 0.0, "finite and >= 0", lambda)
+impl Form {
+    /// The sum of `value` over the convolution kernels, for a term in penalty form with a weight.
+    pub(crate) fn penalty(
+        self,
+        lambda: f64,
+        params: &Params,
+        value: impl Fn(&Tensor) -> Result<Tensor>,
+    ) -> Result<Option<Tensor>> {
+        if self == Self::Proximal || lambda == 0.0 {
+            return Ok(None);
+        }
+        let mut sum: Option<Tensor> = None;
+        for p in params.with_role(Role::Kernel) {
+            let term = value(p.var().as_tensor())?;
+            sum = Some(match sum {
+                Some(s) => (s + term)?,
+                None => term,
+            });
+        }
+        Ok(sum)
+    }
+
+    /// `prox` of each convolution kernel, for a term in proximal form with a weight.
+    pub(crate) fn after_update(
+        self,
+        lambda: f64,
+        params: &Params,
+        prox: impl Fn(&Tensor) -> Result<Tensor>,
+    ) -> Result<()> {
+        if self == Self::Proximal && lambda > 0.0 { map_kernels(params, prox) } else { Ok(()) }
+    }
 }
 
-/// The sum of `f` over the convolution kernels, or nothing where there are none.
-pub(crate) fn sum_over_kernels(params: &Params, f: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Option<Tensor>> {
-    let mut sum: Option<Tensor> = None;
-    for p in params.with_role(Role::Kernel) {
-        let term = f(p.var().as_tensor())?;
-        sum = Some(match sum {
-            Some(s) => (s + term)?,
-            None => term,
-        });
-    }
-    Ok(sum)
+pub(crate) fn check_lambda(field: &'static str, lambda: f64) -> Result<()> {
+    require(field, lambda.is_finite() && lambda >= 0.0, "finite and >= 0", lambda)
 }
 
 /// Replaces each convolution kernel by `f` of it.

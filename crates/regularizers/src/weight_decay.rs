@@ -1,6 +1,6 @@
 //! Weight decay on convolution kernels.
 
-use crate::form::{Form, check_lambda, map_kernels, sum_over_kernels};
+use crate::form::{Form, check_lambda};
 use candle_core::Tensor;
 use sconce_tensor_core::{Params, Regularizer, Result, Step};
 
@@ -63,16 +63,10 @@ impl WeightDecay {
 
 impl Regularizer for WeightDecay {
     fn penalty(&self, step: &Step<'_>) -> Result<Option<Tensor>> {
-        match self.cfg.form {
-            Form::Penalty if self.cfg.lambda > 0.0 => sum_over_kernels(step.params, |k| self.value(k)),
-            _ => Ok(None),
-        }
+        self.cfg.form.penalty(self.cfg.lambda, step.params, |k| self.value(k))
     }
 
     fn after_update(&self, params: &Params, lr: f64) -> Result<()> {
-        match self.cfg.form {
-            Form::Proximal if self.cfg.lambda > 0.0 => map_kernels(params, |k| self.prox(k, lr)),
-            _ => Ok(()),
-        }
+        self.cfg.form.after_update(self.cfg.lambda, params, |k| self.prox(k, lr))
     }
 }

@@ -75,6 +75,7 @@ pub struct Sweep {
 
 /// How many examples a model got right under each direction.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct HeatMap {
     /// Height and width of the images, and so of the plane of frequencies.
     pub size: (usize, usize),

@@ -1,10 +1,11 @@
 //! Activations that are worth a kernel of their own.
 
-use super::cpu::element::{Element, dispatch};
+use super::cpu::element::Element;
 use super::cpu::elementwise;
+use super::kernel::{Kernel, apply1, apply2};
 use super::own_kernels;
 use crate::Result;
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor, WithDType};
+use candle_core::{Shape, Tensor};
 
 /// `max(x, 0)`, element by element. The derivative at 0 is 0 (as in PyTorch; candle's own is 1).
 ///
@@ -15,7 +16,7 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor, WithD
 /// candle's only.
 pub fn relu(x: &Tensor) -> Result<Tensor> {
     if own_kernels(x) {
-        return Ok(x.contiguous()?.apply_op1(Relu)?);
+        return Ok(apply1(Relu, x)?);
     }
     let on = x.gt(0.0)?.to_dtype(x.dtype())?;
     Ok((x * on)?)
@@ -25,45 +26,26 @@ struct Relu;
 /// y, g -> g where y > 0. Piecewise constant in y, linear in g.
 struct Mask;
 
-impl CustomOp1 for Relu {
-    fn name(&self) -> &'static str {
-        "sconce-relu"
+impl Kernel<1> for Relu {
+    const NAME: &'static str = "sconce-relu";
+
+    fn forward<T: Element>(&self, [x]: [&[T]; 1], [shape]: [&Shape; 1]) -> candle_core::Result<(Vec<T>, Shape)> {
+        Ok((elementwise::relu(x), shape.clone()))
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, l: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
-        dispatch!(x, "relu", T => Ok((T::to_cpu_storage_owned(elementwise::relu(T::slice(x, l)?)), l.shape().clone())))
-    }
-
-    fn bwd(&self, _x: &Tensor, y: &Tensor, g: &Tensor) -> candle_core::Result<Option<Tensor>> {
-        Ok(Some(y.detach().apply_op2(&g.contiguous()?, Mask)?))
+    fn backward(&self, _: [&Tensor; 1], y: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 1]> {
+        Ok([Some(apply2(Mask, &y.detach(), g)?)])
     }
 }
 
-impl CustomOp2 for Mask {
-    fn name(&self) -> &'static str {
-        "sconce-relu-mask"
+impl Kernel<2> for Mask {
+    const NAME: &'static str = "sconce-relu-mask";
+
+    fn forward<T: Element>(&self, [y, g]: [&[T]; 2], [shape, _]: [&Shape; 2]) -> candle_core::Result<(Vec<T>, Shape)> {
+        Ok((elementwise::relu_mask(y, g), shape.clone()))
     }
 
-    fn cpu_fwd(
-        &self,
-        y: &CpuStorage,
-        yl: &Layout,
-        g: &CpuStorage,
-        gl: &Layout,
-    ) -> candle_core::Result<(CpuStorage, Shape)> {
-        dispatch!(y, "relu", T => {
-            let out = elementwise::relu_mask(T::slice(y, yl)?, T::slice(g, gl)?);
-            Ok((T::to_cpu_storage_owned(out), gl.shape().clone()))
-        })
-    }
-
-    fn bwd(
-        &self,
-        y: &Tensor,
-        _g: &Tensor,
-        _res: &Tensor,
-        u: &Tensor,
-    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
-        Ok((None, Some(y.apply_op2(&u.contiguous()?, Self)?)))
+    fn backward(&self, [y, _]: [&Tensor; 2], _: &Tensor, u: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {
+        Ok([None, Some(apply2(Self, y, u)?)])
     }
 }

@@ -1,11 +1,13 @@
 //! Two-dimensional convolution.
 
 use super::cpu::conv::Geometry;
-use super::cpu::element::{Element, dispatch};
+use super::cpu::element::Element;
+use super::cpu::elementwise;
 use super::cpu::im2col::Patches;
+use super::kernel::{Kernel, apply1, apply2, apply3, wanted};
 use super::{composed, dims4, own_kernels, slide};
 use crate::{Error, Result};
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Shape, Tensor, WithDType};
+use candle_core::{Shape, Tensor};
 
 /// How the kernel of a [`conv2d`] slides; every pair is (height, width).
 ///
@@ -90,10 +92,9 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, spec: Conv2dSp
     let Conv2dSpec { stride, padding, dilation, groups } = spec;
     let patches = Patches { channels: cg, image: (h, w), kernel: (kh, kw), out, stride, padding, dilation };
     let geo = Geometry { batch: n, groups, out_channels: o / groups, patches };
-    let (x, weight) = (x.contiguous()?, weight.contiguous()?);
     Ok(match bias {
-        Some(b) => x.apply_op3(&weight, &b.contiguous()?, Conv(geo))?,
-        None => x.apply_op2(&weight, Conv(geo))?,
+        Some(b) => apply3(Conv(geo), x, weight, b)?,
+        None => apply2(Conv(geo), x, weight)?,
     })
 }
 
@@ -119,149 +120,66 @@ impl Geometry {
         let (kh, kw) = self.patches.kernel;
         (self.groups * self.out_channels, self.patches.channels, kh, kw).into()
     }
+}
 
-    fn apply_conv(self, x: &Tensor, w: &Tensor) -> candle_core::Result<Tensor> {
-        x.contiguous()?.apply_op2(&w.contiguous()?, Conv(self))
+impl Kernel<2> for Conv {
+    const NAME: &'static str = "sconce-conv2d";
+
+    fn forward<T: Element>(&self, [x, w]: [&[T]; 2], _: [&Shape; 2]) -> candle_core::Result<(Vec<T>, Shape)> {
+        Ok((self.0.forward(x, w, None), self.0.y_shape()))
     }
 
-    fn apply_input_grad(self, gy: &Tensor, w: &Tensor) -> candle_core::Result<Tensor> {
-        gy.contiguous()?.apply_op2(&w.contiguous()?, ToInput(self))
-    }
-
-    fn apply_weight_grad(self, x: &Tensor, gy: &Tensor) -> candle_core::Result<Tensor> {
-        x.contiguous()?.apply_op2(&gy.contiguous()?, ToWeight(self))
+    fn backward(&self, [x, w]: [&Tensor; 2], _: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {
+        Ok([wanted(x, || apply2(ToInput(self.0), g, w))?, wanted(w, || apply2(ToWeight(self.0), x, g))?])
     }
 }
 
-/// `Some(f())` where the gradient to `arg` is wanted.
-pub(super) fn wanted(
-    arg: &Tensor,
-    f: impl FnOnce() -> candle_core::Result<Tensor>,
-) -> candle_core::Result<Option<Tensor>> {
-    if arg.track_op() { f().map(Some) } else { Ok(None) }
-}
+impl Kernel<3> for Conv {
+    const NAME: &'static str = "sconce-conv2d-bias";
 
-type Two = candle_core::Result<(Option<Tensor>, Option<Tensor>)>;
-
-impl CustomOp2 for Conv {
-    fn name(&self) -> &'static str {
-        "sconce-conv2d"
+    fn forward<T: Element>(&self, [x, w, b]: [&[T]; 3], _: [&Shape; 3]) -> candle_core::Result<(Vec<T>, Shape)> {
+        Ok((self.0.forward(x, w, Some(b)), self.0.y_shape()))
     }
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        xl: &Layout,
-        w: &CpuStorage,
-        wl: &Layout,
-    ) -> candle_core::Result<(CpuStorage, Shape)> {
-        dispatch!(x, "conv2d", T => {
-            let y = self.0.forward(T::slice(x, xl)?, T::slice(w, wl)?, None);
-            Ok((T::to_cpu_storage_owned(y), self.0.y_shape()))
-        })
-    }
-
-    fn bwd(&self, x: &Tensor, w: &Tensor, _y: &Tensor, g: &Tensor) -> Two {
-        Ok((wanted(x, || self.0.apply_input_grad(g, w))?, wanted(w, || self.0.apply_weight_grad(x, g))?))
+    fn backward(&self, [x, w, b]: [&Tensor; 3], y: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 3]> {
+        let [gx, gw] = Kernel::<2>::backward(self, [x, w], y, g)?;
+        Ok([gx, gw, wanted(b, || apply1(ChannelSum, g))?])
     }
 }
 
-impl CustomOp3 for Conv {
-    fn name(&self) -> &'static str {
-        "sconce-conv2d-bias"
+impl Kernel<2> for ToInput {
+    const NAME: &'static str = "sconce-conv2d-to-input";
+
+    fn forward<T: Element>(&self, [gy, w]: [&[T]; 2], _: [&Shape; 2]) -> candle_core::Result<(Vec<T>, Shape)> {
+        Ok((self.0.input_grad(gy, w), self.0.x_shape()))
     }
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        xl: &Layout,
-        w: &CpuStorage,
-        wl: &Layout,
-        b: &CpuStorage,
-        bl: &Layout,
-    ) -> candle_core::Result<(CpuStorage, Shape)> {
-        dispatch!(x, "conv2d", T => {
-            let y = self.0.forward(T::slice(x, xl)?, T::slice(w, wl)?, Some(T::slice(b, bl)?));
-            Ok((T::to_cpu_storage_owned(y), self.0.y_shape()))
-        })
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        w: &Tensor,
-        b: &Tensor,
-        _y: &Tensor,
-        g: &Tensor,
-    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        Ok((
-            wanted(x, || self.0.apply_input_grad(g, w))?,
-            wanted(w, || self.0.apply_weight_grad(x, g))?,
-            wanted(b, || g.contiguous()?.apply_op1(ChannelSum))?,
-        ))
+    fn backward(&self, [gy, w]: [&Tensor; 2], _: &Tensor, u: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {
+        Ok([wanted(gy, || apply2(Conv(self.0), u, w))?, wanted(w, || apply2(ToWeight(self.0), u, gy))?])
     }
 }
 
-impl CustomOp2 for ToInput {
-    fn name(&self) -> &'static str {
-        "sconce-conv2d-to-input"
+impl Kernel<2> for ToWeight {
+    const NAME: &'static str = "sconce-conv2d-to-weight";
+
+    fn forward<T: Element>(&self, [x, gy]: [&[T]; 2], _: [&Shape; 2]) -> candle_core::Result<(Vec<T>, Shape)> {
+        Ok((self.0.weight_grad(x, gy), self.0.w_shape()))
     }
 
-    fn cpu_fwd(
-        &self,
-        g: &CpuStorage,
-        gl: &Layout,
-        w: &CpuStorage,
-        wl: &Layout,
-    ) -> candle_core::Result<(CpuStorage, Shape)> {
-        dispatch!(g, "conv2d", T => {
-            let gx = self.0.input_grad(T::slice(g, gl)?, T::slice(w, wl)?);
-            Ok((T::to_cpu_storage_owned(gx), self.0.x_shape()))
-        })
-    }
-
-    fn bwd(&self, gy: &Tensor, w: &Tensor, _gx: &Tensor, u: &Tensor) -> Two {
-        Ok((wanted(gy, || self.0.apply_conv(u, w))?, wanted(w, || self.0.apply_weight_grad(u, gy))?))
+    fn backward(&self, [x, gy]: [&Tensor; 2], _: &Tensor, u: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {
+        Ok([wanted(x, || apply2(ToInput(self.0), gy, u))?, wanted(gy, || apply2(Conv(self.0), x, u))?])
     }
 }
 
-impl CustomOp2 for ToWeight {
-    fn name(&self) -> &'static str {
-        "sconce-conv2d-to-weight"
+impl Kernel<1> for ChannelSum {
+    const NAME: &'static str = "sconce-channel-sum";
+
+    fn forward<T: Element>(&self, [x]: [&[T]; 1], [shape]: [&Shape; 1]) -> candle_core::Result<(Vec<T>, Shape)> {
+        let (_, c, h, w) = shape.dims4()?;
+        Ok((elementwise::channel_sum(x, c, h * w).into_iter().map(T::from_f64).collect(), c.into()))
     }
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        xl: &Layout,
-        g: &CpuStorage,
-        gl: &Layout,
-    ) -> candle_core::Result<(CpuStorage, Shape)> {
-        dispatch!(x, "conv2d", T => {
-            let gw = self.0.weight_grad(T::slice(x, xl)?, T::slice(g, gl)?);
-            Ok((T::to_cpu_storage_owned(gw), self.0.w_shape()))
-        })
-    }
-
-    fn bwd(&self, x: &Tensor, gy: &Tensor, _gw: &Tensor, u: &Tensor) -> Two {
-        Ok((wanted(x, || self.0.apply_input_grad(gy, u))?, wanted(gy, || self.0.apply_conv(x, u))?))
-    }
-}
-
-impl CustomOp1 for ChannelSum {
-    fn name(&self) -> &'static str {
-        "sconce-channel-sum"
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, l: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
-        let (_, c, h, w) = l.shape().dims4()?;
-        dispatch!(x, "channel sum", T => {
-            let sums = super::cpu::elementwise::channel_sum(T::slice(x, l)?, c, h * w);
-            Ok((T::to_cpu_storage_owned(sums.into_iter().map(T::from_f64).collect()), c.into()))
-        })
-    }
-
-    fn bwd(&self, x: &Tensor, _res: &Tensor, g: &Tensor) -> candle_core::Result<Option<Tensor>> {
-        Ok(Some(g.reshape((1, (), 1, 1))?.broadcast_as(x.shape())?))
+    fn backward(&self, [x]: [&Tensor; 1], _: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 1]> {
+        Ok([Some(g.reshape((1, (), 1, 1))?.broadcast_as(x.shape())?)])
     }
 }

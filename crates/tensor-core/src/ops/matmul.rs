@@ -1,11 +1,11 @@
 //! Matrix products and the linear map.
 
-use super::conv::wanted;
-use super::cpu::element::{Element, dispatch};
+use super::cpu::element::Element;
 use super::cpu::matmul::{Mat, parallel_product};
+use super::kernel::{Kernel, apply2, wanted};
 use super::own_kernels;
 use crate::{Error, Result};
-use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor, WithDType};
+use candle_core::{Shape, Tensor};
 
 /// The product of two matrices, `c[i,j] = sum_p a[i,p] b[p,j]`.
 ///
@@ -68,10 +68,6 @@ impl Product {
         let (kb, n) = if self.tb { (b1, b0) } else { (b0, b1) };
         (k == kb && m * n * k > 0).then_some((m, n, k))
     }
-
-    fn apply(self, a: &Tensor, b: &Tensor) -> candle_core::Result<Tensor> {
-        a.contiguous()?.apply_op2(&b.contiguous()?, self)
-    }
 }
 
 fn product(a: &Tensor, b: &Tensor, op: Product) -> Result<Tensor> {
@@ -80,47 +76,31 @@ fn product(a: &Tensor, b: &Tensor, op: Product) -> Result<Tensor> {
         return Err(Error::shape("matrix product", expected, a.dims()));
     }
     Ok(if own_kernels(a) {
-        op.apply(a, b)?
+        apply2(op, a, b)?
     } else {
         let (a, b) = (if op.ta { a.t()? } else { a.clone() }, if op.tb { b.t()? } else { b.clone() });
         a.matmul(&b)?
     })
 }
 
-impl CustomOp2 for Product {
-    fn name(&self) -> &'static str {
-        "sconce-matmul"
-    }
+impl Kernel<2> for Product {
+    const NAME: &'static str = "sconce-matmul";
 
-    fn cpu_fwd(
-        &self,
-        a: &CpuStorage,
-        al: &Layout,
-        b: &CpuStorage,
-        bl: &Layout,
-    ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let Some((m, n, k)) = self.sizes(al.dims(), bl.dims()) else {
-            candle_core::bail!("matmul: shapes {:?} and {:?} do not fit", al.dims(), bl.dims())
+    fn forward<T: Element>(&self, [a, b]: [&[T]; 2], [s, t]: [&Shape; 2]) -> candle_core::Result<(Vec<T>, Shape)> {
+        let Some((m, n, k)) = self.sizes(s.dims(), t.dims()) else {
+            candle_core::bail!("matmul: shapes {s:?} and {t:?} do not fit")
         };
-        dispatch!(a, "matmul", T => {
-            let (am, bm) = (Mat::rows(T::slice(a, al)?, al.dims()[1]), Mat::rows(T::slice(b, bl)?, bl.dims()[1]));
-            let (am, bm) = (if self.ta { am.t() } else { am }, if self.tb { bm.t() } else { bm });
-            let mut c = vec![T::ZERO; m * n];
-            parallel_product((m, n, k), &mut c, am, bm);
-            Ok((T::to_cpu_storage_owned(c), (m, n).into()))
-        })
+        let (a, b) = (Mat::rows(a, s.dims()[1]), Mat::rows(b, t.dims()[1]));
+        let (a, b) = (if self.ta { a.t() } else { a }, if self.tb { b.t() } else { b });
+        let mut c = vec![T::ZERO; m * n];
+        parallel_product((m, n, k), &mut c, a, b);
+        Ok((c, (m, n).into()))
     }
 
-    fn bwd(
-        &self,
-        a: &Tensor,
-        b: &Tensor,
-        _c: &Tensor,
-        g: &Tensor,
-    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+    fn backward(&self, [a, b]: [&Tensor; 2], _: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {
         let Self { ta, tb } = *self;
-        let to_a = || if ta { Self { ta: tb, tb: true }.apply(b, g) } else { Self { ta: false, tb: !tb }.apply(g, b) };
-        let to_b = || if tb { Self { ta: true, tb: ta }.apply(g, a) } else { Self { ta: !ta, tb: false }.apply(a, g) };
-        Ok((wanted(a, to_a)?, wanted(b, to_b)?))
+        let to_a = || if ta { apply2(Self { ta: tb, tb: true }, b, g) } else { apply2(Self { ta, tb: !tb }, g, b) };
+        let to_b = || if tb { apply2(Self { ta: true, tb: ta }, g, a) } else { apply2(Self { ta: !ta, tb }, a, g) };
+        Ok([wanted(a, to_a)?, wanted(b, to_b)?])
     }
 }

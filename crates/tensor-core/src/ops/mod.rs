@@ -23,6 +23,7 @@ mod activation;
 pub mod composed;
 mod conv;
 mod cpu;
+mod kernel;
 mod loss;
 mod matmul;
 mod norm;

@@ -1,11 +1,13 @@
 //! Normalisation over the batch.
 
-use super::conv::{ChannelSum, wanted};
+use super::conv::ChannelSum;
 use super::cpu::element::{Element, dispatch};
 use super::cpu::norm;
+use super::kernel::{Kernel, apply1, apply3, wanted};
 use super::{composed, dims4, own_kernels};
 use crate::{Error, Result};
-use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor, WithDType};
+use candle_core::Shape;
+use candle_core::Tensor;
 
 fn check_channels(x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<usize> {
     let (_, c, _, _) = dims4("batch norm input", "(N, C, H, W)", x)?;
@@ -33,7 +35,7 @@ pub fn batch_norm_train(x: &Tensor, scale: &Tensor, shift: &Tensor, eps: f64) ->
     if !own_kernels(x) {
         return composed::batch_norm_train(x, scale, shift, eps);
     }
-    Ok(x.contiguous()?.apply_op3(&scale.contiguous()?, &shift.contiguous()?, Train { eps })?)
+    Ok(apply3(Train { eps }, x, scale, shift)?)
 }
 
 /// Mean and biased variance of each channel over N, H, W, without a graph.
@@ -70,7 +72,7 @@ fn on_host(x: &Tensor, c: usize, positions: usize) -> candle_core::Result<(Vec<f
 pub fn channel_affine(x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
     let c = check_channels(x, scale, shift)?;
     if own_kernels(x) {
-        return Ok(x.contiguous()?.apply_op3(&scale.contiguous()?, &shift.contiguous()?, Affine)?);
+        return Ok(apply3(Affine, x, scale, shift)?);
     }
     let shape = (1, c, 1, 1);
     Ok(x.broadcast_mul(&scale.reshape(shape)?)?.broadcast_add(&shift.reshape(shape)?)?)
@@ -87,102 +89,53 @@ struct Backward {
     eps: f64,
 }
 
-impl CustomOp3 for Train {
-    fn name(&self) -> &'static str {
-        "sconce-batch-norm"
+impl Kernel<3> for Train {
+    const NAME: &'static str = "sconce-batch-norm";
+
+    fn forward<T: Element>(&self, [x, a, b]: [&[T]; 3], [s, ..]: [&Shape; 3]) -> candle_core::Result<(Vec<T>, Shape)> {
+        let (_, _, h, w) = s.dims4()?;
+        Ok((norm::forward(x, a, b, h * w, self.eps), s.clone()))
     }
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        xl: &Layout,
-        a: &CpuStorage,
-        al: &Layout,
-        b: &CpuStorage,
-        bl: &Layout,
-    ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let (_, _, h, w) = xl.shape().dims4()?;
-        dispatch!(x, "batch norm", T => {
-            let y = norm::forward(T::slice(x, xl)?, T::slice(a, al)?, T::slice(b, bl)?, h * w, self.eps);
-            Ok((T::to_cpu_storage_owned(y), xl.shape().clone()))
-        })
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        scale: &Tensor,
-        shift: &Tensor,
-        _y: &Tensor,
-        g: &Tensor,
-    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let (n, c) = (x.elem_count(), scale.elem_count());
-        let all = x.apply_op3(scale, &g.contiguous()?, Backward { eps: self.eps })?;
-        Ok((
+    fn backward(&self, [x, a, b]: [&Tensor; 3], _: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 3]> {
+        let (n, c) = (x.elem_count(), a.elem_count());
+        let all = apply3(Backward { eps: self.eps }, x, a, g)?;
+        Ok([
             wanted(x, || all.narrow(0, 0, n)?.reshape(x.shape()))?,
-            wanted(scale, || all.narrow(0, n, c))?,
-            wanted(shift, || all.narrow(0, n + c, c))?,
-        ))
+            wanted(a, || all.narrow(0, n, c))?,
+            wanted(b, || all.narrow(0, n + c, c))?,
+        ])
     }
 }
 
-impl CustomOp3 for Affine {
-    fn name(&self) -> &'static str {
-        "sconce-channel-affine"
+impl Kernel<3> for Backward {
+    const NAME: &'static str = "sconce-batch-norm-backward";
+
+    fn forward<T: Element>(&self, [x, a, g]: [&[T]; 3], [s, ..]: [&Shape; 3]) -> candle_core::Result<(Vec<T>, Shape)> {
+        let (_, _, h, w) = s.dims4()?;
+        let out: Vec<T> = norm::backward(x, a, g, h * w, self.eps).concat();
+        let len = out.len();
+        Ok((out, len.into()))
     }
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        xl: &Layout,
-        a: &CpuStorage,
-        al: &Layout,
-        b: &CpuStorage,
-        bl: &Layout,
-    ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let (_, _, h, w) = xl.shape().dims4()?;
-        dispatch!(x, "channel affine", T => {
-            let y = norm::affine(T::slice(x, xl)?, T::slice(a, al)?, T::slice(b, bl)?, h * w);
-            Ok((T::to_cpu_storage_owned(y), xl.shape().clone()))
-        })
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        scale: &Tensor,
-        shift: &Tensor,
-        _y: &Tensor,
-        g: &Tensor,
-    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let g = g.contiguous()?;
-        Ok((
-            wanted(x, || g.apply_op3(scale, &shift.zeros_like()?, Self))?,
-            wanted(scale, || (&g * x)?.apply_op1(ChannelSum))?,
-            wanted(shift, || g.apply_op1(ChannelSum))?,
-        ))
+    fn backward(&self, _: [&Tensor; 3], _: &Tensor, _: &Tensor) -> candle_core::Result<[Option<Tensor>; 3]> {
+        Err(candle_core::Error::BackwardNotSupported { op: Self::NAME })
     }
 }
 
-impl CustomOp3 for Backward {
-    fn name(&self) -> &'static str {
-        "sconce-batch-norm-backward"
+impl Kernel<3> for Affine {
+    const NAME: &'static str = "sconce-channel-affine";
+
+    fn forward<T: Element>(&self, [x, a, b]: [&[T]; 3], [s, ..]: [&Shape; 3]) -> candle_core::Result<(Vec<T>, Shape)> {
+        let (_, _, h, w) = s.dims4()?;
+        Ok((norm::affine(x, a, b, h * w), s.clone()))
     }
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        xl: &Layout,
-        a: &CpuStorage,
-        al: &Layout,
-        g: &CpuStorage,
-        gl: &Layout,
-    ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let (_, _, h, w) = xl.shape().dims4()?;
-        dispatch!(x, "batch norm", T => {
-            let out: Vec<T> = norm::backward(T::slice(x, xl)?, T::slice(a, al)?, T::slice(g, gl)?, h * w, self.eps).concat();
-            let len = out.len();
-            Ok((T::to_cpu_storage_owned(out), len.into()))
-        })
+    fn backward(&self, [x, a, b]: [&Tensor; 3], _: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 3]> {
+        Ok([
+            wanted(x, || apply3(Self, g, a, &b.zeros_like()?))?,
+            wanted(a, || apply1(ChannelSum, &(g * x)?))?,
+            wanted(b, || apply1(ChannelSum, g))?,
+        ])
     }
 }

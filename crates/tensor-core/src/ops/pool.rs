@@ -1,10 +1,11 @@
 //! Pooling over windows.
 
-use super::cpu::element::{Element, dispatch};
+use super::cpu::element::Element;
 use super::cpu::pool::Windows;
+use super::kernel::{Kernel, apply1, apply2};
 use super::{composed, dims4, own_kernels, slide};
 use crate::{Error, Result};
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor, WithDType};
+use candle_core::{Shape, Tensor};
 
 /// The windows of a pooling; every pair is (height, width).
 ///
@@ -60,7 +61,7 @@ impl Pool2dSpec {
 pub fn max_pool2d(x: &Tensor, spec: Pool2dSpec) -> Result<Tensor> {
     let (_, _, h, w) = dims4("max_pool2d input", "(N, C, H, W)", x)?;
     let windows = spec.windows(h, w)?;
-    Ok(if own_kernels(x) { x.contiguous()?.apply_op1(Max(windows))? } else { composed::max_pool2d(x, spec)? })
+    Ok(if own_kernels(x) { apply1(Max(windows), x)? } else { composed::max_pool2d(x, spec)? })
 }
 
 /// The sum of each window divided by the kernel's size; padding counts as zeros (PyTorch's
@@ -74,7 +75,7 @@ pub fn max_pool2d(x: &Tensor, spec: Pool2dSpec) -> Result<Tensor> {
 pub fn avg_pool2d(x: &Tensor, spec: Pool2dSpec) -> Result<Tensor> {
     let (_, _, h, w) = dims4("avg_pool2d input", "(N, C, H, W)", x)?;
     let windows = spec.windows(h, w)?;
-    Ok(if own_kernels(x) { x.contiguous()?.apply_op1(Mean(windows))? } else { composed::avg_pool2d(x, spec)? })
+    Ok(if own_kernels(x) { apply1(Mean(windows), x)? } else { composed::avg_pool2d(x, spec)? })
 }
 
 /// The mean over all positions of each channel.
@@ -101,72 +102,70 @@ struct Mean(Windows);
 /// g -> g spread over the windows: the adjoint of `Mean`.
 struct Spread(Windows);
 
-fn resized(l: &Layout, (h, w): (usize, usize)) -> candle_core::Result<Shape> {
-    let (n, c, _, _) = l.shape().dims4()?;
-    Ok((n, c, h, w).into())
+impl Windows {
+    /// (n, c, h, w) with the last two replaced.
+    fn resized(shape: &Shape, (h, w): (usize, usize)) -> candle_core::Result<Shape> {
+        let (n, c, _, _) = shape.dims4()?;
+        Ok((n, c, h, w).into())
+    }
 }
 
-macro_rules! one_argument {
-    ($op:ident, $name:literal, $size:ident, |$this:ident, $x:ident| $kernel:expr, |$arg:ident, $g:ident| $bwd:expr) => {
-        impl CustomOp1 for $op {
-            fn name(&self) -> &'static str {
-                $name
-            }
+impl Kernel<1> for Max {
+    const NAME: &'static str = "sconce-max-pool";
 
-            fn cpu_fwd(&self, s: &CpuStorage, l: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
-                let $this = &self.0;
-                dispatch!(s, $name, T => {
-                    let $x = T::slice(s, l)?;
-                    Ok((T::to_cpu_storage_owned($kernel), resized(l, self.0.$size)?))
-                })
-            }
+    fn forward<T: Element>(&self, [x]: [&[T]; 1], [shape]: [&Shape; 1]) -> candle_core::Result<(Vec<T>, Shape)> {
+        Ok((self.0.pick(x, x), Windows::resized(shape, self.0.out)?))
+    }
 
-            fn bwd(&self, $arg: &Tensor, _res: &Tensor, $g: &Tensor) -> candle_core::Result<Option<Tensor>> {
-                let $this = self.0;
-                Ok(Some($bwd))
-            }
-        }
-    };
+    fn backward(&self, [x]: [&Tensor; 1], _: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 1]> {
+        Ok([Some(apply2(Put(self.0), x, g)?)])
+    }
 }
 
-one_argument!(Max, "sconce-max-pool", out, |w, x| w.pick(x, x), |arg, g| arg.apply_op2(&g.contiguous()?, Put(w))?);
-one_argument!(Mean, "sconce-avg-pool", out, |w, x| w.mean(x), |_arg, g| g.contiguous()?.apply_op1(Spread(w))?);
-one_argument!(Spread, "sconce-avg-pool-adjoint", image, |w, x| w.spread(x), |_arg, g| g
-    .contiguous()?
-    .apply_op1(Mean(w))?);
+impl Kernel<2> for Pick {
+    const NAME: &'static str = "sconce-max-pool-pick";
 
-macro_rules! two_arguments {
-    ($op:ident, $name:literal, $size:ident, $kernel:ident, $adjoint:ident) => {
-        impl CustomOp2 for $op {
-            fn name(&self) -> &'static str {
-                $name
-            }
+    fn forward<T: Element>(&self, [x, u]: [&[T]; 2], [shape, _]: [&Shape; 2]) -> candle_core::Result<(Vec<T>, Shape)> {
+        Ok((self.0.pick(x, u), Windows::resized(shape, self.0.out)?))
+    }
 
-            fn cpu_fwd(
-                &self,
-                x: &CpuStorage,
-                xl: &Layout,
-                u: &CpuStorage,
-                ul: &Layout,
-            ) -> candle_core::Result<(CpuStorage, Shape)> {
-                dispatch!(x, $name, T => {
-                    let y = self.0.$kernel(T::slice(x, xl)?, T::slice(u, ul)?);
-                    Ok((T::to_cpu_storage_owned(y), resized(xl, self.0.$size)?))
-                })
-            }
-
-            fn bwd(
-                &self,
-                x: &Tensor,
-                _u: &Tensor,
-                _res: &Tensor,
-                g: &Tensor,
-            ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
-                Ok((None, Some(x.apply_op2(&g.contiguous()?, $adjoint(self.0))?)))
-            }
-        }
-    };
+    fn backward(&self, [x, _]: [&Tensor; 2], _: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {
+        Ok([None, Some(apply2(Put(self.0), x, g)?)])
+    }
 }
 
-two_arguments!(Pick, "sconce-max-pool-pick", out, pick, Put);
-two_arguments!(Put, "sconce-max-pool-put", image, put, Pick);
+impl Kernel<2> for Put {
+    const NAME: &'static str = "sconce-max-pool-put";
+
+    fn forward<T: Element>(&self, [x, g]: [&[T]; 2], [shape, _]: [&Shape; 2]) -> candle_core::Result<(Vec<T>, Shape)> {
+        Ok((self.0.put(x, g), shape.clone()))
+    }
+
+    fn backward(&self, [x, _]: [&Tensor; 2], _: &Tensor, u: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {
+        Ok([None, Some(apply2(Pick(self.0), x, u)?)])
+    }
+}
+
+impl Kernel<1> for Mean {
+    const NAME: &'static str = "sconce-avg-pool";
+
+    fn forward<T: Element>(&self, [x]: [&[T]; 1], [shape]: [&Shape; 1]) -> candle_core::Result<(Vec<T>, Shape)> {
+        Ok((self.0.mean(x), Windows::resized(shape, self.0.out)?))
+    }
+
+    fn backward(&self, _: [&Tensor; 1], _: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 1]> {
+        Ok([Some(apply1(Spread(self.0), g)?)])
+    }
+}
+
+impl Kernel<1> for Spread {
+    const NAME: &'static str = "sconce-avg-pool-adjoint";
+
+    fn forward<T: Element>(&self, [g]: [&[T]; 1], [shape]: [&Shape; 1]) -> candle_core::Result<(Vec<T>, Shape)> {
+        Ok((self.0.spread(g), Windows::resized(shape, self.0.image)?))
+    }
+
+    fn backward(&self, _: [&Tensor; 1], _: &Tensor, u: &Tensor) -> candle_core::Result<[Option<Tensor>; 1]> {
+        Ok([Some(apply1(Mean(self.0), u)?)])
+    }
+}

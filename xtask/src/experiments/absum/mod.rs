@@ -10,6 +10,7 @@ use crate::results::Results;
 use crate::run::Run;
 use anyhow::{Result, bail};
 use config::{ArmName, Config, Parts, Setting};
+use sconce_attacks::fourier::HeatMap;
 use sconce_tensor_core::stats::Summary;
 use serde_json::json;
 use stages::{Job, Tested, Validated};
@@ -196,10 +197,10 @@ fn record(setting: &Setting, choices: &[Choice], tested: &[Vec<Tested>], m: &mut
             Ok(())
         };
         put("clean", &|t| Some(t.clean))?;
-        put("sfa_avg", &|t| Some(t.waves.map().average()))?;
-        put("sfa_worst", &|t| Some(t.waves.map().worst().0))?;
+        put("sfa_avg", &|t| Some(t.waves.average()))?;
+        put("sfa_worst", &|t| Some(t.waves.worst().0))?;
         for (name, from, to) in page::BANDS {
-            put(&format!("sfa_{name}"), &|t| t.waves.map().band(from, to))?;
+            put(&format!("sfa_{name}"), &|t| t.waves.band(from, to))?;
         }
         put("transfer", &|t| Some(t.transfer))?;
         put("noise", &|t| Some(t.noise))?;
@@ -212,14 +213,12 @@ fn record(setting: &Setting, choices: &[Choice], tested: &[Vec<Tested>], m: &mut
         let correct: Vec<usize> =
             (0..map.correct.len()).map(|i| seeds.iter().map(|s| s.waves.correct[i]).sum()).collect();
         let worst: BTreeMap<String, (usize, usize)> =
-            seeds.iter().enumerate().map(|(i, s)| (format!("seed {i}"), s.waves.map().worst().1)).collect();
+            seeds.iter().enumerate().map(|(i, s)| (format!("seed {i}"), s.waves.worst().1)).collect();
         m.series.insert(
             format!("{id}.{arm}"),
             json!({
                 "lambda": c.lambda, "at_edge": c.at_edge, "tried_lambda_clean_avg_worst": tried, "worst_direction": worst,
-                "heat": {
-                    "size": map.size, "directions": map.directions, "correct": correct, "total": map.total * seeds.len(),
-                },
+                "heat": HeatMap { correct, total: map.total * seeds.len(), ..map.clone() },
             }),
         );
     }

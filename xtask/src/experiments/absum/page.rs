@@ -7,9 +7,9 @@ use crate::html::{Page, Tile, escape};
 use crate::plot::{self, Curve};
 use crate::results::Results;
 use crate::run::Run;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use candle_core::Tensor;
-use sconce_attacks::fourier::{SingleFourier, SingleFourierConfig};
+use sconce_attacks::fourier::{HeatMap, SingleFourier, SingleFourierConfig};
 use sconce_attacks::{Attack, ExampleRng, Goal, Rng};
 use sconce_tensor_core::stats::Summary;
 
@@ -132,19 +132,18 @@ fn heat_maps(cfg: &Config, s: &Setting, r: &Results, page: &mut Page) -> Result<
     let mut maps = Vec::new();
     for a in &cfg.arms {
         let heat = &r.series[&format!("{}.{}", s.id, a.name.name())]["heat"];
-        let ((h, w), total): ((usize, usize), f64) =
-            (serde_json::from_value(heat["size"].clone())?, heat["total"].as_f64().context("heat.total")?);
-        let directions: Vec<(usize, usize)> = serde_json::from_value(heat["directions"].clone())?;
-        let correct: Vec<f64> = serde_json::from_value(heat["correct"].clone())?;
+        let heat: HeatMap = serde_json::from_value(heat.clone())?;
+        let (h, w) = heat.size;
         let mut cells = vec![None; h * w];
         let place = |l: usize, m: usize| (l + h / 2) % h * w + (m + w / 2) % w;
-        for (&(l, m), c) in directions.iter().zip(&correct) {
+        let shares = || heat.directions.iter().zip(heat.correct.iter().map(|c| *c as f64 / heat.total as f64));
+        for (&(l, m), share) in shares() {
             let mirror = place((h - l) % h, (w - m) % w);
-            cells[mirror] = cells[mirror].or(Some(c / total));
+            cells[mirror] = cells[mirror].or(Some(share));
         }
         // A measured direction wins over the mirror of another.
-        for (&(l, m), c) in directions.iter().zip(&correct) {
-            cells[place(l, m)] = Some(c / total);
+        for (&(l, m), share) in shares() {
+            cells[place(l, m)] = Some(share);
         }
         maps.push((a.name, w, cells));
     }

@@ -28,26 +28,6 @@ pub struct Job<'a> {
     pub adversarial: bool,
 }
 
-/// Accuracy under the waves: numbers, and correct answers per direction.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Waves {
-    pub size: (usize, usize),
-    pub directions: Vec<(usize, usize)>,
-    pub correct: Vec<usize>,
-    pub total: usize,
-}
-
-impl Waves {
-    pub fn map(&self) -> HeatMap {
-        HeatMap {
-            size: self.size,
-            directions: self.directions.clone(),
-            correct: self.correct.clone(),
-            total: self.total,
-        }
-    }
-}
-
 /// What is measured on the validation split to choose a weight.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Validated {
@@ -60,7 +40,7 @@ pub struct Validated {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Tested {
     pub clean: f64,
-    pub waves: Waves,
+    pub waves: HeatMap,
     /// (eps in 255ths, average, worst) on fewer directions.
     pub curve: Vec<(f64, f64, f64)>,
     pub transfer: f64,
@@ -201,7 +181,7 @@ pub fn test(
         }
         Ok(Tested {
             clean: accuracy(net, test.x(), test)?,
-            waves: Waves { size: map.size, directions: map.directions, correct: map.correct, total: map.total },
+            waves: map,
             curve,
             transfer: accuracy(net, transferred, test)?,
             noise: accuracy(net, noisy, test)?,
