@@ -44,6 +44,9 @@ pub fn main() -> Result<u8> {
         let command = readme_test_command(&readme).context("README.md has no block marked `sh test`")?;
         run(with(&command.split_whitespace().skip(1).collect::<Vec<_>>()))
     })?;
+    step("the hub, against a local server", || {
+        run(with(&["test", "--package", "sconce-datasets", "--features", "hub", "--test", "hub"]))
+    })?;
     step("rustdoc", || {
         let mut doc = with(&["doc", "--workspace", "--no-deps", "--lib"]);
         doc.env("RUSTDOCFLAGS", "-D warnings");

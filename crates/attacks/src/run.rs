@@ -84,7 +84,10 @@ fn judge(model: &dyn Classifier, x: &Tensor, goal: &Goal) -> Result<Vec<bool>> {
 }
 
 pub(crate) fn check(model: &dyn Classifier, x: &Tensor, goal: &Goal) -> Result<()> {
-    let (n, k, bounds) = (x.dim(0)?, model.classes(), model.bounds());
+    let (n, k, bounds) = (x.dims().first().copied().unwrap_or(0), model.classes(), model.bounds());
+    if n == 0 || x.elem_count() == 0 {
+        return Err(Error::shape("inputs", "(N, ...) with at least one example", x.dims()));
+    }
     require("Classifier.classes", k >= 2, "at least 2: with one class there is nothing to attack", k)?;
     let labels = goal.labels();
     if labels.dims() != [n] || labels.dtype() != DType::U32 {

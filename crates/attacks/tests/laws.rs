@@ -222,6 +222,8 @@ fn what_is_refused_is_named() {
     assert!(e.contains("NaN at flat index 0"), "{e}");
     let e = error(&net, &x, &Tensor::new(&[0u32, 9, 0], &Device::Cpu).unwrap());
     assert!(e.contains("label 9 at row 1"), "{e}");
+    let none = Tensor::zeros((0, 1, 8, 8), DType::F32, &Device::Cpu).unwrap();
+    assert!(error(&net, &none, &y).contains("at least one example"));
     let w = Tensor::ones((1, 64), DType::F32, &Device::Cpu).unwrap();
     let e = error(&LinearModel { w, bounds: Bounds::UNIT, classes: 1 }, &x, &y);
     assert!(e.contains("Classifier.classes") && e.contains("got 1"), "{e}");

@@ -145,8 +145,14 @@ fn a_loss_that_is_not_finite_is_told_with_its_step() {
             Ok(Outcome { loss: (o.loss / 0.0)?, ..o })
         }
     }
-    let e = Trainer::new(config(), &Explode).unwrap().fit(&net(), &data(), &mut sgd(), &Rng::new(1), &mut ());
+    let net = net();
+    let before = values(&net);
+    let e = Trainer::new(config(), &Explode).unwrap().fit(&net, &data(), &mut sgd(), &Rng::new(1), &mut ());
     assert!(e.unwrap_err().to_string().contains("inf at step 0"));
+    let weights = |v: &[Vec<f32>]| {
+        net.params().iter().zip(v.to_vec()).filter(|p| p.0.role() != Role::Buffer).map(|p| p.1).collect::<Vec<_>>()
+    };
+    assert_eq!(weights(&values(&net)), weights(&before), "the weights stay as they were");
 }
 
 #[test]

@@ -176,6 +176,10 @@ impl<'a> Trainer<'a> {
             }
         }
         let value = loss.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?;
+        if !value.is_finite() {
+            // Told by the caller; the weights stay as they were.
+            return Ok(value);
+        }
         sgd.step(net.params(), &loss.backward()?, lr)?;
         for r in &self.regularizers {
             r.after_update(net.params(), lr)?;
