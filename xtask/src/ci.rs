@@ -45,7 +45,9 @@ pub fn main() -> Result<u8> {
         run(with(&command.split_whitespace().skip(1).collect::<Vec<_>>()))
     })?;
     step("the hub, against a local server", || {
-        run(with(&["test", "--package", "sconce-datasets", "--features", "hub", "--test", "hub"]))
+        // With the features of the step before, so that little is built anew.
+        let features = "xtask/reproduce,sconce-datasets/hub";
+        run(with(&["test", "--workspace", "--features", features, "--test", "hub"]))
     })?;
     step("rustdoc", || {
         let mut doc = with(&["doc", "--workspace", "--no-deps", "--lib"]);

@@ -227,6 +227,17 @@ impl ArmName {
     }
 }
 
+impl NormalisationName {
+    /// What of the wave is brought to the radius, in prose.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Peak => "peak",
+            Self::Sign => "sign (square waves)",
+            Self::L2 => "L2 norm",
+        }
+    }
+}
+
 impl Sfa {
     pub fn normalisation(&self) -> Normalisation {
         match self.normalisation {

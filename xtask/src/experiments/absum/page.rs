@@ -32,9 +32,9 @@ pub fn write(cfg: &Config, run: &Run, r: &Results, page: &mut Page) -> Result<()
         page.text(&format!(
             "Each arm's weight was chosen on {} validation images with seed {}: the best average accuracy under the waves \
              among those at most {} below the clean accuracy of no regularizer. Then each arm was trained with seeds {:?} \
-             from the same first values. Main radius {}/255, {:?} normalisation, {} test images per direction. In brackets: \
+             from the same first values. Main radius {}/255, by the {} of the wave, {} test images per direction. In brackets: \
              95 % interval over the seeds.",
-            s.data.validation, r.seeds[0], cfg.selection.max_clean_drop, r.seeds, s.eps_255, cfg.sfa.normalisation, cfg.sfa.examples
+            s.data.validation, r.seeds[0], cfg.selection.max_clean_drop, r.seeds, s.eps_255, cfg.sfa.normalisation.word(), cfg.sfa.examples
         ));
         table(cfg, s, r, page);
         plots(cfg, s, r, page)?;
@@ -114,13 +114,13 @@ fn plots(cfg: &Config, s: &Setting, r: &Results, page: &mut Page) -> Result<()> 
     };
     let every = cfg.sfa.curve_every_direction;
     page.plot(
-        &format!("Average over every {every}th direction; bars are 95 % intervals over the seeds."),
+        &format!("Average over one direction in {every}; bars are 95 % intervals over the seeds."),
         "radius of the wave (255ths)",
         "average accuracy",
         &over_eps("sfa_avg"),
     )?;
     page.plot(
-        &format!("The worst of every {every}th direction."),
+        &format!("The worst of one direction in {every}; bars as above."),
         "radius of the wave (255ths)",
         "worst accuracy",
         &over_eps("sfa_worst"),
