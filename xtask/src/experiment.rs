@@ -103,7 +103,10 @@ pub fn drive<E: Experiment>(args: &cli::Reproduce) -> Result<u8> {
     let run = Run::open(out, seeds, device, places::lookup(args.data_dir.clone()), fingerprint, args.fresh)?;
 
     say(&format!("{} ({preset}) on {device_name}, seeds {:?}", E::TITLE, run.seeds));
-    let m = E::run(&cfg, &run)?;
+    let mut m = E::run(&cfg, &run)?;
+    if !args.set.is_empty() {
+        m.flags.insert(0, format!("Not the recipe as it stands: run with --set {}.", args.set.join(" --set ")));
+    }
     let both: BTreeMap<String, Summary> =
         m.metrics.iter().chain(&m.timing).map(|(k, v)| (k.clone(), v.clone())).collect();
     let results = Results {
