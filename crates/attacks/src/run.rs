@@ -1,8 +1,8 @@
 //! Running an attack and judging it.
 
 use crate::geometry;
-use candle_core::{D, DType, Tensor};
-use sconce_tensor_core::classifier::require_finite;
+use candle_core::{DType, Tensor};
+use sconce_tensor_core::classifier::{predict, require_finite};
 use sconce_tensor_core::error::require;
 use sconce_tensor_core::stats::Proportion;
 use sconce_tensor_core::{Attack, Classifier, Error, ExampleRng, Goal, Result, Rng};
@@ -75,12 +75,11 @@ impl Judged {
     }
 }
 
-/// Whether each input reaches the goal, in a forward pass without a graph.
-fn judge(model: &dyn Classifier, x: &Tensor, goal: &Goal) -> Result<Vec<bool>> {
-    let logits = model.logits(&x.detach())?;
-    require_finite("logits", &logits)?;
-    let predicted = logits.argmax(D::Minus1)?.to_vec1::<u32>()?;
-    Ok(predicted.into_iter().zip(goal.labels().to_vec1::<u32>()?).map(|(p, y)| goal.reached(p, y)).collect())
+/// For each input whether it is classified as its label, and whether it reaches the goal, in one forward
+/// pass without a graph.
+fn judge(model: &dyn Classifier, x: &Tensor, goal: &Goal) -> Result<Vec<(bool, bool)>> {
+    let predicted = predict(model, x, x.dim(0)?)?;
+    Ok(predicted.into_iter().zip(goal.labels().to_vec1::<u32>()?).map(|(p, y)| (p == y, goal.reached(p, y))).collect())
 }
 
 pub(crate) fn check(model: &dyn Classifier, x: &Tensor, goal: &Goal) -> Result<()> {
@@ -133,7 +132,6 @@ pub fn run(
         let len = batch.min(n - at);
         let x = x.narrow(0, at, len)?.contiguous()?.detach();
         let labels = goal.labels().narrow(0, at, len)?.contiguous()?;
-        let right = judge(model, &x, &Goal::Targeted(labels.clone()))?;
         let goal = match goal {
             Goal::Untargeted(_) => Goal::Untargeted(labels),
             Goal::Targeted(_) => Goal::Targeted(labels),
@@ -144,12 +142,12 @@ pub fn run(
         let before = judge(model, &x, &goal)?;
         let mut shape = vec![1; x.rank()];
         shape[0] = len;
-        let keep = Tensor::from_vec(before.iter().map(|b| u8::from(*b)).collect(), shape, x.device())?;
+        let keep = Tensor::from_vec(before.iter().map(|b| u8::from(b.1)).collect(), shape, x.device())?;
         let moved = keep.broadcast_as(x.shape())?.where_cond(&x, &moved)?;
         // The clean ones were judged above in the same words, so an example that stays counts as it did.
         let after = judge(model, &moved, &goal)?;
-        reached.extend(before.into_iter().zip(after).map(|(b, a)| b || a));
-        clean.extend(right);
+        reached.extend(before.iter().zip(after).map(|(b, a)| b.1 || a.1));
+        clean.extend(before.iter().map(|b| b.0));
         distance.extend(geometry::norms(&(&moved - &x)?, threat.norm())?.to_dtype(DType::F64)?.to_vec1::<f64>()?);
         parts.push(moved);
     }

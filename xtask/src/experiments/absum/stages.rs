@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use candle_core::Tensor;
 use sconce_attacks::fourier::{BandNoise, BandNoiseConfig, Directions, HeatMap, Sweep, SweepConfig};
 use sconce_attacks::training::Madry;
-use sconce_attacks::{Attack, Goal, Pgd, PgdConfig, RunConfig, StepSize, run};
+use sconce_attacks::{Attack, ExampleRng, Goal, Pgd, PgdConfig, RunConfig, StepSize, geometry, run};
 use sconce_tensor_core::classifier::predict;
 use sconce_tensor_core::data::Labelled;
 use sconce_tensor_core::train::{Checkpoint, CrossEntropy, Objective, Observer, Progress, Trainer};
@@ -148,18 +148,27 @@ pub fn validate(job: &Job<'_>, run: &Run, parts: &Parts, net: &dyn Network, unit
     })
 }
 
-/// Test inputs attacked on an independently trained network.
+/// Test inputs attacked on an independently trained network: all of them, also those that it gets wrong
+/// as they are, since it is other networks that will see them.
 pub fn transferred(cfg: &Config, source: &dyn Network, test: &Labelled) -> Result<Tensor> {
-    let goal = Goal::Untargeted(test.y().clone());
-    Ok(run(&pgd(&cfg.transfer)?, source, test.x(), &goal, &batches(), &Rng::new(0).stream("transfer"))?.adversarial)
+    perturbed(&pgd(&cfg.transfer)?, source, test, Rng::new(0).stream("transfer"))
 }
 
 /// Test inputs with high-frequency noise.
 pub fn noisy(cfg: &Config, source: &dyn Network, test: &Labelled) -> Result<Tensor> {
-    let examples = (0..test.len() as u64).collect();
-    let rng = sconce_tensor_core::ExampleRng::new(Rng::new(0).stream("noise"), examples);
-    let moved = noise(cfg)?.perturb(source, test.x(), &Goal::Untargeted(test.y().clone()), &rng)?;
-    Ok(moved.clamp(0.0, 1.0)?)
+    perturbed(&noise(cfg)?, source, test, Rng::new(0).stream("noise"))
+}
+
+fn perturbed(attack: &dyn Attack, source: &dyn Network, test: &Labelled, rng: Rng) -> Result<Tensor> {
+    let mut parts = Vec::new();
+    for at in (0..test.len()).step_by(BATCH) {
+        let part = test.slice(at, BATCH.min(test.len() - at))?;
+        let x = part.x().contiguous()?;
+        let rng = ExampleRng::new(rng, (at as u64..(at + part.len()) as u64).collect());
+        let moved = attack.perturb(source, &x, &Goal::Untargeted(part.y().contiguous()?), &rng)?;
+        parts.push(geometry::project(&moved, &x, attack.threat(), source.input_bounds())?.detach());
+    }
+    Ok(Tensor::cat(&parts, 0)?)
 }
 
 /// Everything on the test split.
