@@ -3,7 +3,6 @@
 use super::cpu::conv::Geometry;
 use super::cpu::element::Element;
 use super::cpu::elementwise;
-use super::cpu::im2col::Patches;
 use super::kernel::{Kernel, apply1, apply2, apply3, wanted};
 use super::{composed, dims4, own_kernels, slide};
 use crate::{Error, Result};
@@ -90,8 +89,18 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, spec: Conv2dSp
         return composed::conv2d(x, weight, bias, spec);
     }
     let Conv2dSpec { stride, padding, dilation, groups } = spec;
-    let patches = Patches { channels: cg, image: (h, w), kernel: (kh, kw), out, stride, padding, dilation };
-    let geo = Geometry { batch: n, groups, out_channels: o / groups, patches };
+    let geo = Geometry {
+        batch: n,
+        groups,
+        channels: cg,
+        out_channels: o / groups,
+        image: (h, w),
+        kernel: (kh, kw),
+        out,
+        stride,
+        padding,
+        dilation,
+    };
     Ok(match bias {
         Some(b) => apply3(Conv(geo), x, weight, b)?,
         None => apply2(Conv(geo), x, weight)?,
@@ -109,16 +118,15 @@ pub(super) struct ChannelSum;
 
 impl Geometry {
     fn x_shape(&self) -> Shape {
-        (self.batch, self.groups * self.patches.channels, self.patches.image.0, self.patches.image.1).into()
+        (self.batch, self.groups * self.channels, self.image.0, self.image.1).into()
     }
 
     fn y_shape(&self) -> Shape {
-        (self.batch, self.groups * self.out_channels, self.patches.out.0, self.patches.out.1).into()
+        (self.batch, self.groups * self.out_channels, self.out.0, self.out.1).into()
     }
 
     fn w_shape(&self) -> Shape {
-        let (kh, kw) = self.patches.kernel;
-        (self.groups * self.out_channels, self.patches.channels, kh, kw).into()
+        (self.groups * self.out_channels, self.channels, self.kernel.0, self.kernel.1).into()
     }
 }
 

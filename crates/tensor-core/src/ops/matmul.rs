@@ -93,7 +93,7 @@ impl Kernel<2> for Product {
         let (a, b) = (Mat::rows(a, s.dims()[1]), Mat::rows(b, t.dims()[1]));
         let (a, b) = (if self.ta { a.t() } else { a }, if self.tb { b.t() } else { b });
         let mut c = vec![T::ZERO; m * n];
-        parallel_product((m, n, k), &mut c, a, b);
+        parallel_product((m, n, k), &mut c, a, b, None);
         Ok((c, (m, n).into()))
     }
 

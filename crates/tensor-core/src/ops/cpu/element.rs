@@ -1,19 +1,76 @@
-//! The two number types that the kernels are written for, and their scratch memory.
+//! The two number types that the kernels are written for, their vectors, and their scratch memory.
+#![allow(unsafe_code)]
 
 use candle_core::{CpuStorage, Layout, WithDType};
+use pulp::Simd;
 use std::cell::RefCell;
+
+/// Bytes of a cache line, and of the widest vector.
+const LINE: usize = 64;
 
 /// `f32` or `f64`.
 pub(crate) trait Element: WithDType + PartialOrd + std::ops::AddAssign {
     const ZERO: Self;
     const ONE: Self;
 
+    /// A vector of the machine.
+    type V<S: Simd>: Copy;
+
+    /// Elements of a vector.
+    fn lanes<S: Simd>() -> usize {
+        size_of::<Self::V<S>>() / size_of::<Self>()
+    }
+
+    /// A vector of one value.
+    fn splat<S: Simd>(s: S, x: Self) -> Self::V<S>;
+
+    /// `a b + c`, in one rounding where the machine has it.
+    fn fma<S: Simd>(s: S, a: Self::V<S>, b: Self::V<S>, c: Self::V<S>) -> Self::V<S>;
+
+    /// The first `valid` lanes to `to`.
+    ///
+    /// # Safety
+    /// `valid <= lanes`, and `to` is valid for writes of that many.
+    unsafe fn store_part<S: Simd>(s: S, to: *mut Self, valid: usize, v: Self::V<S>);
+
+    /// `valid` elements, the rest zero.
+    ///
+    /// # Safety
+    /// `valid <= lanes`, and `from` is valid for reads of that many.
+    unsafe fn load_part<S: Simd>(s: S, from: *const Self, valid: usize) -> Self::V<S>;
+
     /// Whether it is no number.
     fn nan(self) -> bool;
 
-    /// Calls `f` with `len` elements of this thread's scratch memory, their values unspecified.
-    /// Must not be nested, and `f` must not wait for other rayon tasks.
-    fn scratch<R>(len: usize, f: impl FnOnce(&mut [Self]) -> R) -> R;
+    /// The larger of two numbers, `self` where it is NaN.
+    fn largest(self, other: Self) -> Self {
+        if other > self { other } else { self }
+    }
+
+    /// This thread's free scratch memory.
+    fn shelf(f: impl FnOnce(&mut Vec<Vec<Self>>));
+
+    /// Calls `f` with `len` elements of this thread's scratch memory, at the start of a cache line, their values
+    /// unspecified. May be nested.
+    fn scratch<R>(len: usize, f: impl FnOnce(&mut [Self]) -> R) -> R {
+        let mut memory = Vec::new();
+        Self::shelf(|free| {
+            // The smallest that is large enough, else the largest, to grow.
+            let at = (0..free.len()).min_by_key(|&i| match free[i].len() {
+                have if have >= len => (0, have),
+                have => (1, usize::MAX - have),
+            });
+            memory = at.map(|at| free.swap_remove(at)).unwrap_or_default();
+        });
+        let room = len + LINE / size_of::<Self>();
+        if memory.len() < room {
+            memory = vec![Self::ZERO; room];
+        }
+        let skip = memory.as_ptr().align_offset(LINE).min(room - len);
+        let result = f(&mut memory[skip..skip + len]);
+        Self::shelf(|free| free.push(memory));
+        result
+    }
 
     /// The elements of a contiguous storage.
     fn slice<'a>(s: &'a CpuStorage, l: &Layout) -> candle_core::Result<&'a [Self]> {
@@ -25,29 +82,48 @@ pub(crate) trait Element: WithDType + PartialOrd + std::ops::AddAssign {
 }
 
 macro_rules! element {
-    ($t:ty) => {
+    ($t:ty, $v:ident, $splat:ident, $fma:ident, $store:ident, $load:ident) => {
         impl Element for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
+
+            type V<S: Simd> = S::$v;
+
+            #[inline(always)]
+            fn splat<S: Simd>(s: S, x: Self) -> Self::V<S> {
+                s.$splat(x)
+            }
+
+            #[inline(always)]
+            fn fma<S: Simd>(s: S, a: Self::V<S>, b: Self::V<S>, c: Self::V<S>) -> Self::V<S> {
+                s.$fma(a, b, c)
+            }
+
+            #[inline(always)]
+            unsafe fn store_part<S: Simd>(s: S, to: *mut Self, valid: usize, v: Self::V<S>) {
+                // SAFETY: the caller vouches for these elements.
+                s.$store(unsafe { std::slice::from_raw_parts_mut(to, valid) }, v);
+            }
+
+            #[inline(always)]
+            unsafe fn load_part<S: Simd>(s: S, from: *const Self, valid: usize) -> Self::V<S> {
+                // SAFETY: the caller vouches for these elements.
+                s.$load(unsafe { std::slice::from_raw_parts(from, valid) })
+            }
 
             fn nan(self) -> bool {
                 self.is_nan()
             }
 
-            fn scratch<R>(len: usize, f: impl FnOnce(&mut [Self]) -> R) -> R {
-                thread_local!(static SCRATCH: RefCell<Vec<$t>> = const { RefCell::new(Vec::new()) });
-                SCRATCH.with_borrow_mut(|s| {
-                    if s.len() < len {
-                        s.resize(len, 0.0);
-                    }
-                    f(&mut s[..len])
-                })
+            fn shelf(f: impl FnOnce(&mut Vec<Vec<Self>>)) {
+                thread_local!(static FREE: RefCell<Vec<Vec<$t>>> = const { RefCell::new(Vec::new()) });
+                FREE.with_borrow_mut(f);
             }
         }
     };
 }
-element!(f32);
-element!(f64);
+element!(f32, f32s, splat_f32s, mul_add_e_f32s, partial_store_f32s, partial_load_f32s);
+element!(f64, f64s, splat_f64s, mul_add_e_f64s, partial_store_f64s, partial_load_f64s);
 
 /// Runs `$body` with `$t` bound to the storage's element type; other types are an error.
 macro_rules! dispatch {

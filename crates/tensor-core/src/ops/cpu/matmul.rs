@@ -1,7 +1,11 @@
 //! Matrix products on slices.
 #![allow(unsafe_code)]
 
+use super::build::build;
 use super::element::Element;
+use super::tile::{self, Panels, Start, Tile, VECTORS, lanes};
+use super::transpose::transpose;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 /// A matrix inside a slice: element (i, j) is at `i * rs + j * cs`.
@@ -27,118 +31,257 @@ impl<'a, T> Mat<'a, T> {
     }
 }
 
-/// `c (m, n) = a (m, k) b (k, n)`, or `c += a b`, on this thread; `c` is row-major and dense.
-pub(crate) fn product<T: Element>(
-    (m, n, k): (usize, usize, usize),
-    c: &mut [T],
-    accumulate: bool,
-    a: Mat<'_, T>,
-    b: Mat<'_, T>,
-) {
-    assert!(c.len() >= m * n && a.holds(m, k) && b.holds(k, n), "matrix product out of bounds");
-    // SAFETY: the assertion bounds every element that the product touches.
-    unsafe { raw(m, n, k, c.as_mut_ptr(), n, accumulate, a, b) }
-}
-
-/// # Safety
-/// `c` must be valid for writes at `i * c_rs + j` for all i < m, j < n; `a` and `b` must hold (m, k) and (k, n).
-unsafe fn raw<T: Element>(
-    m: usize,
-    n: usize,
-    k: usize,
-    c: *mut T,
-    c_rs: usize,
-    accumulate: bool,
-    a: Mat<'_, T>,
-    b: Mat<'_, T>,
-) {
-    // SAFETY: forwarded from the caller; strides are those of slices, so they fit isize.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            c,
-            1,
-            c_rs as isize,
-            accumulate,
-            a.data.as_ptr(),
-            a.cs as isize,
-            a.rs as isize,
-            b.data.as_ptr(),
-            b.cs as isize,
-            b.rs as isize,
-            T::ONE,
-            T::ONE,
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
-        );
-    }
-}
-
-/// Rows of the result that one task makes. A shorter last tile is padded to this height, so that the
-/// same kernel runs, and a row's bytes do not depend on how many rows there are.
-const ROWS: usize = 64;
-/// Columns of the result that one task makes.
-const COLS: usize = 256;
-/// Depth of one block of the sum: up to here the library sums in one pass for every size of tile.
+/// Depth of one block of the sum, whose panel of the right factor fits the first-level cache.
 const DEPTH: usize = 512;
+/// Panels of columns, and of rows, that one task takes at most: with [`DEPTH`], what fits the second-level cache.
+const WIDTH: usize = 8;
+const HEIGHT: usize = 24;
+/// Elements that are packed at once, about.
+const PACKED: usize = 1 << 22;
+/// Tasks that a product is cut into, where it is large enough.
+const TASKS: usize = 8;
+/// Products with fewer multiplications run on one thread.
+const SMALL: usize = 1 << 17;
 
 struct Shared<T>(*mut T);
 // SAFETY: tasks write disjoint tiles through it.
 unsafe impl<T: Send> Sync for Shared<T> {}
 
-/// `c (m, n) = a (m, k) b (k, n)` on all threads; `c` is row-major and dense.
+/// Packs rows `first..first + height` at depths `k0..k0 + depth`: `[k][row]`.
+fn pack_left<T: Element>(a: Mat<'_, T>, (first, height): (usize, usize), (k0, depth): (usize, usize), to: &mut [T]) {
+    let from = &a.data[first * a.rs + k0 * a.cs..];
+    if a.cs == 1 {
+        transpose((height, depth), from, a.rs, to, height);
+    } else {
+        for (p, to) in to.chunks_exact_mut(height).take(depth).enumerate() {
+            if a.rs == 1 {
+                to.copy_from_slice(&from[p * a.cs..][..height]);
+            } else {
+                (0..height).for_each(|i| to[i] = from[i * a.rs + p * a.cs]);
+            }
+        }
+    }
+}
+
+/// Packs columns `j..j + cols` at depths `k0..k0 + depth`: `[k][column]`, padded with zeros to `panel` columns.
+fn pack_right<T: Element>(
+    b: Mat<'_, T>,
+    (j, cols): (usize, usize),
+    (k0, depth): (usize, usize),
+    to: &mut [T],
+    panel: usize,
+) {
+    let to = &mut to[..depth * panel];
+    if cols < panel {
+        to.fill(T::ZERO);
+    }
+    let from = &b.data[k0 * b.rs + j * b.cs..];
+    if b.rs == 1 {
+        return transpose((cols, depth), from, b.cs, to, panel);
+    }
+    for (p, to) in to.chunks_exact_mut(panel).enumerate() {
+        if b.cs == 1 {
+            to[..cols].copy_from_slice(&from[p * b.rs..][..cols]);
+        } else {
+            (0..cols).for_each(|j| to[j] = from[p * b.rs + j * b.cs]);
+        }
+    }
+}
+
+/// A right factor packed for many products: `[panel][k][column]`.
+pub(crate) struct Right<T> {
+    k: usize,
+    n: usize,
+    data: Vec<T>,
+}
+
+impl<T: Element> Right<T> {
+    pub(crate) fn new(k: usize, n: usize, b: Mat<'_, T>) -> Self {
+        assert!(b.holds(k, n), "right factor out of bounds");
+        let panel = VECTORS * lanes::<T>();
+        let data = build(n.div_ceil(panel) * k * panel, k * panel, |i, to| {
+            pack_right(b, (i * panel, panel.min(n - i * panel)), (0, k), to, panel);
+        });
+        Self { k, n, data }
+    }
+}
+
+/// The right factor of a product, as it comes or packed before.
+#[derive(Clone, Copy)]
+enum Factor<'a, T> {
+    Plain(Mat<'a, T>),
+    Packed(&'a Right<T>),
+}
+
+/// `c (m, n) = a (m, k) b (k, n)`, plus `bias` (n,) on each row; on all threads. `c` is row-major and dense.
 pub(crate) fn parallel_product<T: Element>(
     (m, n, k): (usize, usize, usize),
     c: &mut [T],
     a: Mat<'_, T>,
     b: Mat<'_, T>,
+    bias: Option<&[T]>,
 ) {
-    assert!(c.len() == m * n && a.holds(m, k) && b.holds(k, n), "matrix product out of bounds");
-    if k == 0 {
-        return c.fill(T::ZERO);
+    assert!(b.holds(k, n), "matrix product out of bounds");
+    multiply((m, n, k), c, a, Factor::Plain(b), bias, false);
+}
+
+/// `c (m, n) += a (m, k) b`.
+pub(crate) fn add_product<T: Element>(m: usize, c: &mut [T], a: Mat<'_, T>, b: &Right<T>) {
+    multiply((m, b.n, b.k), c, a, Factor::Packed(b), None, true);
+}
+
+fn multiply<T: Element>(
+    (m, n, k): (usize, usize, usize),
+    c: &mut [T],
+    a: Mat<'_, T>,
+    b: Factor<'_, T>,
+    bias: Option<&[T]>,
+    accumulate: bool,
+) {
+    assert!(c.len() == m * n && a.holds(m, k) && bias.is_none_or(|b| b.len() == n), "matrix product out of bounds");
+    if m * n == 0 {
+        return;
     }
-    let out = Shared(c.as_mut_ptr());
-    let (row_tiles, col_tiles) = (m.div_ceil(ROWS), n.div_ceil(COLS));
-    (0..row_tiles * col_tiles).into_par_iter().for_each(|tile| {
-        let out = &out;
-        let (i0, j0) = (tile / col_tiles * ROWS, tile % col_tiles * COLS);
-        let (rows, cols) = (ROWS.min(m - i0), COLS.min(n - j0));
-        let depths = || (0..k).step_by(DEPTH).map(|p| (p, DEPTH.min(k - p)));
-        let b_at = |p: usize| Mat { data: &b.data[p * b.rs + j0 * b.cs..], ..b };
-        if rows == ROWS {
-            for (p, depth) in depths() {
-                let a_at = Mat { data: &a.data[i0 * a.rs + p * a.cs..], ..a };
-                // SAFETY: the tile (i0.., j0..) lies inside `c` and no other task writes it; the
-                // sub-slices start inside matrices that were checked to hold (m, k) and (k, n).
-                unsafe { raw(rows, cols, depth, out.0.add(i0 * n + j0), n, p > 0, a_at, b_at(p)) }
+    if k == 0 {
+        return c.chunks_exact_mut(n).for_each(|c| match bias {
+            _ if accumulate => {}
+            Some(bias) => c.copy_from_slice(bias),
+            None => c.fill(T::ZERO),
+        });
+    }
+    let (panels, panel) = (Panels::new(m, tile::rows()), VECTORS * lanes::<T>());
+    let across = n.div_ceil(panel);
+    let columns = across.div_ceil(WIDTH).max(TASKS.min(across));
+    let rows = panels.count.div_ceil(HEIGHT).max(TASKS.div_ceil(columns).min(panels.count));
+    let (width, height) = (across.div_ceil(columns), panels.count.div_ceil(rows));
+    let c = Shared(c.as_mut_ptr());
+    let block = (PACKED / (m + n) / DEPTH).max(1) * DEPTH;
+    let depth = block.min(k);
+    let packed_right = if matches!(b, Factor::Plain(_)) { across * panel * depth } else { 0 };
+    let offsets: Vec<usize> = (0..DEPTH.min(k)).map(|p| p * panel).collect();
+    let left_size = (m * depth).next_multiple_of(panel);
+    T::scratch(left_size + packed_right, |scratch| {
+        let (left, right) = scratch.split_at_mut(left_size);
+        for k0 in (0..k).step_by(block) {
+            let depth = block.min(k - k0);
+            let mut parts = split(&mut left[..m * depth], (0..panels.count).map(|p| panels.height(p) * depth));
+            if let Factor::Plain(_) = b {
+                parts.extend(right[..across * panel * depth].chunks_exact_mut(panel * depth));
             }
-        } else {
-            T::scratch(ROWS * k + ROWS * cols, |scratch| {
-                let (pa, pc) = scratch.split_at_mut(ROWS * k);
-                // Padded in the layout of `a`, so that the same packing code runs.
-                let padded = if a.cs <= a.rs { (k, 1) } else { (1, ROWS) };
-                pa.fill(T::ZERO);
-                for i in 0..rows {
-                    for p in 0..k {
-                        pa[i * padded.0 + p * padded.1] = a.data[(i0 + i) * a.rs + p * a.cs];
-                    }
+            let pack = |(i, to): (usize, &mut [T])| match b {
+                Factor::Plain(b) if i >= panels.count => {
+                    let j = (i - panels.count) * panel;
+                    pack_right(b, (j, panel.min(n - j)), (k0, depth), to, panel);
                 }
-                for (p, depth) in depths() {
-                    let a_at = Mat { data: &pa[p * padded.1..], rs: padded.0, cs: padded.1 };
-                    product((ROWS, cols, depth), pc, p > 0, a_at, b_at(p));
-                }
-                for i in 0..rows {
-                    // SAFETY: row i of this task's own tile, inside `c`.
-                    let to = unsafe { std::slice::from_raw_parts_mut(out.0.add((i0 + i) * n + j0), cols) };
-                    to.copy_from_slice(&pc[i * cols..][..cols]);
-                }
-            });
+                _ => pack_left(a, (panels.first(i), panels.height(i)), (k0, depth), to),
+            };
+            let spread = m * n * depth >= SMALL;
+            if spread && (m + n) * depth >= SMALL / 4 {
+                parts.into_par_iter().enumerate().for_each(pack);
+            } else {
+                parts.into_iter().enumerate().for_each(pack);
+            }
+            let (right, step) = match b {
+                Factor::Plain(_) => (&right[..], panel * depth),
+                Factor::Packed(b) => (&b.data[k0 * panel..], panel * b.k),
+            };
+            let (left, offsets, c) = (&left[..], &offsets[..], &c);
+            let one = |i: usize| {
+                let (row, column) = (i / columns, i % columns);
+                Arch::new().dispatch(Block {
+                    n,
+                    left,
+                    right,
+                    step,
+                    depth,
+                    offsets,
+                    c,
+                    start: if k0 > 0 || accumulate { None } else { Some(bias) },
+                    panels,
+                    down: row * height..((row + 1) * height).min(panels.count),
+                    across: column * width..((column + 1) * width).min(across),
+                });
+            };
+            if spread {
+                (0..rows * columns).into_par_iter().for_each(one);
+            } else {
+                (0..rows * columns).for_each(one);
+            }
         }
     });
+}
+
+/// Cuts a buffer into parts of the given lengths.
+fn split<T>(mut rest: &mut [T], lengths: impl Iterator<Item = usize>) -> Vec<&mut [T]> {
+    let mut parts = Vec::new();
+    for n in lengths {
+        let (part, tail) = rest.split_at_mut(n);
+        parts.push(part);
+        rest = tail;
+    }
+    parts
+}
+
+/// Some panels of rows by some panels of columns, one block of the sum deep: one task.
+struct Block<'a, T> {
+    n: usize,
+    left: &'a [T],
+    right: &'a [T],
+    /// Elements between the packed panels of the right factor.
+    step: usize,
+    depth: usize,
+    offsets: &'a [usize],
+    c: &'a Shared<T>,
+    /// The bias, if any, where the sum begins; `None` where it goes on.
+    start: Option<Option<&'a [T]>>,
+    panels: Panels,
+    down: std::ops::Range<usize>,
+    across: std::ops::Range<usize>,
+}
+
+impl<T: Element> WithSimd for Block<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, s: S) {
+        let Self { n, left, right, step, depth, offsets, c, start, panels, down, across } = self;
+        let lanes = T::lanes::<S>();
+        let panel = VECTORS * lanes;
+        for k0 in (0..depth).step_by(DEPTH) {
+            let deep = DEPTH.min(depth - k0);
+            for column in across.clone() {
+                let j = column * panel;
+                let cols = panel.min(n - j);
+                let right = &right[column * step + k0 * panel..][..deep * panel];
+                for p in down.clone() {
+                    let (first, height) = (panels.first(p), panels.height(p));
+                    let left = &left[first * depth + k0 * height..][..height * deep];
+                    let start = match start {
+                        Some(Some(bias)) if k0 == 0 => Start::Columns(bias[j..j + cols].as_ptr()),
+                        Some(None) if k0 == 0 => Start::Zero,
+                        _ => Start::Result,
+                    };
+                    let tile = Tile {
+                        a: left.as_ptr(),
+                        scattered: None,
+                        b: right.as_ptr(),
+                        offsets: &offsets[..deep],
+                        b_vector: lanes,
+                        // SAFETY: row `first` and column j lie inside `c`.
+                        c: unsafe { c.0.add(first * n + j) },
+                        c_row: n,
+                        c_vector: lanes,
+                        valid: [cols.min(lanes), cols.saturating_sub(lanes)],
+                        start,
+                        next: c.0.wrapping_add((first + height) * n + j),
+                    };
+                    // SAFETY: the slices above bound the reads; tasks write disjoint parts of `c`, which holds (m, n),
+                    // as `multiply` checked.
+                    unsafe { tile::run(s, height, cols.div_ceil(lanes), tile) }
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -157,7 +300,7 @@ mod tests {
                 let ma = if ta { Mat::rows(&a, m).t() } else { Mat::rows(&a, k) };
                 let mb = if tb { Mat::rows(&b, k).t() } else { Mat::rows(&b, n) };
                 let mut c = vec![f32::NAN; m * n];
-                parallel_product((m, n, k), &mut c, ma, mb);
+                parallel_product((m, n, k), &mut c, ma, mb, None);
                 for i in 0..m {
                     for j in 0..n {
                         let want: f64 = (0..k)
@@ -178,13 +321,33 @@ mod tests {
             let (a, w) = (numbers(130 * k, 3), numbers(k * n, 4));
             let run = |from: usize, to: usize| {
                 let mut c = vec![0f32; (to - from) * n];
-                parallel_product((to - from, n, k), &mut c, Mat::rows(&a[from * k..to * k], k), Mat::rows(&w, k).t());
+                parallel_product((to - from, n, k), &mut c, Mat::rows(&a[from * k..to * k], k), Mat::rows(&w, k).t(), None);
                 c
             };
             let all = run(0, 130);
             for (from, to) in [(0, 1), (5, 12), (63, 65), (129, 130), (10, 74), (2, 130)] {
                 assert_eq!(run(from, to), all[from * n..to * n], "{n} {k} {from}..{to}");
             }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::print_stdout)]
+mod scratch_bench {
+    use super::*;
+    #[test]
+    #[ignore]
+    fn products() { rayon::scope(|_| run()); }
+    fn run() {
+        for (m, n, k, ta, tb) in [(2048, 2048, 2048, false, false), (128, 1024, 3136, false, true), (128, 3136, 1024, false, false), (1024, 3136, 128, true, false), (700, 10000, 400, false, true), (700, 400, 10000, false, false), (10000, 400, 700, true, false), (100, 300, 784, false, true), (20, 1600, 400, false, true), (128, 10, 1024, false, true)] {
+            let (a, b) = (vec![0.5f32; m * k], vec![0.25f32; k * n]);
+            let ma = if ta { Mat::rows(&a, m).t() } else { Mat::rows(&a, k) };
+            let mb = if tb { Mat::rows(&b, k).t() } else { Mat::rows(&b, n) };
+            let mut c = vec![0f32; m * n];
+            rayon::scope(|_| {}); let mut t: Vec<f64> = (0..11).map(|_| { let s = std::time::Instant::now(); parallel_product((m, n, k), &mut c, ma, mb, None); s.elapsed().as_secs_f64() }).collect();
+            t.sort_by(f64::total_cmp);
+            println!("{m} {n} {k} {ta} {tb}: {:.0} GF/s {:.3} ms", 2e-9 * (m * n * k) as f64 / t[5], t[5] * 1e3);
         }
     }
 }

@@ -1,0 +1,168 @@
+//! The three maps of a convolution: forward, to the input, to the weight.
+
+mod correlate;
+mod planes;
+mod weight;
+
+use super::build::build;
+use super::element::Element;
+use correlate::{Correlation, Grid, Images, Kernels};
+use planes::Taps;
+
+/// The sizes of a convolution; channels are those of one group, pairs are (height, width).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Geometry {
+    pub(crate) batch: usize,
+    pub(crate) groups: usize,
+    pub(crate) channels: usize,
+    pub(crate) out_channels: usize,
+    pub(crate) image: (usize, usize),
+    pub(crate) kernel: (usize, usize),
+    pub(crate) out: (usize, usize),
+    pub(crate) stride: (usize, usize),
+    pub(crate) padding: (usize, usize),
+    pub(crate) dilation: (usize, usize),
+}
+
+impl Geometry {
+    fn taps(&self) -> usize {
+        self.kernel.0 * self.kernel.1
+    }
+
+    fn image_len(&self) -> usize {
+        self.groups * self.channels * self.image.0 * self.image.1
+    }
+
+    fn map_len(&self) -> usize {
+        self.groups * self.out_channels * self.out.0 * self.out.1
+    }
+
+    /// `y (n, o, oh, ow) = x * w + b`.
+    pub(crate) fn forward<T: Element>(&self, x: &[T], w: &[T], bias: Option<&[T]>) -> Vec<T> {
+        let ((kh, kw), (py, px), (dy, dx)) = (self.kernel, self.padding, self.dilation);
+        let offset = |k: usize, d: usize, p: usize| (k * d) as isize - p as isize;
+        let taps = Taps {
+            source: self.image,
+            out: self.out,
+            stride: self.stride,
+            offsets: (0..kh).flat_map(|y| (0..kw).map(move |x| (offset(y, dy, py), offset(x, dx, px)))).collect(),
+        };
+        let order: Vec<usize> = (0..self.taps()).collect();
+        let (c, o) = (self.channels, self.out_channels);
+        let kernels: Vec<_> = w
+            .chunks_exact(o * c * self.taps())
+            .map(|w| Kernels::new(o, c, &order, w, (c * self.taps(), self.taps())))
+            .collect();
+        let grid = Grid { map: self.out, first: (0, 0), step: (1, 1) };
+        let maps: Vec<_> =
+            kernels.iter().map(|kernels| Correlation { taps: taps.clone(), channels: c, kernels, grid }).collect();
+        self.over_batch(x, self.image_len(), self.map_len(), &maps, bias)
+    }
+
+    /// `gx (n, c, h, w)`: the adjoint of [`Geometry::forward`] in `x`, applied to `gy`.
+    pub(crate) fn input_grad<T: Element>(&self, gy: &[T], w: &[T]) -> Vec<T> {
+        // One correlation for each phase of the stride: position i gets from output (i + p - k d) / s
+        // through the taps k for which that is whole.
+        let axis = |phase: usize, s: usize, p: usize, d: usize, k: usize, len: usize| {
+            let taps: Vec<(usize, isize)> = (0..k)
+                .map(|k| (k, phase as isize + p as isize - (k * d) as isize))
+                .filter(|(_, at)| at.rem_euclid(s as isize) == 0)
+                .map(|(k, at)| (k, at.div_euclid(s as isize)))
+                .collect();
+            (taps, (len + s - 1 - phase) / s)
+        };
+        let (c, o, (sy, sx)) = (self.channels, self.out_channels, self.stride);
+        let mut parts = Vec::new();
+        for (fy, fx) in (0..sy).flat_map(|y| (0..sx).map(move |x| (y, x))) {
+            let (ty, oh) = axis(fy, sy, self.padding.0, self.dilation.0, self.kernel.0, self.image.0);
+            let (tx, ow) = axis(fx, sx, self.padding.1, self.dilation.1, self.kernel.1, self.image.1);
+            if oh * ow * ty.len() * tx.len() == 0 {
+                continue;
+            }
+            let pairs = || ty.iter().flat_map(|y| tx.iter().map(move |x| (y, x)));
+            let order: Vec<usize> = pairs().map(|(y, x)| y.0 * self.kernel.1 + x.0).collect();
+            let taps = Taps {
+                source: self.out,
+                out: (oh, ow),
+                stride: (1, 1),
+                offsets: pairs().map(|(y, x)| (y.1, x.1)).collect(),
+            };
+            let kernels: Vec<_> = w
+                .chunks_exact(o * c * self.taps())
+                .map(|w| Kernels::new(c, o, &order, w, (self.taps(), c * self.taps())))
+                .collect();
+            parts.push((taps, kernels, Grid { map: self.image, first: (fy, fx), step: self.stride }));
+        }
+        let maps: Vec<_> = (0..self.groups)
+            .flat_map(|g| {
+                parts.iter().map(move |(taps, kernels, grid)| Correlation {
+                    taps: taps.clone(),
+                    channels: o,
+                    kernels: &kernels[g],
+                    grid: *grid,
+                })
+            })
+            .collect();
+        self.over_batch(gy, self.map_len(), self.image_len(), &maps, None)
+    }
+
+    /// Runs the correlations, as many for each group, over the batch; images are spread over the threads, as many
+    /// at once as are best interleaved.
+    fn over_batch<T: Element>(
+        &self,
+        x: &[T],
+        x_step: usize,
+        y_step: usize,
+        maps: &[Correlation<'_, T>],
+        bias: Option<&[T]>,
+    ) -> Vec<T> {
+        let lanes = super::tile::lanes::<T>();
+        let together = maps.iter().any(|m| m.interleave(lanes));
+        let run = if together { lanes } else { 1 };
+        let per_group = maps.len() / self.groups;
+        build(self.batch * y_step, run * y_step, |i, y| {
+            let (first, count) = (i * run, y.len() / y_step);
+            for (m, map) in maps.iter().enumerate() {
+                let g = m / per_group;
+                map.run(Images {
+                    x: &x[first * x_step + g * x_step / self.groups..],
+                    x_step,
+                    y: &mut y[g * y_step / self.groups..],
+                    y_step,
+                    count,
+                    bias: bias.map(|b| &b[g * self.out_channels..]),
+                });
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::print_stdout)]
+mod scratch_bench {
+    use super::*;
+    fn med(f: impl Fn()) -> f64 {
+        f();
+        let mut t: Vec<f64> = (0..9).map(|_| { let s = std::time::Instant::now(); f(); s.elapsed().as_secs_f64() }).collect();
+        t.sort_by(f64::total_cmp);
+        t[4]
+    }
+    #[test]
+    #[ignore]
+    fn shapes() { rayon::scope(|_| run()); }
+    fn run() {
+        for (n, c, h, o, k, s) in [(32, 64, 32, 64, 3, 1), (32, 128, 16, 128, 3, 1), (32, 256, 8, 256, 3, 1), (32, 512, 4, 512, 3, 1), (32, 16, 32, 16, 3, 1), (128, 32, 14, 64, 5, 1), (128, 1, 28, 32, 5, 1), (32, 64, 32, 128, 3, 2), (32,64,32,128,1,2), (32, 3, 32, 64, 3, 1)] {
+            let p = k / 2;
+            let oh = (h + 2 * p - k) / s + 1;
+            let g = Geometry { batch: n, groups: 1, channels: c, out_channels: o, image: (h, h), kernel: (k, k), out: (oh, oh), stride: (s, s), padding: (p, p), dilation: (1, 1) };
+            let r = crate::Rng::new(1);
+            let v = |n: usize| -> Vec<f32> { r.normals(n).into_iter().map(|z| z as f32).collect() };
+            let (x, w, gy) = (v(n * c * h * h), v(o * c * k * k), v(n * o * oh * oh));
+            let fl = 2.0 * (n * o * oh * oh * c * k * k) as f64 / 1e9;
+            let a = med(|| { std::hint::black_box(g.forward(&x, &w, None)); });
+            let b = med(|| { std::hint::black_box(g.input_grad(&gy, &w)); });
+            let d = med(|| { std::hint::black_box(g.weight_grad(&x, &gy)); });
+            println!("{n} {c} {h} {o} {k} s{s}: fwd {:.0} in {:.0} w {:.0} GF/s   {:.2} {:.2} {:.2} ms", fl / a, fl / b, fl / d, a * 1e3, b * 1e3, d * 1e3);
+        }
+    }
+}

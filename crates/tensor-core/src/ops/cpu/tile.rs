@@ -1,0 +1,230 @@
+//! The innermost kernel: a small tile of a matrix product, held in registers.
+//!
+//! Each element of the tile is one chain of fused multiply-adds in the order of the sum, started at zero, at a
+//! bias, or at what stands in the result. So its bytes depend neither on the size of the tile nor on where
+//! blocks begin, and every machine with fused multiply-add gives the same.
+#![allow(unsafe_code)]
+
+use super::element::Element;
+use pulp::{Arch, Simd, WithSimd};
+
+/// Vectors per row of a tile.
+pub(crate) const VECTORS: usize = 2;
+/// The most rows of a tile on any machine.
+pub(crate) const MAX_ROWS: usize = 12;
+
+/// Rows of a tile that the machine's registers hold.
+pub(crate) fn max_rows<S: Simd>() -> usize {
+    if S::REGISTER_COUNT >= 32 { MAX_ROWS } else { 6 }
+}
+
+/// [`max_rows`] on this machine.
+pub(crate) fn rows() -> usize {
+    struct Rows;
+    impl WithSimd for Rows {
+        type Output = usize;
+        fn with_simd<S: Simd>(self, _: S) -> usize {
+            max_rows::<S>()
+        }
+    }
+    Arch::new().dispatch(Rows)
+}
+
+/// Elements of a vector on this machine.
+pub(crate) fn lanes<T: Element>() -> usize {
+    struct Lanes<T>(std::marker::PhantomData<T>);
+    impl<T: Element> WithSimd for Lanes<T> {
+        type Output = usize;
+        fn with_simd<S: Simd>(self, _: S) -> usize {
+            T::lanes::<S>()
+        }
+    }
+    Arch::new().dispatch(Lanes::<T>(std::marker::PhantomData))
+}
+
+/// Where the sums of a tile start.
+#[derive(Clone, Copy)]
+pub(crate) enum Start<T> {
+    /// At zero.
+    Zero,
+    /// At `bias[i]` for row i.
+    Bias(*const T),
+    /// At `bias[j]` for element j of every row, over the valid parts of the vectors side by side.
+    Columns(*const T),
+    /// At what stands in the result.
+    Result,
+}
+
+/// `c[i, j] = start + sum_k a[k rows + i] b[offset_k + j]` for the rows of a tile and its one or two vectors.
+#[derive(Clone, Copy)]
+pub(crate) struct Tile<'a, T> {
+    /// The factor that is broadcast: element (i, k) at `i + k rows`, or where `scattered` says.
+    pub(crate) a: *const T,
+    /// Element (i, k) of `a` is at `row * i + steps[k]`.
+    pub(crate) scattered: Option<(usize, &'a [usize])>,
+    /// The factor read in vectors: vector j of step k at `offsets[k] + j * b_vector`.
+    pub(crate) b: *const T,
+    pub(crate) offsets: &'a [usize],
+    pub(crate) b_vector: usize,
+    /// The result: row i, vector j at `i * c_row + j * c_vector`.
+    pub(crate) c: *mut T,
+    pub(crate) c_row: usize,
+    pub(crate) c_vector: usize,
+    /// Elements of each vector that are written.
+    pub(crate) valid: [usize; VECTORS],
+    pub(crate) start: Start<T>,
+    /// Where the next tile's result lies, to be fetched in time; any address will do.
+    pub(crate) next: *const T,
+}
+
+struct Sized<'a, T, const R: usize, const V: usize, const PACKED: bool>(Tile<'a, T>);
+
+impl<T: Element, const R: usize, const V: usize, const PACKED: bool> WithSimd for Sized<'_, T, R, V, PACKED> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, s: S) {
+        let Tile { a, scattered, b, offsets, b_vector, c, c_row, c_vector, valid, start, next } = self.0;
+        let (a_row, a_steps) = scattered.unwrap_or((1, &[]));
+        let lanes = T::lanes::<S>();
+        let load = |p: *const T| {
+            // SAFETY: only called on addresses that the contract of `run` covers.
+            unsafe { p.cast::<T::V<S>>().read_unaligned() }
+        };
+        let full = valid[..V].iter().all(|v| *v == lanes);
+        // A tile with parts of vectors goes through memory; whole ones go straight from and to the result.
+        let mut edge = [[T::splat(s, T::ZERO); V]; R];
+        // SAFETY: every address below is one that `run`'s caller vouches for.
+        unsafe {
+            let mut acc = [[T::splat(s, T::ZERO); V]; R];
+            match start {
+                Start::Zero => {}
+                Start::Bias(bias) => {
+                    for i in 0..R {
+                        acc[i] = [T::splat(s, *bias.add(i)); V];
+                    }
+                }
+                Start::Columns(bias) => {
+                    let mut v = [T::splat(s, T::ZERO); V];
+                    for j in 0..V {
+                        v[j] = T::load_part(s, bias.add(j * lanes), valid[j]);
+                    }
+                    acc = [v; R];
+                }
+                Start::Result => {
+                    let (from, row, vector) = if full {
+                        (c.cast_const(), c_row, c_vector)
+                    } else {
+                        for (i, row) in edge.iter_mut().enumerate() {
+                            for (j, v) in row.iter_mut().enumerate() {
+                                *v = T::load_part(s, c.add(i * c_row + j * c_vector), valid[j]);
+                            }
+                        }
+                        (edge.as_ptr().cast(), V * lanes, lanes)
+                    };
+                    for i in 0..R {
+                        for j in 0..V {
+                            acc[i][j] = load(from.add(i * row + j * vector));
+                        }
+                    }
+                }
+            }
+            for i in 0..R {
+                for j in 0..V {
+                    prefetch(next.wrapping_add(i * c_row + j * c_vector));
+                }
+            }
+            let mut pa = a;
+            for (k, &offset) in offsets.iter().enumerate() {
+                let from = b.add(offset);
+                if !PACKED {
+                    pa = a.add(*a_steps.get_unchecked(k));
+                }
+                let mut v = [T::splat(s, T::ZERO); V];
+                for j in 0..V {
+                    v[j] = load(from.add(j * b_vector));
+                }
+                for i in 0..R {
+                    let x = T::splat(s, if PACKED { *pa.add(i) } else { *pa.add(i * a_row) });
+                    for j in 0..V {
+                        acc[i][j] = T::fma(s, x, v[j], acc[i][j]);
+                    }
+                }
+                if PACKED {
+                    pa = pa.add(R);
+                }
+            }
+            let (to, row, vector) =
+                if full { (c, c_row, c_vector) } else { (edge.as_mut_ptr().cast(), V * lanes, lanes) };
+            for i in 0..R {
+                for j in 0..V {
+                    to.add(i * row + j * vector).cast::<T::V<S>>().write_unaligned(acc[i][j]);
+                }
+            }
+            if !full {
+                for (i, row) in edge.iter().enumerate() {
+                    for (j, v) in row.iter().enumerate() {
+                        T::store_part(s, c.add(i * c_row + j * c_vector), valid[j], *v);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Asks for the cache line of an address, which need not be valid.
+#[inline(always)]
+fn prefetch<T>(at: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch never faults.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
+/// Computes a tile of `rows` rows and `vectors` vectors.
+///
+/// # Safety
+/// Reads of `a` and of whole vectors of `b`, and reads and writes of the valid elements of `c`, as [`Tile`] says
+/// where they lie, must be in bounds; a bias must have `rows` elements, or as many as are valid of a row; `scattered` as many steps as `offsets`.
+#[inline(always)]
+pub(crate) unsafe fn run<S: Simd, T: Element>(s: S, rows: usize, vectors: usize, tile: Tile<'_, T>) {
+    macro_rules! sizes {
+        ($($r:literal)*) => {
+            match (rows, vectors, tile.scattered.is_none()) {
+                $(($r, 1, true) => s.vectorize(Sized::<T, $r, 1, true>(tile)),
+                  ($r, 2, true) => s.vectorize(Sized::<T, $r, 2, true>(tile)),
+                  ($r, 1, false) => s.vectorize(Sized::<T, $r, 1, false>(tile)),
+                  ($r, 2, false) => s.vectorize(Sized::<T, $r, 2, false>(tile)),)*
+                _ => unreachable!("no tile of {rows} rows and {vectors} vectors"),
+            }
+        };
+    }
+    sizes!(1 2 3 4 5 6 7 8 9 10 11 12)
+}
+
+/// Rows cut into panels of at most [`max_rows`], as even as can be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Panels {
+    pub(crate) rows: usize,
+    pub(crate) count: usize,
+}
+
+impl Panels {
+    pub(crate) fn new(rows: usize, most: usize) -> Self {
+        Self { rows, count: rows.div_ceil(most).max(1) }
+    }
+
+    /// First row of a panel.
+    pub(crate) fn first(&self, panel: usize) -> usize {
+        let (base, extra) = (self.rows / self.count, self.rows % self.count);
+        panel * base + panel.min(extra)
+    }
+
+    /// Rows of a panel.
+    pub(crate) fn height(&self, panel: usize) -> usize {
+        self.first(panel + 1) - self.first(panel)
+    }
+}

@@ -1,0 +1,141 @@
+//! Transposition of small matrices, the workhorse of every change of layout.
+#![allow(unsafe_code)]
+
+use super::element::Element;
+
+/// `to[j * to_row + i] = from[i * from_row + j]` for i < rows, j < cols.
+pub(crate) fn transpose<T: Element>(
+    (rows, cols): (usize, usize),
+    from: &[T],
+    from_row: usize,
+    to: &mut [T],
+    to_row: usize,
+) {
+    if rows == 0 || cols == 0 {
+        return;
+    }
+    assert!((rows - 1) * from_row + cols <= from.len() && (cols - 1) * to_row + rows <= to.len(), "transpose bounds");
+    #[cfg(target_arch = "x86_64")]
+    if T::DTYPE == candle_core::DType::F32 && std::arch::is_x86_feature_detected!("avx512f") {
+        let (from, to) = (from.as_ptr().cast::<f32>(), to.as_mut_ptr().cast::<f32>());
+        // SAFETY: the type is f32, the machine has AVX-512, and the assertion bounds every access.
+        return unsafe { avx512::transpose(rows, cols, from, from_row, to, to_row) };
+    }
+    const BLOCK: usize = 8;
+    for i0 in (0..rows).step_by(BLOCK) {
+        for j0 in (0..cols).step_by(BLOCK) {
+            for j in j0..cols.min(j0 + BLOCK) {
+                for i in i0..rows.min(i0 + BLOCK) {
+                    to[j * to_row + i] = from[i * from_row + j];
+                }
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx512 {
+    use std::arch::x86_64::*;
+
+    /// Elements ahead that are fetched early.
+    const AHEAD: usize = 128;
+
+    /// # Safety
+    /// The machine must have AVX-512F, and every element named in [`super::transpose`] must be in bounds.
+    #[target_feature(enable = "avx512f")]
+    pub(super) unsafe fn transpose(
+        rows: usize,
+        cols: usize,
+        from: *const f32,
+        from_row: usize,
+        to: *mut f32,
+        to_row: usize,
+    ) {
+        for i in (0..rows).step_by(16) {
+            let height = (rows - i).min(16);
+            for j in (0..cols).step_by(16) {
+                let width = (cols - j).min(16);
+                // SAFETY: the block lies inside both matrices.
+                unsafe { block(height, width, from.add(i * from_row + j), from_row, to.add(j * to_row + i), to_row) }
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`transpose`]; both sizes at most 16.
+    #[target_feature(enable = "avx512f")]
+    unsafe fn block(rows: usize, cols: usize, from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
+        let mut r = [_mm512_setzero_ps(); 16];
+        let low = |n: usize| ((1u32 << n) - 1) as __mmask16;
+        let (read, write) = (low(cols), low(rows));
+        // SAFETY: masked lanes and rows past the block are not touched.
+        unsafe {
+            if rows == 16 && cols == 16 {
+                for (i, r) in r.iter_mut().enumerate() {
+                    *r = _mm512_loadu_ps(from.add(i * from_row));
+                    // Rows are many and short for the machine's own prefetching.
+                    _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(i * from_row + AHEAD).cast());
+                }
+            } else {
+                for (i, r) in r.iter_mut().enumerate().take(rows) {
+                    *r = _mm512_maskz_loadu_ps(read, from.add(i * from_row));
+                }
+            }
+        }
+        let mut t = r;
+        for i in (0..16).step_by(2) {
+            t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+            t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+        }
+        for i in (0..16).step_by(4) {
+            r[i] = _mm512_shuffle_ps::<0x44>(t[i], t[i + 2]);
+            r[i + 1] = _mm512_shuffle_ps::<0xee>(t[i], t[i + 2]);
+            r[i + 2] = _mm512_shuffle_ps::<0x44>(t[i + 1], t[i + 3]);
+            r[i + 3] = _mm512_shuffle_ps::<0xee>(t[i + 1], t[i + 3]);
+        }
+        for i in 0..4 {
+            t[i] = _mm512_shuffle_f32x4::<0x88>(r[i], r[i + 4]);
+            t[i + 4] = _mm512_shuffle_f32x4::<0xdd>(r[i], r[i + 4]);
+            t[i + 8] = _mm512_shuffle_f32x4::<0x88>(r[i + 8], r[i + 12]);
+            t[i + 12] = _mm512_shuffle_f32x4::<0xdd>(r[i + 8], r[i + 12]);
+        }
+        for i in 0..4 {
+            r[i] = _mm512_shuffle_f32x4::<0x88>(t[i], t[i + 8]);
+            r[i + 8] = _mm512_shuffle_f32x4::<0xdd>(t[i], t[i + 8]);
+            r[i + 4] = _mm512_shuffle_f32x4::<0x88>(t[i + 4], t[i + 12]);
+            r[i + 12] = _mm512_shuffle_f32x4::<0xdd>(t[i + 4], t[i + 12]);
+        }
+        // SAFETY: as above.
+        unsafe {
+            if rows == 16 && cols == 16 {
+                for (j, r) in r.iter().enumerate() {
+                    _mm512_storeu_ps(to.add(j * to_row), *r);
+                }
+            } else {
+                for (j, r) in r.iter().enumerate().take(cols) {
+                    _mm512_mask_storeu_ps(to.add(j * to_row), write, *r);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::transpose;
+
+    #[test]
+    fn agrees_with_the_definition_and_touches_nothing_else() {
+        for (rows, cols) in [(1, 1), (16, 16), (12, 9), (17, 33), (40, 3), (3, 40), (16, 48), (32, 16)] {
+            let (from_row, to_row) = (cols + 3, rows + 5);
+            let from: Vec<f32> = (0..(rows - 1) * from_row + cols).map(|i| i as f32).collect();
+            let mut to = vec![-1f32; (cols - 1) * to_row + rows];
+            transpose((rows, cols), &from, from_row, &mut to, to_row);
+            for (at, v) in to.iter().enumerate() {
+                let (j, i) = (at / to_row, at % to_row);
+                let want = if i < rows { (i * from_row + j) as f32 } else { -1.0 };
+                assert_eq!(*v, want, "{rows} {cols}: {j} {i}");
+            }
+        }
+    }
+}
