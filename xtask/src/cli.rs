@@ -27,6 +27,8 @@ pub enum Command {
     },
     /// Reproduces a paper and writes results.json and report.html.
     Reproduce(Reproduce),
+    /// Measures training and attacks against a peer, taking turns in the same call.
+    Bench(Bench),
     /// Data sets: what there is, whether files are right, what ships.
     Datasets(Datasets),
 }
@@ -85,6 +87,38 @@ impl Preset {
             Self::Full => "full",
             Self::Paper => "paper",
         }
+    }
+}
+
+/// Arguments of `bench`.
+#[derive(Debug, Args)]
+#[allow(dead_code)] // the light binary's
+pub struct Bench {
+    /// torch or candle; without one, only ours is measured.
+    #[arg(long)]
+    pub peer: Option<String>,
+    /// The Python that has PyTorch.
+    #[arg(long, default_value = "python3")]
+    pub python: PathBuf,
+    /// Only workloads whose names contain this; may be repeated.
+    #[arg(long)]
+    pub filter: Vec<String>,
+    /// Turns of each side.
+    #[arg(long, default_value_t = 5)]
+    pub rounds: usize,
+    /// Threads of each side (default: all of the machine's).
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// cpu, cuda:N or metal.
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+}
+
+impl Bench {
+    /// Threads of each side.
+    #[allow(dead_code)] // the light binary's
+    pub fn threads(&self) -> usize {
+        self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
     }
 }
 

@@ -1,6 +1,8 @@
 //! The light binary: builds, checks, and forwards to the heavy one. It has no candle in its build.
 #![allow(unreachable_pub)] // a binary: `pub` tells what a room shows to the others
 
+mod bench;
+mod bench_names;
 mod ci;
 mod cli;
 mod reproductions;
@@ -14,6 +16,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let done = match cli::Cli::parse().command {
         cli::Command::Ci => ci::main(),
+        cli::Command::Bench(args) => bench::main(&args),
         cli::Command::Tidy => tidy::main(),
         cli::Command::Report { check } => reproductions::main(check),
         cli::Command::Reproduce(args) => shell::heavy(&args.device, args.hub),

@@ -26,18 +26,26 @@ pub fn run(mut command: Command) -> Result<()> {
     Ok(())
 }
 
-/// Builds the heavy binary in release mode with the features that the device and `--hub` need, and runs it with
-/// this process's own arguments; returns its exit code.
-pub fn heavy(device: &str, hub: bool) -> Result<u8> {
+/// Where cargo builds.
+pub fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
+}
+
+/// Builds one of the heavy binaries in release mode, with the features that the device and `--hub` need.
+pub fn build_heavy(binary: &str, feature: &'static str, device: &str, hub: bool) -> Result<PathBuf> {
     let mut build = cargo();
-    build.args(["build", "--release", "--package", "xtask", "--bin", "reproduce", "--features"]);
-    let mut features = vec!["reproduce"];
+    build.args(["build", "--release", "--package", "xtask", "--bin", binary, "--features"]);
+    let mut features = vec![feature];
     features.extend(["cuda", "metal"].iter().filter(|d| device.split(':').next() == Some(d)));
     features.extend(hub.then_some("hub"));
     build.arg(features.join(","));
     run(build)?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
-    let binary = target.join("release").join(format!("reproduce{}", std::env::consts::EXE_SUFFIX));
+    Ok(target().join("release").join(format!("{binary}{}", std::env::consts::EXE_SUFFIX)))
+}
+
+/// Builds the heavy binary and runs it with this process's own arguments; returns its exit code.
+pub fn heavy(device: &str, hub: bool) -> Result<u8> {
+    let binary = build_heavy("reproduce", "reproduce", device, hub)?;
     let mut heavy = Command::new(&binary);
     heavy.args(std::env::args_os().skip(1));
     let status = heavy.status().with_context(|| format!("cannot start {}", binary.display()))?;

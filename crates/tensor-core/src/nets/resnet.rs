@@ -51,8 +51,8 @@ impl Unit {
         })
     }
 
-    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        self.norm.forward(&self.conv.forward(x, mode)?, mode)
+    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, relu: bool, mode: Mode) -> Result<Tensor> {
+        self.conv.forward_norm(x, &self.norm, residual, relu, mode)
     }
 }
 
@@ -65,12 +65,11 @@ struct Block {
 
 impl Block {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        let h = self.second.forward(&ops::relu(&self.first.forward(x, mode)?)?, mode)?;
         let skip = match &self.shortcut {
-            Some(s) => s.forward(x, mode)?,
+            Some(s) => s.forward(x, None, false, mode)?,
             None => x.clone(),
         };
-        ops::relu(&(h + skip)?)
+        self.second.forward(&self.first.forward(x, None, true, mode)?, Some(&skip), true, mode)
     }
 }
 
@@ -133,7 +132,7 @@ impl Network for ResNet {
             Some(n) => n.forward(x)?,
             None => x.clone(),
         };
-        let mut x = ops::relu(&self.stem.forward(&x, mode)?)?;
+        let mut x = self.stem.forward(&x, None, true, mode)?;
         for block in &self.blocks {
             x = block.forward(&x, mode)?;
         }

@@ -117,10 +117,10 @@ impl Network for SmallCnn {
             None => x.clone(),
         };
         for i in 0..2 {
-            x = self.conv[i].forward(&x, mode)?;
-            if let Some(norm) = &self.norm {
-                x = norm[i].forward(&x, mode)?;
-            }
+            x = match &self.norm {
+                Some(norm) => self.conv[i].forward_norm(&x, &norm[i], None, false, mode)?,
+                None => self.conv[i].forward(&x, mode)?,
+            };
             // Pooling first is the same function (both are monotone) on a quarter of the elements.
             x = ops::relu(&ops::max_pool2d(&x, Pool2dSpec::default())?)?;
         }

@@ -2,7 +2,8 @@
 
 use super::{Builder, Init, Mode};
 use crate::params::Role;
-use crate::{Result, ops};
+use crate::ops::{self, Normed};
+use crate::Result;
 use candle_core::{Tensor, Var};
 
 /// Batch normalisation over (N, H, W) for each channel (Ioffe and Szegedy 2015, algorithms 1 and 2).
@@ -41,19 +42,30 @@ impl BatchNorm2d {
     /// # Errors
     /// As [`ops::batch_norm_train`].
     pub fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        let (scale, shift) = (mode.tensor(&self.scale), mode.tensor(&self.shift));
         if mode == Mode::Train {
-            let y = ops::batch_norm_train(x, &scale, &shift, EPS)?;
-            let (mean, var) = ops::channel_moments(x)?;
-            let count = (x.elem_count() / mean.elem_count()) as f64;
-            let unbiased = (var * (count / (count - 1.0)))?;
-            for (running, batch) in [(&self.mean, mean), (&self.var, unbiased)] {
-                running.set(&((running.as_detached_tensor() * (1.0 - MOMENTUM))? + (batch * MOMENTUM)?)?)?;
-            }
-            return Ok(y);
+            return self.train(x, None, false);
         }
+        let (slope, offset) = self.frozen(mode)?;
+        ops::channel_affine(x, &slope, &offset)
+    }
+
+    /// In [`Mode::Train`]: the result, plus `residual`, rectified where `relu` says so ([`ops::batch_norm`]).
+    pub(super) fn train(&self, x: &Tensor, residual: Option<&Tensor>, relu: bool) -> Result<Tensor> {
+        let (scale, shift) = (self.scale.as_tensor(), self.shift.as_tensor());
+        let Normed { output, mean, var } = ops::batch_norm(x, scale, shift, EPS, residual, relu)?;
+        let count = (x.elem_count() / mean.elem_count()) as f64;
+        let unbiased = (var * (count / (count - 1.0)))?;
+        for (running, batch) in [(&self.mean, mean), (&self.var, unbiased)] {
+            running.set(&((running.as_detached_tensor() * (1.0 - MOMENTUM))? + (batch * MOMENTUM)?)?)?;
+        }
+        Ok(output)
+    }
+
+    /// The map `slope x + offset` of the other modes.
+    pub(super) fn frozen(&self, mode: Mode) -> Result<(Tensor, Tensor)> {
+        let (scale, shift) = (mode.tensor(&self.scale), mode.tensor(&self.shift));
         let slope = (scale / (self.var.as_detached_tensor() + EPS)?.sqrt()?)?;
         let offset = (shift - (self.mean.as_detached_tensor() * &slope)?)?;
-        ops::channel_affine(x, &slope, &offset)
+        Ok((slope, offset))
     }
 }

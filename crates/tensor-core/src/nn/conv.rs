@@ -1,6 +1,6 @@
 //! The convolution layer.
 
-use super::{Builder, Init, Mode};
+use super::{BatchNorm2d, Builder, Init, Mode};
 use crate::ops::{self, Conv2dSpec};
 use crate::params::Role;
 use crate::{Result, error::require};
@@ -54,5 +54,53 @@ impl Conv2d {
     pub fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         let bias = self.bias.as_ref().map(|b| mode.tensor(b));
         ops::conv2d(x, &mode.tensor(&self.weight), bias.as_ref(), self.spec)
+    }
+
+    /// `max(forward(x), 0)` in one pass.
+    ///
+    /// # Shapes
+    /// As [`Conv2d::forward`].
+    ///
+    /// # Errors
+    /// As [`ops::conv2d`].
+    pub fn forward_relu(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        let bias = self.bias.as_ref().map(|b| mode.tensor(b));
+        ops::conv2d_relu(x, &mode.tensor(&self.weight), bias.as_ref(), self.spec)
+    }
+
+    /// The convolution, then `norm`, then `+ residual`, then `max(., 0)` where `relu` says so.
+    ///
+    /// In training the last three are one op. Otherwise the normalisation is folded into the kernel,
+    /// `norm(w * x + b) = (slope w) * x + (slope b + offset)`, so it costs nothing per position.
+    ///
+    /// # Shapes
+    /// As [`Conv2d::forward`]; `residual` has the shape of the result.
+    ///
+    /// # Errors
+    /// As [`ops::conv2d`] and [`ops::batch_norm`].
+    pub fn forward_norm(
+        &self,
+        x: &Tensor,
+        norm: &BatchNorm2d,
+        residual: Option<&Tensor>,
+        relu: bool,
+        mode: Mode,
+    ) -> Result<Tensor> {
+        if mode == Mode::Train {
+            return norm.train(&self.forward(x, mode)?, residual, relu);
+        }
+        let (slope, mut offset) = norm.frozen(mode)?;
+        let weight = mode.tensor(&self.weight).broadcast_mul(&slope.reshape(((), 1, 1, 1))?)?;
+        if let Some(b) = &self.bias {
+            offset = (offset + (mode.tensor(b) * &slope)?)?;
+        }
+        match residual {
+            None if relu => ops::conv2d_relu(x, &weight, Some(&offset), self.spec),
+            None => ops::conv2d(x, &weight, Some(&offset), self.spec),
+            Some(r) => {
+                let y = ops::conv2d(x, &weight, Some(&offset), self.spec)?;
+                if relu { ops::add_relu(&y, r) } else { Ok((y + r)?) }
+            }
+        }
     }
 }

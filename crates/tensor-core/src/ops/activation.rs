@@ -2,9 +2,10 @@
 
 use super::cpu::element::Element;
 use super::cpu::elementwise;
-use super::kernel::{Kernel, apply1, apply2};
+use super::cpu::math::Math;
+use super::kernel::{Kernel, apply1, apply2, wanted};
 use super::own_kernels;
-use crate::Result;
+use crate::{Error, Result, error::require};
 use candle_core::{Shape, Tensor};
 
 /// `max(x, 0)`, element by element. The derivative at 0 is 0 (as in PyTorch; candle's own is 1).
@@ -15,26 +16,104 @@ use candle_core::{Shape, Tensor};
 /// # Errors
 /// candle's only.
 pub fn relu(x: &Tensor) -> Result<Tensor> {
-    if own_kernels(x) {
-        return Ok(apply1(Relu, x)?);
-    }
-    let on = x.gt(0.0)?.to_dtype(x.dtype())?;
-    Ok((x * on)?)
+    leaky_relu(x, 0.0)
 }
 
-struct Relu;
-/// y, g -> g where y > 0. Piecewise constant in y, linear in g.
-struct Mask;
+/// `x` where it is positive, else `slope x`. The derivative at 0 is `slope` (as in PyTorch).
+///
+/// # Shapes
+/// Any; the result has the same.
+///
+/// # Errors
+/// [`crate::Error::Config`] for a slope that is negative or not finite.
+pub fn leaky_relu(x: &Tensor, slope: f64) -> Result<Tensor> {
+    require("leaky_relu slope", slope >= 0.0 && slope.is_finite(), "finite and >= 0", slope)?;
+    if own_kernels(x) {
+        return Ok(apply1(Rectify { slope }, x)?);
+    }
+    let on = x.gt(0.0)?.to_dtype(x.dtype())?;
+    Ok(if slope == 0.0 { (x * on)? } else { (x * on.affine(1.0 - slope, slope)?)? })
+}
 
-impl Kernel<1> for Relu {
-    const NAME: &'static str = "sconce-relu";
+/// `max(a + b, 0)` in one pass.
+///
+/// # Shapes
+/// Two of one shape; the result has it too.
+///
+/// # Errors
+/// Shapes that differ.
+pub fn add_relu(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    if a.dims() != b.dims() {
+        return Err(Error::shape("add_relu", format!("{:?}", a.dims()), b.dims()));
+    }
+    if own_kernels(a) {
+        return Ok(apply2(AddRectify, a, b)?);
+    }
+    relu(&(a + b)?)
+}
 
-    fn forward<T: Element>(&self, [x]: [&[T]; 1], [shape]: [&Shape; 1]) -> candle_core::Result<(Vec<T>, Shape)> {
-        Ok((elementwise::relu(x), shape.clone()))
+/// `1 / (1 + e^-x)`, element by element, without overflow.
+///
+/// # Shapes
+/// Any; the result has the same.
+///
+/// # Errors
+/// candle's only.
+pub fn sigmoid(x: &Tensor) -> Result<Tensor> {
+    if own_kernels(x) {
+        return Ok(apply1(Sigmoid, x)?);
+    }
+    Ok((((x * 0.5)?.tanh()? * 0.5)? + 0.5)?)
+}
+
+struct Sigmoid;
+
+impl Kernel<1> for Sigmoid {
+    const NAME: &'static str = "sconce-sigmoid";
+
+    fn forward<T: Math>(&self, [x]: [&[T]; 1], [shape]: [&Shape; 1]) -> candle_core::Result<(Vec<T>, Shape)> {
+        Ok((elementwise::sigmoid(x), shape.clone()))
     }
 
     fn backward(&self, _: [&Tensor; 1], y: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 1]> {
-        Ok([Some(apply2(Mask, &y.detach(), g)?)])
+        Ok([Some(((y - y.sqr()?)? * g)?)])
+    }
+}
+
+/// a, b -> max(a + b, 0).
+struct AddRectify;
+/// x -> x where positive, else slope x.
+struct Rectify {
+    slope: f64,
+}
+/// y, g -> g where y > 0, else slope g. Piecewise constant in y, linear in g.
+#[derive(Clone, Copy)]
+pub(super) struct Mask {
+    pub(super) slope: f64,
+}
+
+impl Kernel<1> for Rectify {
+    const NAME: &'static str = "sconce-relu";
+
+    fn forward<T: Element>(&self, [x]: [&[T]; 1], [shape]: [&Shape; 1]) -> candle_core::Result<(Vec<T>, Shape)> {
+        Ok((elementwise::rectify(x, self.slope), shape.clone()))
+    }
+
+    fn backward(&self, _: [&Tensor; 1], y: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 1]> {
+        Ok([Some(apply2(Mask { slope: self.slope }, &y.detach(), g)?)])
+    }
+}
+
+impl Kernel<2> for AddRectify {
+    const NAME: &'static str = "sconce-add-relu";
+
+    fn forward<T: Element>(&self, [a, b]: [&[T]; 2], [shape, _]: [&Shape; 2]) -> candle_core::Result<(Vec<T>, Shape)> {
+        Ok((elementwise::add_rectify(a, b), shape.clone()))
+    }
+
+    fn backward(&self, [a, b]: [&Tensor; 2], y: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {
+        let g = apply2(Mask { slope: 0.0 }, &y.detach(), g)?;
+        Ok([wanted(a, || Ok(g.clone()))?, wanted(b, || Ok(g.clone()))?])
     }
 }
 
@@ -42,10 +121,10 @@ impl Kernel<2> for Mask {
     const NAME: &'static str = "sconce-relu-mask";
 
     fn forward<T: Element>(&self, [y, g]: [&[T]; 2], [shape, _]: [&Shape; 2]) -> candle_core::Result<(Vec<T>, Shape)> {
-        Ok((elementwise::relu_mask(y, g), shape.clone()))
+        Ok((elementwise::mask(y, g, self.slope), shape.clone()))
     }
 
     fn backward(&self, [y, _]: [&Tensor; 2], _: &Tensor, u: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {
-        Ok([None, Some(apply2(Self, y, u)?)])
+        Ok([None, Some(apply2(*self, y, u)?)])
     }
 }

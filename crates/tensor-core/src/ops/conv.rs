@@ -1,10 +1,11 @@
 //! Two-dimensional convolution.
 
+use super::activation::Mask;
 use super::cpu::conv::Geometry;
 use super::cpu::element::Element;
 use super::cpu::elementwise;
 use super::kernel::{Kernel, apply1, apply2, apply3, wanted};
-use super::{composed, dims4, own_kernels, slide};
+use super::{ConvTranspose2dSpec, composed, dims4, own_kernels, slide};
 use crate::{Error, Result};
 use candle_core::{Shape, Tensor};
 
@@ -67,50 +68,132 @@ impl Conv2dSpec {
 /// Shapes that do not fit each other, an empty axis, a zero stride or dilation, a kernel larger than the
 /// padded input, or tensors of different type or device.
 pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, spec: Conv2dSpec) -> Result<Tensor> {
-    let (n, c, h, w) = dims4("conv2d input", "(N, C, H, W)", x)?;
-    let (o, cg, kh, kw) = dims4("conv2d weight", "(O, C/groups, KH, KW)", weight)?;
-    if spec.groups == 0 || c % spec.groups != 0 || o % spec.groups != 0 {
-        return Err(Error::config(
-            "Conv2dSpec.groups",
-            format!("must divide {c} and {o} channels, got {}", spec.groups),
-        ));
-    }
-    if cg != c / spec.groups {
-        return Err(Error::shape("conv2d weight", format!("(O, {}, KH, KW)", c / spec.groups), weight.dims()));
-    }
+    convolve(x, weight, bias, spec, false)
+}
+
+/// `max(conv2d(x), 0)` in one pass over the result.
+///
+/// # Shapes
+/// As [`conv2d`].
+///
+/// # Errors
+/// As [`conv2d`].
+pub fn conv2d_relu(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, spec: Conv2dSpec) -> Result<Tensor> {
+    convolve(x, weight, bias, spec, true)
+}
+
+fn convolve(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, spec: Conv2dSpec, relu: bool) -> Result<Tensor> {
+    let x_dims = dims4("conv2d input", "(N, C, H, W)", x)?;
+    let w_dims = dims4("conv2d weight", "(O, C/groups, KH, KW)", weight)?;
+    let geo = geometry(x_dims, w_dims, spec)?;
+    let o = geo.groups * geo.out_channels;
     if let Some(b) = bias.filter(|b| b.dims() != [o]) {
         return Err(Error::shape("conv2d bias", format!("({o},)"), b.dims()));
     }
-    let axis = |name, len, k, i: fn((usize, usize)) -> usize| {
-        slide("Conv2dSpec", name, (len, k, i(spec.stride), i(spec.padding), i(spec.dilation)))
-    };
-    let out = (axis("height", h, kh, |p| p.0)?, axis("width", w, kw, |p| p.1)?);
     if !own_kernels(x) {
-        return composed::conv2d(x, weight, bias, spec);
+        let y = composed::conv2d(x, weight, bias, spec)?;
+        return if relu { super::relu(&y) } else { Ok(y) };
     }
-    let Conv2dSpec { stride, padding, dilation, groups } = spec;
-    let geo = Geometry {
-        batch: n,
-        groups,
-        channels: cg,
-        out_channels: o / groups,
-        image: (h, w),
-        kernel: (kh, kw),
-        out,
-        stride,
-        padding,
-        dilation,
-    };
     Ok(match bias {
-        Some(b) => apply3(Conv(geo), x, weight, b)?,
-        None => apply2(Conv(geo), x, weight)?,
+        Some(b) => apply3(Conv { geo, relu }, x, weight, b)?,
+        None => apply2(Conv { geo, relu }, x, weight)?,
     })
 }
 
-/// x, w [, b] -> y. The three maps are bilinear, and each one's derivative is another of them.
-struct Conv(Geometry);
-/// gy, w -> gx.
-struct ToInput(Geometry);
+/// Checks the sizes of a convolution and works out the result's.
+fn geometry(
+    (n, c, h, w): (usize, usize, usize, usize),
+    (o, cg, kh, kw): (usize, usize, usize, usize),
+    spec: Conv2dSpec,
+) -> Result<Geometry> {
+    let Conv2dSpec { stride, padding, dilation, groups } = spec;
+    if groups == 0 || c % groups != 0 || o % groups != 0 {
+        return Err(Error::config("Conv2dSpec.groups", format!("must divide {c} and {o} channels, got {groups}")));
+    }
+    if cg != c / groups {
+        return Err(Error::shape("conv2d weight", format!("(O, {}, KH, KW)", c / groups), &[o, cg, kh, kw]));
+    }
+    let axis = |name, len, k, i: fn((usize, usize)) -> usize| {
+        slide("Conv2dSpec", name, (len, k, i(stride), i(padding), i(dilation)))
+    };
+    let out = (axis("height", h, kh, |p| p.0)?, axis("width", w, kw, |p| p.1)?);
+    let (image, kernel) = ((h, w), (kh, kw));
+    let (channels, out_channels) = (cg, o / groups);
+    Ok(Geometry { batch: n, groups, channels, out_channels, image, kernel, out, stride, padding, dilation })
+}
+
+/// The gradient of [`conv2d`] to its input, `sum_o weight[o] * gy[o]` turned round: the adjoint in `x`.
+///
+/// Differentiable in `gy` and `weight`, twice.
+///
+/// # Shapes
+/// `gy` (N, O, OH, OW), `weight` (O, C / groups, KH, KW) -> (N, C, H, W) for `input` = (H, W).
+///
+/// # Errors
+/// Sizes for which [`conv2d`] does not give the shape of `gy`.
+pub fn conv2d_input_gradient(
+    gy: &Tensor,
+    weight: &Tensor,
+    input: (usize, usize),
+    spec: Conv2dSpec,
+) -> Result<Tensor> {
+    let (n, o, oh, ow) = dims4("conv2d gradient", "(N, O, OH, OW)", gy)?;
+    let w_dims = dims4("conv2d weight", "(O, C/groups, KH, KW)", weight)?;
+    let geo = geometry((n, w_dims.1 * spec.groups, input.0, input.1), w_dims, spec)?;
+    if (o, (oh, ow)) != (w_dims.0, geo.out) {
+        let expected = format!("({n}, {}, {}, {})", w_dims.0, geo.out.0, geo.out.1);
+        return Err(Error::shape("conv2d gradient", expected, gy.dims()));
+    }
+    if own_kernels(gy) {
+        return Ok(apply2(ToInput(geo), gy, weight)?);
+    }
+    let Conv2dSpec { stride, padding, dilation, groups } = spec;
+    let reach = |k: usize, d: usize, out: usize, s: usize, p: usize| (out - 1) * s + d * (k - 1) + 1 - 2 * p;
+    let output_padding = (
+        input.0 - reach(w_dims.2, dilation.0, oh, stride.0, padding.0),
+        input.1 - reach(w_dims.3, dilation.1, ow, stride.1, padding.1),
+    );
+    composed::conv_transpose2d(gy, weight, None, ConvTranspose2dSpec { stride, padding, output_padding, dilation, groups })
+}
+
+/// The gradient of [`conv2d`] to its weight: the adjoint in `weight`.
+///
+/// Differentiable in `x` and `gy`, twice.
+///
+/// # Shapes
+/// `x` (N, C, H, W), `gy` (N, O, OH, OW) -> (O, C / groups, KH, KW) for `kernel` = (KH, KW).
+///
+/// # Errors
+/// Sizes for which [`conv2d`] does not give the shape of `gy`; [`Error::Unsupported`] away from the CPU.
+pub fn conv2d_weight_gradient(
+    x: &Tensor,
+    gy: &Tensor,
+    kernel: (usize, usize),
+    spec: Conv2dSpec,
+) -> Result<Tensor> {
+    let x_dims = dims4("conv2d input", "(N, C, H, W)", x)?;
+    let (n, o, oh, ow) = dims4("conv2d gradient", "(N, O, OH, OW)", gy)?;
+    let geo = geometry(x_dims, (o, x_dims.1 / spec.groups.max(1), kernel.0, kernel.1), spec)?;
+    if (n, (oh, ow)) != (x_dims.0, geo.out) {
+        let expected = format!("({}, {o}, {}, {})", x_dims.0, geo.out.0, geo.out.1);
+        return Err(Error::shape("conv2d gradient", expected, gy.dims()));
+    }
+    if own_kernels(x) {
+        return Ok(apply2(ToWeight(geo), x, gy)?);
+    }
+    Err(Error::Unsupported {
+        what: "conv2d_weight_gradient on this device or type",
+        reason: "use the backward pass of conv2d".to_owned(),
+    })
+}
+
+/// x, w [, b] -> y, or max(y, 0). The three maps are bilinear, and each one's derivative is another of them.
+struct Conv {
+    geo: Geometry,
+    relu: bool,
+}
+/// gy, w [, b] -> gx [+ b].
+pub(super) struct ToInput(pub(super) Geometry);
 /// x, gy -> gw.
 struct ToWeight(Geometry);
 /// y -> its sum over all but the channel.
@@ -130,15 +213,26 @@ impl Geometry {
     }
 }
 
+impl Conv {
+    /// The gradient before the rectification.
+    fn before(&self, y: &Tensor, g: &Tensor) -> candle_core::Result<Tensor> {
+        if self.relu { apply2(Mask { slope: 0.0 }, &y.detach(), g) } else { Ok(g.clone()) }
+    }
+
+    fn to_factors(&self, x: &Tensor, w: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {
+        Ok([wanted(x, || apply2(ToInput(self.geo), g, w))?, wanted(w, || apply2(ToWeight(self.geo), x, g))?])
+    }
+}
+
 impl Kernel<2> for Conv {
     const NAME: &'static str = "sconce-conv2d";
 
     fn forward<T: Element>(&self, [x, w]: [&[T]; 2], _: [&Shape; 2]) -> candle_core::Result<(Vec<T>, Shape)> {
-        Ok((self.0.forward(x, w, None), self.0.y_shape()))
+        Ok((self.geo.forward(x, w, None, self.relu), self.geo.y_shape()))
     }
 
-    fn backward(&self, [x, w]: [&Tensor; 2], _: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {
-        Ok([wanted(x, || apply2(ToInput(self.0), g, w))?, wanted(w, || apply2(ToWeight(self.0), x, g))?])
+    fn backward(&self, [x, w]: [&Tensor; 2], y: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {
+        self.to_factors(x, w, &self.before(y, g)?)
     }
 }
 
@@ -146,12 +240,13 @@ impl Kernel<3> for Conv {
     const NAME: &'static str = "sconce-conv2d-bias";
 
     fn forward<T: Element>(&self, [x, w, b]: [&[T]; 3], _: [&Shape; 3]) -> candle_core::Result<(Vec<T>, Shape)> {
-        Ok((self.0.forward(x, w, Some(b)), self.0.y_shape()))
+        Ok((self.geo.forward(x, w, Some(b), self.relu), self.geo.y_shape()))
     }
 
     fn backward(&self, [x, w, b]: [&Tensor; 3], y: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 3]> {
-        let [gx, gw] = Kernel::<2>::backward(self, [x, w], y, g)?;
-        Ok([gx, gw, wanted(b, || apply1(ChannelSum, g))?])
+        let g = self.before(y, g)?;
+        let [gx, gw] = self.to_factors(x, w, &g)?;
+        Ok([gx, gw, wanted(b, || apply1(ChannelSum, &g))?])
     }
 }
 
@@ -159,11 +254,24 @@ impl Kernel<2> for ToInput {
     const NAME: &'static str = "sconce-conv2d-to-input";
 
     fn forward<T: Element>(&self, [gy, w]: [&[T]; 2], _: [&Shape; 2]) -> candle_core::Result<(Vec<T>, Shape)> {
-        Ok((self.0.input_grad(gy, w), self.0.x_shape()))
+        Ok((self.0.input_grad(gy, w, None), self.0.x_shape()))
     }
 
     fn backward(&self, [gy, w]: [&Tensor; 2], _: &Tensor, u: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {
-        Ok([wanted(gy, || apply2(Conv(self.0), u, w))?, wanted(w, || apply2(ToWeight(self.0), u, gy))?])
+        Ok([wanted(gy, || apply2(Conv { geo: self.0, relu: false }, u, w))?, wanted(w, || apply2(ToWeight(self.0), u, gy))?])
+    }
+}
+
+impl Kernel<3> for ToInput {
+    const NAME: &'static str = "sconce-conv2d-to-input-bias";
+
+    fn forward<T: Element>(&self, [gy, w, b]: [&[T]; 3], _: [&Shape; 3]) -> candle_core::Result<(Vec<T>, Shape)> {
+        Ok((self.0.input_grad(gy, w, Some(b)), self.0.x_shape()))
+    }
+
+    fn backward(&self, [gy, w, b]: [&Tensor; 3], y: &Tensor, u: &Tensor) -> candle_core::Result<[Option<Tensor>; 3]> {
+        let [ggy, gw] = Kernel::<2>::backward(self, [gy, w], y, u)?;
+        Ok([ggy, gw, wanted(b, || apply1(ChannelSum, u))?])
     }
 }
 
@@ -175,7 +283,7 @@ impl Kernel<2> for ToWeight {
     }
 
     fn backward(&self, [x, gy]: [&Tensor; 2], _: &Tensor, u: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {
-        Ok([wanted(x, || apply2(ToInput(self.0), gy, u))?, wanted(gy, || apply2(Conv(self.0), x, u))?])
+        Ok([wanted(x, || apply2(ToInput(self.0), gy, u))?, wanted(gy, || apply2(Conv { geo: self.0, relu: false }, x, u))?])
     }
 }
 

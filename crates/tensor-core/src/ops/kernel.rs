@@ -1,6 +1,10 @@
 //! From a kernel on slices to a differentiable operation: what candle's three `CustomOp` traits share.
 
 use super::cpu::element::{Element, dispatch};
+use super::cpu::math::Math;
+use std::any::Any;
+use std::sync::OnceLock;
+
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, WithDType};
 
 /// An operation on `N` tensors: its kernel on the CPU, and its derivative in operations of this crate.
@@ -9,10 +13,33 @@ pub(super) trait Kernel<const N: usize>: Send + Sync + 'static {
     const NAME: &'static str;
 
     /// The result from the arguments' elements, all contiguous, and their shapes.
-    fn forward<T: Element>(&self, args: [&[T]; N], shapes: [&Shape; N]) -> Result<(Vec<T>, Shape)>;
+    fn forward<T: Math>(&self, args: [&[T]; N], shapes: [&Shape; N]) -> Result<(Vec<T>, Shape)>;
 
     /// The gradients to the arguments, those that are [`wanted`], from the gradient `g` to the result.
     fn backward(&self, args: [&Tensor; N], result: &Tensor, g: &Tensor) -> Result<[Option<Tensor>; N]>;
+}
+
+/// What a forward kernel keeps for its backward pass: one value, of whatever type it put.
+#[derive(Default)]
+pub(super) struct Stash(OnceLock<Box<dyn Any + Send + Sync>>);
+
+impl Stash {
+    pub(super) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Keeps a value; an op runs forward once.
+    pub(super) fn put<V: Any + Send + Sync>(&self, value: V) {
+        let _ = self.0.set(Box::new(value));
+    }
+
+    /// Gives the value to `f`.
+    pub(super) fn with<V: Any, R>(&self, f: impl FnOnce(&V) -> R) -> Result<R> {
+        match self.0.get().and_then(|v| v.downcast_ref()) {
+            Some(v) => Ok(f(v)),
+            None => candle_core::bail!("a backward kernel ran before its forward kernel, or in another type"),
+        }
+    }
 }
 
 /// `Some(f())` where the gradient to `arg` is wanted: where it is a variable or depends on one.

@@ -22,25 +22,36 @@
 mod activation;
 pub mod composed;
 mod conv;
-mod cpu;
+mod conv_transpose;
+pub(crate) mod cpu;
+mod dropout;
+mod embedding;
+pub(crate) mod in_place;
 mod kernel;
 mod loss;
+mod lstm;
 mod matmul;
 mod norm;
 mod pool;
+mod upsample;
 
-pub use activation::relu;
-pub use conv::{Conv2dSpec, conv2d};
+pub use activation::{add_relu, leaky_relu, relu, sigmoid};
+pub use conv::{Conv2dSpec, conv2d, conv2d_input_gradient, conv2d_relu, conv2d_weight_gradient};
+pub use conv_transpose::{ConvTranspose2dSpec, conv_transpose2d};
+pub use dropout::{dropout, dropout_mask};
+pub use embedding::embedding;
 pub use loss::{cross_entropy, log_softmax, nll, soft_cross_entropy};
+pub use lstm::{LstmOutput, LstmWeights, lstm};
 pub use matmul::{linear, matmul};
-pub use norm::{batch_norm_train, channel_affine, channel_moments};
-pub use pool::{Pool2dSpec, avg_pool2d, global_avg_pool2d, max_pool2d};
+pub use norm::{Normed, batch_norm, batch_norm_train, channel_affine, channel_moments};
+pub use pool::{Pool2dSpec, adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, global_avg_pool2d, max_pool2d};
+pub use upsample::{upsample_bilinear2d, upsample_nearest2d};
 
 use crate::{Error, Result};
 use candle_core::{DType, Tensor};
 
 /// Whether this crate's own kernels serve the tensor.
-fn own_kernels(x: &Tensor) -> bool {
+pub(crate) fn own_kernels(x: &Tensor) -> bool {
     x.device().is_cpu() && matches!(x.dtype(), DType::F32 | DType::F64)
 }
 

@@ -1,13 +1,15 @@
 //! Normalisation over the batch.
 
+use super::activation::Mask;
 use super::conv::ChannelSum;
 use super::cpu::element::{Element, dispatch};
-use super::cpu::norm;
-use super::kernel::{Kernel, apply1, apply3, wanted};
+use super::cpu::norm::{self, Moments};
+use super::kernel::{Kernel, Stash, apply1, apply2, apply3, wanted};
 use super::{composed, dims4, own_kernels};
 use crate::{Error, Result};
 use candle_core::Shape;
 use candle_core::Tensor;
+use std::sync::Arc;
 
 fn check_channels(x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<usize> {
     let (_, c, _, _) = dims4("batch norm input", "(N, C, H, W)", x)?;
@@ -28,14 +30,60 @@ fn check_channels(x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<usize> {
 /// # Errors
 /// Shapes that do not fit, or a single value per channel, whose variance is not defined.
 pub fn batch_norm_train(x: &Tensor, scale: &Tensor, shift: &Tensor, eps: f64) -> Result<Tensor> {
+    Ok(batch_norm(x, scale, shift, eps, None, false)?.output)
+}
+
+/// What a [`batch_norm`] gives: the result, and the batch's mean and biased variance, (C,), without a graph.
+#[derive(Clone, Debug)]
+pub struct Normed {
+    /// (N, C, H, W).
+    pub output: Tensor,
+    /// (C,).
+    pub mean: Tensor,
+    /// (C,).
+    pub var: Tensor,
+}
+
+/// [`batch_norm_train`], then `+ residual` and `max(., 0)` where asked for, in two passes over the data in all, and two
+/// backward. The gradient to the residual is that to the result where the result is positive.
+///
+/// # Shapes
+/// As [`batch_norm_train`]; `residual` has the shape of `x`.
+///
+/// # Errors
+/// As [`batch_norm_train`].
+pub fn batch_norm(
+    x: &Tensor,
+    scale: &Tensor,
+    shift: &Tensor,
+    eps: f64,
+    residual: Option<&Tensor>,
+    relu: bool,
+) -> Result<Normed> {
     let c = check_channels(x, scale, shift)?;
     if x.elem_count() == c {
         return Err(Error::shape("batch norm input", "more than one value per channel in training", x.dims()));
     }
-    if !own_kernels(x) {
-        return composed::batch_norm_train(x, scale, shift, eps);
+    if let Some(r) = residual.filter(|r| r.dims() != x.dims()) {
+        return Err(Error::shape("batch norm residual", format!("{:?}", x.dims()), r.dims()));
     }
-    Ok(apply3(Train { eps }, x, scale, shift)?)
+    if !own_kernels(x) {
+        let (mean, var) = composed::channel_moments(&x.detach())?;
+        let mut output = composed::batch_norm_train(x, scale, shift, eps)?;
+        if let Some(r) = residual {
+            output = (output + r)?;
+        }
+        return Ok(Normed { output: if relu { super::relu(&output)? } else { output }, mean, var });
+    }
+    let moments = Arc::new(Stash::new());
+    let op = Train { eps, relu, moments: moments.clone() };
+    let output = match residual {
+        Some(r) => apply3(WithResidual(op), x, &Tensor::cat(&[scale, shift], 0)?, r)?,
+        None => apply3(op, x, scale, shift)?,
+    };
+    let (mean, var) = moments.with(|m: &Moments| (m.mean.clone(), m.var.clone()))?;
+    let place = |v: Vec<f64>| Tensor::from_vec(v, c, x.device())?.to_dtype(x.dtype());
+    Ok(Normed { output, mean: place(mean)?, var: place(var)? })
 }
 
 /// Mean and biased variance of each channel over N, H, W, without a graph.
@@ -59,7 +107,10 @@ pub fn channel_moments(x: &Tensor) -> Result<(Tensor, Tensor)> {
 fn on_host(x: &Tensor, c: usize, positions: usize) -> candle_core::Result<(Vec<f64>, Vec<f64>)> {
     let (storage, layout) = x.storage_and_layout();
     let candle_core::Storage::Cpu(s) = &*storage else { candle_core::bail!("channel_moments: not a CPU tensor") };
-    dispatch!(s, "channel_moments", T => Ok(norm::moments(T::slice(s, layout)?, c, positions)))
+    dispatch!(s, "channel_moments", T => {
+        let m = norm::moments(T::slice(s, layout)?, c, positions);
+        Ok((m.mean, m.var))
+    })
 }
 
 /// `y = scale x + shift` with one scale and shift per channel.
@@ -81,12 +132,27 @@ pub fn channel_affine(x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tens
 /// x, scale, shift -> y.
 struct Train {
     eps: f64,
+    relu: bool,
+    moments: Arc<Stash>,
 }
+/// x, (scale, shift), r -> y + r.
+struct WithResidual(Train);
 /// x, scale, shift -> scale x + shift. Its derivatives are of its own kind, and sums.
 struct Affine;
-/// x, scale, g -> the gradients to x, scale and shift, flattened one after the other.
+/// x, (scale, shift), g -> the gradients to x, scale and shift, flattened one after the other; `relu` as in `Train`.
 struct Backward {
     eps: f64,
+    relu: bool,
+    moments: Arc<Stash>,
+}
+
+impl Train {
+    /// The gradients to x and to (scale, shift), from the gradient to the result without what came after it.
+    fn backward(&self, x: &Tensor, ab: &Tensor, g: &Tensor, relu: bool) -> candle_core::Result<(Tensor, Tensor)> {
+        let n = x.elem_count();
+        let all = apply3(Backward { eps: self.eps, relu, moments: self.moments.clone() }, x, ab, g)?;
+        Ok((all.narrow(0, 0, n)?.reshape(x.shape())?, all.narrow(0, n, ab.elem_count())?))
+    }
 }
 
 impl Kernel<3> for Train {
@@ -94,26 +160,45 @@ impl Kernel<3> for Train {
 
     fn forward<T: Element>(&self, [x, a, b]: [&[T]; 3], [s, ..]: [&Shape; 3]) -> candle_core::Result<(Vec<T>, Shape)> {
         let (_, _, h, w) = s.dims4()?;
-        Ok((norm::forward(x, a, b, h * w, self.eps), s.clone()))
+        let moments = norm::moments(x, a.len(), h * w);
+        let y = norm::forward(x, (a, b), None, &moments, h * w, self.eps, self.relu);
+        self.moments.put(moments);
+        Ok((y, s.clone()))
     }
 
     fn backward(&self, [x, a, b]: [&Tensor; 3], _: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 3]> {
-        let (n, c) = (x.elem_count(), a.elem_count());
-        let all = apply3(Backward { eps: self.eps }, x, a, g)?;
-        Ok([
-            wanted(x, || all.narrow(0, 0, n)?.reshape(x.shape()))?,
-            wanted(a, || all.narrow(0, n, c))?,
-            wanted(b, || all.narrow(0, n + c, c))?,
-        ])
+        let c = a.elem_count();
+        let (gx, gab) = self.backward(x, &Tensor::cat(&[a, b], 0)?, g, self.relu)?;
+        Ok([wanted(x, || Ok(gx))?, wanted(a, || gab.narrow(0, 0, c))?, wanted(b, || gab.narrow(0, c, c))?])
+    }
+}
+
+impl Kernel<3> for WithResidual {
+    const NAME: &'static str = "sconce-batch-norm-residual";
+
+    fn forward<T: Element>(&self, [x, ab, r]: [&[T]; 3], [s, ..]: [&Shape; 3]) -> candle_core::Result<(Vec<T>, Shape)> {
+        let (_, c, h, w) = s.dims4()?;
+        let moments = norm::moments(x, c, h * w);
+        let y = norm::forward(x, ab.split_at(c), Some(r), &moments, h * w, self.0.eps, self.0.relu);
+        self.0.moments.put(moments);
+        Ok((y, s.clone()))
+    }
+
+    fn backward(&self, [x, ab, r]: [&Tensor; 3], y: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 3]> {
+        let g = if self.0.relu { apply2(Mask { slope: 0.0 }, &y.detach(), g)? } else { g.clone() };
+        let (gx, gab) = self.0.backward(x, ab, &g, false)?;
+        Ok([wanted(x, || Ok(gx))?, wanted(ab, || Ok(gab))?, wanted(r, || Ok(g))?])
     }
 }
 
 impl Kernel<3> for Backward {
     const NAME: &'static str = "sconce-batch-norm-backward";
 
-    fn forward<T: Element>(&self, [x, a, g]: [&[T]; 3], [s, ..]: [&Shape; 3]) -> candle_core::Result<(Vec<T>, Shape)> {
-        let (_, _, h, w) = s.dims4()?;
-        let out: Vec<T> = norm::backward(x, a, g, h * w, self.eps).concat();
+    fn forward<T: Element>(&self, [x, ab, g]: [&[T]; 3], [s, ..]: [&Shape; 3]) -> candle_core::Result<(Vec<T>, Shape)> {
+        let (_, c, h, w) = s.dims4()?;
+        let out = self.moments.with(|m: &Moments| {
+            norm::backward(x, ab.split_at(c), g, m, h * w, self.eps, self.relu)
+        })?;
         let len = out.len();
         Ok((out, len.into()))
     }

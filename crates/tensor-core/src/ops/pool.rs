@@ -4,7 +4,7 @@ use super::cpu::element::Element;
 use super::cpu::pool::Windows;
 use super::kernel::{Kernel, apply1, apply2};
 use super::{composed, dims4, own_kernels, slide};
-use crate::{Error, Result};
+use crate::{Error, Result, error::require};
 use candle_core::{Shape, Tensor};
 
 /// The windows of a pooling; every pair is (height, width).
@@ -46,7 +46,7 @@ impl Pool2dSpec {
             slide("Pool2dSpec", "height", (h, kernel.0, stride.0, padding.0, 1))?,
             slide("Pool2dSpec", "width", (w, kernel.1, stride.1, padding.1, 1))?,
         );
-        Ok(Windows { image: (h, w), out, kernel, stride, padding })
+        Ok(Windows { image: (h, w), out, kernel, stride, padding, adaptive: false })
     }
 }
 
@@ -89,6 +89,39 @@ pub fn global_avg_pool2d(x: &Tensor) -> Result<Tensor> {
     let (n, c, h, w) = dims4("global_avg_pool2d input", "(N, C, H, W)", x)?;
     let spec = Pool2dSpec { kernel: (h, w), stride: (1, 1), padding: (0, 0) };
     Ok(avg_pool2d(x, spec)?.reshape((n, c))?)
+}
+
+fn adaptive(what: &'static str, x: &Tensor, out: (usize, usize)) -> Result<Windows> {
+    let (_, _, h, w) = dims4(what, "(N, C, H, W)", x)?;
+    let ok = out.0 >= 1 && out.1 >= 1;
+    require(what, ok, "given an output of at least 1x1", format!("{}x{}", out.0, out.1))?;
+    let image = (h, w);
+    Ok(Windows { image, out, kernel: image, stride: (1, 1), padding: (0, 0), adaptive: true })
+}
+
+/// The means over `OH x OW` windows that cover the input: row i of the output takes rows
+/// `floor(i H / OH) .. ceil((i + 1) H / OH)`, columns likewise (PyTorch's adaptive pooling).
+///
+/// # Shapes
+/// (N, C, H, W) -> (N, C, OH, OW); OH and OW may be larger than H and W.
+///
+/// # Errors
+/// An empty axis, or an output size of 0.
+pub fn adaptive_avg_pool2d(x: &Tensor, out: (usize, usize)) -> Result<Tensor> {
+    let windows = adaptive("adaptive_avg_pool2d", x, out)?;
+    Ok(if own_kernels(x) { apply1(Mean(windows), x)? } else { composed::adaptive_pool2d(x, out, false)? })
+}
+
+/// The maxima over the windows of [`adaptive_avg_pool2d`], with the gradient of [`max_pool2d`].
+///
+/// # Shapes
+/// As [`adaptive_avg_pool2d`].
+///
+/// # Errors
+/// As [`adaptive_avg_pool2d`].
+pub fn adaptive_max_pool2d(x: &Tensor, out: (usize, usize)) -> Result<Tensor> {
+    let windows = adaptive("adaptive_max_pool2d", x, out)?;
+    Ok(if own_kernels(x) { apply1(Max(windows), x)? } else { composed::adaptive_pool2d(x, out, true)? })
 }
 
 /// x -> its maxima.

@@ -1,7 +1,12 @@
-//! Optimizers and learning-rate schedules.
+//! Optimizers, learning-rate schedules and clipping.
 
+mod adam;
+mod clip;
 mod schedule;
 mod sgd;
+mod update;
 
+pub use adam::{Adam, AdamConfig};
+pub use clip::clip_norm;
 pub use schedule::Schedule;
 pub use sgd::{Decay, Sgd, SgdConfig};

@@ -1,5 +1,8 @@
 //! Stochastic gradient descent.
 
+use super::update::apply;
+use crate::ops::cpu::element::Element;
+use crate::ops::in_place::Update;
 use crate::{Error, Params, Result, error::require};
 use candle_core::{Tensor, backprop::GradStore};
 use std::collections::HashMap;
@@ -81,28 +84,41 @@ impl Sgd {
         let SgdConfig { momentum, nesterov, weight_decay, decay, .. } = self.cfg;
         for p in params.trainable() {
             let Some(grad) = grads.get(p.var()) else { continue };
-            let mut w = p.var().as_detached_tensor();
-            let mut g = grad.detach();
-            if weight_decay > 0.0 {
-                match decay {
-                    Decay::Coupled => g = (g + (&w * weight_decay)?)?,
-                    Decay::Decoupled => w = (w * (1.0 - lr * weight_decay))?,
+            let (w, g) = (p.var().as_detached_tensor(), grad.detach());
+            let shrink = if decay == Decay::Decoupled { lr * weight_decay } else { 0.0 };
+            let decay = if decay == Decay::Coupled { weight_decay } else { 0.0 };
+            let descend = Descend { lr, shrink, momentum: if nesterov { momentum } else { 0.0 } };
+            if momentum == 0.0 {
+                // The gradient itself is the velocity; it is this step's own.
+                let v = if decay > 0.0 { (&g + (&w * decay)?)? } else { g };
+                apply(&w, &v, &v, &descend)?;
+                continue;
+            }
+            let v = match self.velocity.get(p.name()) {
+                Some(v) => {
+                    if nesterov && decay > 0.0 {
+                        let g = (&g + (&w * decay)?)?;
+                        apply(v, &g, &w, &Accelerate { momentum, decay: 0.0 })?;
+                        apply(&w, v, &g, &descend)?;
+                        continue;
+                    }
+                    apply(v, &g, &w, &Accelerate { momentum, decay })?;
+                    v.clone()
                 }
-            }
-            if momentum > 0.0 {
-                let v = match self.velocity.get(p.name()) {
-                    Some(v) => ((v * momentum)? + &g)?,
-                    None => g.copy()?,
-                };
-                g = if nesterov { (g + (&v * momentum)?)? } else { v.clone() };
-                self.velocity.insert(p.name().to_owned(), v);
-            }
-            p.var().set(&(w - (g * lr)?)?)?;
+                None => {
+                    let v = if decay > 0.0 { (&g + (&w * decay)?)? } else { g.copy()? };
+                    self.velocity.insert(p.name().to_owned(), v.clone());
+                    v
+                }
+            };
+            let g = if nesterov && decay > 0.0 { &v } else { &g };
+            apply(&w, &v, g, &descend)?;
         }
         Ok(())
     }
 
-    /// The velocities, in the parameters' order, for a checkpoint.
+    /// The velocities, in the parameters' order, for a checkpoint. They share memory with the optimizer: save or copy
+    /// them before its next step.
     pub fn state(&self, params: &Params) -> Vec<(String, Tensor)> {
         params.trainable().filter_map(|p| Some((p.name().to_owned(), self.velocity.get(p.name())?.clone()))).collect()
     }
@@ -123,6 +139,41 @@ impl Sgd {
         }
         self.velocity = state;
         Ok(())
+    }
+}
+
+/// `v <- momentum v + g + decay w`.
+struct Accelerate {
+    momentum: f64,
+    decay: f64,
+}
+
+impl Update for Accelerate {
+    #[inline(always)]
+    fn apply<T: Element>(&self, v: &mut [T], g: &[T], w: &[T]) {
+        let (m, d) = (T::from_f64(self.momentum), T::from_f64(self.decay));
+        if self.decay == 0.0 {
+            return v.iter_mut().zip(g).for_each(|(v, g)| *v = m * *v + *g);
+        }
+        v.iter_mut().zip(g.iter().zip(w)).for_each(|(v, (g, w))| *v = m * *v + (*g + d * *w));
+    }
+}
+
+/// `w <- (1 - shrink) w - lr v`, or with momentum (Nesterov's) `- lr (g + momentum v)`.
+struct Descend {
+    lr: f64,
+    shrink: f64,
+    momentum: f64,
+}
+
+impl Update for Descend {
+    #[inline(always)]
+    fn apply<T: Element>(&self, w: &mut [T], v: &[T], g: &[T]) {
+        let (lr, keep, m) = (T::from_f64(self.lr), T::from_f64(1.0 - self.shrink), T::from_f64(self.momentum));
+        if self.momentum == 0.0 {
+            return w.iter_mut().zip(v).for_each(|(w, v)| *w = keep * *w - lr * *v);
+        }
+        w.iter_mut().zip(v.iter().zip(g)).for_each(|(w, (v, g))| *w = keep * *w - lr * (*g + m * *v));
     }
 }
 

@@ -9,7 +9,17 @@ use std::mem::MaybeUninit;
 /// zeros are written by the thread that fills the run, so that fresh pages are touched in parallel and
 /// the run is in that thread's cache.
 pub(crate) fn build<T: Element>(len: usize, run: usize, f: impl Fn(usize, &mut [T]) + Sync) -> Vec<T> {
-    let mut out: Vec<T> = Vec::with_capacity(len);
+    build_with_room(len, 0, run, f)
+}
+
+/// The same, with capacity for `room` more.
+pub(crate) fn build_with_room<T: Element>(
+    len: usize,
+    room: usize,
+    run: usize,
+    f: impl Fn(usize, &mut [T]) + Sync,
+) -> Vec<T> {
+    let mut out: Vec<T> = Vec::with_capacity(len + room);
     out.spare_capacity_mut()[..len].par_chunks_mut(run.max(1)).enumerate().for_each(|(i, slots)| {
         slots.fill(MaybeUninit::new(T::ZERO));
         // SAFETY: every slot of the run was written on the line above, and `T` is a plain number.

@@ -42,10 +42,8 @@ pub(crate) trait Element: WithDType + PartialOrd + std::ops::AddAssign {
     /// Whether it is no number.
     fn nan(self) -> bool;
 
-    /// The larger of two numbers, `self` where it is NaN.
-    fn largest(self, other: Self) -> Self {
-        if other > self { other } else { self }
-    }
+    /// The square root.
+    fn root(self) -> Self;
 
     /// This thread's free scratch memory.
     fn shelf(f: impl FnOnce(&mut Vec<Vec<Self>>));
@@ -111,8 +109,14 @@ macro_rules! element {
                 s.$load(unsafe { std::slice::from_raw_parts(from, valid) })
             }
 
+            #[inline(always)]
             fn nan(self) -> bool {
                 self.is_nan()
+            }
+
+            #[inline(always)]
+            fn root(self) -> Self {
+                self.sqrt()
             }
 
             fn shelf(f: impl FnOnce(&mut Vec<Vec<Self>>)) {

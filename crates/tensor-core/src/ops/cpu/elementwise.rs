@@ -2,23 +2,74 @@
 
 use super::build::build;
 use super::element::Element;
+use super::math::{Math, vectorized};
 use rayon::prelude::*;
 
 /// Elements that one task handles: large enough that a task is worth its start.
 const RUN: usize = 1 << 14;
 
-/// `y = max(x, 0)`; NaN stays NaN.
-pub(crate) fn relu<T: Element>(x: &[T]) -> Vec<T> {
+/// `x` where it is not negative, else `slope x`; NaN stays NaN.
+pub(crate) fn rectify<T: Element>(x: &[T], slope: f64) -> Vec<T> {
+    let slope = T::from_f64(slope);
     build(x.len(), RUN, |i, y| {
-        y.iter_mut().zip(&x[i * RUN..]).for_each(|(y, x)| *y = if *x < T::ZERO { T::ZERO } else { *x });
+        let from = &x[i * RUN..][..y.len()];
+        vectorized(
+            #[inline(always)]
+            || {
+                // Not slope * x for slope 0: that is NaN at -inf.
+                if slope == T::ZERO {
+                    y.iter_mut().zip(from).for_each(|(y, x)| *y = if *x < T::ZERO { T::ZERO } else { *x });
+                } else {
+                    y.iter_mut().zip(from).for_each(|(y, x)| *y = if *x < T::ZERO { slope * *x } else { *x });
+                }
+            },
+        );
     })
 }
 
-/// `g` where `y > 0`, else 0.
-pub(crate) fn relu_mask<T: Element>(y: &[T], g: &[T]) -> Vec<T> {
+/// `1 / (1 + e^-x)`.
+pub(crate) fn sigmoid<T: Math>(x: &[T]) -> Vec<T> {
+    build(x.len(), RUN, |i, y| {
+        let from = &x[i * RUN..][..y.len()];
+        vectorized(
+            #[inline(always)]
+            || y.iter_mut().zip(from).for_each(|(y, x)| *y = x.logistic()),
+        );
+    })
+}
+
+/// `max(a + b, 0)`; NaN stays NaN.
+pub(crate) fn add_rectify<T: Element>(a: &[T], b: &[T]) -> Vec<T> {
+    build(a.len(), RUN, |i, y| {
+        let pairs = a[i * RUN..][..y.len()].iter().zip(&b[i * RUN..][..y.len()]);
+        vectorized(
+            #[inline(always)]
+            || {
+                y.iter_mut().zip(pairs).for_each(|(y, (a, b))| {
+                    let sum = *a + *b;
+                    *y = if sum < T::ZERO { T::ZERO } else { sum };
+                });
+            },
+        );
+    })
+}
+
+/// `g` where `y > 0`, else `slope g`.
+pub(crate) fn mask<T: Element>(y: &[T], g: &[T], slope: f64) -> Vec<T> {
+    let slope = T::from_f64(slope);
     build(g.len(), RUN, |i, out| {
-        let from = y[i * RUN..].iter().zip(&g[i * RUN..]);
-        out.iter_mut().zip(from).for_each(|(o, (y, g))| *o = if *y > T::ZERO { *g } else { T::ZERO });
+        let (y, g) = (&y[i * RUN..][..out.len()], &g[i * RUN..][..out.len()]);
+        vectorized(
+            #[inline(always)]
+            || {
+                let pairs = out.iter_mut().zip(y.iter().zip(g));
+                if slope == T::ZERO {
+                    pairs.for_each(|(o, (y, g))| *o = if *y > T::ZERO { *g } else { T::ZERO });
+                } else {
+                    pairs.for_each(|(o, (y, g))| *o = if *y > T::ZERO { *g } else { slope * *g });
+                }
+            },
+        );
     })
 }
 

@@ -11,6 +11,8 @@ pub(crate) struct Windows {
     pub(crate) kernel: (usize, usize),
     pub(crate) stride: (usize, usize),
     pub(crate) padding: (usize, usize),
+    /// Windows from `floor(i H / OH)` to `ceil((i + 1) H / OH)`, whatever the other sizes say.
+    pub(crate) adaptive: bool,
 }
 
 impl Windows {
@@ -24,6 +26,10 @@ impl Windows {
 
     /// Rows and columns of the image that window (oy, ox) covers.
     fn window(&self, oy: usize, ox: usize) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
+        if self.adaptive {
+            let axis = |o: usize, out: usize, len: usize| o * len / out..((o + 1) * len).div_ceil(out);
+            return (axis(oy, self.out.0, self.image.0), axis(ox, self.out.1, self.image.1));
+        }
         let axis = |o: usize, stride: usize, padding: usize, kernel: usize, image: usize| {
             let from = o * stride;
             from.saturating_sub(padding)..(from + kernel).saturating_sub(padding).min(image)
@@ -53,7 +59,7 @@ impl Windows {
     /// Calls `f(position, pixel)` with each window's maximum in one plane.
     fn maxima<T: Element>(&self, plane: &[T], mut f: impl FnMut(usize, usize)) {
         let (ow, w) = (self.out.1, self.image.1);
-        if (self.kernel, self.stride, self.padding) != ((2, 2), (2, 2), (0, 0)) {
+        if self.adaptive || (self.kernel, self.stride, self.padding) != ((2, 2), (2, 2), (0, 0)) {
             return self.each().enumerate().for_each(|(i, (oy, ox))| f(i, self.argmax(plane, oy, ox)));
         }
         for oy in 0..self.out.0 {
@@ -95,9 +101,19 @@ impl Windows {
         })
     }
 
+    /// One over the elements of a window; padding counts.
+    fn share<T: Element>(&self, oy: usize, ox: usize) -> T {
+        let count = if self.adaptive {
+            let (ys, xs) = self.window(oy, ox);
+            ys.len() * xs.len()
+        } else {
+            self.kernel.0 * self.kernel.1
+        };
+        T::from_f64(1.0 / count as f64)
+    }
+
     /// Sum over each window divided by the kernel's size: padding counts as zeros.
     pub(crate) fn mean<T: Element>(&self, x: &[T]) -> Vec<T> {
-        let share = T::from_f64(1.0 / (self.kernel.0 * self.kernel.1) as f64);
         build(x.len() / self.pixels() * self.positions(), self.positions(), |p, y| {
             let x = &x[p * self.pixels()..][..self.pixels()];
             for (y, (oy, ox)) in y.iter_mut().zip(self.each()) {
@@ -105,19 +121,19 @@ impl Windows {
                 for row in ys {
                     x[row * self.image.1..][xs.clone()].iter().for_each(|v| *y += *v);
                 }
-                *y *= share;
+                *y *= self.share(oy, ox);
             }
         })
     }
 
     /// The adjoint of [`Windows::mean`].
     pub(crate) fn spread<T: Element>(&self, g: &[T]) -> Vec<T> {
-        let share = T::from_f64(1.0 / (self.kernel.0 * self.kernel.1) as f64);
         build(g.len() / self.positions() * self.pixels(), self.pixels(), |p, gx| {
             for (g, (oy, ox)) in g[p * self.positions()..][..self.positions()].iter().zip(self.each()) {
                 let (ys, xs) = self.window(oy, ox);
+                let g = *g * self.share(oy, ox);
                 for row in ys {
-                    gx[row * self.image.1..][xs.clone()].iter_mut().for_each(|v| *v += *g * share);
+                    gx[row * self.image.1..][xs.clone()].iter_mut().for_each(|v| *v += g);
                 }
             }
         })

@@ -93,6 +93,11 @@ pub(super) struct Images<'a, T> {
 }
 
 impl<T: Element> Correlation<'_, T> {
+    /// Whether the result is the whole map.
+    pub(super) fn dense(&self) -> bool {
+        self.grid.dense()
+    }
+
     /// Whether `count` images should be interleaved, by an estimate of the work of either way.
     pub(super) fn interleave(&self, count: usize) -> bool {
         let lanes = tile::lanes::<T>();
@@ -111,7 +116,7 @@ impl<T: Element> Correlation<'_, T> {
             type Output = ();
             #[inline(always)]
             fn with_simd<S: Simd>(self, s: S) {
-                let Self(this, mut i) = self;
+                let Self(this, i) = self;
                 if i.count > 1 && this.interleave(i.count) {
                     return this.together(s, i);
                 }

@@ -6,6 +6,7 @@ mod weight;
 
 use super::build::build;
 use super::element::Element;
+use super::math::vectorized;
 use correlate::{Correlation, Grid, Images, Kernels};
 use planes::Taps;
 
@@ -37,8 +38,8 @@ impl Geometry {
         self.groups * self.out_channels * self.out.0 * self.out.1
     }
 
-    /// `y (n, o, oh, ow) = x * w + b`.
-    pub(crate) fn forward<T: Element>(&self, x: &[T], w: &[T], bias: Option<&[T]>) -> Vec<T> {
+    /// `y (n, o, oh, ow) = x * w + b`, or `max(y, 0)`.
+    pub(crate) fn forward<T: Element>(&self, x: &[T], w: &[T], bias: Option<&[T]>, rectify: bool) -> Vec<T> {
         let ((kh, kw), (py, px), (dy, dx)) = (self.kernel, self.padding, self.dilation);
         let offset = |k: usize, d: usize, p: usize| (k * d) as isize - p as isize;
         let taps = Taps {
@@ -56,11 +57,11 @@ impl Geometry {
         let grid = Grid { map: self.out, first: (0, 0), step: (1, 1) };
         let maps: Vec<_> =
             kernels.iter().map(|kernels| Correlation { taps: taps.clone(), channels: c, kernels, grid }).collect();
-        self.over_batch(x, self.image_len(), self.map_len(), &maps, bias)
+        self.over_batch(x, self.image_len(), self.map_len(), &maps, bias, rectify)
     }
 
-    /// `gx (n, c, h, w)`: the adjoint of [`Geometry::forward`] in `x`, applied to `gy`.
-    pub(crate) fn input_grad<T: Element>(&self, gy: &[T], w: &[T]) -> Vec<T> {
+    /// `gx (n, c, h, w)`: the adjoint of [`Geometry::forward`] in `x`, applied to `gy`; plus a bias (c,).
+    pub(crate) fn input_grad<T: Element>(&self, gy: &[T], w: &[T], bias: Option<&[T]>) -> Vec<T> {
         // One correlation for each phase of the stride: position i gets from output (i + p - k d) / s
         // through the taps k for which that is whole.
         let axis = |phase: usize, s: usize, p: usize, d: usize, k: usize, len: usize| {
@@ -103,7 +104,7 @@ impl Geometry {
                 })
             })
             .collect();
-        self.over_batch(gy, self.map_len(), self.image_len(), &maps, None)
+        self.over_batch(gy, self.map_len(), self.image_len(), &maps, bias, false)
     }
 
     /// Runs the correlations, as many for each group, over the batch; images are spread over the threads, as many
@@ -115,13 +116,21 @@ impl Geometry {
         y_step: usize,
         maps: &[Correlation<'_, T>],
         bias: Option<&[T]>,
+        rectify: bool,
     ) -> Vec<T> {
         let lanes = super::tile::lanes::<T>();
         let together = maps.iter().any(|m| m.interleave(lanes));
         let run = if together { lanes } else { 1 };
         let per_group = maps.len() / self.groups;
+        let per_bias = bias.map_or(1, |b| b.len() / self.groups);
         build(self.batch * y_step, run * y_step, |i, y| {
             let (first, count) = (i * run, y.len() / y_step);
+            // Where no tap of a stride's phase reaches, the bias alone stands.
+            if let Some(b) = bias.filter(|_| !maps.iter().all(Correlation::dense)) {
+                y.chunks_exact_mut(y_step).for_each(|y| {
+                    y.chunks_exact_mut(y_step / b.len()).zip(b).for_each(|(y, b)| y.fill(*b));
+                });
+            }
             for (m, map) in maps.iter().enumerate() {
                 let g = m / per_group;
                 map.run(Images {
@@ -130,8 +139,14 @@ impl Geometry {
                     y: &mut y[g * y_step / self.groups..],
                     y_step,
                     count,
-                    bias: bias.map(|b| &b[g * self.out_channels..]),
+                    bias: bias.map(|b| &b[g * per_bias..]),
                 });
+            }
+            if rectify {
+                vectorized(
+                    #[inline(always)]
+                    || y.iter_mut().for_each(|y| *y = if *y < T::ZERO { T::ZERO } else { *y }),
+                );
             }
         })
     }
@@ -159,8 +174,8 @@ mod scratch_bench {
             let v = |n: usize| -> Vec<f32> { r.normals(n).into_iter().map(|z| z as f32).collect() };
             let (x, w, gy) = (v(n * c * h * h), v(o * c * k * k), v(n * o * oh * oh));
             let fl = 2.0 * (n * o * oh * oh * c * k * k) as f64 / 1e9;
-            let a = med(|| { std::hint::black_box(g.forward(&x, &w, None)); });
-            let b = med(|| { std::hint::black_box(g.input_grad(&gy, &w)); });
+            let a = med(|| { std::hint::black_box(g.forward(&x, &w, None, false)); });
+            let b = med(|| { std::hint::black_box(g.input_grad(&gy, &w, None)); });
             let d = med(|| { std::hint::black_box(g.weight_grad(&x, &gy)); });
             println!("{n} {c} {h} {o} {k} s{s}: fwd {:.0} in {:.0} w {:.0} GF/s   {:.2} {:.2} {:.2} ms", fl / a, fl / b, fl / d, a * 1e3, b * 1e3, d * 1e3);
         }

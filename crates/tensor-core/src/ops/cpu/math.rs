@@ -1,0 +1,127 @@
+//! Exponentials that the compiler can put into vectors.
+
+use super::element::Element;
+use pulp::{Arch, Simd, WithSimd};
+
+/// Runs `f` compiled for the widest vectors of this machine. What `f` calls must be `#[inline(always)]`.
+pub(crate) fn vectorized<R>(f: impl FnOnce() -> R) -> R {
+    struct Run<F>(F);
+    impl<F: FnOnce() -> R, R> WithSimd for Run<F> {
+        type Output = R;
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) -> R {
+            (self.0)()
+        }
+    }
+    Arch::new().dispatch(Run(f))
+}
+
+/// `e^x` in f32 to 2 units in the last place: range reduction by `log 2`, then the polynomial of Cephes' `expf`.
+/// Overflows to infinity above 88.72 and to 0 below -87.3 (no subnormal results); NaN stays NaN.
+#[inline(always)]
+pub(crate) fn exp_f32(x: f32) -> f32 {
+    const HIGH: f32 = 88.722_84;
+    const LOW: f32 = -87.336_54;
+    let c = if x > HIGH { HIGH } else if x < LOW { LOW } else { x };
+    let n = (c * std::f32::consts::LOG2_E + 0.5).floor();
+    // log 2 in two parts, the first exact in few bits.
+    let r = c - n * 0.693_359_4 + n * 2.121_944_4e-4;
+    let mut p = 1.987_569_1e-4;
+    for a in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
+        p = p * r + a;
+    }
+    let y = p * r * r + r + 1.0;
+    // 2^n in two factors: n may be 128.
+    let half = (n * 0.5).floor();
+    let power = |n: f32| f32::from_bits(((n as i32 + 127) << 23) as u32);
+    let y = y * power(half) * power(n - half);
+    if x > HIGH {
+        f32::INFINITY
+    } else if x < LOW {
+        0.0
+    } else {
+        y
+    }
+}
+
+/// Functions of one number, vectorisable in f32 and the standard library's in f64.
+pub(crate) trait Math: Element {
+    /// `e^x`.
+    fn exponential(self) -> Self;
+
+    /// `1 / (1 + e^-x)`.
+    #[inline(always)]
+    fn logistic(self) -> Self {
+        Self::ONE / (Self::ONE + (Self::ZERO - self).exponential())
+    }
+
+    /// `tanh x`.
+    fn tangent(self) -> Self;
+}
+
+impl Math for f32 {
+    #[inline(always)]
+    fn exponential(self) -> Self {
+        exp_f32(self)
+    }
+
+    #[inline(always)]
+    fn tangent(self) -> Self {
+        // Near 0 the difference below cancels: there the odd series is exact to rounding.
+        let a = self.abs();
+        let e = exp_f32(-2.0 * a);
+        let far = (1.0 - e) / (1.0 + e);
+        let s = self * self;
+        // Cephes' polynomial for |x| < 0.625.
+        let mut p = -5.704_988e-3;
+        for c in [2.063_908_9e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328e-1] {
+            p = p * s + c;
+        }
+        let near = p * s * self + self;
+        if a < 0.625 { near } else { far.copysign(self) }
+    }
+}
+
+impl Math for f64 {
+    #[inline(always)]
+    fn exponential(self) -> Self {
+        self.exp()
+    }
+
+    #[inline(always)]
+    fn tangent(self) -> Self {
+        self.tanh()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Largest distance in units in the last place over a grid.
+    fn worst(ours: impl Fn(f32) -> f32, truth: impl Fn(f64) -> f64, range: std::ops::Range<f32>) -> f64 {
+        (0..400_000)
+            .map(|i| {
+                let x = range.start + (range.end - range.start) * i as f32 / 400_000.0;
+                let t = truth(f64::from(x));
+                let unit = f64::from((t.abs() as f32).max(f32::MIN_POSITIVE)) * f64::from(f32::EPSILON);
+                (f64::from(ours(x)) - t).abs() / unit
+            })
+            .fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn close_to_the_truth() {
+        assert!(worst(exp_f32, f64::exp, -87.0..88.7) < 2.0);
+        assert!(worst(|x| x.tangent(), f64::tanh, -9.0..9.0) < 3.0);
+        assert!(worst(|x| x.logistic(), |x| 1.0 / (1.0 + (-x).exp()), -80.0..30.0) < 3.0);
+    }
+
+    #[test]
+    fn ends() {
+        assert_eq!([exp_f32(0.0), exp_f32(-100.0), exp_f32(f32::NEG_INFINITY)], [1.0, 0.0, 0.0]);
+        assert_eq!([exp_f32(89.0), exp_f32(f32::INFINITY)], [f32::INFINITY; 2]);
+        assert!(exp_f32(f32::NAN).is_nan() && f32::NAN.tangent().is_nan());
+        assert_eq!([f32::INFINITY.tangent(), (-50f32).tangent(), (-0f32).tangent()], [1.0, -1.0, -0.0]);
+    }
+}

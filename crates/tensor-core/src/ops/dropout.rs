@@ -1,0 +1,45 @@
+//! Dropout with seeded masks.
+
+use crate::{ExampleRng, Result, Rng, error::require};
+use candle_core::{DType, Device, Tensor};
+
+fn check(p: f64) -> Result<()> {
+    require("dropout p", (0.0..1.0).contains(&p), "in [0, 1)", p)
+}
+
+/// Sets each element to 0 with probability `p` and divides the others by `1 - p` (inverted dropout). Row i of the
+/// batch draws from its example's stream, so its mask does not depend on the batch.
+///
+/// Differentiable in `x`: the mask is a constant.
+///
+/// # Shapes
+/// (N, ...) -> the same; `rng` has N rows.
+///
+/// # Errors
+/// A `p` outside [0, 1), or another number of rows.
+pub fn dropout(x: &Tensor, p: f64, rng: &ExampleRng) -> Result<Tensor> {
+    check(p)?;
+    if x.rank() == 0 || x.dim(0)? != rng.examples().len() {
+        return Err(crate::Error::shape("dropout input", format!("({}, ...)", rng.examples().len()), x.dims()));
+    }
+    if p == 0.0 {
+        return Ok(x.clone());
+    }
+    let u = rng.uniform(&x.dims()[1..], 0.0..1.0, DType::F64, &Device::Cpu)?;
+    Ok((x * keep(&u, p, x.dtype(), x.device())?)?)
+}
+
+/// A mask for [`lstm`](super::lstm) or any product: `1 / (1 - p)` with probability `1 - p`, else 0. One mask used at
+/// all steps of a sequence is variational dropout (Gal and Ghahramani 2016).
+///
+/// # Errors
+/// A `p` outside [0, 1).
+pub fn dropout_mask(shape: &[usize], p: f64, rng: &Rng, dtype: DType, device: &Device) -> Result<Tensor> {
+    check(p)?;
+    keep(&rng.uniform(shape, 0.0..1.0, DType::F64, &Device::Cpu)?, p, dtype, device)
+}
+
+fn keep(u: &Tensor, p: f64, dtype: DType, device: &Device) -> Result<Tensor> {
+    let on = u.ge(p)?.to_dtype(DType::F64)?;
+    Ok((on * (1.0 / (1.0 - p)))?.to_dtype(dtype)?.to_device(device)?)
+}

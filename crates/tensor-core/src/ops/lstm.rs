@@ -1,0 +1,141 @@
+//! Long short-term memory over a sequence.
+
+use super::cpu::lstm::{Sequence, Tape};
+use super::cpu::math::Math;
+use super::kernel::{Kernel, Stash, apply3, wanted};
+use super::{composed, linear, own_kernels};
+use crate::{Error, Result};
+use candle_core::{DType, Shape, Tensor};
+use std::sync::Arc;
+
+/// The weights of an [`lstm`], gates in the order i, f, g, o (PyTorch's).
+#[derive(Clone, Copy, Debug)]
+pub struct LstmWeights<'a> {
+    /// (4 H, I).
+    pub input: &'a Tensor,
+    /// (4 H, H).
+    pub recurrent: &'a Tensor,
+    /// (4 H,); the sum of PyTorch's two.
+    pub bias: Option<&'a Tensor>,
+}
+
+/// What an [`lstm`] gives.
+#[derive(Clone, Debug)]
+pub struct LstmOutput {
+    /// h at each step, (T, N, H).
+    pub outputs: Tensor,
+    /// The last h, (N, H).
+    pub hidden: Tensor,
+    /// The last c, (N, H).
+    pub cell: Tensor,
+}
+
+/// An LSTM over a sequence. With `z = W x_t + R (m h_{t-1}) + b` in four parts,
+/// `c_t = sigmoid(z_f) c_{t-1} + sigmoid(z_i) tanh(z_g)` and `h_t = sigmoid(z_o) tanh(c_t)`.
+///
+/// `mask` is `m`: one mask on every h that is fed back is variational dropout (see
+/// [`dropout_mask`](super::dropout_mask)); on `x` and on the outputs the caller puts its own, and a masked `recurrent`
+/// is DropConnect. A sequence of one step is the cell. The input's products are one product for all steps; the
+/// recurrent weight is packed once.
+///
+/// Differentiable in `x`, all weights, `hidden` and `cell`; second derivatives are an error on the CPU.
+///
+/// # Shapes
+/// `x` (T, N, I), `hidden` and `cell` (N, H), `mask` (N, H).
+///
+/// # Cost
+/// `8 T N H (I + H)` operations forward, twice that backward; memory `T N (4 H + H)` for the backward pass.
+///
+/// # Errors
+/// Shapes that do not fit each other, or an empty axis.
+pub fn lstm(
+    x: &Tensor,
+    hidden: &Tensor,
+    cell: &Tensor,
+    weights: LstmWeights<'_>,
+    mask: Option<&Tensor>,
+) -> Result<LstmOutput> {
+    let (&[steps, batch, _], &[wide, h]) = (x.dims(), weights.recurrent.dims()) else {
+        return Err(Error::shape("lstm input", "(T, N, I), and a recurrent weight (4 H, H)", x.dims()));
+    };
+    if wide != 4 * h || x.elem_count() * h == 0 {
+        return Err(Error::shape("lstm recurrent weight", "(4 H, H), none of them 0", weights.recurrent.dims()));
+    }
+    if weights.input.dims().first() != Some(&wide) {
+        return Err(Error::shape("lstm input weight", format!("({wide}, I)"), weights.input.dims()));
+    }
+    for (name, t) in [("lstm hidden", Some(hidden)), ("lstm cell", Some(cell)), ("lstm mask", mask)] {
+        if let Some(t) = t.filter(|t| t.dims() != [batch, h]) {
+            return Err(Error::shape(name, format!("({batch}, {h})"), t.dims()));
+        }
+    }
+    let gates = linear(x, weights.input, weights.bias)?;
+    if !own_kernels(x) {
+        let (outputs, hidden, cell) = composed::lstm(&gates, weights.recurrent, hidden, cell, mask)?;
+        return Ok(LstmOutput { outputs, hidden, cell });
+    }
+    let mask = mask.map(|m| m.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()).transpose()?;
+    let size = Sequence { steps, batch, hidden: h };
+    let run = Run(Arc::new(Shared { size, mask, tape: Stash::new() }));
+    let all = apply3(run, &gates, weights.recurrent, &Tensor::stack(&[hidden, cell], 0)?)?;
+    let outputs = all.narrow(0, 0, steps)?;
+    Ok(LstmOutput { hidden: outputs.get(steps - 1)?, cell: all.get(steps)?, outputs })
+}
+
+struct Shared {
+    size: Sequence,
+    mask: Option<Vec<f64>>,
+    tape: Stash,
+}
+
+impl Shared {
+    fn mask<T: Math>(&self) -> Option<Vec<T>> {
+        self.mask.as_ref().map(|m| m.iter().map(|v| T::from_f64(*v)).collect())
+    }
+}
+
+/// gates, recurrent weight, first (h, c) -> (T + 1, N, H): the outputs and the last c.
+struct Run(Arc<Shared>);
+/// recurrent weight, first, (result and its gradient stacked) -> the three gradients, one after the other.
+struct Back(Arc<Shared>);
+
+impl Kernel<3> for Run {
+    const NAME: &'static str = "sconce-lstm";
+
+    fn forward<T: Math>(&self, [x, w, s]: [&[T]; 3], _: [&Shape; 3]) -> candle_core::Result<(Vec<T>, Shape)> {
+        let Sequence { steps, batch, hidden } = self.0.size;
+        let (out, tape) = self.0.size.forward(x, w, s, self.0.mask().as_deref());
+        self.0.tape.put(tape);
+        Ok((out, (steps + 1, batch, hidden).into()))
+    }
+
+    fn backward(&self, [x, w, s]: [&Tensor; 3], y: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 3]> {
+        let pair = Tensor::stack(&[y.detach(), g.clone()], 0)?;
+        let all = apply3(Back(self.0.clone()), w, s, &pair)?;
+        let (a, b) = (x.elem_count(), w.elem_count());
+        Ok([
+            wanted(x, || all.narrow(0, 0, a)?.reshape(x.shape()))?,
+            wanted(w, || all.narrow(0, a, b)?.reshape(w.shape()))?,
+            wanted(s, || all.narrow(0, a + b, s.elem_count())?.reshape(s.shape()))?,
+        ])
+    }
+}
+
+impl Kernel<3> for Back {
+    const NAME: &'static str = "sconce-lstm-backward";
+
+    fn forward<T: Math>(&self, [w, s, pair]: [&[T]; 3], _: [&Shape; 3]) -> candle_core::Result<(Vec<T>, Shape)> {
+        let mask = self.0.mask();
+        let (mut all, gw, gs) = self.0.tape.with(|tape: &Tape<T>| {
+            self.0.size.backward(tape, w, s, mask.as_deref(), pair.split_at(pair.len() / 2))
+        })?;
+        all.extend(gw);
+        all.extend(gs);
+        let len = all.len();
+        Ok((all, len.into()))
+    }
+
+    fn backward(&self, _: [&Tensor; 3], _: &Tensor, _: &Tensor) -> candle_core::Result<[Option<Tensor>; 3]> {
+        Err(candle_core::Error::BackwardNotSupported { op: Self::NAME })
+    }
+}

@@ -1,0 +1,243 @@
+//! Adam and AdamW.
+
+use super::Decay;
+use super::update::apply;
+use crate::ops::cpu::element::Element;
+use crate::ops::in_place::Update;
+use crate::{Error, Params, Result, error::require};
+use candle_core::{Tensor, backprop::GradStore};
+use std::collections::HashMap;
+
+/// Configuration of [`Adam`].
+///
+/// | Name | Default | Purpose | Range |
+/// |---|---|---|---|
+/// | `lr` | 0.001 | base step size | finite, > 0 |
+/// | `beta1` | 0.9 | decay of the mean of gradients | [0, 1) |
+/// | `beta2` | 0.999 | decay of the mean of their squares | [0, 1) |
+/// | `eps` | 1e-8 | added to the root of the latter | finite, > 0 |
+/// | `weight_decay` | 0 | factor on the weights | finite, >= 0 |
+/// | `decay` | decoupled | how the decay enters: decoupled is AdamW | |
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamConfig {
+    /// Base step size.
+    pub lr: f64,
+    /// Decay of the mean of gradients.
+    pub beta1: f64,
+    /// Decay of the mean of their squares.
+    pub beta2: f64,
+    /// Added to the root of the latter.
+    pub eps: f64,
+    /// Weight decay on all trainable parameters.
+    pub weight_decay: f64,
+    /// How the decay enters.
+    pub decay: Decay,
+}
+
+impl Default for AdamConfig {
+    fn default() -> Self {
+        Self { lr: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0, decay: Decay::Decoupled }
+    }
+}
+
+/// Adam (Kingma and Ba 2015, algorithm 1) as PyTorch computes it: `m <- b1 m + (1 - b1) g`,
+/// `v <- b2 v + (1 - b2) g^2`, `w <- w - lr m' / (sqrt(v') + eps)` with `m' = m / (1 - b1^t)`, `v' = v / (1 - b2^t)`.
+#[derive(Clone, Debug)]
+pub struct Adam {
+    cfg: AdamConfig,
+    step: u64,
+    moments: HashMap<String, (Tensor, Tensor)>,
+}
+
+impl Adam {
+    /// Validates the configuration.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the field.
+    pub fn new(cfg: AdamConfig) -> Result<Self> {
+        require("AdamConfig.lr", cfg.lr.is_finite() && cfg.lr > 0.0, "finite and > 0", cfg.lr)?;
+        require("AdamConfig.beta1", (0.0..1.0).contains(&cfg.beta1), "in [0, 1)", cfg.beta1)?;
+        require("AdamConfig.beta2", (0.0..1.0).contains(&cfg.beta2), "in [0, 1)", cfg.beta2)?;
+        require("AdamConfig.eps", cfg.eps.is_finite() && cfg.eps > 0.0, "finite and > 0", cfg.eps)?;
+        let decay = cfg.weight_decay;
+        require("AdamConfig.weight_decay", decay.is_finite() && decay >= 0.0, "finite and >= 0", decay)?;
+        Ok(Self { cfg, step: 0, moments: HashMap::new() })
+    }
+
+    /// The base step size.
+    pub fn lr(&self) -> f64 {
+        self.cfg.lr
+    }
+
+    /// One update with step size `lr` (the base times the schedule's factor).
+    ///
+    /// # Errors
+    /// [`Error::NoGradient`] naming the first trainable parameter that the backward pass did not reach; nothing is
+    /// updated then. candle's.
+    pub fn step(&mut self, params: &Params, grads: &GradStore, lr: f64) -> Result<()> {
+        if let Some(p) = params.trainable().find(|p| grads.get(p.var()).is_none()) {
+            return Err(Error::NoGradient { name: p.name().to_owned() });
+        }
+        self.step += 1;
+        let AdamConfig { beta1, beta2, eps, weight_decay, decay, .. } = self.cfg;
+        let t = self.step as f64;
+        let descend = Descend {
+            lr: lr / (1.0 - beta1.powf(t)),
+            root: 1.0 / (1.0 - beta2.powf(t)).sqrt(),
+            eps,
+            shrink: if decay == Decay::Decoupled { lr * weight_decay } else { 0.0 },
+        };
+        for p in params.trainable() {
+            let Some(grad) = grads.get(p.var()) else { continue };
+            let (w, mut g) = (p.var().as_detached_tensor(), grad.detach());
+            if decay == Decay::Coupled && weight_decay > 0.0 {
+                g = (g + (&w * weight_decay)?)?;
+            }
+            if !self.moments.contains_key(p.name()) {
+                self.moments.insert(p.name().to_owned(), (w.zeros_like()?, w.zeros_like()?));
+            }
+            let Some((m, v)) = self.moments.get(p.name()) else { continue };
+            apply(m, &g, &g, &Mean { beta: beta1, square: false })?;
+            apply(v, &g, &g, &Mean { beta: beta2, square: true })?;
+            apply(&w, m, v, &descend)?;
+        }
+        Ok(())
+    }
+
+    /// The step and the moments, in the parameters' order, for a checkpoint: `m.NAME` and `v.NAME`. They share memory
+    /// with the optimizer: save or copy them before its next step.
+    pub fn state(&self, params: &Params) -> (u64, Vec<(String, Tensor)>) {
+        let pair = |name: &str| {
+            let (m, v) = self.moments.get(name)?;
+            Some([(format!("m.{name}"), m.clone()), (format!("v.{name}"), v.clone())])
+        };
+        (self.step, params.trainable().filter_map(|p| pair(p.name())).flatten().collect())
+    }
+
+    /// Takes back what [`Adam::state`] gave.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] or [`Error::Value`] where the moments are not those of the parameters.
+    pub fn restore(&mut self, params: &Params, step: u64, mut state: HashMap<String, Tensor>) -> Result<()> {
+        let mut moments = HashMap::new();
+        for p in params.trainable() {
+            match (state.remove(&format!("m.{}", p.name())), state.remove(&format!("v.{}", p.name()))) {
+                (Some(m), Some(v)) => {
+                    if let Some(t) = [&m, &v].into_iter().find(|t| t.shape() != p.var().shape()) {
+                        let want = format!("{:?}", p.var().dims());
+                        return Err(Error::shape(format!("moments `{}`", p.name()), want, t.dims()));
+                    }
+                    moments.insert(p.name().to_owned(), (m.copy()?, v.copy()?));
+                }
+                (None, None) if step == 0 => {}
+                _ => return Err(Error::value("moments", format!("those of `{}` are missing", p.name()))),
+            }
+        }
+        if let Some(name) = state.keys().next() {
+            return Err(Error::value("moments", format!("`{name}` belongs to no parameter of the network")));
+        }
+        (self.step, self.moments) = (step, moments);
+        Ok(())
+    }
+}
+
+/// `m <- beta m + (1 - beta) g`, of the gradient or its square.
+struct Mean {
+    beta: f64,
+    square: bool,
+}
+
+impl Update for Mean {
+    #[inline(always)]
+    fn apply<T: Element>(&self, m: &mut [T], g: &[T], _: &[T]) {
+        let (keep, take) = (T::from_f64(self.beta), T::from_f64(1.0 - self.beta));
+        if self.square {
+            m.iter_mut().zip(g).for_each(|(m, g)| *m = keep * *m + take * (*g * *g));
+        } else {
+            m.iter_mut().zip(g).for_each(|(m, g)| *m = keep * *m + take * *g);
+        }
+    }
+}
+
+/// `w <- (1 - shrink) w - lr m / (root sqrt(v) + eps)`.
+struct Descend {
+    lr: f64,
+    root: f64,
+    eps: f64,
+    shrink: f64,
+}
+
+impl Update for Descend {
+    #[inline(always)]
+    fn apply<T: Element>(&self, w: &mut [T], m: &[T], v: &[T]) {
+        let (lr, root) = (T::from_f64(self.lr), T::from_f64(self.root));
+        let (eps, keep) = (T::from_f64(self.eps), T::from_f64(1.0 - self.shrink));
+        for (w, (m, v)) in w.iter_mut().zip(m.iter().zip(v)) {
+            *w = keep * *w - lr * *m / (root * v.root() + eps);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Role;
+    use candle_core::Device;
+
+    fn setup() -> (Params, candle_core::Var) {
+        let mut params = Params::new();
+        let w = params.add("w", Role::Weight, &Tensor::new(&[1f64, -2.0], &Device::Cpu).unwrap()).unwrap();
+        (params, w)
+    }
+
+    #[test]
+    fn two_steps_by_hand_and_through_a_checkpoint() {
+        let cfg = AdamConfig { lr: 0.1, ..AdamConfig::default() };
+        let (params, w) = setup();
+        let mut adam = Adam::new(cfg).unwrap();
+        let (mut by_hand, mut m, mut v) = ([1.0f64, -2.0], [0.0; 2], [0.0; 2]);
+        for t in 1..=5 {
+            let grads = (w.sqr().unwrap().sum_all().unwrap() / 2.0).unwrap().backward().unwrap();
+            adam.step(&params, &grads, cfg.lr).unwrap();
+            for i in 0..2 {
+                let g = by_hand[i];
+                m[i] = 0.9 * m[i] + 0.1 * g;
+                v[i] = 0.999 * v[i] + 0.001 * g * g;
+                let (mh, vh) = (m[i] / (1.0 - 0.9f64.powi(t)), v[i] / (1.0 - 0.999f64.powi(t)));
+                by_hand[i] -= 0.1 * mh / (vh.sqrt() + 1e-8);
+            }
+            let ours = w.to_vec1::<f64>().unwrap();
+            assert!(ours.iter().zip(by_hand).all(|(a, b)| (a - b).abs() < 1e-12), "{ours:?} {by_hand:?}");
+            let (step, state) = adam.state(&params);
+            adam = Adam::new(cfg).unwrap();
+            adam.restore(&params, step, state.into_iter().collect()).unwrap();
+        }
+    }
+
+    #[test]
+    fn decay_decoupled_shrinks_the_weight_itself() {
+        let (params, w) = setup();
+        let cfg = AdamConfig { lr: 0.1, weight_decay: 0.5, ..AdamConfig::default() };
+        let zeros = w.zeros_like().unwrap();
+        let grads = w.mul(&zeros).unwrap().sum_all().unwrap().backward().unwrap();
+        Adam::new(cfg).unwrap().step(&params, &grads, 0.1).unwrap();
+        let ours = w.to_vec1::<f64>().unwrap();
+        assert!((ours[0] - 0.95).abs() < 1e-15 && (ours[1] + 1.9).abs() < 1e-15, "{ours:?}");
+    }
+
+    #[test]
+    fn refuses() {
+        for cfg in [
+            AdamConfig { lr: f64::NAN, ..AdamConfig::default() },
+            AdamConfig { beta1: 1.0, ..AdamConfig::default() },
+            AdamConfig { beta2: -0.1, ..AdamConfig::default() },
+            AdamConfig { eps: 0.0, ..AdamConfig::default() },
+            AdamConfig { weight_decay: -1.0, ..AdamConfig::default() },
+        ] {
+            assert!(matches!(Adam::new(cfg), Err(Error::Config { .. })), "{cfg:?}");
+        }
+        let (params, _) = setup();
+        let stray = HashMap::from([("m.x".to_owned(), Tensor::new(0f64, &Device::Cpu).unwrap())]);
+        assert!(Adam::new(AdamConfig::default()).unwrap().restore(&params, 3, stray).is_err());
+    }
+}

@@ -1,0 +1,109 @@
+//! A generator and a discriminator of DCGAN's size at 32x32: one step of each, batch 64.
+
+use super::images::number;
+use super::{Exchange, Work};
+use anyhow::Result;
+use candle_core::{DType, Tensor, Var};
+use sconce_tensor_core::nn::{BatchNorm2d, Builder, Init, Mode};
+use sconce_tensor_core::ops::{self, Conv2dSpec, ConvTranspose2dSpec};
+use sconce_tensor_core::optim::{Adam, AdamConfig};
+use sconce_tensor_core::{Params, Rng, Role};
+
+const BATCH: usize = 64;
+/// (from, to, stride, padding) of the generator's layers, kernel 4.
+const UP: [(usize, usize, usize, usize); 4] = [(100, 256, 1, 0), (256, 128, 2, 1), (128, 64, 2, 1), (64, 3, 2, 1)];
+/// Of the discriminator's.
+const DOWN: [(usize, usize, usize, usize); 4] = [(3, 64, 2, 1), (64, 128, 2, 1), (128, 256, 2, 1), (256, 1, 1, 0)];
+
+struct Layer {
+    weight: Var,
+    norm: Option<BatchNorm2d>,
+    stride: usize,
+    padding: usize,
+}
+
+fn layers(
+    params: &mut Params,
+    out: &Exchange,
+    name: &str,
+    sizes: &[(usize, usize, usize, usize)],
+    up: bool,
+) -> Result<Vec<Layer>> {
+    let mut build = Builder::new(params, Rng::new(0).stream(name), DType::F32, &out.device);
+    let mut all = Vec::new();
+    for (i, &(from, to, stride, padding)) in sizes.iter().enumerate() {
+        let shape = if up { (from, to, 4, 4) } else { (to, from, 4, 4) };
+        let mut b = build.scope(&format!("{name}{i}"));
+        let weight = b.param("weight", Role::Kernel, shape, Init::fan_in(from * 16))?;
+        // No normalisation at the images' end of either, nor on the score.
+        let norm = if i + 1 < sizes.len() && (up || i > 0) { Some(BatchNorm2d::new(&mut b.scope("bn"), to)?) } else { None };
+        all.push(Layer { weight, norm, stride, padding });
+    }
+    Ok(all)
+}
+
+fn generate(layers: &[Layer], z: &Tensor) -> Result<Tensor> {
+    let mut x = z.clone();
+    for l in layers {
+        let (stride, padding) = ((l.stride, l.stride), (l.padding, l.padding));
+        let spec = ConvTranspose2dSpec { stride, padding, ..ConvTranspose2dSpec::default() };
+        x = ops::conv_transpose2d(&x, &l.weight, None, spec)?;
+        x = match &l.norm {
+            Some(norm) => ops::relu(&norm.forward(&x, Mode::Train)?)?,
+            None => x.tanh()?,
+        };
+    }
+    Ok(x)
+}
+
+fn score(layers: &[Layer], x: &Tensor) -> Result<Tensor> {
+    let mut x = x.clone();
+    for (i, l) in layers.iter().enumerate() {
+        let (stride, padding) = ((l.stride, l.stride), (l.padding, l.padding));
+        x = ops::conv2d(&x, &l.weight, None, Conv2dSpec { stride, padding, ..Conv2dSpec::default() })?;
+        if let Some(norm) = &l.norm {
+            x = norm.forward(&x, Mode::Train)?;
+        }
+        if i + 1 < layers.len() {
+            x = ops::leaky_relu(&x, 0.2)?;
+        }
+    }
+    Ok(x.flatten_all()?)
+}
+
+/// Mean of `log(1 + exp(sign z))`: the logistic loss.
+fn softplus(z: &Tensor, sign: f64) -> Result<Tensor> {
+    let z = (z * sign)?;
+    let tail = ((z.abs()?.neg()?.exp()? + 1.0)?).log()?;
+    Ok((ops::relu(&z)? + tail)?.mean_all()?)
+}
+
+pub fn step(out: &mut Exchange) -> Result<Work> {
+    let (mut pg, mut pd) = (Params::new(), Params::new());
+    let up = layers(&mut pg, out, "g", &UP, true)?;
+    let down = layers(&mut pd, out, "d", &DOWN, false)?;
+    out.put_params("", &pg)?;
+    out.put_params("", &pd)?;
+    let z = out.normal("z", &[BATCH, 100, 1, 1], 1.0)?;
+    let x = out.images(&[BATCH, 3, 32, 32])?;
+    let cfg = AdamConfig { lr: 2e-4, beta1: 0.5, ..AdamConfig::default() };
+    let (mut ag, mut ad) = (Adam::new(cfg)?, Adam::new(cfg)?);
+    let step = move || {
+        let fake = generate(&up, &z)?;
+        let real = softplus(&score(&down, &x)?, -1.0)?;
+        let loss = (real + softplus(&score(&down, &fake.detach())?, 1.0)?)?;
+        ad.step(&pd, &loss.backward()?, cfg.lr)?;
+        let fooled = softplus(&score(&down, &fake)?, -1.0)?;
+        ag.step(&pg, &fooled.backward()?, cfg.lr)?;
+        number(&(loss + fooled)?)
+    };
+    let work = |sizes: &[(usize, usize, usize, usize)], sides: [usize; 4]| {
+        let all = sizes.iter().zip(sides).map(|(&(from, to, ..), side)| 2 * from * to * 16 * side * side);
+        all.sum::<usize>() as f64
+    };
+    // A layer's products are as many as its smaller map has positions.
+    let (g, d) = (work(&UP, [1, 4, 8, 16]), work(&DOWN, [16, 8, 4, 1]));
+    // Generator: forward and two gradients. Discriminator: three forward, three to the weight and three back
+    // (the last pass's weight gradients are computed by both, as eager code does).
+    Ok(Work { flops: BATCH as f64 * (3.0 * g + 9.0 * d), step: Box::new(step) })
+}

@@ -1,0 +1,111 @@
+//! Classifiers of images: training steps, gradients to the input, attacks.
+
+use super::{Exchange, Work};
+use anyhow::Result;
+use candle_core::{DType, Tensor};
+use sconce_attacks::fourier::{Directions, Sweep, SweepConfig};
+use sconce_attacks::{Pgd, PgdConfig};
+use sconce_tensor_core::nets::{ResNet, ResNetConfig, SmallCnn, SmallCnnConfig};
+use sconce_tensor_core::nn::{Mode, Network};
+use sconce_tensor_core::optim::{Sgd, SgdConfig};
+use sconce_tensor_core::{Attack, ExampleRng, Goal, Rng, attack, ops};
+
+/// The mean of a loss as a number.
+pub fn number(loss: &Tensor) -> Result<f64> {
+    Ok(f64::from(loss.to_scalar::<f32>()?))
+}
+
+/// Operations of the small CNN's forward pass for one image.
+fn small_cnn_flops() -> f64 {
+    2.0 * (32 * 28 * 28 * 25 + 64 * 14 * 14 * 32 * 25 + 3136 * 1024 + 1024 * 10) as f64
+}
+
+fn small_cnn(out: &mut Exchange) -> Result<SmallCnn> {
+    let cfg = SmallCnnConfig { channels: (32, 64), hidden: 1024, ..SmallCnnConfig::default() };
+    let net = SmallCnn::new(cfg, Rng::new(0), DType::F32, &out.device)?;
+    out.put_params("", net.params())?;
+    Ok(net)
+}
+
+/// Operations of ResNet-18's forward pass for one 32x32 image.
+fn resnet_flops(width: usize) -> f64 {
+    let w = width;
+    let mut sum = 3 * 9 * w * 1024;
+    for (stage, side) in [32usize, 16, 8, 4].into_iter().enumerate() {
+        let (from, to) = (if stage == 0 { w } else { w << (stage - 1) }, w << stage);
+        sum += (from * to * 9 + 3 * to * to * 9 + if stage > 0 { from * to } else { 0 }) * side * side;
+    }
+    2.0 * (sum + 8 * w * 10) as f64
+}
+
+fn resnet(out: &mut Exchange, width: usize) -> Result<ResNet> {
+    let net = ResNet::new(ResNetConfig { width, ..ResNetConfig::default() }, Rng::new(0), DType::F32, &out.device)?;
+    out.put_params("", net.params())?;
+    Ok(net)
+}
+
+fn train(net: impl Network + Send + 'static, x: Tensor, y: Tensor, flops: f64) -> Result<Work> {
+    let cfg = SgdConfig { lr: 0.01, ..SgdConfig::default() };
+    let mut sgd = Sgd::new(cfg)?;
+    let step = move || {
+        let loss = ops::cross_entropy(&net.forward(&x, Mode::Train)?, &y)?.mean_all()?;
+        sgd.step(net.params(), &loss.backward()?, cfg.lr)?;
+        number(&loss)
+    };
+    Ok(Work { flops: 3.0 * flops, step: Box::new(step) })
+}
+
+pub fn small_cnn_train(out: &mut Exchange) -> Result<Work> {
+    let (net, x, y) = (small_cnn(out)?, out.images(&[128, 1, 28, 28])?, out.labels("y", 128, 10)?);
+    // The first layer has no gradient to its input.
+    let first = 128.0 * 2.0 * (32 * 28 * 28 * 25) as f64;
+    let work = train(net, x, y, 128.0 * small_cnn_flops())?;
+    Ok(Work { flops: work.flops - first, ..work })
+}
+
+pub fn small_cnn_input_grad(out: &mut Exchange) -> Result<Work> {
+    let (net, x, y) = (small_cnn(out)?, out.images(&[128, 1, 28, 28])?, out.labels("y", 128, 10)?);
+    let step = move || {
+        let mut value = 0.0;
+        attack::input_gradient(&x, |x| {
+            let loss = ops::cross_entropy(&net.forward(x, Mode::Frozen)?, &y)?.sum_all()?;
+            value = f64::from(loss.to_scalar::<f32>()?);
+            Ok(loss)
+        })?;
+        Ok(value)
+    };
+    Ok(Work { flops: 2.0 * 128.0 * small_cnn_flops(), step: Box::new(step) })
+}
+
+pub fn resnet_train(out: &mut Exchange, width: usize) -> Result<Work> {
+    let (net, x, y) = (resnet(out, width)?, out.images(&[32, 3, 32, 32])?, out.labels("y", 32, 10)?);
+    train(net, x, y, 32.0 * resnet_flops(width))
+}
+
+fn pgd(net: impl Network + Send + 'static, x: Tensor, y: Tensor, flops: f64) -> Result<Work> {
+    let pgd = Pgd::new(PgdConfig { random_start: false, ..PgdConfig::default() })?;
+    let rng = ExampleRng::new(Rng::new(0), (0..x.dim(0)? as u64).collect());
+    let step = move || {
+        let moved = pgd.perturb(&net, &x, &Goal::Untargeted(y.clone()), &rng)?;
+        number(&ops::cross_entropy(&net.forward(&moved, Mode::Frozen)?, &y)?.mean_all()?)
+    };
+    Ok(Work { flops: 21.0 * flops, step: Box::new(step) })
+}
+
+pub fn pgd_small_cnn(out: &mut Exchange) -> Result<Work> {
+    let (net, x, y) = (small_cnn(out)?, out.images(&[128, 1, 28, 28])?, out.labels("y", 128, 10)?);
+    pgd(net, x, y, 128.0 * small_cnn_flops())
+}
+
+pub fn pgd_resnet(out: &mut Exchange) -> Result<Work> {
+    let (net, x, y) = (resnet(out, 64)?, out.images(&[128, 3, 32, 32])?, out.labels("y", 128, 10)?);
+    pgd(net, x, y, 128.0 * resnet_flops(64))
+}
+
+/// 16 of the sweep's 784 directions, on all 1,000 images: the whole costs 49 times this.
+pub fn sweep(out: &mut Exchange) -> Result<Work> {
+    let (net, x, y) = (small_cnn(out)?, out.images(&[1000, 1, 28, 28])?, out.labels("y", 1000, 10)?);
+    let sweep = Sweep::new(SweepConfig { directions: Directions::Every(49), ..SweepConfig::default() })?;
+    let step = move || Ok(sweep.run(&net, &x, &y, |_, _| Ok(()))?.average());
+    Ok(Work { flops: 16_000.0 * small_cnn_flops(), step: Box::new(step) })
+}

@@ -1,0 +1,47 @@
+//! What is measured. Each workload has its twin in `peer_torch.py` beside this file.
+
+mod candle;
+mod exchange;
+mod gan;
+mod images;
+mod language;
+mod parts;
+
+pub use candle::candle;
+
+use anyhow::{Result, bail};
+use candle_core::Device;
+use exchange::Exchange;
+use std::path::Path;
+
+/// One workload, ready to run.
+pub struct Work {
+    /// Operations of one step in convolutions and matrix products: a multiplication and an addition are two.
+    pub flops: f64,
+    /// Runs one step and returns its loss.
+    pub step: Box<dyn FnMut() -> Result<f64> + Send>,
+}
+
+/// A workload on this workspace; its first values and inputs are written to `dir` for the peer.
+pub fn ours(name: &str, dir: &Path, device: &Device) -> Result<Work> {
+    let mut out = Exchange::new(device);
+    let work = match name {
+        "small-cnn-train" => images::small_cnn_train(&mut out)?,
+        "small-cnn-input-grad" => images::small_cnn_input_grad(&mut out)?,
+        "resnet18-w16-train" => images::resnet_train(&mut out, 16)?,
+        "resnet18-w64-train" => images::resnet_train(&mut out, 64)?,
+        "pgd10-small-cnn" => images::pgd_small_cnn(&mut out)?,
+        "pgd10-resnet18" => images::pgd_resnet(&mut out)?,
+        "sfa-sweep-16" => images::sweep(&mut out)?,
+        "autoencoder-step" => parts::autoencoder(&mut out)?,
+        "lstm-lm-step" => language::step(&mut out)?,
+        "dcgan-step" => gan::step(&mut out)?,
+        "nll-10000" => parts::nll(&mut out, 10_000)?,
+        "nll-33000" => parts::nll(&mut out, 33_000)?,
+        "matmul-2048" => parts::matmul(&mut out)?,
+        _ if name.starts_with("conv-") => parts::conv(&mut out, name)?,
+        _ => bail!("no workload `{name}`; there are {:?}", crate::bench_names::ALL),
+    };
+    out.write(dir)?;
+    Ok(work)
+}

@@ -1,0 +1,262 @@
+"""The workloads of `cargo xtask bench` in PyTorch: the same arithmetic from the same first values.
+
+Started by the bench: peer_torch.py WORKLOAD DIR DEVICE THREADS. Reads DIR/tensors.{json,bin}, then answers lines:
+`run N` with {"ms": [..], "loss": [..]} (one step before that is not timed), `stop` with {"peak_mib": ..}.
+"""
+import json, math, sys, time
+import torch
+import torch.nn.functional as F
+
+NAME, DIR, DEVICE, THREADS = sys.argv[1:5]
+torch.set_num_threads(int(THREADS))
+GPU = DEVICE.startswith("cuda")
+
+
+def memory(field):
+    for line in open("/proc/self/status"):
+        if line.startswith(field + ":"):
+            return int(line.split()[1]) / 1024
+
+
+def tensors():
+    raw = bytearray(open(f"{DIR}/tensors.bin", "rb").read())
+    out = {}
+    for e in json.load(open(f"{DIR}/tensors.json")):
+        n = math.prod(e["shape"])
+        kind = torch.int32 if e["kind"] == "u32" else torch.float32
+        t = torch.frombuffer(raw, dtype=kind, count=n, offset=e["at"]).reshape(e["shape"]).clone()
+        out[e["name"]] = (t.long() if e["kind"] == "u32" else t).to(DEVICE)
+    return out
+
+
+def parameters(t, prefix=""):
+    p = {k: v for k, v in t.items() if k.startswith(prefix) and "running" not in k}
+    for v in p.values():
+        v.requires_grad_()
+    return list(p.values())
+
+
+def small_cnn(p, x):
+    for name in ("conv1", "conv2"):
+        x = F.relu(F.max_pool2d(F.conv2d(x, p[name + ".weight"], p[name + ".bias"], padding=2), 2))
+    x = F.relu(F.linear(x.flatten(1), p["fc1.weight"], p["fc1.bias"]))
+    return F.linear(x, p["fc2.weight"], p["fc2.bias"])
+
+
+def unit(p, name, x, padding, stride, training):
+    x = F.conv2d(x, p[name + ".conv.weight"], None, stride, padding)
+    bn = name + ".bn."
+    stats = p[bn + "running_mean"], p[bn + "running_var"]
+    return F.batch_norm(x, *stats, p[bn + "weight"], p[bn + "bias"], training, 0.1, 1e-5)
+
+
+def resnet(p, x, training):
+    x = F.relu(unit(p, "stem", x, 1, 1, training))
+    for stage in range(1, 5):
+        for i in range(2):
+            name, stride = f"stage{stage}.{i}", 2 if stage > 1 and i == 0 else 1
+            h = F.relu(unit(p, name + ".1", x, 1, stride, training))
+            h = unit(p, name + ".2", h, 1, 1, training)
+            x = F.relu(h + (unit(p, name + ".shortcut", x, 0, 2, training) if stride == 2 else x))
+    return F.linear(x.mean((2, 3)), p["fc.weight"], p["fc.bias"])
+
+
+def train(t, forward):
+    x, y = t.pop("x"), t.pop("y")
+    opt = torch.optim.SGD(parameters(t), lr=0.01, momentum=0.9)
+
+    def step():
+        opt.zero_grad(set_to_none=True)
+        loss = F.cross_entropy(forward(t, x), y)
+        loss.backward()
+        opt.step()
+        return loss
+
+    return step
+
+
+def input_grad(t, forward):
+    x, y = t.pop("x"), t.pop("y")
+
+    def step():
+        at = x.clone().requires_grad_()
+        loss = F.cross_entropy(forward(t, at), y, reduction="sum")
+        torch.autograd.grad(loss, at)
+        return loss
+
+    return step
+
+
+def pgd(t, forward, eps=8 / 255, steps=10):
+    x, y = t.pop("x"), t.pop("y")
+
+    def step():
+        at = x
+        for _ in range(steps):
+            at = at.detach().requires_grad_()
+            g, = torch.autograd.grad(F.cross_entropy(forward(t, at), y, reduction="sum"), at)
+            at = at.detach() + 0.25 * eps * g.sign()
+            at = torch.minimum(torch.maximum(at, x - eps), x + eps).clamp(0, 1)
+        with torch.no_grad():
+            return F.cross_entropy(forward(t, at), y)
+
+    return step
+
+
+def sweep(t, eps=64 / 255, every=49, batch=1000):
+    x, y = t.pop("x"), t.pop("y")
+    h, w = x.shape[2:]
+    a, b = torch.arange(h, dtype=torch.float64)[:, None], torch.arange(w, dtype=torch.float64)[None, :]
+
+    @torch.no_grad()
+    def step():
+        correct, directions = 0, range(0, h * w, every)
+        for d in directions:
+            l, m = divmod(d, w)
+            theta = 2 * math.pi * ((l * a) % h / h + (m * b) % w / w)
+            u = theta.cos() - theta.sin()
+            u = (eps * u / u.abs().max()).float().to(DEVICE)
+            moved = (x + u).clamp(0, 1)
+            for i in range(0, len(x), batch):
+                correct += (small_cnn(t, moved[i:i + batch]).argmax(1) == y[i:i + batch]).sum().item()
+        return torch.tensor(correct / (len(x) * len(directions)))
+
+    return step
+
+
+def autoencoder(t):
+    x = t.pop("x")
+    opt = torch.optim.Adam(parameters(t), lr=1e-3)
+
+    def step():
+        opt.zero_grad(set_to_none=True)
+        h = x
+        for i in range(6):
+            h = F.linear(h, t[f"l{i}.weight"], t[f"l{i}.bias"])
+            h = F.relu(h) if i < 5 else torch.sigmoid(h)
+        loss = F.mse_loss(h, x)
+        loss.backward()
+        opt.step()
+        return loss
+
+    return step
+
+
+def lstm_lm(t, hidden=400, batch=20, steps=35):
+    ids, after = t.pop("ids").reshape(steps, batch), t.pop("next")
+    parameters(t)
+    lstm = torch.nn.LSTM(hidden, hidden, 2).to(DEVICE)
+    for i in range(2):
+        for ours, theirs in (("input", "weight_ih"), ("recurrent", "weight_hh"), ("bias", "bias_ih")):
+            getattr(lstm, f"{theirs}_l{i}").data.copy_(t.pop(f"lstm{i}.{ours}").data)
+        second = getattr(lstm, f"bias_hh_l{i}")
+        second.data.zero_()
+        second.requires_grad_(False)  # ours has one bias
+    lstm.flatten_parameters()
+    opt = torch.optim.SGD([p for p in lstm.parameters() if p.requires_grad] + list(t.values()), lr=0.1)
+
+    def step():
+        opt.zero_grad(set_to_none=True)
+        x, _ = lstm(F.embedding(ids, t["embedding"]))
+        z = F.linear(x.reshape(-1, hidden), t["decoder.weight"], t["decoder.bias"])
+        loss = F.cross_entropy(z, after)
+        loss.backward()
+        opt.step()
+        return loss
+
+    return step
+
+
+def dcgan(t):
+    z, x = t.pop("z"), t.pop("x")
+    up = [(1, 0), (2, 1), (2, 1), (2, 1)]
+    down = [(2, 1), (2, 1), (2, 1), (1, 0)]
+    og = torch.optim.Adam(parameters(t, "g"), lr=2e-4, betas=(0.5, 0.999))
+    od = torch.optim.Adam(parameters(t, "d"), lr=2e-4, betas=(0.5, 0.999))
+
+    def generate(x):
+        for i, (s, p) in enumerate(up):
+            x = F.conv_transpose2d(x, t[f"g{i}.weight"], None, s, p)
+            x = F.relu(norm_of("g", i, x)) if i < 3 else torch.tanh(x)
+        return x
+
+    def norm_of(kind, i, x):
+        n = f"{kind}{i}.bn."
+        return F.batch_norm(x, t[n + "running_mean"], t[n + "running_var"], t[n + "weight"], t[n + "bias"], True, 0.1, 1e-5)
+
+    def score(x):
+        for i, (s, p) in enumerate(down):
+            x = F.conv2d(x, t[f"d{i}.weight"], None, s, p)
+            x = norm_of("d", i, x) if 0 < i < 3 else x
+            x = F.leaky_relu(x, 0.2) if i < 3 else x
+        return x.flatten()
+
+    def step():
+        fake = generate(z)
+        od.zero_grad(set_to_none=True)
+        loss = F.softplus(-score(x)).mean() + F.softplus(score(fake.detach())).mean()
+        loss.backward()
+        od.step()
+        og.zero_grad(set_to_none=True)
+        fooled = F.softplus(-score(fake)).mean()
+        fooled.backward()
+        og.step()
+        return (loss + fooled).detach()
+
+    return step
+
+
+def nll(t):
+    z, y = t["z"].requires_grad_(), t["y"]
+
+    def step():
+        z.grad = None
+        loss = F.nll_loss(F.log_softmax(z, 1), y)
+        loss.backward()
+        return loss
+
+    return step
+
+
+def conv(t):
+    kind = NAME.rsplit("-", 1)[1]
+    x, w, g = t["x"], t["w"], t["g"]
+    p = w.shape[2] // 2
+    back = lambda mask: torch.ops.aten.convolution_backward(g, x, w, None, [1, 1], [p, p], [1, 1], False, [0, 0], 1, mask)
+    run = {"fwd": lambda: F.conv2d(x, w, None, 1, p), "in": lambda: back([True, False, False])[0],
+           "weight": lambda: back([False, True, False])[1]}[kind]
+    return lambda: run().flatten()[0]
+
+
+WORK = {
+    "small-cnn-train": lambda t: train(t, small_cnn),
+    "small-cnn-input-grad": lambda t: input_grad(t, small_cnn),
+    "resnet18-w16-train": lambda t: train(t, lambda p, x: resnet(p, x, True)),
+    "resnet18-w64-train": lambda t: train(t, lambda p, x: resnet(p, x, True)),
+    "pgd10-small-cnn": lambda t: pgd(t, small_cnn),
+    "pgd10-resnet18": lambda t: pgd(t, lambda p, x: resnet(p, x, False)),
+    "sfa-sweep-16": sweep,
+    "autoencoder-step": autoencoder,
+    "lstm-lm-step": lstm_lm,
+    "dcgan-step": dcgan,
+    "nll-10000": nll,
+    "nll-33000": nll,
+    "matmul-2048": lambda t: lambda: (t["a"] @ t["b"])[0, 0],
+}
+
+before = memory("VmRSS")
+step = (conv if NAME.startswith("conv-") else WORK[NAME])(tensors())
+print(json.dumps({"ready": True}), flush=True)
+for line in sys.stdin:
+    word = line.split()
+    if word[0] == "stop":
+        print(json.dumps({"peak_mib": memory("VmHWM") - before}), flush=True)
+        break
+    ms, losses = [], [step().item()]
+    for _ in range(int(word[1])):
+        if GPU:
+            torch.cuda.synchronize()
+        start = time.perf_counter()
+        losses.append(step().item())
+        ms.append(1e3 * (time.perf_counter() - start))
+    print(json.dumps({"ms": ms, "loss": losses}), flush=True)
