@@ -108,7 +108,7 @@ fn peer(args: &Bench, worker: &Path, workload: &str, dir: &Path) -> Option<Comma
         Some("candle") if crate::bench_names::CANDLE.contains(&workload) => {
             let mut c = Command::new(worker);
             c.args(["candle", workload]).arg(dir).arg(&args.device);
-            c.env("RAYON_NUM_THREADS", args.threads().to_string());
+            c.env("RAYON_NUM_THREADS", args.threads().to_string()).envs([shell::KEEP_PAGES]);
             Some(c)
         }
         _ => None,
@@ -206,7 +206,7 @@ fn measure(args: &Bench, worker: &Path, dir: &PathBuf, name: &str) -> Result<Row
     std::fs::create_dir_all(dir)?;
     let mut command = Command::new(worker);
     command.args(["ours", name]).arg(dir).arg(&args.device);
-    command.env("RAYON_NUM_THREADS", args.threads().to_string());
+    command.env("RAYON_NUM_THREADS", args.threads().to_string()).envs([shell::KEEP_PAGES]);
     let mut ours = Runner::start("ours", command)?;
     let flops = ours.read()?["flops"].as_f64().context("ours: no flops")?;
     let mut theirs = match peer(args, worker, name, dir) {

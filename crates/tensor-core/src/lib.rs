@@ -26,6 +26,3 @@ pub use nn::{Mode, Network};
 pub use params::{Param, Params, Role};
 pub use regularizer::{Regularizer, Step};
 pub use rng::{ExampleRng, Rng};
-#[cfg(test)]
-#[global_allocator]
-static A: mimalloc::MiMalloc = mimalloc::MiMalloc;

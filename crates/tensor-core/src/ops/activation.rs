@@ -35,6 +35,31 @@ pub fn leaky_relu(x: &Tensor, slope: f64) -> Result<Tensor> {
     Ok(if slope == 0.0 { (x * on)? } else { (x * on.affine(1.0 - slope, slope)?)? })
 }
 
+/// `a + b`, element by element.
+///
+/// # Shapes
+/// Two of one shape; the result has it too.
+///
+/// # Errors
+/// Shapes that differ.
+pub(super) fn add(a: &Tensor, b: &Tensor) -> candle_core::Result<Tensor> {
+    if own_kernels(a) && a.dims() == b.dims() { apply2(Add, a, b) } else { a + b }
+}
+
+struct Add;
+
+impl Kernel<2> for Add {
+    const NAME: &'static str = "sconce-add";
+
+    fn forward<T: Element>(&self, [a, b]: [&[T]; 2], [shape, _]: [&Shape; 2]) -> candle_core::Result<(Vec<T>, Shape)> {
+        Ok((elementwise::add(a, b), shape.clone()))
+    }
+
+    fn backward(&self, [a, b]: [&Tensor; 2], _: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {
+        Ok([wanted(a, || Ok(g.clone()))?, wanted(b, || Ok(g.clone()))?])
+    }
+}
+
 /// `max(a + b, 0)` in one pass.
 ///
 /// # Shapes

@@ -1,15 +1,15 @@
-//! From a kernel on slices to a differentiable operation: what candle's three `CustomOp` traits share.
+//! From a kernel on slices to a differentiable operation.
 
 use super::cpu::element::{Element, dispatch};
 use super::cpu::math::Math;
+use super::tape::{self, Node, Step};
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Storage, Tensor, WithDType};
 use std::any::Any;
-use std::sync::OnceLock;
-
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, WithDType};
+use std::sync::{Arc, OnceLock};
 
 /// An operation on `N` tensors: its kernel on the CPU, and its derivative in operations of this crate.
 pub(super) trait Kernel<const N: usize>: Send + Sync + 'static {
-    /// The name in candle's messages.
+    /// The name in messages.
     const NAME: &'static str;
 
     /// The result from the arguments' elements, all contiguous, and their shapes.
@@ -49,88 +49,80 @@ pub(super) fn wanted(arg: &Tensor, f: impl FnOnce() -> Result<Tensor>) -> Result
 
 /// Applies a kernel to one tensor.
 pub(super) fn apply1(k: impl Kernel<1>, a: &Tensor) -> Result<Tensor> {
-    a.contiguous()?.apply_op1(Op(k))
+    apply(k, [a])
 }
 
 /// Applies a kernel to two tensors.
 pub(super) fn apply2(k: impl Kernel<2>, a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    a.contiguous()?.apply_op2(&b.contiguous()?, Op(k))
+    apply(k, [a, b])
 }
 
 /// Applies a kernel to three tensors.
 pub(super) fn apply3(k: impl Kernel<3>, a: &Tensor, b: &Tensor, c: &Tensor) -> Result<Tensor> {
-    a.contiguous()?.apply_op3(&b.contiguous()?, &c.contiguous()?, Op(k))
+    apply(k, [a, b, c])
 }
 
-/// candle's view of a kernel.
-struct Op<K>(K);
+fn apply<const N: usize>(kernel: impl Kernel<N>, args: [&Tensor; N]) -> Result<Tensor> {
+    let mut own = args.map(Clone::clone);
+    for a in &mut own {
+        *a = a.contiguous()?;
+    }
+    let step = Applied { kernel, args: own };
+    if tape::paused() || !step.args.iter().any(Tensor::track_op) {
+        return step.args[0].apply_op1_no_bwd(&Compute(&step));
+    }
+    Node::new(Arc::new(step)).emit()
+}
 
-fn forward<const N: usize, K: Kernel<N>>(
-    k: &K,
-    storages: [&CpuStorage; N],
-    layouts: [&Layout; N],
-) -> Result<(CpuStorage, Shape)> {
-    dispatch!(storages[0], K::NAME, T => {
-        let mut args: [&[T]; N] = [&[]; N];
-        for (arg, (s, l)) in args.iter_mut().zip(storages.into_iter().zip(layouts)) {
-            *arg = T::slice(s, l)?;
+/// A kernel with its arguments.
+struct Applied<const N: usize, K> {
+    kernel: K,
+    args: [Tensor; N],
+}
+
+impl<const N: usize, K: Kernel<N>> Step for Applied<N, K> {
+    fn name(&self) -> &'static str {
+        K::NAME
+    }
+
+    fn args(&self) -> &[Tensor] {
+        &self.args
+    }
+
+    fn compute(&self) -> Result<(CpuStorage, Shape)> {
+        let held = self.args.each_ref().map(Tensor::storage_and_layout);
+        let mut storages = Vec::with_capacity(N);
+        for (s, _) in &held {
+            match &**s {
+                Storage::Cpu(s) => storages.push(s),
+                _ => candle_core::bail!("{}: not a CPU tensor", K::NAME),
+            }
         }
-        let (out, shape) = k.forward(args, layouts.map(Layout::shape))?;
-        Ok((T::to_cpu_storage_owned(out), shape))
-    })
-}
-
-impl<K: Kernel<1>> CustomOp1 for Op<K> {
-    fn name(&self) -> &'static str {
-        K::NAME
+        let layouts: [&Layout; N] = std::array::from_fn(|i| held[i].1);
+        dispatch!(storages[0], K::NAME, T => {
+            let mut args: [&[T]; N] = [&[]; N];
+            for (arg, (s, l)) in args.iter_mut().zip(storages.into_iter().zip(layouts)) {
+                *arg = T::slice(s, l)?;
+            }
+            let (out, shape) = self.kernel.forward(args, layouts.map(Layout::shape))?;
+            Ok((T::to_cpu_storage_owned(out), shape))
+        })
     }
 
-    fn cpu_fwd(&self, s: &CpuStorage, l: &Layout) -> Result<(CpuStorage, Shape)> {
-        forward(&self.0, [s], [l])
-    }
-
-    fn bwd(&self, a: &Tensor, y: &Tensor, g: &Tensor) -> Result<Option<Tensor>> {
-        let [ga] = self.0.backward([a], y, &g.contiguous()?)?;
-        Ok(ga)
+    fn gradients(&self, y: &Tensor, g: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        Ok(self.kernel.backward(self.args.each_ref(), y, &g.contiguous()?)?.into())
     }
 }
 
-impl<K: Kernel<2>> CustomOp2 for Op<K> {
+/// A step as an op without a derivative.
+struct Compute<'a, S>(&'a S);
+
+impl<S: Step> CustomOp1 for Compute<'_, S> {
     fn name(&self) -> &'static str {
-        K::NAME
+        self.0.name()
     }
 
-    fn cpu_fwd(&self, a: &CpuStorage, al: &Layout, b: &CpuStorage, bl: &Layout) -> Result<(CpuStorage, Shape)> {
-        forward(&self.0, [a, b], [al, bl])
-    }
-
-    fn bwd(&self, a: &Tensor, b: &Tensor, y: &Tensor, g: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let [ga, gb] = self.0.backward([a, b], y, &g.contiguous()?)?;
-        Ok((ga, gb))
-    }
-}
-
-type Three = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
-
-impl<K: Kernel<3>> CustomOp3 for Op<K> {
-    fn name(&self) -> &'static str {
-        K::NAME
-    }
-
-    fn cpu_fwd(
-        &self,
-        a: &CpuStorage,
-        al: &Layout,
-        b: &CpuStorage,
-        bl: &Layout,
-        c: &CpuStorage,
-        cl: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        forward(&self.0, [a, b, c], [al, bl, cl])
-    }
-
-    fn bwd(&self, a: &Tensor, b: &Tensor, c: &Tensor, y: &Tensor, g: &Tensor) -> Result<Three> {
-        let [ga, gb, gc] = self.0.backward([a, b, c], y, &g.contiguous()?)?;
-        Ok((ga, gb, gc))
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        self.0.compute()
     }
 }

@@ -2,7 +2,8 @@
 
 use super::cpu::element::Element;
 use super::cpu::matmul::{Mat, parallel_product};
-use super::kernel::{Kernel, apply2, wanted};
+use super::cpu::elementwise;
+use super::kernel::{Kernel, apply1, apply2, apply3, wanted};
 use super::own_kernels;
 use crate::{Error, Result};
 use candle_core::{Shape, Tensor};
@@ -47,10 +48,12 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
         return Err(Error::shape("linear bias", format!("({o},)"), b.dims()));
     }
     let flat = if lead.len() == 1 { x.clone() } else { x.reshape(((), i))? };
-    let mut y = product(&flat, weight, Product { ta: false, tb: true })?;
-    if let Some(b) = bias {
-        y = y.broadcast_add(b)?;
-    }
+    let forward = Product { ta: false, tb: true };
+    let y = match bias {
+        Some(b) if own_kernels(x) && flat.elem_count() * o > 0 => apply3(forward, &flat, weight, b)?,
+        Some(b) => product(&flat, weight, forward)?.broadcast_add(b)?,
+        None => product(&flat, weight, forward)?,
+    };
     Ok(if lead.len() == 1 { y } else { y.reshape([lead, &[o]].concat())? })
 }
 
@@ -83,18 +86,56 @@ fn product(a: &Tensor, b: &Tensor, op: Product) -> Result<Tensor> {
     })
 }
 
-impl Kernel<2> for Product {
-    const NAME: &'static str = "sconce-matmul";
-
-    fn forward<T: Element>(&self, [a, b]: [&[T]; 2], [s, t]: [&Shape; 2]) -> candle_core::Result<(Vec<T>, Shape)> {
+impl Product {
+    fn multiply<T: Element>(
+        self,
+        [a, b]: [&[T]; 2],
+        [s, t]: [&Shape; 2],
+        bias: Option<&[T]>,
+    ) -> candle_core::Result<(Vec<T>, Shape)> {
         let Some((m, n, k)) = self.sizes(s.dims(), t.dims()) else {
             candle_core::bail!("matmul: shapes {s:?} and {t:?} do not fit")
         };
         let (a, b) = (Mat::rows(a, s.dims()[1]), Mat::rows(b, t.dims()[1]));
         let (a, b) = (if self.ta { a.t() } else { a }, if self.tb { b.t() } else { b });
-        let mut c = vec![T::ZERO; m * n];
-        parallel_product((m, n, k), &mut c, a, b, None);
-        Ok((c, (m, n).into()))
+        Ok((parallel_product((m, n, k), a, b, bias), (m, n).into()))
+    }
+}
+
+impl Kernel<3> for Product {
+    const NAME: &'static str = "sconce-linear";
+
+    fn forward<T: Element>(&self, [a, b, c]: [&[T]; 3], [s, t, _]: [&Shape; 3]) -> candle_core::Result<(Vec<T>, Shape)> {
+        self.multiply([a, b], [s, t], Some(c))
+    }
+
+    fn backward(&self, [a, b, c]: [&Tensor; 3], y: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 3]> {
+        let [ga, gb] = Kernel::<2>::backward(self, [a, b], y, g)?;
+        Ok([ga, gb, wanted(c, || apply1(RowSum, g))?])
+    }
+}
+
+/// (n, width) -> the sum of its rows.
+struct RowSum;
+
+impl Kernel<1> for RowSum {
+    const NAME: &'static str = "sconce-row-sum";
+
+    fn forward<T: Element>(&self, [x]: [&[T]; 1], [shape]: [&Shape; 1]) -> candle_core::Result<(Vec<T>, Shape)> {
+        let (_, width) = shape.dims2()?;
+        Ok((elementwise::row_sum(x, width).into_iter().map(T::from_f64).collect(), width.into()))
+    }
+
+    fn backward(&self, [x]: [&Tensor; 1], _: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 1]> {
+        Ok([Some(g.unsqueeze(0)?.broadcast_as(x.shape())?)])
+    }
+}
+
+impl Kernel<2> for Product {
+    const NAME: &'static str = "sconce-matmul";
+
+    fn forward<T: Element>(&self, args: [&[T]; 2], shapes: [&Shape; 2]) -> candle_core::Result<(Vec<T>, Shape)> {
+        self.multiply(args, shapes, None)
     }
 
     fn backward(&self, [a, b]: [&Tensor; 2], _: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {

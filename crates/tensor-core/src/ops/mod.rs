@@ -33,8 +33,10 @@ mod lstm;
 mod matmul;
 mod norm;
 mod pool;
+mod tape;
 mod upsample;
 
+use activation::add;
 pub use activation::{add_relu, leaky_relu, relu, sigmoid};
 pub use conv::{Conv2dSpec, conv2d, conv2d_input_gradient, conv2d_relu, conv2d_weight_gradient};
 pub use conv_transpose::{ConvTranspose2dSpec, conv_transpose2d};

@@ -152,9 +152,13 @@ impl Update for Mean {
     fn apply<T: Element>(&self, m: &mut [T], g: &[T], _: &[T]) {
         let (keep, take) = (T::from_f64(self.beta), T::from_f64(1.0 - self.beta));
         if self.square {
-            m.iter_mut().zip(g).for_each(|(m, g)| *m = keep * *m + take * (*g * *g));
+            for (m, g) in m.iter_mut().zip(g) {
+                *m = keep * *m + take * (*g * *g);
+            }
         } else {
-            m.iter_mut().zip(g).for_each(|(m, g)| *m = keep * *m + take * *g);
+            for (m, g) in m.iter_mut().zip(g) {
+                *m = keep * *m + take * *g;
+            }
         }
     }
 }

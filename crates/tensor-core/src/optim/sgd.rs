@@ -153,9 +153,14 @@ impl Update for Accelerate {
     fn apply<T: Element>(&self, v: &mut [T], g: &[T], w: &[T]) {
         let (m, d) = (T::from_f64(self.momentum), T::from_f64(self.decay));
         if self.decay == 0.0 {
-            return v.iter_mut().zip(g).for_each(|(v, g)| *v = m * *v + *g);
+            for (v, g) in v.iter_mut().zip(g) {
+                *v = m * *v + *g;
+            }
+            return;
         }
-        v.iter_mut().zip(g.iter().zip(w)).for_each(|(v, (g, w))| *v = m * *v + (*g + d * *w));
+        for (v, (g, w)) in v.iter_mut().zip(g.iter().zip(w)) {
+            *v = m * *v + (*g + d * *w);
+        }
     }
 }
 
@@ -171,9 +176,14 @@ impl Update for Descend {
     fn apply<T: Element>(&self, w: &mut [T], v: &[T], g: &[T]) {
         let (lr, keep, m) = (T::from_f64(self.lr), T::from_f64(1.0 - self.shrink), T::from_f64(self.momentum));
         if self.momentum == 0.0 {
-            return w.iter_mut().zip(v).for_each(|(w, v)| *w = keep * *w - lr * *v);
+            for (w, v) in w.iter_mut().zip(v) {
+                *w = keep * *w - lr * *v;
+            }
+            return;
         }
-        w.iter_mut().zip(v.iter().zip(g)).for_each(|(w, (v, g))| *w = keep * *w - lr * (*g + m * *v));
+        for (w, (v, g)) in w.iter_mut().zip(v.iter().zip(g)) {
+            *w = keep * *w - lr * (*g + m * *v);
+        }
     }
 }
 

@@ -9,11 +9,20 @@ use std::mem::MaybeUninit;
 /// zeros are written by the thread that fills the run, so that fresh pages are touched in parallel and
 /// the run is in that thread's cache.
 pub(crate) fn build<T: Element>(len: usize, run: usize, f: impl Fn(usize, &mut [T]) + Sync) -> Vec<T> {
-    build_with_room(len, 0, run, f)
+    // SAFETY: the run is written before `f` sees it.
+    unsafe {
+        fill(len, 0, run, |i, slice: &mut [T]| {
+            slice.fill(T::ZERO);
+            f(i, slice);
+        })
+    }
 }
 
-/// The same, with capacity for `room` more.
-pub(crate) fn build_with_room<T: Element>(
+/// The same without the zeros, and with capacity for `room` more elements.
+///
+/// # Safety
+/// `f` must write every element of its slice, and read none before it has.
+pub(crate) unsafe fn fill<T: Element>(
     len: usize,
     room: usize,
     run: usize,
@@ -21,10 +30,9 @@ pub(crate) fn build_with_room<T: Element>(
 ) -> Vec<T> {
     let mut out: Vec<T> = Vec::with_capacity(len + room);
     out.spare_capacity_mut()[..len].par_chunks_mut(run.max(1)).enumerate().for_each(|(i, slots)| {
-        slots.fill(MaybeUninit::new(T::ZERO));
-        // SAFETY: every slot of the run was written on the line above, and `T` is a plain number.
-        let slice = unsafe { std::slice::from_raw_parts_mut(slots.as_mut_ptr().cast::<T>(), slots.len()) };
-        f(i, slice);
+        let slots: &mut [MaybeUninit<T>] = slots;
+        // SAFETY: the caller's `f` writes before it reads, and `T` is a plain number: nothing is dropped.
+        f(i, unsafe { std::slice::from_raw_parts_mut(slots.as_mut_ptr().cast::<T>(), slots.len()) });
     });
     // SAFETY: the runs cover all `len` slots, and each was written.
     unsafe { out.set_len(len) };

@@ -1,6 +1,7 @@
 //! Element by element, and sums over all but the channel.
+#![allow(unsafe_code)]
 
-use super::build::build;
+use super::build::fill;
 use super::element::Element;
 use super::math::{Math, vectorized};
 use rayon::prelude::*;
@@ -8,69 +9,106 @@ use rayon::prelude::*;
 /// Elements that one task handles: large enough that a task is worth its start.
 const RUN: usize = 1 << 14;
 
+/// `y = f(x)`.
+fn map<T: Element>(x: &[T], f: impl Fn(T) -> T + Sync) -> Vec<T> {
+    // SAFETY: every element of the run is written.
+    unsafe {
+        fill(x.len(), 0, RUN, |i, y: &mut [T]| {
+            let from = &x[i * RUN..][..y.len()];
+            vectorized(
+                #[inline(always)]
+                || {
+                    for (y, x) in y.iter_mut().zip(from) {
+                        *y = f(*x);
+                    }
+                },
+            );
+        })
+    }
+}
+
+/// `y = f(a, b)`.
+fn zip<T: Element>(a: &[T], b: &[T], f: impl Fn(T, T) -> T + Sync) -> Vec<T> {
+    // SAFETY: every element of the run is written.
+    unsafe {
+        fill(a.len(), 0, RUN, |i, y: &mut [T]| {
+            let pairs = a[i * RUN..][..y.len()].iter().zip(&b[i * RUN..][..y.len()]);
+            vectorized(
+                #[inline(always)]
+                || {
+                    for (y, (a, b)) in y.iter_mut().zip(pairs) {
+                        *y = f(*a, *b);
+                    }
+                },
+            );
+        })
+    }
+}
+
 /// `x` where it is not negative, else `slope x`; NaN stays NaN.
 pub(crate) fn rectify<T: Element>(x: &[T], slope: f64) -> Vec<T> {
     let slope = T::from_f64(slope);
-    build(x.len(), RUN, |i, y| {
-        let from = &x[i * RUN..][..y.len()];
-        vectorized(
+    if slope == T::ZERO {
+        // Not slope * x: that is NaN at -inf.
+        return map(
+            x,
             #[inline(always)]
-            || {
-                // Not slope * x for slope 0: that is NaN at -inf.
-                if slope == T::ZERO {
-                    y.iter_mut().zip(from).for_each(|(y, x)| *y = if *x < T::ZERO { T::ZERO } else { *x });
-                } else {
-                    y.iter_mut().zip(from).for_each(|(y, x)| *y = if *x < T::ZERO { slope * *x } else { *x });
-                }
-            },
+            |x| if x < T::ZERO { T::ZERO } else { x },
         );
-    })
-}
-
-/// `1 / (1 + e^-x)`.
-pub(crate) fn sigmoid<T: Math>(x: &[T]) -> Vec<T> {
-    build(x.len(), RUN, |i, y| {
-        let from = &x[i * RUN..][..y.len()];
-        vectorized(
-            #[inline(always)]
-            || y.iter_mut().zip(from).for_each(|(y, x)| *y = x.logistic()),
-        );
-    })
-}
-
-/// `max(a + b, 0)`; NaN stays NaN.
-pub(crate) fn add_rectify<T: Element>(a: &[T], b: &[T]) -> Vec<T> {
-    build(a.len(), RUN, |i, y| {
-        let pairs = a[i * RUN..][..y.len()].iter().zip(&b[i * RUN..][..y.len()]);
-        vectorized(
-            #[inline(always)]
-            || {
-                y.iter_mut().zip(pairs).for_each(|(y, (a, b))| {
-                    let sum = *a + *b;
-                    *y = if sum < T::ZERO { T::ZERO } else { sum };
-                });
-            },
-        );
-    })
+    }
+    map(
+        x,
+        #[inline(always)]
+        |x| if x < T::ZERO { slope * x } else { x },
+    )
 }
 
 /// `g` where `y > 0`, else `slope g`.
 pub(crate) fn mask<T: Element>(y: &[T], g: &[T], slope: f64) -> Vec<T> {
     let slope = T::from_f64(slope);
-    build(g.len(), RUN, |i, out| {
-        let (y, g) = (&y[i * RUN..][..out.len()], &g[i * RUN..][..out.len()]);
-        vectorized(
+    if slope == T::ZERO {
+        return zip(
+            y,
+            g,
             #[inline(always)]
-            || {
-                let pairs = out.iter_mut().zip(y.iter().zip(g));
-                if slope == T::ZERO {
-                    pairs.for_each(|(o, (y, g))| *o = if *y > T::ZERO { *g } else { T::ZERO });
-                } else {
-                    pairs.for_each(|(o, (y, g))| *o = if *y > T::ZERO { *g } else { slope * *g });
-                }
-            },
+            |y, g| if y > T::ZERO { g } else { T::ZERO },
         );
-    })
+    }
+    zip(
+        y,
+        g,
+        #[inline(always)]
+        |y, g| if y > T::ZERO { g } else { slope * g },
+    )
+}
+
+/// `1 / (1 + e^-x)`.
+pub(crate) fn sigmoid<T: Math>(x: &[T]) -> Vec<T> {
+    map(
+        x,
+        #[inline(always)]
+        |x| x.logistic(),
+    )
+}
+
+/// `a + b`.
+pub(crate) fn add<T: Element>(a: &[T], b: &[T]) -> Vec<T> {
+    zip(
+        a,
+        b,
+        #[inline(always)]
+        |a, b| a + b,
+    )
+}
+
+/// `max(a + b, 0)`; NaN stays NaN.
+pub(crate) fn add_rectify<T: Element>(a: &[T], b: &[T]) -> Vec<T> {
+    zip(
+        a,
+        b,
+        #[inline(always)]
+        |a, b| if a + b < T::ZERO { T::ZERO } else { a + b },
+    )
 }
 
 /// Adds `f(i)` for all i below `n` in eight lanes, so that the sum has one order and uses the vector units.
@@ -99,4 +137,25 @@ pub(crate) fn channel_sum<T: Element>(x: &[T], channels: usize, p: usize) -> Vec
         let plane = &x[at..at + p];
         sum(p, |i| plane[i].to_f64())
     })
+}
+
+/// The sum over the rows of a matrix (n, width), in lanes of rows per block, these in f64.
+pub(crate) fn row_sum<T: Element>(x: &[T], width: usize) -> Vec<f64> {
+    let mut total = vec![0f64; width];
+    let mut part = vec![T::ZERO; width];
+    for block in x.chunks(64 * width) {
+        part.fill(T::ZERO);
+        vectorized(
+            #[inline(always)]
+            || {
+                for row in block.chunks_exact(width) {
+                    for (p, x) in part.iter_mut().zip(row) {
+                        *p += *x;
+                    }
+                }
+            },
+        );
+        total.iter_mut().zip(&part).for_each(|(t, p)| *t += p.to_f64());
+    }
+    total
 }

@@ -1,7 +1,7 @@
 //! The recurrent half of an LSTM over a sequence, forward and backward through time.
 
 use super::math::{Math, vectorized};
-use super::matmul::{Mat, Right, add_product};
+use super::matmul::{Mat, Right, add_product, parallel_product};
 use rayon::prelude::*;
 
 /// Sizes of a sequence: steps, batch, hidden units.
@@ -104,9 +104,8 @@ impl Sequence {
         if let Some(mask) = mask {
             fed.chunks_exact_mut(state).for_each(|h| h.iter_mut().zip(mask).for_each(|(h, m)| *h *= *m));
         }
-        let mut gw = vec![T::ZERO; wide * hidden];
         let left = Mat::rows(&to_gates, wide).t();
-        super::matmul::parallel_product((wide, hidden, steps * batch), &mut gw, left, Mat::rows(&fed, hidden), None);
+        let gw = parallel_product((wide, hidden, steps * batch), left, Mat::rows(&fed, hidden), None);
         gh.extend_from_slice(&gc);
         (to_gates, gw, gh)
     }

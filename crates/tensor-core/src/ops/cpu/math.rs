@@ -3,7 +3,8 @@
 use super::element::Element;
 use pulp::{Arch, Simd, WithSimd};
 
-/// Runs `f` compiled for the widest vectors of this machine. What `f` calls must be `#[inline(always)]`.
+/// Runs `f` compiled for the widest vectors of this machine. What `f` calls must be `#[inline(always)]`, and its
+/// loops `for`, not `for_each`: a call that is not inlined is compiled for the oldest machine.
 pub(crate) fn vectorized<R>(f: impl FnOnce() -> R) -> R {
     struct Run<F>(F);
     impl<F: FnOnce() -> R, R> WithSimd for Run<F> {
@@ -23,7 +24,12 @@ pub(crate) fn exp_f32(x: f32) -> f32 {
     const HIGH: f32 = 88.722_84;
     const LOW: f32 = -87.336_54;
     let c = if x > HIGH { HIGH } else if x < LOW { LOW } else { x };
-    let n = (c * std::f32::consts::LOG2_E + 0.5).floor();
+    // Rounded to a whole number by an addition that leaves no room for a fraction; its bits count up from that
+    // number's own.
+    const WHOLE: f32 = 12_582_912.0;
+    let shifted = c * std::f32::consts::LOG2_E + WHOLE;
+    let n = shifted - WHOLE;
+    let whole = (shifted.to_bits() as i32).wrapping_sub(WHOLE.to_bits() as i32);
     // log 2 in two parts, the first exact in few bits.
     let r = c - n * 0.693_359_4 + n * 2.121_944_4e-4;
     let mut p = 1.987_569_1e-4;
@@ -32,9 +38,9 @@ pub(crate) fn exp_f32(x: f32) -> f32 {
     }
     let y = p * r * r + r + 1.0;
     // 2^n in two factors: n may be 128.
-    let half = (n * 0.5).floor();
-    let power = |n: f32| f32::from_bits(((n as i32 + 127) << 23) as u32);
-    let y = y * power(half) * power(n - half);
+    let half = whole >> 1;
+    let power = |n: i32| f32::from_bits((n.wrapping_add(127) << 23) as u32);
+    let y = y * power(half) * power(whole.wrapping_sub(half));
     if x > HIGH {
         f32::INFINITY
     } else if x < LOW {

@@ -55,7 +55,9 @@ fn pack_left<T: Element>(a: Mat<'_, T>, (first, height): (usize, usize), (k0, de
     } else {
         for (p, to) in to.chunks_exact_mut(height).take(depth).enumerate() {
             if a.rs == 1 {
-                to.copy_from_slice(&from[p * a.cs..][..height]);
+                for (to, from) in to.iter_mut().zip(&from[p * a.cs..][..height]) {
+                    *to = *from;
+                }
             } else {
                 (0..height).for_each(|i| to[i] = from[i * a.rs + p * a.cs]);
             }
@@ -80,10 +82,16 @@ fn pack_right<T: Element>(
         return transpose((cols, depth), from, b.cs, to, panel);
     }
     for (p, to) in to.chunks_exact_mut(panel).enumerate() {
-        if b.cs == 1 {
-            to[..cols].copy_from_slice(&from[p * b.rs..][..cols]);
+        let from = &from[p * b.rs..];
+        if b.cs != 1 {
+            (0..cols).for_each(|j| to[j] = from[j * b.cs]);
+        } else if cols == panel && panel.is_multiple_of(8) {
+            // Short and of one length: not worth a call to copy memory.
+            for (to, from) in to.as_chunks_mut::<8>().0.iter_mut().zip(from[..panel].as_chunks::<8>().0) {
+                *to = *from;
+            }
         } else {
-            (0..cols).for_each(|j| to[j] = from[p * b.rs + j * b.cs]);
+            to[..cols].copy_from_slice(&from[..cols]);
         }
     }
 }
@@ -113,48 +121,54 @@ enum Factor<'a, T> {
     Packed(&'a Right<T>),
 }
 
-/// `c (m, n) = a (m, k) b (k, n)`, plus `bias` (n,) on each row; on all threads. `c` is row-major and dense.
+/// `a (m, k) b (k, n)`, plus `bias` (n,) on each row, row-major; on all threads.
 pub(crate) fn parallel_product<T: Element>(
     (m, n, k): (usize, usize, usize),
-    c: &mut [T],
     a: Mat<'_, T>,
     b: Mat<'_, T>,
     bias: Option<&[T]>,
-) {
+) -> Vec<T> {
     assert!(b.holds(k, n), "matrix product out of bounds");
-    multiply((m, n, k), c, a, Factor::Plain(b), bias, false);
+    if k == 0 {
+        return (0..m).flat_map(|_| (0..n).map(|j| bias.map_or(T::ZERO, |b| b[j]))).collect();
+    }
+    let mut c: Vec<T> = Vec::with_capacity(m * n);
+    // SAFETY: the product starts every element of its first block from zero or the bias, and reads what it has
+    // written only; the elements are plain numbers.
+    unsafe {
+        multiply((m, n, k), c.as_mut_ptr(), a, Factor::Plain(b), bias, false);
+        c.set_len(m * n);
+    }
+    c
 }
 
 /// `c (m, n) += a (m, k) b`.
 pub(crate) fn add_product<T: Element>(m: usize, c: &mut [T], a: Mat<'_, T>, b: &Right<T>) {
-    multiply((m, b.n, b.k), c, a, Factor::Packed(b), None, true);
+    assert!(c.len() == m * b.n && b.k > 0, "matrix product out of bounds");
+    // SAFETY: `c` holds (m, n).
+    unsafe { multiply((m, b.n, b.k), c.as_mut_ptr(), a, Factor::Packed(b), None, true) }
 }
 
-fn multiply<T: Element>(
+/// # Safety
+/// `c` must be valid for writes of m n elements, and with `accumulate` for reads; a plain `b` must hold (k, n).
+unsafe fn multiply<T: Element>(
     (m, n, k): (usize, usize, usize),
-    c: &mut [T],
+    c: *mut T,
     a: Mat<'_, T>,
     b: Factor<'_, T>,
     bias: Option<&[T]>,
     accumulate: bool,
 ) {
-    assert!(c.len() == m * n && a.holds(m, k) && bias.is_none_or(|b| b.len() == n), "matrix product out of bounds");
+    assert!(a.holds(m, k) && bias.is_none_or(|b| b.len() == n), "matrix product out of bounds");
     if m * n == 0 {
         return;
-    }
-    if k == 0 {
-        return c.chunks_exact_mut(n).for_each(|c| match bias {
-            _ if accumulate => {}
-            Some(bias) => c.copy_from_slice(bias),
-            None => c.fill(T::ZERO),
-        });
     }
     let (panels, panel) = (Panels::new(m, tile::rows()), VECTORS * lanes::<T>());
     let across = n.div_ceil(panel);
     let columns = across.div_ceil(WIDTH).max(TASKS.min(across));
     let rows = panels.count.div_ceil(HEIGHT).max(TASKS.div_ceil(columns).min(panels.count));
     let (width, height) = (across.div_ceil(columns), panels.count.div_ceil(rows));
-    let c = Shared(c.as_mut_ptr());
+    let c = Shared(c);
     let block = (PACKED / (m + n) / DEPTH).max(1) * DEPTH;
     let depth = block.min(k);
     let packed_right = if matches!(b, Factor::Plain(_)) { across * panel * depth } else { 0 };
@@ -299,8 +313,7 @@ mod tests {
             for (ta, tb) in [(false, false), (true, false), (false, true), (true, true)] {
                 let ma = if ta { Mat::rows(&a, m).t() } else { Mat::rows(&a, k) };
                 let mb = if tb { Mat::rows(&b, k).t() } else { Mat::rows(&b, n) };
-                let mut c = vec![f32::NAN; m * n];
-                parallel_product((m, n, k), &mut c, ma, mb, None);
+                let c = parallel_product((m, n, k), ma, mb, None);
                 for i in 0..m {
                     for j in 0..n {
                         let want: f64 = (0..k)
@@ -320,34 +333,13 @@ mod tests {
         for (n, k) in [(10, 1568), (2, 7), (300, 513), (1, 64)] {
             let (a, w) = (numbers(130 * k, 3), numbers(k * n, 4));
             let run = |from: usize, to: usize| {
-                let mut c = vec![0f32; (to - from) * n];
-                parallel_product((to - from, n, k), &mut c, Mat::rows(&a[from * k..to * k], k), Mat::rows(&w, k).t(), None);
-                c
+                let rows = Mat::rows(&a[from * k..to * k], k);
+                parallel_product((to - from, n, k), rows, Mat::rows(&w, k).t(), None)
             };
             let all = run(0, 130);
             for (from, to) in [(0, 1), (5, 12), (63, 65), (129, 130), (10, 74), (2, 130)] {
                 assert_eq!(run(from, to), all[from * n..to * n], "{n} {k} {from}..{to}");
             }
-        }
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::print_stdout)]
-mod scratch_bench {
-    use super::*;
-    #[test]
-    #[ignore]
-    fn products() { rayon::scope(|_| run()); }
-    fn run() {
-        for (m, n, k, ta, tb) in [(2048, 2048, 2048, false, false), (128, 1024, 3136, false, true), (128, 3136, 1024, false, false), (1024, 3136, 128, true, false), (700, 10000, 400, false, true), (700, 400, 10000, false, false), (10000, 400, 700, true, false), (100, 300, 784, false, true), (20, 1600, 400, false, true), (128, 10, 1024, false, true)] {
-            let (a, b) = (vec![0.5f32; m * k], vec![0.25f32; k * n]);
-            let ma = if ta { Mat::rows(&a, m).t() } else { Mat::rows(&a, k) };
-            let mb = if tb { Mat::rows(&b, k).t() } else { Mat::rows(&b, n) };
-            let mut c = vec![0f32; m * n];
-            rayon::scope(|_| {}); let mut t: Vec<f64> = (0..11).map(|_| { let s = std::time::Instant::now(); parallel_product((m, n, k), &mut c, ma, mb, None); s.elapsed().as_secs_f64() }).collect();
-            t.sort_by(f64::total_cmp);
-            println!("{m} {n} {k} {ta} {tb}: {:.0} GF/s {:.3} ms", 2e-9 * (m * n * k) as f64 / t[5], t[5] * 1e3);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Batch normalisation with the batch's own statistics: two passes over the data forward, two backward.
+#![allow(unsafe_code)]
 
-use super::build::build_with_room;
+use super::build::fill;
 use super::element::Element;
 use super::math::vectorized;
 use rayon::prelude::*;
@@ -103,12 +104,19 @@ impl<T: Element> Map<T> {
 /// There is room for two more numbers per channel.
 fn planes<T: Element>(len: usize, c: usize, p: usize, f: impl Fn(usize, usize, &mut [T]) + Sync) -> Vec<T> {
     let run = (RUN / p.max(1)).max(1);
-    build_with_room(len, 2 * c, run * p, |i, y| {
-        vectorized(
-            #[inline(always)]
-            || y.chunks_exact_mut(p).enumerate().for_each(|(j, y)| f((i * run + j) % c, (i * run + j) * p, y)),
-        );
-    })
+    // SAFETY: the runs are whole planes, and each `f` here writes its plane.
+    unsafe {
+        fill(len, 2 * c, run * p, |i, y: &mut [T]| {
+            vectorized(
+                #[inline(always)]
+                || {
+                    for (j, y) in y.chunks_exact_mut(p).enumerate() {
+                        f((i * run + j) % c, (i * run + j) * p, y);
+                    }
+                },
+            );
+        })
+    }
 }
 
 /// `y = gamma (x - mean) / sqrt(var + eps) + beta`, plus a residual, then `max(y, 0)`.
@@ -130,14 +138,21 @@ pub(crate) fn forward<T: Element>(
         |ch, at, y| {
             let (map, x) = (maps[ch], &x[at..at + p]);
             match residual {
-                None => y.iter_mut().zip(x).for_each(|(y, x)| *y = map.at(*x)),
+                None => {
+                    for (y, x) in y.iter_mut().zip(x) {
+                        *y = map.at(*x);
+                    }
+                }
                 Some(r) => {
-                    let pairs = x.iter().zip(&r[at..at + p]);
-                    y.iter_mut().zip(pairs).for_each(|(y, (x, r))| *y = map.at(*x) + *r);
+                    for (y, (x, r)) in y.iter_mut().zip(x.iter().zip(&r[at..at + p])) {
+                        *y = map.at(*x) + *r;
+                    }
                 }
             }
             if relu {
-                y.iter_mut().for_each(|y| *y = if *y < T::ZERO { T::ZERO } else { *y });
+                for y in y.iter_mut() {
+                    *y = if *y < T::ZERO { T::ZERO } else { *y };
+                }
             }
         },
     )
@@ -152,7 +167,9 @@ pub(crate) fn affine<T: Element>(x: &[T], scale: &[T], shift: &[T], p: usize) ->
         #[inline(always)]
         |ch, at, y| {
             let (a, b) = (scale[ch], shift[ch]);
-            y.iter_mut().zip(&x[at..at + p]).for_each(|(y, x)| *y = *x * a + b);
+            for (y, x) in y.iter_mut().zip(&x[at..at + p]) {
+                *y = *x * a + b;
+            }
         },
     )
 }
@@ -205,12 +222,14 @@ pub(crate) fn backward<T: Element>(
             let slope = T::from_f64(inverse(ch).powi(2) * tilted / count);
             let pairs = to.iter_mut().zip(x[at..at + p].iter().zip(&g[at..at + p]));
             if relu {
-                pairs.for_each(|(to, (x, g))| {
+                for (to, (x, g)) in pairs {
                     let g = if map.at(*x) > T::ZERO { *g } else { T::ZERO };
                     *to = map.scale * (g - shift - (*x - map.mean) * slope);
-                });
+                }
             } else {
-                pairs.for_each(|(to, (x, g))| *to = map.scale * (*g - shift - (*x - map.mean) * slope));
+                for (to, (x, g)) in pairs {
+                    *to = map.scale * (*g - shift - (*x - map.mean) * slope);
+                }
             }
         },
     );

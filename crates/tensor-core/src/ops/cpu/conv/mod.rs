@@ -1,10 +1,11 @@
 //! The three maps of a convolution: forward, to the input, to the weight.
+#![allow(unsafe_code)]
 
 mod correlate;
 mod planes;
 mod weight;
 
-use super::build::build;
+use super::build::fill;
 use super::element::Element;
 use super::math::vectorized;
 use correlate::{Correlation, Grid, Images, Kernels};
@@ -123,13 +124,17 @@ impl Geometry {
         let run = if together { lanes } else { 1 };
         let per_group = maps.len() / self.groups;
         let per_bias = bias.map_or(1, |b| b.len() / self.groups);
-        build(self.batch * y_step, run * y_step, |i, y| {
+        let dense = !maps.is_empty() && maps.iter().all(Correlation::dense);
+        let one = |i: usize, y: &mut [T]| {
             let (first, count) = (i * run, y.len() / y_step);
-            // Where no tap of a stride's phase reaches, the bias alone stands.
-            if let Some(b) = bias.filter(|_| !maps.iter().all(Correlation::dense)) {
-                y.chunks_exact_mut(y_step).for_each(|y| {
-                    y.chunks_exact_mut(y_step / b.len()).zip(b).for_each(|(y, b)| y.fill(*b));
-                });
+            if !dense {
+                // Where no tap of a stride's phase reaches, the bias alone stands.
+                y.fill(T::ZERO);
+                if let Some(b) = bias {
+                    y.chunks_exact_mut(y_step).for_each(|y| {
+                        y.chunks_exact_mut(y_step / b.len()).zip(b).for_each(|(y, b)| y.fill(*b));
+                    });
+                }
             }
             for (m, map) in maps.iter().enumerate() {
                 let g = m / per_group;
@@ -145,39 +150,15 @@ impl Geometry {
             if rectify {
                 vectorized(
                     #[inline(always)]
-                    || y.iter_mut().for_each(|y| *y = if *y < T::ZERO { T::ZERO } else { *y }),
+                    || {
+                        for y in y.iter_mut() {
+                            *y = if *y < T::ZERO { T::ZERO } else { *y };
+                        }
+                    },
                 );
             }
-        })
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::print_stdout)]
-mod scratch_bench {
-    use super::*;
-    fn med(f: impl Fn()) -> f64 {
-        f();
-        let mut t: Vec<f64> = (0..9).map(|_| { let s = std::time::Instant::now(); f(); s.elapsed().as_secs_f64() }).collect();
-        t.sort_by(f64::total_cmp);
-        t[4]
-    }
-    #[test]
-    #[ignore]
-    fn shapes() { rayon::scope(|_| run()); }
-    fn run() {
-        for (n, c, h, o, k, s) in [(32, 64, 32, 64, 3, 1), (32, 128, 16, 128, 3, 1), (32, 256, 8, 256, 3, 1), (32, 512, 4, 512, 3, 1), (32, 16, 32, 16, 3, 1), (128, 32, 14, 64, 5, 1), (128, 1, 28, 32, 5, 1), (32, 64, 32, 128, 3, 2), (32,64,32,128,1,2), (32, 3, 32, 64, 3, 1)] {
-            let p = k / 2;
-            let oh = (h + 2 * p - k) / s + 1;
-            let g = Geometry { batch: n, groups: 1, channels: c, out_channels: o, image: (h, h), kernel: (k, k), out: (oh, oh), stride: (s, s), padding: (p, p), dilation: (1, 1) };
-            let r = crate::Rng::new(1);
-            let v = |n: usize| -> Vec<f32> { r.normals(n).into_iter().map(|z| z as f32).collect() };
-            let (x, w, gy) = (v(n * c * h * h), v(o * c * k * k), v(n * o * oh * oh));
-            let fl = 2.0 * (n * o * oh * oh * c * k * k) as f64 / 1e9;
-            let a = med(|| { std::hint::black_box(g.forward(&x, &w, None, false)); });
-            let b = med(|| { std::hint::black_box(g.input_grad(&gy, &w, None)); });
-            let d = med(|| { std::hint::black_box(g.weight_grad(&x, &gy)); });
-            println!("{n} {c} {h} {o} {k} s{s}: fwd {:.0} in {:.0} w {:.0} GF/s   {:.2} {:.2} {:.2} ms", fl / a, fl / b, fl / d, a * 1e3, b * 1e3, d * 1e3);
-        }
+        };
+        // SAFETY: a dense correlation writes its whole map, one for each group; others start from the fill above.
+        unsafe { fill(self.batch * y_step, 0, run * y_step, one) }
     }
 }

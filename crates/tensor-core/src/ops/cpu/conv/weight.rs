@@ -6,7 +6,7 @@
 #![allow(unsafe_code)]
 
 use super::Geometry;
-use crate::ops::cpu::build::build;
+use crate::ops::cpu::build::{build, fill};
 use crate::ops::cpu::element::Element;
 use crate::ops::cpu::tile::{self, MAX_ROWS, Panels, Start, Tile, VECTORS, max_rows};
 use crate::ops::cpu::transpose::transpose;
@@ -201,19 +201,25 @@ impl<'a, S: Simd, T: Element> Sum<'a, S, T> {
     /// From the order of the sums to (o, c, kh, kw).
     fn unpack(&self, sums: &[T]) -> Vec<T> {
         let (c, o, taps) = (self.geo.channels, self.geo.out_channels, self.geo.taps());
-        let wide = self.width / self.runs.len();
-        let per_run = taps / self.runs.len();
-        build(o * c * taps, c * taps, |i, to| {
-            for t in 0..taps {
-                let to = to[t..].iter_mut().step_by(taps);
-                if self.outward {
+        if self.outward {
+            // (ky, kx, c) x o
+            return build(o * c * taps, c * taps, |i, to| {
+                for t in 0..taps {
+                    let to = to[t..].iter_mut().step_by(taps);
                     to.enumerate().for_each(|(ch, to)| *to = sums[(t * c + ch) * self.width + i]);
-                } else {
-                    let from = &sums[i * self.width + t / per_run * wide + t % per_run * c..][..c];
-                    to.zip(from).for_each(|(to, f)| *to = *f);
                 }
+            });
+        }
+        // o x (run, taps of the run, c)
+        let (wide, per_run) = (self.width / self.runs.len(), taps / self.runs.len());
+        let one = |i: usize, to: &mut [T]| {
+            for run in 0..self.runs.len() {
+                let from = &sums[i * self.width + run * wide..];
+                transpose((per_run, c), from, c, &mut to[run * per_run..], taps);
             }
-        })
+        };
+        // SAFETY: each tap of each run is written, and these are all.
+        unsafe { fill(o * c * taps, 0, c * taps, one) }
     }
 }
 

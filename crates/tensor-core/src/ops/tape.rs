@@ -1,0 +1,261 @@
+//! A tape of this crate's own operations inside candle's graph.
+//!
+//! candle 0.11 adds each gradient into a fresh tensor of zeros, on threads of its own that spin; for a residual
+//! network that costs as much as the convolutions of a narrow one. So gradients pass between operations of this
+//! crate directly. What candle sees of a chain of them is its last result and, for every operation, a [`Join`]: one
+//! number whose arguments are the joins below and the leaves, that is variables and results of candle's operations.
+//! When candle asks the last result for its gradient, the tape runs back through all operations at once and leaves
+//! the leaves' gradients with their operations; when candle then comes to the joins, these hand them over. Any
+//! mixture with candle's operations is right: backward passes are linear, so what arrives by either way adds up.
+
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, TensorId};
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, Weak};
+
+/// A kernel with its arguments.
+pub(super) trait Step: Send + Sync {
+    fn name(&self) -> &'static str;
+    fn args(&self) -> &[Tensor];
+    fn compute(&self) -> Result<(CpuStorage, Shape)>;
+    fn gradients(&self, y: &Tensor, g: &Tensor) -> Result<Vec<Option<Tensor>>>;
+}
+
+/// An operation on the tape.
+pub(super) struct Node {
+    /// Later operations have higher numbers.
+    order: u64,
+    step: Arc<dyn Step>,
+    /// For each argument the operation it comes from, where that is on the tape.
+    sources: Vec<Option<Arc<Handle>>>,
+    /// Gradients to arguments that are leaves, until their join hands them over.
+    leaves: Mutex<Vec<Option<Tensor>>>,
+}
+
+/// What a result knows of its operation.
+struct Handle {
+    node: Arc<Node>,
+    join: Tensor,
+    result: OnceLock<TensorId>,
+}
+
+/// Results of operations on the tape that are alive.
+static ALIVE: LazyLock<Mutex<HashMap<TensorId, Weak<Handle>>>> = LazyLock::new(Mutex::default);
+
+fn lock<T>(m: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // Each critical section leaves the value whole.
+    m.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if let Some(id) = self.result.get() {
+            lock(&ALIVE).remove(id);
+        }
+    }
+}
+
+thread_local! {
+    static PAUSED: Cell<bool> = const { Cell::new(false) };
+    /// Whether candle keeps the graph of gradients on this thread, so that they can be differentiated again.
+    static KEEPS_GRAPH: OnceLock<bool> = const { OnceLock::new() };
+}
+
+/// Whether operations are applied without a graph: in a backward pass that will not be differentiated.
+pub(super) fn paused() -> bool {
+    PAUSED.get()
+}
+
+struct Pause(bool);
+
+impl Pause {
+    fn when(pause: bool) -> Self {
+        Self(PAUSED.replace(PAUSED.get() || pause))
+    }
+}
+
+impl Drop for Pause {
+    fn drop(&mut self) {
+        PAUSED.set(self.0);
+    }
+}
+
+/// Asks candle for the second derivative of x^4 at 1 by two backward passes: 12 where it keeps the graph of the first.
+fn keeps_graph() -> Result<bool> {
+    if let Some(known) = KEEPS_GRAPH.with(|k| k.get().copied()) {
+        return Ok(known);
+    }
+    let x = candle_core::Var::new(1f64, &candle_core::Device::Cpu)?;
+    let first = x.sqr()?.sqr()?.backward()?;
+    let keeps = match first.get(&x) {
+        Some(g) => g.backward()?.get(&x).map(Tensor::to_scalar::<f64>).transpose()? == Some(12.0),
+        None => false,
+    };
+    Ok(KEEPS_GRAPH.with(|k| *k.get_or_init(|| keeps)))
+}
+
+impl Node {
+    pub(super) fn new(step: Arc<dyn Step>) -> Self {
+        static ORDER: AtomicU64 = AtomicU64::new(0);
+        let alive = lock(&ALIVE);
+        let source = |a: &Tensor| if a.track_op() { alive.get(&a.id()).and_then(Weak::upgrade) } else { None };
+        let sources: Vec<_> = step.args().iter().map(source).collect();
+        drop(alive);
+        let leaves = Mutex::new(vec![None; sources.len()]);
+        Self { order: ORDER.fetch_add(1, Ordering::Relaxed), step, sources, leaves }
+    }
+
+    /// Computes the result and puts it into candle's graph.
+    pub(super) fn emit(self) -> Result<Tensor> {
+        let node = Arc::new(self);
+        let mut slots = Vec::new();
+        let mut below = Vec::new();
+        for (i, (arg, source)) in node.step.args().iter().zip(&node.sources).enumerate() {
+            if arg.track_op() {
+                slots.push(i);
+                below.push(source.as_ref().map_or(arg, |s| &s.join).clone());
+            }
+        }
+        let join = Join { node: node.clone(), slots };
+        let join = match &below[..] {
+            [a] => a.apply_op1(join)?,
+            [a, b] => a.apply_op2(b, join)?,
+            [a, b, c] => a.apply_op3(b, c, join)?,
+            _ => candle_core::bail!("{}: {} arguments in the graph", node.step.name(), below.len()),
+        };
+        let handle = Arc::new(Handle { node, join: join.clone(), result: OnceLock::new() });
+        let y = join.apply_op1(Emit(handle.clone()))?;
+        let _ = handle.result.set(y.id());
+        lock(&ALIVE).insert(y.id(), Arc::downgrade(&handle));
+        Ok(y)
+    }
+
+    /// Runs back from this operation through all below it.
+    fn run_back(self: &Arc<Self>, y: &Tensor, g: &Tensor) -> Result<()> {
+        let keep = keeps_graph()?;
+        let _pause = Pause::when(!keep);
+        let mut waiting = BTreeMap::from([(self.order, (self.clone(), y.clone(), g.clone()))]);
+        // Highest first: whatever an operation's result went into came after it.
+        while let Some((_, (node, y, g))) = waiting.pop_last() {
+            for (i, gradient) in node.step.gradients(&y, &g)?.into_iter().enumerate() {
+                let Some(gradient) = gradient else { continue };
+                let gradient = if keep { gradient } else { gradient.detach() };
+                let arg = &node.step.args()[i];
+                match &node.sources[i] {
+                    Some(source) => match waiting.entry(source.node.order) {
+                        std::collections::btree_map::Entry::Vacant(e) => {
+                            e.insert((source.node.clone(), arg.clone(), gradient));
+                        }
+                        std::collections::btree_map::Entry::Occupied(mut e) => {
+                            let sum = super::add(&e.get().2, &gradient)?;
+                            e.get_mut().2 = sum;
+                        }
+                    },
+                    None if arg.track_op() => {
+                        let slot = &mut lock(&node.leaves)[i];
+                        *slot = Some(match slot.take() {
+                            Some(before) => super::add(&before, &gradient)?,
+                            None => gradient,
+                        });
+                    }
+                    None => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The result of an operation, as candle sees it: made from the operation's join.
+struct Emit(Arc<Handle>);
+
+impl CustomOp1 for Emit {
+    fn name(&self) -> &'static str {
+        self.0.node.step.name()
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        self.0.node.step.compute()
+    }
+
+    fn bwd(&self, join: &Tensor, y: &Tensor, g: &Tensor) -> Result<Option<Tensor>> {
+        self.0.node.run_back(y, g)?;
+        join.zeros_like().map(Some)
+    }
+}
+
+/// One number that stands for an operation in candle's graph; see the module.
+struct Join {
+    node: Arc<Node>,
+    /// For each argument of this op, the operation's argument it stands for.
+    slots: Vec<usize>,
+}
+
+impl Join {
+    fn forward() -> Result<(CpuStorage, Shape)> {
+        Ok((CpuStorage::F32(vec![0.0]), ().into()))
+    }
+
+    /// The gradient to argument `i` of this op: a leaf's own, or nothing for a join below.
+    fn hand_over(&self, i: usize, arg: &Tensor) -> Result<Option<Tensor>> {
+        let slot = self.slots[i];
+        let gradient = lock(&self.node.leaves)[slot].take();
+        match gradient {
+            Some(g) => Ok(Some(g)),
+            None => arg.zeros_like().map(Some),
+        }
+    }
+}
+
+impl CustomOp1 for Join {
+    fn name(&self) -> &'static str {
+        "sconce-join"
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        Self::forward()
+    }
+
+    fn bwd(&self, a: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
+        self.hand_over(0, a)
+    }
+}
+
+impl CustomOp2 for Join {
+    fn name(&self) -> &'static str {
+        "sconce-join"
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        Self::forward()
+    }
+
+    fn bwd(&self, a: &Tensor, b: &Tensor, _: &Tensor, _: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        Ok((self.hand_over(0, a)?, self.hand_over(1, b)?))
+    }
+}
+
+type Three = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
+
+impl CustomOp3 for Join {
+    fn name(&self) -> &'static str {
+        "sconce-join"
+    }
+
+    fn cpu_fwd(
+        &self,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        Self::forward()
+    }
+
+    fn bwd(&self, a: &Tensor, b: &Tensor, c: &Tensor, _: &Tensor, _: &Tensor) -> Result<Three> {
+        Ok((self.hand_over(0, a)?, self.hand_over(1, b)?, self.hand_over(2, c)?))
+    }
+}
