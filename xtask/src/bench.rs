@@ -204,6 +204,9 @@ fn measure(args: &Bench, worker: &Path, dir: &PathBuf, name: &str) -> Result<Row
         std::fs::remove_dir_all(dir)?;
     }
     std::fs::create_dir_all(dir)?;
+    let mut make = Command::new(worker);
+    make.args(["make", name]).arg(dir).arg(&args.device);
+    shell::run(make)?;
     let mut command = Command::new(worker);
     command.args(["ours", name]).arg(dir).arg(&args.device);
     command.env("RAYON_NUM_THREADS", args.threads().to_string()).envs([shell::KEEP_PAGES]);

@@ -1,4 +1,5 @@
-//! Runs one workload on demand, for `cargo xtask bench`: `bench-worker ours|candle NAME DIR DEVICE`.
+//! Runs one workload on demand, for `cargo xtask bench`: `bench-worker ours|candle NAME DIR DEVICE`; `make` instead of
+//! an engine only writes the first values and inputs.
 //!
 //! Speaks lines of JSON: first `{flops}`, then for `run N` `{ms, loss}`, for `stop` `{peak_mib}`.
 #![allow(unreachable_pub, clippy::print_stdout, clippy::print_stderr)] // a binary that talks by its output
@@ -30,11 +31,12 @@ fn say(value: &serde_json::Value) -> Result<()> {
 
 fn serve() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [engine, name, dir, device] = &args[..] else { bail!("bench-worker ours|candle NAME DIR DEVICE") };
+    let [engine, name, dir, device] = &args[..] else { bail!("bench-worker make|ours|candle NAME DIR DEVICE") };
     let before = memory("VmRSS");
     let (dir, device) = (Path::new(dir), device.parse::<sconce_tensor_core::DeviceSpec>()?.open()?);
     let mut work = match engine.as_str() {
-        "ours" => workloads::ours(name, dir, &device)?,
+        "make" => return workloads::ours(name, Some(dir), &device).map(drop),
+        "ours" => workloads::ours(name, None, &device)?,
         "candle" => workloads::candle(name, dir, &device)?,
         other => bail!("no engine `{other}`"),
     };

@@ -97,7 +97,7 @@ pub trait Attack {
 /// The function's, or [`Error::Unsupported`] where its result does not depend on `x`.
 pub fn input_gradient(x: &Tensor, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
     let x = candle_core::Var::from_tensor(&x.detach().copy()?)?;
-    let grads = f(x.as_tensor())?.backward()?;
+    let grads = crate::ops::backward(&f(x.as_tensor())?)?;
     grads.get(x.as_tensor()).cloned().ok_or_else(|| Error::Unsupported {
         what: "the gradient to the input",
         reason: "the model's output does not depend on its input through candle's graph".to_owned(),

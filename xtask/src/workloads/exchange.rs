@@ -10,17 +10,21 @@ use std::path::Path;
 pub struct Exchange {
     /// Where our own copies live.
     pub device: Device,
+    keep: bool,
     tensors: Vec<(String, Tensor)>,
 }
 
 impl Exchange {
-    pub fn new(device: &Device) -> Self {
-        Self { device: device.clone(), tensors: Vec::new() }
+    /// With `keep`, what is put is kept, to be written.
+    pub fn new(device: &Device, keep: bool) -> Self {
+        Self { device: device.clone(), keep, tensors: Vec::new() }
     }
 
     /// Hands over a tensor as it is now.
     pub fn put(&mut self, name: &str, t: &Tensor) -> Result<()> {
-        self.tensors.push((name.to_owned(), t.copy()?));
+        if self.keep {
+            self.tensors.push((name.to_owned(), t.copy()?));
+        }
         Ok(())
     }
 

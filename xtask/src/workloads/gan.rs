@@ -49,7 +49,7 @@ fn generate(layers: &[Layer], z: &Tensor) -> Result<Tensor> {
         let spec = ConvTranspose2dSpec { stride, padding, ..ConvTranspose2dSpec::default() };
         x = ops::conv_transpose2d(&x, &l.weight, None, spec)?;
         x = match &l.norm {
-            Some(norm) => ops::relu(&norm.forward(&x, Mode::Train)?)?,
+            Some(norm) => norm.forward_relu(&x, Mode::Train)?,
             None => x.tanh()?,
         };
     }
@@ -92,9 +92,9 @@ pub fn step(out: &mut Exchange) -> Result<Work> {
         let fake = generate(&up, &z)?;
         let real = softplus(&score(&down, &x)?, -1.0)?;
         let loss = (real + softplus(&score(&down, &fake.detach())?, 1.0)?)?;
-        ad.step(&pd, &loss.backward()?, cfg.lr)?;
+        ad.step(&pd, &ops::backward(&loss)?, cfg.lr)?;
         let fooled = softplus(&score(&down, &fake)?, -1.0)?;
-        ag.step(&pg, &fooled.backward()?, cfg.lr)?;
+        ag.step(&pg, &ops::backward(&fooled)?, cfg.lr)?;
         number(&(loss + fooled)?)
     };
     let work = |sizes: &[(usize, usize, usize, usize)], sides: [usize; 4]| {

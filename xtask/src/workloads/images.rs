@@ -49,7 +49,7 @@ fn train(net: impl Network + Send + 'static, x: Tensor, y: Tensor, flops: f64) -
     let mut sgd = Sgd::new(cfg)?;
     let step = move || {
         let loss = ops::cross_entropy(&net.forward(&x, Mode::Train)?, &y)?.mean_all()?;
-        sgd.step(net.params(), &loss.backward()?, cfg.lr)?;
+        sgd.step(net.params(), &ops::backward(&loss)?, cfg.lr)?;
         number(&loss)
     };
     Ok(Work { flops: 3.0 * flops, step: Box::new(step) })

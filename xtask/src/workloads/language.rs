@@ -42,7 +42,7 @@ pub fn step(out: &mut Exchange) -> Result<Work> {
         }
         let x = x.reshape((STEPS * BATCH, HIDDEN))?;
         let loss = ops::cross_entropy(&ops::linear(&x, &decoder, Some(&bias))?, &next)?.mean_all()?;
-        sgd.step(&params, &loss.backward()?, cfg.lr)?;
+        sgd.step(&params, &ops::backward(&loss)?, cfg.lr)?;
         number(&loss)
     };
     Ok(Work { flops: 3.0 * 2.0 * (STEPS * BATCH * per_token) as f64, step: Box::new(step) })

@@ -22,9 +22,9 @@ pub struct Work {
     pub step: Box<dyn FnMut() -> Result<f64> + Send>,
 }
 
-/// A workload on this workspace; its first values and inputs are written to `dir` for the peer.
-pub fn ours(name: &str, dir: &Path, device: &Device) -> Result<Work> {
-    let mut out = Exchange::new(device);
+/// A workload on this workspace; with a folder, its first values and inputs are written there for the peer.
+pub fn ours(name: &str, dir: Option<&Path>, device: &Device) -> Result<Work> {
+    let mut out = Exchange::new(device, dir.is_some());
     let work = match name {
         "small-cnn-train" => images::small_cnn_train(&mut out)?,
         "small-cnn-input-grad" => images::small_cnn_input_grad(&mut out)?,
@@ -42,6 +42,8 @@ pub fn ours(name: &str, dir: &Path, device: &Device) -> Result<Work> {
         _ if name.starts_with("conv-") => parts::conv(&mut out, name)?,
         _ => bail!("no workload `{name}`; there are {:?}", crate::bench_names::ALL),
     };
-    out.write(dir)?;
+    if let Some(dir) = dir {
+        out.write(dir)?;
+    }
     Ok(work)
 }

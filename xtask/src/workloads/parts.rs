@@ -21,7 +21,7 @@ pub fn nll(out: &mut Exchange, classes: usize) -> Result<Work> {
     let y = out.labels("y", 700, classes as u64)?;
     let step = move || {
         let loss = ops::cross_entropy(&z, &y)?.mean_all()?;
-        loss.backward()?;
+        ops::backward(&loss)?;
         number(&loss)
     };
     Ok(Work { flops: 0.0, step: Box::new(step) })
@@ -73,9 +73,8 @@ pub fn autoencoder(out: &mut Exchange) -> Result<Work> {
                 h = ops::relu(&h)?;
             }
         }
-        let y = ops::sigmoid(&h)?;
-        let loss = (y - &x)?.sqr()?.mean_all()?;
-        adam.step(&params, &loss.backward()?, cfg.lr)?;
+        let loss = ops::mse_loss(&ops::sigmoid(&h)?, &x)?;
+        adam.step(&params, &ops::backward(&loss)?, cfg.lr)?;
         number(&loss)
     };
     Ok(Work { flops, step: Box::new(step) })

@@ -49,6 +49,17 @@ impl BatchNorm2d {
         ops::channel_affine(x, &slope, &offset)
     }
 
+    /// `max(forward(x), 0)`; in [`Mode::Train`] as one op.
+    ///
+    /// # Shapes
+    /// As [`BatchNorm2d::forward`].
+    ///
+    /// # Errors
+    /// As [`BatchNorm2d::forward`].
+    pub fn forward_relu(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        if mode == Mode::Train { self.train(x, None, true) } else { ops::relu(&self.forward(x, mode)?) }
+    }
+
     /// In [`Mode::Train`]: the result, plus `residual`, rectified where `relu` says so ([`ops::batch_norm`]).
     pub(super) fn train(&self, x: &Tensor, residual: Option<&Tensor>, relu: bool) -> Result<Tensor> {
         let (scale, shift) = (self.scale.as_tensor(), self.shift.as_tensor());

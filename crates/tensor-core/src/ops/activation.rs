@@ -101,7 +101,23 @@ impl Kernel<1> for Sigmoid {
     }
 
     fn backward(&self, _: [&Tensor; 1], y: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 1]> {
-        Ok([Some(((y - y.sqr()?)? * g)?)])
+        Ok([Some(apply2(SigmoidGrad, y, g)?)])
+    }
+}
+
+/// y, g -> g y (1 - y).
+struct SigmoidGrad;
+
+impl Kernel<2> for SigmoidGrad {
+    const NAME: &'static str = "sconce-sigmoid-grad";
+
+    fn forward<T: Element>(&self, [y, g]: [&[T]; 2], [shape, _]: [&Shape; 2]) -> candle_core::Result<(Vec<T>, Shape)> {
+        Ok((elementwise::sigmoid_grad(y, g), shape.clone()))
+    }
+
+    fn backward(&self, [y, g]: [&Tensor; 2], _: &Tensor, u: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {
+        let to_y = || (u * g)? * y.affine(-2.0, 1.0)?;
+        Ok([wanted(y, to_y)?, wanted(g, || apply2(Self, y, u))?])
     }
 }
 

@@ -1,7 +1,7 @@
 //! Log-softmax and the losses of classification.
 
 use super::cpu::math::Math;
-use super::cpu::softmax;
+use super::cpu::{elementwise, softmax};
 use super::kernel::{Kernel, Stash, apply1, apply2, wanted};
 use super::{composed, own_kernels};
 use crate::{Error, Result};
@@ -97,6 +97,54 @@ pub fn soft_cross_entropy(logits: &Tensor, target: &Tensor) -> Result<Tensor> {
         return Err(Error::shape("soft labels", format!("({n}, {k})"), target.dims()));
     }
     Ok((log_softmax(logits)? * target)?.sum(D::Minus1)?.neg()?)
+}
+
+/// The mean of `(y - target)^2` over all elements.
+///
+/// Differentiable in `y`, twice; the target is a constant.
+///
+/// # Shapes
+/// Two of one shape -> a scalar.
+///
+/// # Errors
+/// Shapes that differ, or an empty one.
+pub fn mse_loss(y: &Tensor, target: &Tensor) -> Result<Tensor> {
+    if y.dims() != target.dims() || y.elem_count() == 0 {
+        return Err(Error::shape("mse_loss target", format!("{:?}, not empty", y.dims()), target.dims()));
+    }
+    if own_kernels(y) {
+        return Ok(apply2(SquaredError, y, &target.detach())?);
+    }
+    Ok((y - target.detach())?.sqr()?.mean_all()?)
+}
+
+/// y, t -> mean (y - t)^2.
+struct SquaredError;
+/// y, t -> 2 (y - t) / n.
+struct Difference;
+
+impl Kernel<2> for SquaredError {
+    const NAME: &'static str = "sconce-mse";
+
+    fn forward<T: Math>(&self, [y, t]: [&[T]; 2], _: [&Shape; 2]) -> candle_core::Result<(Vec<T>, Shape)> {
+        Ok((vec![T::from_f64(elementwise::squared_distance(y, t) / y.len() as f64)], ().into()))
+    }
+
+    fn backward(&self, [y, t]: [&Tensor; 2], _: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {
+        Ok([wanted(y, || apply2(Difference, y, t)?.broadcast_mul(g))?, None])
+    }
+}
+
+impl Kernel<2> for Difference {
+    const NAME: &'static str = "sconce-mse-grad";
+
+    fn forward<T: Math>(&self, [y, t]: [&[T]; 2], [shape, _]: [&Shape; 2]) -> candle_core::Result<(Vec<T>, Shape)> {
+        Ok((elementwise::difference(y, t, T::from_f64(2.0 / y.len() as f64)), shape.clone()))
+    }
+
+    fn backward(&self, [y, _]: [&Tensor; 2], _: &Tensor, u: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {
+        Ok([Some((u * (2.0 / y.elem_count() as f64))?), None])
+    }
 }
 
 /// z -> log softmax z.

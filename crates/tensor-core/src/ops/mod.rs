@@ -42,10 +42,11 @@ pub use conv::{Conv2dSpec, conv2d, conv2d_input_gradient, conv2d_relu, conv2d_we
 pub use conv_transpose::{ConvTranspose2dSpec, conv_transpose2d};
 pub use dropout::{dropout, dropout_mask};
 pub use embedding::embedding;
-pub use loss::{cross_entropy, log_softmax, nll, soft_cross_entropy};
+pub use loss::{cross_entropy, log_softmax, mse_loss, nll, soft_cross_entropy};
 pub use lstm::{LstmOutput, LstmWeights, lstm};
 pub use matmul::{linear, matmul};
 pub use norm::{Normed, batch_norm, batch_norm_train, channel_affine, channel_moments};
+pub use tape::backward;
 pub use pool::{Pool2dSpec, adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, global_avg_pool2d, max_pool2d};
 pub use upsample::{upsample_bilinear2d, upsample_nearest2d};
 

@@ -8,8 +8,9 @@
 //! the leaves' gradients with their operations; when candle then comes to the joins, these hand them over. Any
 //! mixture with candle's operations is right: backward passes are linear, so what arrives by either way adds up.
 
+use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, TensorId};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, Weak};
@@ -57,6 +58,8 @@ impl Drop for Handle {
 }
 
 thread_local! {
+    /// Where variables' gradients go during [`backward`].
+    static SINK: RefCell<Option<HashMap<TensorId, Tensor>>> = const { RefCell::new(None) };
     static PAUSED: Cell<bool> = const { Cell::new(false) };
     /// Whether candle keeps the graph of gradients on this thread, so that they can be differentiated again.
     static KEEPS_GRAPH: OnceLock<bool> = const { OnceLock::new() };
@@ -93,6 +96,31 @@ fn keeps_graph() -> Result<bool> {
         None => false,
     };
     Ok(KEEPS_GRAPH.with(|k| *k.get_or_init(|| keeps)))
+}
+
+/// The gradients of a scalar: what [`Tensor::backward`] gives, but the gradient of a variable that comes from this
+/// crate's operations alone is not first added to zeros. For large variables that is most of what candle does there.
+///
+/// # Errors
+/// candle's, and those of operations that cannot be differentiated.
+pub fn backward(loss: &Tensor) -> crate::Result<GradStore> {
+    /// Puts back what was there, whatever happens.
+    struct Restore(Option<HashMap<TensorId, Tensor>>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            SINK.set(self.0.take());
+        }
+    }
+    let _restore = Restore(SINK.replace(Some(HashMap::new())));
+    let mut grads = loss.backward()?;
+    for (id, g) in SINK.take().unwrap_or_default() {
+        let sum = match grads.get_id(id) {
+            Some(other) => super::add(other, &g)?,
+            None => g,
+        };
+        grads.insert_id(id, sum);
+    }
+    Ok(grads)
 }
 
 impl Node {
@@ -202,7 +230,19 @@ impl Join {
         let slot = self.slots[i];
         let gradient = lock(&self.node.leaves)[slot].take();
         match gradient {
+            Some(g) if arg.is_variable() => SINK.with_borrow_mut(|sink| match sink {
+                Some(sink) => {
+                    let sum = match sink.remove(&arg.id()) {
+                        Some(before) => super::add(&before, &g)?,
+                        None => g,
+                    };
+                    sink.insert(arg.id(), sum);
+                    Ok(None)
+                }
+                None => Ok(Some(g)),
+            }),
             Some(g) => Ok(Some(g)),
+            None if arg.is_variable() => Ok(None),
             None => arg.zeros_like().map(Some),
         }
     }

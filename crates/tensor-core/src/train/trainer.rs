@@ -180,7 +180,7 @@ impl<'a> Trainer<'a> {
             // Told by the caller; the weights stay as they were.
             return Ok(value);
         }
-        sgd.step(net.params(), &loss.backward()?, lr)?;
+        sgd.step(net.params(), &crate::ops::backward(&loss)?, lr)?;
         for r in &self.regularizers {
             r.after_update(net.params(), lr)?;
         }

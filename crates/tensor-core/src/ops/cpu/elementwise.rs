@@ -91,6 +91,56 @@ pub(crate) fn sigmoid<T: Math>(x: &[T]) -> Vec<T> {
     )
 }
 
+/// `g y (1 - y)`.
+pub(crate) fn sigmoid_grad<T: Element>(y: &[T], g: &[T]) -> Vec<T> {
+    zip(
+        y,
+        g,
+        #[inline(always)]
+        |y, g| g * y * (T::ONE - y),
+    )
+}
+
+/// `scale (a - b)`.
+pub(crate) fn difference<T: Element>(a: &[T], b: &[T], scale: T) -> Vec<T> {
+    zip(
+        a,
+        b,
+        #[inline(always)]
+        |a, b| scale * (a - b),
+    )
+}
+
+/// The sum of `(a - b)^2`, run by run in order, each in lanes.
+pub(crate) fn squared_distance<T: Element>(a: &[T], b: &[T]) -> f64 {
+    let part = |(a, b): (&[T], &[T])| {
+        vectorized(
+            #[inline(always)]
+            || {
+                let mut lanes = [T::ZERO; 32];
+                let (whole, rest) = (a.len() / 32 * 32, a.len() % 32);
+                for (a, b) in a[..whole].chunks_exact(32).zip(b[..whole].chunks_exact(32)) {
+                    for (l, (a, b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
+                        *l += (*a - *b) * (*a - *b);
+                    }
+                }
+                for i in 0..rest {
+                    let d = a[whole + i] - b[whole + i];
+                    lanes[i] += d * d;
+                }
+                let mut total = 0.0;
+                for l in lanes {
+                    total += l.to_f64();
+                }
+                total
+            },
+        )
+    };
+    // Runs are few: the partial sums are gathered in order, so that threads do not enter.
+    let parts: Vec<f64> = a.par_chunks(RUN).zip(b.par_chunks(RUN)).map(part).collect();
+    parts.into_iter().sum()
+}
+
 /// `a + b`.
 pub(crate) fn add<T: Element>(a: &[T], b: &[T]) -> Vec<T> {
     zip(

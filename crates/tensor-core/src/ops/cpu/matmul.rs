@@ -39,7 +39,9 @@ const HEIGHT: usize = 24;
 /// Elements that are packed at once, about.
 const PACKED: usize = 1 << 22;
 /// Tasks that a product is cut into, where it is large enough.
-const TASKS: usize = 8;
+const TASKS: usize = 24;
+/// Panels of rows that are packed together.
+const GROUP: usize = 8;
 /// Products with fewer multiplications run on one thread.
 const SMALL: usize = 1 << 17;
 
@@ -47,18 +49,39 @@ struct Shared<T>(*mut T);
 // SAFETY: tasks write disjoint tiles through it.
 unsafe impl<T: Send> Sync for Shared<T> {}
 
-/// Packs rows `first..first + height` at depths `k0..k0 + depth`: `[k][row]`.
-fn pack_left<T: Element>(a: Mat<'_, T>, (first, height): (usize, usize), (k0, depth): (usize, usize), to: &mut [T]) {
-    let from = &a.data[first * a.rs + k0 * a.cs..];
-    if a.cs == 1 {
-        transpose((height, depth), from, a.rs, to, height);
-    } else {
-        for (p, to) in to.chunks_exact_mut(height).take(depth).enumerate() {
-            if a.rs == 1 {
-                for (to, from) in to.iter_mut().zip(&from[p * a.cs..][..height]) {
-                    *to = *from;
+/// Packs some panels of rows at depths `k0..k0 + depth`: `[panel][k][row]`.
+fn pack_left<T: Element>(
+    a: Mat<'_, T>,
+    panels: &Panels,
+    group: std::ops::Range<usize>,
+    (k0, depth): (usize, usize),
+    to: &mut [T],
+) {
+    let top = panels.first(group.start);
+    if a.rs == 1 {
+        // Row after row of `a`, so that each page is visited once.
+        for p in 0..depth {
+            for panel in group.clone() {
+                let (first, height) = (panels.first(panel), panels.height(panel));
+                let from = &a.data[first + (k0 + p) * a.cs..];
+                let to = &mut to[(first - top) * depth + p * height..][..(depth - p) * height];
+                // A whole vector is one move; what it writes too much is the next row's, written after it.
+                match (to.first_chunk_mut::<16>(), from.first_chunk::<16>()) {
+                    (Some(to), Some(from)) if height <= 16 => *to = *from,
+                    _ => to[..height].copy_from_slice(&from[..height]),
                 }
-            } else {
+            }
+        }
+        return;
+    }
+    for panel in group {
+        let (first, height) = (panels.first(panel), panels.height(panel));
+        let to = &mut to[(first - top) * depth..][..height * depth];
+        let from = &a.data[first * a.rs + k0 * a.cs..];
+        if a.cs == 1 {
+            transpose((height, depth), from, a.rs, to, height);
+        } else {
+            for (p, to) in to.chunks_exact_mut(height).enumerate() {
                 (0..height).for_each(|i| to[i] = from[i * a.rs + p * a.cs]);
             }
         }
@@ -178,16 +201,19 @@ unsafe fn multiply<T: Element>(
         let (left, right) = scratch.split_at_mut(left_size);
         for k0 in (0..k).step_by(block) {
             let depth = block.min(k - k0);
-            let mut parts = split(&mut left[..m * depth], (0..panels.count).map(|p| panels.height(p) * depth));
+            let groups = panels.count.div_ceil(GROUP);
+            let group = |i: usize| i * GROUP..((i + 1) * GROUP).min(panels.count);
+            let sizes = (0..groups).map(group).map(|g| (panels.first(g.end) - panels.first(g.start)) * depth);
+            let mut parts = split(&mut left[..m * depth], sizes);
             if let Factor::Plain(_) = b {
                 parts.extend(right[..across * panel * depth].chunks_exact_mut(panel * depth));
             }
             let pack = |(i, to): (usize, &mut [T])| match b {
-                Factor::Plain(b) if i >= panels.count => {
-                    let j = (i - panels.count) * panel;
+                Factor::Plain(b) if i >= groups => {
+                    let j = (i - groups) * panel;
                     pack_right(b, (j, panel.min(n - j)), (k0, depth), to, panel);
                 }
-                _ => pack_left(a, (panels.first(i), panels.height(i)), (k0, depth), to),
+                _ => pack_left(a, &panels, group(i), (k0, depth), to),
             };
             let spread = m * n * depth >= SMALL;
             if spread && (m + n) * depth >= SMALL / 4 {

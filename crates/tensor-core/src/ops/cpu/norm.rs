@@ -16,27 +16,47 @@ pub(crate) struct Moments {
 /// Elements that one task handles, about.
 const RUN: usize = 1 << 14;
 
-/// The sum of `f(i)` for i < n: lanes in the element type over short blocks, these in f64.
+/// Lanes of a sum: enough to keep the vector units busy.
+const LANES: usize = 64;
+/// Elements summed in the element type before they go to f64.
+const BLOCK: usize = 32 * LANES;
+
+/// Two sums over pairs of elements, `f(x, g)` gives the terms: lanes in the element type over short blocks, these in
+/// f64.
 #[inline(always)]
-fn sum<T: Element>(n: usize, f: impl Fn(usize) -> T) -> f64 {
-    const LANES: usize = 32;
-    const BLOCK: usize = 2048;
-    let mut total = 0.0;
-    for from in (0..n).step_by(BLOCK) {
-        let to = n.min(from + BLOCK);
-        let whole = from + (to - from) / LANES * LANES;
-        let mut lanes = [T::ZERO; LANES];
-        for i in (from..whole).step_by(LANES) {
-            for (j, l) in lanes.iter_mut().enumerate() {
-                *l += f(i + j);
+fn sums<T: Element>(x: &[T], g: &[T], f: impl Fn(T, T) -> (T, T)) -> (f64, f64) {
+    let (mut first, mut second) = (0.0, 0.0);
+    for (x, g) in x.chunks(BLOCK).zip(g.chunks(BLOCK)) {
+        let (mut a, mut b) = ([T::ZERO; LANES], [T::ZERO; LANES]);
+        let (xs, gs) = (x.chunks_exact(LANES), g.chunks_exact(LANES));
+        for (i, (x, g)) in xs.remainder().iter().zip(gs.remainder()).enumerate() {
+            (a[i], b[i]) = f(*x, *g);
+        }
+        for (x, g) in xs.zip(gs) {
+            for i in 0..LANES {
+                let (u, v) = f(x[i], g[i]);
+                a[i] += u;
+                b[i] += v;
             }
         }
-        for i in whole..to {
-            lanes[i - whole] += f(i);
+        for i in 0..LANES {
+            first += a[i].to_f64();
+            second += b[i].to_f64();
         }
-        total += lanes.iter().map(|l| l.to_f64()).sum::<f64>();
     }
-    total
+    (first, second)
+}
+
+/// One sum of terms `f(x)`.
+#[inline(always)]
+fn sum<T: Element>(x: &[T], f: impl Fn(T) -> T) -> f64 {
+    sums(
+        x,
+        x,
+        #[inline(always)]
+        |x, _| (f(x), T::ZERO),
+    )
+    .0
 }
 
 /// `f(channel, first element of its plane in each image)` for all channels, on all threads.
@@ -55,12 +75,17 @@ pub(crate) fn moments<T: Element>(x: &[T], c: usize, p: usize) -> Moments {
                 let (mut count, mut mean, mut spread) = (0.0, 0.0, 0.0);
                 for n in 0..images {
                     let plane = &x[(n * c + ch) * p..][..p];
-                    let own = sum(p, |i| plane[i]) / p as f64;
+                    let own = sum(
+                        plane,
+                        #[inline(always)]
+                        |x| x,
+                    ) / p as f64;
                     let centre = T::from_f64(own);
-                    let around = sum(p, |i| {
-                        let d = plane[i] - centre;
-                        d * d
-                    });
+                    let around = sum(
+                        plane,
+                        #[inline(always)]
+                        |x| (x - centre) * (x - centre),
+                    );
                     // About the rounded mean: taken back.
                     let around = around - p as f64 * (own - centre.to_f64()).powi(2);
                     let (step, total) = (own - mean, count + p as f64);
@@ -196,14 +221,26 @@ pub(crate) fn backward<T: Element>(
                 for n in 0..images {
                     let at = (n * c + ch) * p;
                     let (x, g) = (&x[at..at + p], &g[at..at + p]);
-                    if relu {
-                        let on = |i: usize| if map.at(x[i]) > T::ZERO { g[i] } else { T::ZERO };
-                        plain += sum(p, on);
-                        tilted += sum(p, |i| on(i) * (x[i] - map.mean));
+                    let (p, t) = if relu {
+                        sums(
+                            x,
+                            g,
+                            #[inline(always)]
+                            |x, g| {
+                                let g = if map.at(x) > T::ZERO { g } else { T::ZERO };
+                                (g, g * (x - map.mean))
+                            },
+                        )
                     } else {
-                        plain += sum(p, |i| g[i]);
-                        tilted += sum(p, |i| g[i] * (x[i] - map.mean));
-                    }
+                        sums(
+                            x,
+                            g,
+                            #[inline(always)]
+                            |x, g| (g, g * (x - map.mean)),
+                        )
+                    };
+                    plain += p;
+                    tilted += t;
                 }
                 (plain, tilted)
             },

@@ -6,6 +6,7 @@ use crate::ops::cpu::element::Element;
 use crate::ops::cpu::tile::{self, Panels, Start, Tile, VECTORS};
 use crate::ops::cpu::transpose::transpose;
 use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
 
 /// Elements of a block of kernels that should stay in the second-level cache.
 const KERNEL_BLOCK: usize = 1 << 17;
@@ -30,15 +31,15 @@ impl<T: Element> Kernels<T> {
         let panels = Panels::new(rows, tile::rows());
         let (taps, depth) = (order.len(), channels * order.len());
         let whole = order.iter().enumerate().all(|(i, t)| i == *t);
-        let mut data = vec![T::ZERO; rows * depth];
-        let mut rest = &mut data[..];
+        let mut data: Vec<T> = Vec::with_capacity(rows * depth);
+        // SAFETY: the buffer holds this many plain numbers, and each panel below is written whole before it is read.
+        let mut rest = unsafe { std::slice::from_raw_parts_mut(data.as_mut_ptr(), rows * depth) };
         let mut parts = Vec::with_capacity(panels.count);
         for p in 0..panels.count {
             let (part, tail) = rest.split_at_mut(panels.height(p) * depth);
             parts.push((panels.first(p), panels.height(p), part));
             rest = tail;
         }
-        use rayon::prelude::*;
         parts.into_par_iter().for_each(|(first, height, part)| {
             if whole && channel_step == taps {
                 return transpose((height, depth), &w[first * row_step..], row_step, part, height);
@@ -54,6 +55,8 @@ impl<T: Element> Kernels<T> {
                 }
             }
         });
+        // SAFETY: the panels cover all elements, and each was written.
+        unsafe { data.set_len(rows * depth) };
         Self { panels, depth, data }
     }
 }
