@@ -22,11 +22,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[allow(clippy::print_stderr)]
 fn main() -> ExitCode {
-    let done = match cli::Cli::parse().command {
+    let command = cli::Cli::parse().command;
+    // Inside the pool: an op's tasks then start on this very thread.
+    let done = rayon::scope(|_| match command {
         cli::Command::Reproduce(args) => experiment::reproduce(&args),
         cli::Command::Datasets(args) => datasets::main(&args.verb),
         _ => Err(anyhow::anyhow!("this command belongs to the light binary: run `cargo xtask`")),
-    };
+    });
     match done {
         Ok(code) => ExitCode::from(code),
         Err(e) => {

@@ -32,10 +32,10 @@ impl<'a, T> Mat<'a, T> {
 }
 
 /// Depth of one block of the sum, whose panel of the right factor fits the first-level cache.
-const DEPTH: usize = 512;
+const DEPTH: usize = 256;
 /// Panels of columns, and of rows, that one task takes at most: with [`DEPTH`], what fits the second-level cache.
 const WIDTH: usize = 8;
-const HEIGHT: usize = 24;
+const HEIGHT: usize = 28;
 /// Elements that are packed at once, about.
 const PACKED: usize = 1 << 22;
 /// Tasks that a product is cut into, where it is large enough.
@@ -216,7 +216,8 @@ unsafe fn multiply<T: Element>(
                 _ => pack_left(a, &panels, group(i), (k0, depth), to),
             };
             let spread = m * n * depth >= SMALL;
-            if spread && (m + n) * depth >= SMALL / 4 {
+            let size: usize = parts.iter().map(|p| p.len()).sum();
+            if spread && parts.len() > 1 && size >= SMALL / 4 {
                 parts.into_par_iter().enumerate().for_each(pack);
             } else {
                 parts.into_iter().enumerate().for_each(pack);

@@ -75,12 +75,35 @@ impl Grid {
     }
 }
 
-/// A correlation over a batch.
-pub(super) struct Correlation<'a, T> {
+/// One pass over a source: its taps, their kernels, and where the result goes.
+pub(super) struct Pass<T> {
     pub(super) taps: Taps,
-    pub(super) channels: usize,
-    pub(super) kernels: &'a Kernels<T>,
+    pub(super) kernels: Kernels<T>,
     pub(super) grid: Grid,
+}
+
+impl<T> Pass<T> {
+    fn rows(&self) -> usize {
+        self.kernels.panels.rows
+    }
+
+    fn positions(&self) -> usize {
+        self.taps.out.0 * self.taps.out.1
+    }
+
+    /// Elements of the result for one image.
+    fn size(&self) -> usize {
+        self.rows() * self.positions()
+    }
+}
+
+/// Correlations of one group's channels, all reading one padded copy: one for a convolution, one for each phase of
+/// the stride for its adjoint.
+pub(super) struct Correlation<T> {
+    pub(super) source: (usize, usize),
+    pub(super) stride: (usize, usize),
+    pub(super) channels: usize,
+    pub(super) passes: Vec<Pass<T>>,
 }
 
 /// One call: some images of one group.
@@ -95,27 +118,30 @@ pub(super) struct Images<'a, T> {
     pub(super) bias: Option<&'a [T]>,
 }
 
-impl<T: Element> Correlation<'_, T> {
+impl<T: Element> Correlation<T> {
     /// Whether the result is the whole map.
     pub(super) fn dense(&self) -> bool {
-        self.grid.dense()
+        self.passes.iter().any(|p| p.grid.dense())
     }
 
     /// Whether `count` images should be interleaved, by an estimate of the work of either way.
     pub(super) fn interleave(&self, count: usize) -> bool {
         let lanes = tile::lanes::<T>();
-        let ((h, w), (oh, ow), m) = (self.taps.source, self.taps.out, self.kernels.panels.rows);
-        let steps = self.channels * self.taps.offsets.len() * m * oh / 2;
-        let apart = count * (steps * ow.div_ceil(lanes) + 2 * self.channels * h * w / lanes);
-        let moved = lanes * (self.channels * h * w + 2 * m * oh * ow);
-        let together = steps * ow + moved / 2;
+        let image = self.channels * self.source.0 * self.source.1;
+        let (mut apart, mut together) = (count * 2 * image / lanes, lanes * image / 2);
+        for p in &self.passes {
+            let (oh, ow) = p.taps.out;
+            let steps = self.channels * p.taps.offsets.len() * p.rows() * oh / 2;
+            apart += count * (steps * ow.div_ceil(lanes));
+            together += steps * ow + lanes * p.size();
+        }
         lanes > 1 && together < apart
     }
 
     /// Computes the images of one call, interleaved or one by one.
     pub(super) fn run(&self, images: Images<'_, T>) {
-        struct Run<'a, 'b, T>(&'a Correlation<'b, T>, Images<'a, T>);
-        impl<T: Element> WithSimd for Run<'_, '_, T> {
+        struct Run<'a, T>(&'a Correlation<T>, Images<'a, T>);
+        impl<T: Element> WithSimd for Run<'_, T> {
             type Output = ();
             #[inline(always)]
             fn with_simd<S: Simd>(self, s: S) {
@@ -131,92 +157,117 @@ impl<T: Element> Correlation<'_, T> {
         Arch::new().dispatch(Run(self, images));
     }
 
+    fn planes(&self, lanes: usize) -> Planes {
+        Planes::new(self.source, self.stride, self.passes.iter().map(|p| &p.taps), lanes)
+    }
+
     /// Channels whose kernels are used as one block.
     fn block(&self) -> usize {
-        (KERNEL_BLOCK / (self.kernels.panels.rows * self.taps.offsets.len()).max(1)).clamp(1, self.channels)
+        let per_channel: usize = self.passes.iter().map(|p| p.rows() * p.taps.offsets.len()).sum();
+        (KERNEL_BLOCK / per_channel.max(1)).clamp(1, self.channels)
+    }
+
+    /// Lays out block after block of channels, and calls `f(first channel, channels, source)` for each.
+    #[inline(always)]
+    fn blocks(
+        &self,
+        planes: &Planes,
+        block: usize,
+        (x, x_step, count): (&[T], usize, usize),
+        source: &mut [T],
+        mut f: impl FnMut(usize, usize, &[T]),
+    ) {
+        for c0 in (0..self.channels).step_by(block) {
+            let channels = block.min(self.channels - c0);
+            planes.lay(channels, &x[c0 * self.source.0 * self.source.1..], x_step, count, source);
+            source[channels * planes.channel()..].fill(T::ZERO);
+            f(c0, channels, source);
+        }
     }
 
     /// One image: vectors along its rows.
     #[inline(always)]
     fn apart<S: Simd>(&self, s: S, x: &[T], y: &mut [T], bias: Option<&[T]>) {
-        let ((oh, ow), m, lanes) = (self.taps.out, self.kernels.panels.rows, T::lanes::<S>());
-        let planes = Planes::new(self.taps.clone(), 1);
+        let (lanes, planes, block) = (T::lanes::<S>(), self.planes(1), self.block());
         // Whole vectors are read past the ends of rows: at most two vectors, or a vector one row down.
-        let slack = VECTORS * lanes + planes.row();
-        let block = self.block();
-        let offsets = planes.offsets(block);
-        let size = block * planes.channel();
-        if self.grid.dense() {
-            T::scratch(size + slack, |source| {
-                self.blocks(block, |c0, channels| {
-                    planes.lay(channels, &x[c0 * self.taps.source.0 * self.taps.source.1..], 0, 1, source);
-                    source[channels * planes.channel()..].fill(T::ZERO);
-                    self.rows(s, (c0, channels), source, (planes.row(), 1), &offsets, &mut y[..m * oh * ow], ow, bias);
-                });
+        let room = block * planes.channel() + VECTORS * lanes + planes.row();
+        let offsets: Vec<_> = self.passes.iter().map(|p| planes.offsets(&p.taps, block)).collect();
+        // A dense result is written in place, others beside.
+        let beside = if self.dense() { 0 } else { self.passes.iter().map(Pass::size).sum() };
+        T::scratch(room + beside, |scratch| {
+            let (source, beside) = scratch.split_at_mut(room);
+            self.blocks(&planes, block, (x, 0, 1), source, |c0, channels, source| {
+                let mut rest = &mut *beside;
+                for (p, offsets) in self.passes.iter().zip(&offsets) {
+                    let out = if p.grid.dense() { &mut y[..p.size()] } else { take(&mut rest, p.size()) };
+                    p.add(s, (c0, channels), source, planes.row(), offsets, (out, p.taps.out.1), bias);
+                }
             });
-        } else {
-            T::scratch(size + slack + m * oh * ow, |scratch| {
-                let (source, dense) = scratch.split_at_mut(size + slack);
-                self.blocks(block, |c0, channels| {
-                    planes.lay(channels, &x[c0 * self.taps.source.0 * self.taps.source.1..], 0, 1, source);
-                    source[channels * planes.channel()..].fill(T::ZERO);
-                    self.rows(s, (c0, channels), source, (planes.row(), 1), &offsets, dense, ow, bias);
-                });
-                self.scatter(dense, y);
-            });
-        }
+            let mut rest = beside;
+            for p in self.passes.iter().filter(|p| !p.grid.dense()) {
+                p.scatter(take(&mut rest, p.size()), y);
+            }
+        });
     }
 
     /// As many images as a vector has lanes, interleaved.
     #[inline(always)]
     fn together<S: Simd>(&self, s: S, images: Images<'_, T>) {
-        let ((oh, ow), m, lanes) = (self.taps.out, self.kernels.panels.rows, T::lanes::<S>());
         let Images { x, x_step, y, y_step, count, bias } = images;
-        let planes = Planes::new(self.taps.clone(), lanes);
-        let block = self.block();
-        let offsets = planes.offsets(block);
-        let (source_size, positions) = (block * planes.channel() + VECTORS * lanes, oh * ow);
-        T::scratch(source_size + m * positions * lanes, |scratch| {
-            let (source, out) = scratch.split_at_mut(source_size);
-            self.blocks(block, |c0, channels| {
-                planes.lay(channels, &x[c0 * self.taps.source.0 * self.taps.source.1..], x_step, count, source);
-                source[channels * planes.channel()..].fill(T::ZERO);
-                self.rows(s, (c0, channels), source, (planes.row(), lanes), &offsets, out, ow * lanes, bias);
-            });
-            if self.grid.dense() {
-                for (row, out) in out.chunks_exact(positions * lanes).enumerate() {
-                    transpose((positions, count), out, lanes, &mut y[row * positions..], y_step);
+        let lanes = T::lanes::<S>();
+        let (planes, block) = (self.planes(lanes), self.block());
+        let offsets: Vec<_> = self.passes.iter().map(|p| planes.offsets(&p.taps, block)).collect();
+        let room = block * planes.channel() + VECTORS * lanes;
+        let size: usize = self.passes.iter().map(Pass::size).sum();
+        T::scratch(room + size * lanes, |scratch| {
+            let (source, out) = scratch.split_at_mut(room);
+            self.blocks(&planes, block, (x, x_step, count), source, |c0, channels, source| {
+                let mut rest = &mut *out;
+                for (p, offsets) in self.passes.iter().zip(&offsets) {
+                    let (out, width) = (take(&mut rest, p.size() * lanes), p.taps.out.1 * lanes);
+                    p.add(s, (c0, channels), source, planes.row(), offsets, (out, width), bias);
                 }
-            } else {
-                T::scratch(m * positions, |dense| {
-                    for image in 0..count {
-                        dense.iter_mut().zip(out[image..].iter().step_by(lanes)).for_each(|(d, o)| *d = *o);
-                        self.scatter(dense, &mut y[image * y_step..]);
+            });
+            let mut rest = out;
+            for p in &self.passes {
+                let out = take(&mut rest, p.size() * lanes);
+                if p.grid.dense() {
+                    let positions = p.positions();
+                    for (row, out) in out.chunks_exact(positions * lanes).enumerate() {
+                        transpose((positions, count), out, lanes, &mut y[row * positions..], y_step);
+                    }
+                    continue;
+                }
+                T::scratch(count * p.size(), |dense| {
+                    transpose((p.size(), count), out, lanes, dense, p.size());
+                    for (image, dense) in dense.chunks_exact(p.size()).enumerate() {
+                        p.scatter(dense, &mut y[image * y_step..]);
                     }
                 });
             }
         });
     }
+}
 
-    /// Calls `f(first channel, channels)` for the blocks of the sum.
-    #[inline(always)]
-    fn blocks(&self, block: usize, mut f: impl FnMut(usize, usize)) {
-        for c0 in (0..self.channels).step_by(block) {
-            f(c0, block.min(self.channels - c0));
-        }
-    }
+/// Cuts the first `n` elements off.
+fn take<'b, T>(rest: &mut &'b mut [T], n: usize) -> &'b mut [T] {
+    let (first, tail) = std::mem::take(rest).split_at_mut(n);
+    *rest = tail;
+    first
+}
 
+impl<T: Element> Pass<T> {
     /// Adds a block of channels into `out` (m, oh, `width`), or starts it.
     #[inline(always)]
-    fn rows<S: Simd>(
+    #[allow(clippy::too_many_arguments)]
+    fn add<S: Simd>(
         &self,
         s: S,
         (c0, channels): (usize, usize),
         source: &[T],
-        (source_row, _): (usize, usize),
+        source_row: usize,
         offsets: &[usize],
-        out: &mut [T],
-        width: usize,
+        (out, width): (&mut [T], usize),
         bias: Option<&[T]>,
     ) {
         let (oh, lanes, panels) = (self.taps.out.0, T::lanes::<S>(), self.kernels.panels);

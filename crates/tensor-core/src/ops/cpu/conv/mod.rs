@@ -8,7 +8,7 @@ mod weight;
 use super::build::fill;
 use super::element::Element;
 use super::math::vectorized;
-use correlate::{Correlation, Grid, Images, Kernels};
+use correlate::{Correlation, Grid, Images, Kernels, Pass};
 use planes::Taps;
 
 /// The sizes of a convolution; channels are those of one group, pairs are (height, width).
@@ -43,21 +43,18 @@ impl Geometry {
     pub(crate) fn forward<T: Element>(&self, x: &[T], w: &[T], bias: Option<&[T]>, rectify: bool) -> Vec<T> {
         let ((kh, kw), (py, px), (dy, dx)) = (self.kernel, self.padding, self.dilation);
         let offset = |k: usize, d: usize, p: usize| (k * d) as isize - p as isize;
-        let taps = Taps {
-            source: self.image,
-            out: self.out,
-            stride: self.stride,
-            offsets: (0..kh).flat_map(|y| (0..kw).map(move |x| (offset(y, dy, py), offset(x, dx, px)))).collect(),
-        };
+        let offsets: Vec<_> =
+            (0..kh).flat_map(|y| (0..kw).map(move |x| (offset(y, dy, py), offset(x, dx, px)))).collect();
         let order: Vec<usize> = (0..self.taps()).collect();
-        let (c, o) = (self.channels, self.out_channels);
-        let kernels: Vec<_> = w
-            .chunks_exact(o * c * self.taps())
-            .map(|w| Kernels::new(o, c, &order, w, (c * self.taps(), self.taps())))
-            .collect();
+        let (channels, o, taps) = (self.channels, self.out_channels, self.taps());
         let grid = Grid { map: self.out, first: (0, 0), step: (1, 1) };
-        let maps: Vec<_> =
-            kernels.iter().map(|kernels| Correlation { taps: taps.clone(), channels: c, kernels, grid }).collect();
+        let group = |w: &[T]| {
+            let kernels = Kernels::new(o, channels, &order, w, (channels * taps, taps));
+            let taps = Taps { out: self.out, offsets: offsets.clone() };
+            let passes = vec![Pass { taps, kernels, grid }];
+            Correlation { source: self.image, stride: self.stride, channels, passes }
+        };
+        let maps: Vec<_> = w.chunks_exact(o * channels * taps).map(group).collect();
         self.over_batch(x, self.image_len(), self.map_len(), &maps, bias, rectify)
     }
 
@@ -74,57 +71,42 @@ impl Geometry {
             (taps, (len + s - 1 - phase) / s)
         };
         let (c, o, (sy, sx)) = (self.channels, self.out_channels, self.stride);
-        let mut parts = Vec::new();
-        for (fy, fx) in (0..sy).flat_map(|y| (0..sx).map(move |x| (y, x))) {
-            let (ty, oh) = axis(fy, sy, self.padding.0, self.dilation.0, self.kernel.0, self.image.0);
-            let (tx, ow) = axis(fx, sx, self.padding.1, self.dilation.1, self.kernel.1, self.image.1);
-            if oh * ow * ty.len() * tx.len() == 0 {
-                continue;
+        let group = |w: &[T]| {
+            let mut passes = Vec::new();
+            for (fy, fx) in (0..sy).flat_map(|y| (0..sx).map(move |x| (y, x))) {
+                let (ty, oh) = axis(fy, sy, self.padding.0, self.dilation.0, self.kernel.0, self.image.0);
+                let (tx, ow) = axis(fx, sx, self.padding.1, self.dilation.1, self.kernel.1, self.image.1);
+                if oh * ow * ty.len() * tx.len() == 0 {
+                    continue;
+                }
+                let pairs = || ty.iter().flat_map(|y| tx.iter().map(move |x| (y, x)));
+                let order: Vec<usize> = pairs().map(|(y, x)| y.0 * self.kernel.1 + x.0).collect();
+                let taps = Taps { out: (oh, ow), offsets: pairs().map(|(y, x)| (y.1, x.1)).collect() };
+                let kernels = Kernels::new(c, o, &order, w, (self.taps(), c * self.taps()));
+                passes.push(Pass { taps, kernels, grid: Grid { map: self.image, first: (fy, fx), step: self.stride } });
             }
-            let pairs = || ty.iter().flat_map(|y| tx.iter().map(move |x| (y, x)));
-            let order: Vec<usize> = pairs().map(|(y, x)| y.0 * self.kernel.1 + x.0).collect();
-            let taps = Taps {
-                source: self.out,
-                out: (oh, ow),
-                stride: (1, 1),
-                offsets: pairs().map(|(y, x)| (y.1, x.1)).collect(),
-            };
-            let kernels: Vec<_> = w
-                .chunks_exact(o * c * self.taps())
-                .map(|w| Kernels::new(c, o, &order, w, (self.taps(), c * self.taps())))
-                .collect();
-            parts.push((taps, kernels, Grid { map: self.image, first: (fy, fx), step: self.stride }));
-        }
-        let maps: Vec<_> = (0..self.groups)
-            .flat_map(|g| {
-                parts.iter().map(move |(taps, kernels, grid)| Correlation {
-                    taps: taps.clone(),
-                    channels: o,
-                    kernels: &kernels[g],
-                    grid: *grid,
-                })
-            })
-            .collect();
+            Correlation { source: self.out, stride: (1, 1), channels: o, passes }
+        };
+        let maps: Vec<_> = w.chunks_exact(o * c * self.taps()).map(group).collect();
         self.over_batch(gy, self.map_len(), self.image_len(), &maps, bias, false)
     }
 
-    /// Runs the correlations, as many for each group, over the batch; images are spread over the threads, as many
+    /// Runs the correlations, one for each group, over the batch; images are spread over the threads, as many
     /// at once as are best interleaved.
     fn over_batch<T: Element>(
         &self,
         x: &[T],
         x_step: usize,
         y_step: usize,
-        maps: &[Correlation<'_, T>],
+        maps: &[Correlation<T>],
         bias: Option<&[T]>,
         rectify: bool,
     ) -> Vec<T> {
         let lanes = super::tile::lanes::<T>();
         let together = maps.iter().any(|m| m.interleave(lanes));
         let run = if together { lanes } else { 1 };
-        let per_group = maps.len() / self.groups;
         let per_bias = bias.map_or(1, |b| b.len() / self.groups);
-        let dense = !maps.is_empty() && maps.iter().all(Correlation::dense);
+        let dense = maps.iter().all(Correlation::dense);
         let one = |i: usize, y: &mut [T]| {
             let (first, count) = (i * run, y.len() / y_step);
             if !dense {
@@ -136,8 +118,7 @@ impl Geometry {
                     });
                 }
             }
-            for (m, map) in maps.iter().enumerate() {
-                let g = m / per_group;
+            for (g, map) in maps.iter().enumerate() {
                 map.run(Images {
                     x: &x[first * x_step + g * x_step / self.groups..],
                     x_step,

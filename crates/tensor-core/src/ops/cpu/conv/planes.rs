@@ -10,17 +10,16 @@ use crate::ops::cpu::transpose::transpose;
 /// The taps of one correlation: `y[m, i, j] = sum_{c, t} a[m, c, t] x[c, i sy + ty, j sx + tx]`.
 #[derive(Clone, Debug)]
 pub(super) struct Taps {
-    pub(super) source: (usize, usize),
     pub(super) out: (usize, usize),
-    pub(super) stride: (usize, usize),
     /// Offsets (ty, tx), in the order of the sum.
     pub(super) offsets: Vec<(isize, isize)>,
 }
 
-/// Sizes of the padded planes that a [`Taps`] reads.
+/// Sizes of the padded planes that some correlations with one stride read.
 #[derive(Clone, Debug)]
 pub(super) struct Planes {
-    taps: Taps,
+    source: (usize, usize),
+    stride: (usize, usize),
     /// The source's position at the planes' origin: minus the padding.
     origin: (isize, isize),
     /// Rows and columns of the plane of one phase.
@@ -29,21 +28,26 @@ pub(super) struct Planes {
 }
 
 impl Planes {
-    pub(super) fn new(taps: Taps, lanes: usize) -> Self {
-        let axis = |out: usize, stride: usize, get: fn(&(isize, isize)) -> isize| {
-            let low = taps.offsets.iter().map(get).min().unwrap_or(0);
-            let high = taps.offsets.iter().map(get).max().unwrap_or(0);
-            let extent = (out - 1) * stride + (high - low) as usize + 1;
-            (low, extent.div_ceil(stride))
+    pub(super) fn new<'a>(
+        source: (usize, usize),
+        stride: (usize, usize),
+        all: impl Iterator<Item = &'a Taps> + Clone,
+        lanes: usize,
+    ) -> Self {
+        let axis = |stride: usize, out: fn(&Taps) -> usize, get: fn(&(isize, isize)) -> isize| {
+            let each = || all.clone().flat_map(move |t| t.offsets.iter().map(move |o| (t, get(o))));
+            let low = each().map(|(_, o)| o).min().unwrap_or(0);
+            let high = each().map(|(t, o)| ((out(t) - 1) * stride) as isize + o).max().unwrap_or(0);
+            (low, ((high - low) as usize + 1).div_ceil(stride))
         };
-        let (y, h) = axis(taps.out.0, taps.stride.0, |t| t.0);
-        let (x, w) = axis(taps.out.1, taps.stride.1, |t| t.1);
-        Self { taps, origin: (y, x), size: (h, w), lanes }
+        let (y, h) = axis(stride.0, |t| t.out.0, |o| o.0);
+        let (x, w) = axis(stride.1, |t| t.out.1, |o| o.1);
+        Self { source, stride, origin: (y, x), size: (h, w), lanes }
     }
 
     /// Elements of one channel.
     pub(super) fn channel(&self) -> usize {
-        self.taps.stride.0 * self.taps.stride.1 * self.size.0 * self.size.1 * self.lanes
+        self.stride.0 * self.stride.1 * self.size.0 * self.size.1 * self.lanes
     }
 
     /// Elements between output rows.
@@ -52,13 +56,13 @@ impl Planes {
     }
 
     /// Where each (channel, tap) of `channels` channels starts, in the order of the sum.
-    pub(super) fn offsets(&self, channels: usize) -> Vec<usize> {
-        let (sy, sx) = self.taps.stride;
+    pub(super) fn offsets(&self, taps: &Taps, channels: usize) -> Vec<usize> {
+        let (sy, sx) = self.stride;
         let tap = |&(ty, tx): &(isize, isize)| {
             let (y, x) = ((ty - self.origin.0) as usize, (tx - self.origin.1) as usize);
             (((y % sy * sx + x % sx) * self.size.0 + y / sy) * self.size.1 + x / sx) * self.lanes
         };
-        let taps: Vec<usize> = self.taps.offsets.iter().map(tap).collect();
+        let taps: Vec<usize> = taps.offsets.iter().map(tap).collect();
         (0..channels).flat_map(|c| taps.iter().map(move |t| c * self.channel() + t)).collect()
     }
 
@@ -72,7 +76,7 @@ impl Planes {
         count: usize,
         to: &mut [T],
     ) {
-        let ((h, w), (sy, sx), l) = (self.taps.source, self.taps.stride, self.lanes);
+        let ((h, w), (sy, sx), l) = (self.source, self.stride, self.lanes);
         let row = self.row();
         let plane = self.size.0 * row;
         for c in 0..channels {
