@@ -5,8 +5,8 @@ use candle_core::{DType, Device, Tensor};
 use proptest::prelude::*;
 use sconce_tensor_core::gradcheck::GradCheck;
 use sconce_tensor_core::nets::{ResNet, ResNetConfig, SmallCnn, SmallCnnConfig};
-use sconce_tensor_core::ops::{self, Conv2dSpec, Pool2dSpec};
-use sconce_tensor_core::{Error, Mode, Network, Result, Rng};
+use sconce_tensor_core::ops::{self, Conv2dSpec, ConvTranspose2dSpec, LstmWeights, Pool2dSpec};
+use sconce_tensor_core::{Error, ExampleRng, Mode, Network, Result, Rng};
 
 fn normal(seed: u64, shape: &[usize]) -> Tensor {
     Rng::new(seed).normal(shape, 0.0, 1.0, DType::F64, &Device::Cpu).unwrap()
@@ -52,6 +52,91 @@ fn curved_maps() {
     let labels = Tensor::new(&[0u32, 5, 2, 2], &Device::Cpu).unwrap();
     check(&[normal(1, &[4, 6])], |t| ops::cross_entropy(&t[0], &labels));
     check(&[normal(1, &[4, 6]), normal(2, &[4, 6])], |t| ops::soft_cross_entropy(&t[0], &t[1]));
+}
+
+#[test]
+fn transposed_resized_and_gathered() {
+    let spec = ConvTranspose2dSpec {
+        stride: (2, 1),
+        padding: (1, 0),
+        output_padding: (1, 0),
+        dilation: (1, 2),
+        groups: 2,
+    };
+    check(&[normal(1, &[2, 4, 3, 4]), normal(2, &[4, 3, 3, 2]), normal(3, &[6])], |t| {
+        ops::conv_transpose2d(&t[0], &t[1], Some(&t[2]), spec)
+    });
+    check(&[normal(1, &[2, 2, 5, 3])], |t| ops::adaptive_avg_pool2d(&t[0], (3, 2)));
+    check(&[normal(1, &[2, 2, 5, 3])], |t| ops::adaptive_max_pool2d(&t[0], (2, 2)));
+    check(&[normal(1, &[2, 2, 3, 2])], |t| ops::upsample_nearest2d(&t[0], (5, 4)));
+    check(&[normal(1, &[2, 2, 3, 4])], |t| ops::upsample_bilinear2d(&t[0], (5, 2), false));
+    check(&[normal(1, &[2, 2, 3, 4])], |t| ops::upsample_bilinear2d(&t[0], (5, 2), true));
+    let ids = Tensor::new(&[[2u32, 0], [2, 2]], &Device::Cpu).unwrap();
+    check(&[normal(1, &[3, 4])], |t| ops::embedding(&t[0], &ids));
+}
+
+#[test]
+fn fused_maps() {
+    let spec = Conv2dSpec::same(3);
+    check(&[normal(1, &[2, 2, 4, 3]), normal(2, &[3, 2, 3, 3]), normal(3, &[3])], |t| {
+        ops::conv2d_relu(&t[0], &t[1], Some(&t[2]), spec)
+    });
+    check(&[normal(1, &[3, 2, 4, 3]), normal(2, &[2]), normal(3, &[2])], |t| {
+        Ok(ops::batch_norm(&t[0], &t[1], &t[2], 1e-5, None, true)?.output)
+    });
+    check(&[normal(1, &[3, 2, 4, 3]), normal(2, &[2]), normal(3, &[2]), normal(4, &[3, 2, 4, 3])], |t| {
+        Ok(ops::batch_norm(&t[0], &t[1], &t[2], 1e-5, Some(&t[3]), true)?.output)
+    });
+    check(&[normal(1, &[12]), normal(2, &[12])], |t| ops::add_relu(&t[0], &t[1]));
+    check(&[normal(1, &[12])], |t| ops::leaky_relu(&t[0], 0.2));
+    check(&[normal(1, &[12])], |t| ops::sigmoid(&t[0]));
+    check(&[normal(1, &[12])], |t| ops::mse_loss(&t[0], &normal(3, &[12])));
+}
+
+#[test]
+fn lstm_with_a_mask() {
+    let (n, h) = (3, 2);
+    let mask = ops::dropout_mask(&[n, h], 0.4, &Rng::new(5), DType::F64, &Device::Cpu).unwrap();
+    let inputs = [
+        normal(1, &[4, n, 3]),
+        normal(2, &[4 * h, 3]),
+        normal(3, &[4 * h, h]),
+        normal(4, &[4 * h]),
+        normal(5, &[n, h]),
+        normal(6, &[n, h]),
+    ];
+    for mask in [None, Some(&mask)] {
+        let run = |t: &[Tensor], own: bool| {
+            let weights = LstmWeights { input: &t[1], recurrent: &t[2], bias: Some(&t[3]) };
+            if own {
+                let out = ops::lstm(&t[0], &t[4], &t[5], weights, mask)?;
+                return Ok(Tensor::cat(&[out.outputs, out.hidden.unsqueeze(0)?, out.cell.unsqueeze(0)?], 0)?);
+            }
+            let gates = ops::linear(&t[0], &t[1], Some(&t[3]))?;
+            let (y, h, c) = ops::composed::lstm(&gates, &t[2], &t[4], &t[5], mask)?;
+            Ok(Tensor::cat(&[y, h.unsqueeze(0)?, c.unsqueeze(0)?], 0)?)
+        };
+        check(&inputs, |t| run(t, true));
+        let (a, b): (Result<Tensor>, Result<Tensor>) = (run(&inputs, true), run(&inputs, false));
+        let d = (a.unwrap() - b.unwrap()).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
+        assert!(d < 1e-14, "{d}");
+    }
+}
+
+#[test]
+fn dropout_keeps_the_mean_and_follows_the_example() {
+    let x = Tensor::ones((64, 500), DType::F64, &Device::Cpu).unwrap();
+    let rng = |ids: Vec<u64>| ExampleRng::new(Rng::new(1), ids);
+    let y = ops::dropout(&x, 0.3, &rng((0..64).collect())).unwrap();
+    let v = y.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+    assert!(v.iter().all(|v| *v == 0.0 || (*v - 1.0 / 0.7).abs() < 1e-15));
+    // 32,000 draws of variance 0.3 / 0.7: five standard errors.
+    let mean = v.iter().sum::<f64>() / v.len() as f64;
+    assert!((mean - 1.0).abs() < 5.0 * (0.3f64 / 0.7 / 32_000.0).sqrt(), "{mean}");
+    let one = ops::dropout(&x.narrow(0, 9, 1).unwrap(), 0.3, &rng(vec![9])).unwrap();
+    assert_eq!(one.to_vec2::<f64>().unwrap()[0], y.to_vec2::<f64>().unwrap()[9]);
+    assert!(ops::dropout(&x, 1.0, &rng((0..64).collect())).is_err());
+    assert!(ops::dropout(&x, 0.5, &rng(vec![1])).is_err());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
 use candle_core::{DType, Device, Tensor, Var};
-use sconce_tensor_core::ops::{self, Conv2dSpec, Pool2dSpec};
+use sconce_tensor_core::ops::{self, Conv2dSpec, ConvTranspose2dSpec, Pool2dSpec};
 use sconce_tensor_core::{Result, Rng};
 use std::process::Command;
 
@@ -19,9 +19,19 @@ fn loss(v: &[Tensor]) -> Result<Tensor> {
     let h = ops::channel_affine(&h, &v[3], &v[2])?.tanh()?;
     let h = ops::relu(&ops::max_pool2d(&h, Pool2dSpec::default())?)?;
     let h = ops::avg_pool2d(&h, Pool2dSpec { kernel: (2, 1), stride: (1, 1), padding: (0, 0) })?;
-    let z = ops::linear(&h.flatten_from(1)?, &v[4], None)?;
+    let up = ConvTranspose2dSpec { stride: (2, 1), padding: (0, 1), ..ConvTranspose2dSpec::default() };
+    let h = ops::conv_transpose2d(&ops::sigmoid(&h)?, &v[5], Some(&v[6]), up)?;
+    let h = ops::upsample_bilinear2d(&ops::leaky_relu(&h, 0.1)?, (2, 3), false)?;
+    let h = ops::adaptive_avg_pool2d(&ops::upsample_nearest2d(&h, (4, 3))?, (2, 3))?;
+    let h = ops::conv2d_relu(&h, &v[7], None, Conv2dSpec::default())?;
+    let h = ops::add_relu(&h.sqr()?, &h)?;
+    let e = ops::embedding(&v[8], &Tensor::new(&[1u32, 0], &Device::Cpu)?)?;
+    let h = (h.flatten_from(1)? * e)?;
+    let z = ops::linear(&h, &v[4], Some(&v[9]))?;
     let y = Tensor::new(&[0u32, 3], &Device::Cpu)?;
-    Ok(ops::cross_entropy(&z, &y)?.mean_all()?)
+    let smooth = ops::log_softmax(&z)?.sqr()?.mean_all()?;
+    let far = ops::mse_loss(&z, &z.ones_like()?)?;
+    Ok(((ops::cross_entropy(&z, &y)?.mean_all()? + smooth)? + far)?)
 }
 
 fn gradients(values: &[Tensor]) -> (Vec<Var>, Vec<Tensor>) {
@@ -47,8 +57,18 @@ fn hessian_vector_products() {
         assert!(done.status.success() && text.contains("1 passed"), "{text}");
         return;
     }
-    let at =
-        [normal(1, &[2, 2, 6, 7]), normal(2, &[3, 2, 3, 3]), normal(3, &[3]), normal(4, &[3]), normal(5, &[4, 12])];
+    let at = [
+        normal(1, &[2, 2, 6, 7]),
+        normal(2, &[3, 2, 3, 3]),
+        normal(3, &[3]),
+        normal(4, &[3]),
+        normal(5, &[4, 12]),
+        normal(6, &[3, 2, 2, 3]),
+        normal(7, &[2]),
+        normal(8, &[2, 2, 1, 1]),
+        normal(9, &[2, 12]),
+        normal(10, &[4]),
+    ];
     let at: Vec<Tensor> = at.iter().map(|t| (t * 0.5).unwrap()).collect();
     let direction: Vec<Tensor> = at.iter().enumerate().map(|(i, t)| normal(20 + i as u64, t.dims())).collect();
     let (vars, g) = gradients(&at);
