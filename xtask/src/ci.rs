@@ -37,7 +37,16 @@ pub fn main() -> Result<u8> {
     step("tidy", || zero(tidy::main()?))?;
     step("REPRODUCTIONS.md is what the results say", || zero(reproductions::main(true)?))?;
     step("clippy", || {
-        run(with(&["clippy", "--workspace", "--all-targets", "--features", "xtask/reproduce", "--", "-D", "warnings"]))
+        run(with(&[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--features",
+            "xtask/reproduce,xtask/bench",
+            "--",
+            "-D",
+            "warnings",
+        ]))
     })?;
     step("the README's test command", || {
         let readme = std::fs::read_to_string(workspace().join("README.md"))?;
@@ -67,6 +76,11 @@ pub fn main() -> Result<u8> {
         ]))
     })?;
     step("reproduce absum in its smallest form, killed and on another number of threads", smallest)?;
+    step("bench: one workload alone, and a peer that is not installed", || {
+        run(with(&["xtask", "bench", "--rounds", "1", "--filter", "autoencoder"]))?;
+        let missing = with(&["xtask", "bench", "--peer", "torch", "--python", "no-such-python"]).status()?;
+        if missing.code() == Some(2) { Ok(()) } else { bail!("a missing peer gave {missing}, not exit code 2") }
+    })?;
     Ok(0)
 }
 

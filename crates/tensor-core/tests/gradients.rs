@@ -56,13 +56,8 @@ fn curved_maps() {
 
 #[test]
 fn transposed_resized_and_gathered() {
-    let spec = ConvTranspose2dSpec {
-        stride: (2, 1),
-        padding: (1, 0),
-        output_padding: (1, 0),
-        dilation: (1, 2),
-        groups: 2,
-    };
+    let spec =
+        ConvTranspose2dSpec { stride: (2, 1), padding: (1, 0), output_padding: (1, 0), dilation: (1, 2), groups: 2 };
     check(&[normal(1, &[2, 4, 3, 4]), normal(2, &[4, 3, 3, 2]), normal(3, &[6])], |t| {
         ops::conv_transpose2d(&t[0], &t[1], Some(&t[2]), spec)
     });
@@ -82,10 +77,10 @@ fn fused_maps() {
         ops::conv2d_relu(&t[0], &t[1], Some(&t[2]), spec)
     });
     check(&[normal(1, &[3, 2, 4, 3]), normal(2, &[2]), normal(3, &[2])], |t| {
-        Ok(ops::batch_norm(&t[0], &t[1], &t[2], 1e-5, None, true)?.output)
+        Ok(ops::batch_norm(&t[0], &t[1], &t[2], 1e-5, None, Some(0.1))?.output)
     });
     check(&[normal(1, &[3, 2, 4, 3]), normal(2, &[2]), normal(3, &[2]), normal(4, &[3, 2, 4, 3])], |t| {
-        Ok(ops::batch_norm(&t[0], &t[1], &t[2], 1e-5, Some(&t[3]), true)?.output)
+        Ok(ops::batch_norm(&t[0], &t[1], &t[2], 1e-5, Some(&t[3]), Some(0.0))?.output)
     });
     check(&[normal(1, &[12]), normal(2, &[12])], |t| ops::add_relu(&t[0], &t[1]));
     check(&[normal(1, &[12])], |t| ops::leaky_relu(&t[0], 0.2));

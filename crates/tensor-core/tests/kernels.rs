@@ -226,7 +226,7 @@ fn everything() -> Result<Vec<Vec<f64>>> {
         let (x, w, b) = (n(1, &shape), n(2, &[o, shape[1], k, k]), n(3, &[o]));
         let (scale, shift) = (n(4, &[o]), n(5, &[o]));
         let y = ops::conv2d(&x, &w, Some(&b), spec)?;
-        let y = ops::batch_norm(&y, &scale, &shift, 1e-5, Some(&y), true)?.output;
+        let y = ops::batch_norm(&y, &scale, &shift, 1e-5, Some(&y), Some(0.0))?.output;
         let y = ops::max_pool2d(&ops::leaky_relu(&y, 0.1)?, Pool2dSpec::default())?;
         let grads = ops::backward(&ops::mse_loss(&y, &y.zeros_like()?)?)?;
         all.push(numbers(&y));
@@ -275,7 +275,12 @@ fn empty_axes_and_shapes_that_do_not_fit_are_errors() {
         ("up channels", ops::conv_transpose2d(&t(&[1, 2, 3, 3]), &t(&[1, 1, 1, 1]), None, up)),
         (
             "up padding",
-            ops::conv_transpose2d(&t(&[1, 1, 1, 1]), &t(&[1, 1, 2, 2]), None, ConvTranspose2dSpec { padding: (1, 1), ..up }),
+            ops::conv_transpose2d(
+                &t(&[1, 1, 1, 1]),
+                &t(&[1, 1, 2, 2]),
+                None,
+                ConvTranspose2dSpec { padding: (1, 1), ..up },
+            ),
         ),
         (
             "up output padding",
@@ -293,7 +298,10 @@ fn empty_axes_and_shapes_that_do_not_fit_are_errors() {
         ("linear", ops::linear(&t(&[2, 3]), &t(&[4, 2]), None)),
         ("matmul", ops::matmul(&t(&[2, 0]), &t(&[0, 2]))),
         ("batch norm of one value", ops::batch_norm_train(&t(&[1, 2, 1, 1]), &t(&[2]), &t(&[2]), 1e-5)),
-        ("residual", ops::batch_norm(&t(&[2, 2, 1, 1]), &t(&[2]), &t(&[2]), 1e-5, Some(&t(&[2])), true).map(|n| n.output)),
+        (
+            "residual",
+            ops::batch_norm(&t(&[2, 2, 1, 1]), &t(&[2]), &t(&[2]), 1e-5, Some(&t(&[2])), None).map(|n| n.output),
+        ),
         ("log-softmax", ops::log_softmax(&t(&[2, 0]))),
         ("mse", ops::mse_loss(&t(&[2]), &t(&[3]))),
         ("add", ops::add_relu(&t(&[2]), &t(&[3]))),

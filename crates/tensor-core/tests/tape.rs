@@ -87,6 +87,6 @@ fn a_chain_frees_its_memory() {
     }
     let resident = std::fs::read_to_string("/proc/self/statm").ok();
     if let Some(pages) = resident.and_then(|s| s.split(' ').nth(1)?.parse::<usize>().ok()) {
-        assert!(pages * 4096 < 1 << 30, "{} MiB resident", pages * 4096 >> 20);
+        assert!(pages * 4096 < 1 << 30, "{} MiB resident", (pages * 4096) >> 20);
     }
 }

@@ -36,7 +36,8 @@ fn layers(
         let mut b = build.scope(&format!("{name}{i}"));
         let weight = b.param("weight", Role::Kernel, shape, Init::fan_in(from * 16))?;
         // No normalisation at the images' end of either, nor on the score.
-        let norm = if i + 1 < sizes.len() && (up || i > 0) { Some(BatchNorm2d::new(&mut b.scope("bn"), to)?) } else { None };
+        let norm =
+            if i + 1 < sizes.len() && (up || i > 0) { Some(BatchNorm2d::new(&mut b.scope("bn"), to)?) } else { None };
         all.push(Layer { weight, norm, stride, padding });
     }
     Ok(all)
@@ -49,7 +50,7 @@ fn generate(layers: &[Layer], z: &Tensor) -> Result<Tensor> {
         let spec = ConvTranspose2dSpec { stride, padding, ..ConvTranspose2dSpec::default() };
         x = ops::conv_transpose2d(&x, &l.weight, None, spec)?;
         x = match &l.norm {
-            Some(norm) => norm.forward_relu(&x, Mode::Train)?,
+            Some(norm) => norm.forward_rectified(&x, 0.0, Mode::Train)?,
             None => x.tanh()?,
         };
     }
@@ -60,13 +61,12 @@ fn score(layers: &[Layer], x: &Tensor) -> Result<Tensor> {
     let mut x = x.clone();
     for (i, l) in layers.iter().enumerate() {
         let (stride, padding) = ((l.stride, l.stride), (l.padding, l.padding));
-        x = ops::conv2d(&x, &l.weight, None, Conv2dSpec { stride, padding, ..Conv2dSpec::default() })?;
-        if let Some(norm) = &l.norm {
-            x = norm.forward(&x, Mode::Train)?;
-        }
-        if i + 1 < layers.len() {
-            x = ops::leaky_relu(&x, 0.2)?;
-        }
+        let spec = Conv2dSpec { stride, padding, ..Conv2dSpec::default() };
+        x = match &l.norm {
+            Some(norm) => norm.forward_rectified(&ops::conv2d(&x, &l.weight, None, spec)?, 0.2, Mode::Train)?,
+            None if i + 1 < layers.len() => ops::conv2d_leaky_relu(&x, &l.weight, None, spec, 0.2)?,
+            None => ops::conv2d(&x, &l.weight, None, spec)?,
+        };
     }
     Ok(x.flatten_all()?)
 }

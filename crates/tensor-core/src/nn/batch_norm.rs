@@ -1,9 +1,9 @@
 //! The batch-normalisation layer.
 
 use super::{Builder, Init, Mode};
-use crate::params::Role;
-use crate::ops::{self, Normed};
 use crate::Result;
+use crate::ops::{self, Normed};
+use crate::params::Role;
 use candle_core::{Tensor, Var};
 
 /// Batch normalisation over (N, H, W) for each channel (Ioffe and Szegedy 2015, algorithms 1 and 2).
@@ -43,27 +43,30 @@ impl BatchNorm2d {
     /// As [`ops::batch_norm_train`].
     pub fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         if mode == Mode::Train {
-            return self.train(x, None, false);
+            return self.train(x, None, None);
         }
         let (slope, offset) = self.frozen(mode)?;
         ops::channel_affine(x, &slope, &offset)
     }
 
-    /// `max(forward(x), 0)`; in [`Mode::Train`] as one op.
+    /// [`ops::leaky_relu`] of the result with the slope `rectify` (0 is ReLU); in [`Mode::Train`] as one op.
     ///
     /// # Shapes
     /// As [`BatchNorm2d::forward`].
     ///
     /// # Errors
     /// As [`BatchNorm2d::forward`].
-    pub fn forward_relu(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        if mode == Mode::Train { self.train(x, None, true) } else { ops::relu(&self.forward(x, mode)?) }
+    pub fn forward_rectified(&self, x: &Tensor, rectify: f64, mode: Mode) -> Result<Tensor> {
+        if mode == Mode::Train {
+            return self.train(x, None, Some(rectify));
+        }
+        ops::leaky_relu(&self.forward(x, mode)?, rectify)
     }
 
-    /// In [`Mode::Train`]: the result, plus `residual`, rectified where `relu` says so ([`ops::batch_norm`]).
-    pub(super) fn train(&self, x: &Tensor, residual: Option<&Tensor>, relu: bool) -> Result<Tensor> {
+    /// In [`Mode::Train`]: the result, plus `residual`, rectified with a slope ([`ops::batch_norm`]).
+    pub(super) fn train(&self, x: &Tensor, residual: Option<&Tensor>, rectify: Option<f64>) -> Result<Tensor> {
         let (scale, shift) = (self.scale.as_tensor(), self.shift.as_tensor());
-        let Normed { output, mean, var } = ops::batch_norm(x, scale, shift, EPS, residual, relu)?;
+        let Normed { output, mean, var } = ops::batch_norm(x, scale, shift, EPS, residual, rectify)?;
         let count = (x.elem_count() / mean.elem_count()) as f64;
         let unbiased = (var * (count / (count - 1.0)))?;
         for (running, batch) in [(&self.mean, mean), (&self.var, unbiased)] {

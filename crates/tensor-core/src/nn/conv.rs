@@ -87,7 +87,7 @@ impl Conv2d {
         mode: Mode,
     ) -> Result<Tensor> {
         if mode == Mode::Train {
-            return norm.train(&self.forward(x, mode)?, residual, relu);
+            return norm.train(&self.forward(x, mode)?, residual, relu.then_some(0.0));
         }
         let (slope, mut offset) = norm.frozen(mode)?;
         let weight = mode.tensor(&self.weight).broadcast_mul(&slope.reshape(((), 1, 1, 1))?)?;

@@ -122,11 +122,7 @@ pub fn adaptive_pool2d(x: &Tensor, (oh, ow): (usize, usize), max: bool) -> Resul
     for (y, x_) in (0..oh).flat_map(|y| (0..ow).map(move |x| (y, x))) {
         let ((y0, rows), (x0, cols)) = (range(y, oh, h), range(x_, ow, w));
         let window = x.narrow(2, y0, rows)?.narrow(3, x0, cols)?.flatten_from(2)?.contiguous()?;
-        all.push(if max {
-            window.gather(&window.detach().argmax_keepdim(2)?, 2)?
-        } else {
-            window.mean_keepdim(2)?
-        });
+        all.push(if max { window.gather(&window.detach().argmax_keepdim(2)?, 2)? } else { window.mean_keepdim(2)? });
     }
     Ok(Tensor::cat(&all, 2)?.reshape((n, c, oh, ow))?)
 }
@@ -155,7 +151,12 @@ pub fn resample2d(x: &Tensor, rows: &[(usize, usize, f64)], cols: &[(usize, usiz
 ///
 /// # Errors
 /// candle's only.
-pub fn conv_transpose2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, spec: ConvTranspose2dSpec) -> Result<Tensor> {
+pub fn conv_transpose2d(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    spec: ConvTranspose2dSpec,
+) -> Result<Tensor> {
     let ConvTranspose2dSpec { stride, padding, output_padding, dilation, groups } = spec;
     let (n, c, h, w) = x.dims4()?;
     let (_, og, kh, kw) = weight.dims4()?;
@@ -200,7 +201,13 @@ pub fn embedding(weight: &Tensor, ids: &Tensor) -> Result<Tensor> {
 ///
 /// # Errors
 /// candle's only.
-pub fn lstm(gates: &Tensor, weight: &Tensor, h: &Tensor, c: &Tensor, mask: Option<&Tensor>) -> Result<(Tensor, Tensor, Tensor)> {
+pub fn lstm(
+    gates: &Tensor,
+    weight: &Tensor,
+    h: &Tensor,
+    c: &Tensor,
+    mask: Option<&Tensor>,
+) -> Result<(Tensor, Tensor, Tensor)> {
     let (steps, _, wide) = gates.dims3()?;
     let (mut h, mut c) = (h.clone(), c.clone());
     let sigmoid = |z: &Tensor| ((z * 0.5)?.tanh()? * 0.5)? + 0.5;

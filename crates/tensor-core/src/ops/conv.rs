@@ -6,7 +6,7 @@ use super::cpu::element::Element;
 use super::cpu::elementwise;
 use super::kernel::{Kernel, apply1, apply2, apply3, wanted};
 use super::{ConvTranspose2dSpec, composed, dims4, own_kernels, slide};
-use crate::{Error, Result};
+use crate::{Error, Result, error::require};
 use candle_core::{Shape, Tensor};
 
 /// How the kernel of a [`conv2d`] slides; every pair is (height, width).
@@ -68,7 +68,7 @@ impl Conv2dSpec {
 /// Shapes that do not fit each other, an empty axis, a zero stride or dilation, a kernel larger than the
 /// padded input, or tensors of different type or device.
 pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, spec: Conv2dSpec) -> Result<Tensor> {
-    convolve(x, weight, bias, spec, false)
+    convolve(x, weight, bias, spec, None)
 }
 
 /// `max(conv2d(x), 0)` in one pass over the result.
@@ -79,10 +79,34 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, spec: Conv2dSp
 /// # Errors
 /// As [`conv2d`].
 pub fn conv2d_relu(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, spec: Conv2dSpec) -> Result<Tensor> {
-    convolve(x, weight, bias, spec, true)
+    convolve(x, weight, bias, spec, Some(0.0))
 }
 
-fn convolve(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, spec: Conv2dSpec, relu: bool) -> Result<Tensor> {
+/// [`leaky_relu`](super::leaky_relu) of a [`conv2d`], in one pass over the result.
+///
+/// # Shapes
+/// As [`conv2d`].
+///
+/// # Errors
+/// As [`conv2d`], and for a slope that is negative or not finite.
+pub fn conv2d_leaky_relu(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    spec: Conv2dSpec,
+    slope: f64,
+) -> Result<Tensor> {
+    require("conv2d_leaky_relu slope", slope >= 0.0 && slope.is_finite(), "finite and >= 0", slope)?;
+    convolve(x, weight, bias, spec, Some(slope))
+}
+
+fn convolve(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    spec: Conv2dSpec,
+    slope: Option<f64>,
+) -> Result<Tensor> {
     let x_dims = dims4("conv2d input", "(N, C, H, W)", x)?;
     let w_dims = dims4("conv2d weight", "(O, C/groups, KH, KW)", weight)?;
     let geo = geometry(x_dims, w_dims, spec)?;
@@ -92,11 +116,11 @@ fn convolve(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, spec: Conv2dSpec
     }
     if !own_kernels(x) {
         let y = composed::conv2d(x, weight, bias, spec)?;
-        return if relu { super::relu(&y) } else { Ok(y) };
+        return slope.map_or(Ok(y.clone()), |slope| super::leaky_relu(&y, slope));
     }
     Ok(match bias {
-        Some(b) => apply3(Conv { geo, relu }, x, weight, b)?,
-        None => apply2(Conv { geo, relu }, x, weight)?,
+        Some(b) => apply3(Conv { geo, slope }, x, weight, b)?,
+        None => apply2(Conv { geo, slope }, x, weight)?,
     })
 }
 
@@ -131,12 +155,7 @@ fn geometry(
 ///
 /// # Errors
 /// Sizes for which [`conv2d`] does not give the shape of `gy`.
-pub fn conv2d_input_gradient(
-    gy: &Tensor,
-    weight: &Tensor,
-    input: (usize, usize),
-    spec: Conv2dSpec,
-) -> Result<Tensor> {
+pub fn conv2d_input_gradient(gy: &Tensor, weight: &Tensor, input: (usize, usize), spec: Conv2dSpec) -> Result<Tensor> {
     let (n, o, oh, ow) = dims4("conv2d gradient", "(N, O, OH, OW)", gy)?;
     let w_dims = dims4("conv2d weight", "(O, C/groups, KH, KW)", weight)?;
     let geo = geometry((n, w_dims.1 * spec.groups, input.0, input.1), w_dims, spec)?;
@@ -153,7 +172,12 @@ pub fn conv2d_input_gradient(
         input.0 - reach(w_dims.2, dilation.0, oh, stride.0, padding.0),
         input.1 - reach(w_dims.3, dilation.1, ow, stride.1, padding.1),
     );
-    composed::conv_transpose2d(gy, weight, None, ConvTranspose2dSpec { stride, padding, output_padding, dilation, groups })
+    composed::conv_transpose2d(
+        gy,
+        weight,
+        None,
+        ConvTranspose2dSpec { stride, padding, output_padding, dilation, groups },
+    )
 }
 
 /// The gradient of [`conv2d`] to its weight: the adjoint in `weight`.
@@ -165,12 +189,7 @@ pub fn conv2d_input_gradient(
 ///
 /// # Errors
 /// Sizes for which [`conv2d`] does not give the shape of `gy`; [`Error::Unsupported`] away from the CPU.
-pub fn conv2d_weight_gradient(
-    x: &Tensor,
-    gy: &Tensor,
-    kernel: (usize, usize),
-    spec: Conv2dSpec,
-) -> Result<Tensor> {
+pub fn conv2d_weight_gradient(x: &Tensor, gy: &Tensor, kernel: (usize, usize), spec: Conv2dSpec) -> Result<Tensor> {
     let x_dims = dims4("conv2d input", "(N, C, H, W)", x)?;
     let (n, o, oh, ow) = dims4("conv2d gradient", "(N, O, OH, OW)", gy)?;
     let geo = geometry(x_dims, (o, x_dims.1 / spec.groups.max(1), kernel.0, kernel.1), spec)?;
@@ -187,10 +206,10 @@ pub fn conv2d_weight_gradient(
     })
 }
 
-/// x, w [, b] -> y, or max(y, 0). The three maps are bilinear, and each one's derivative is another of them.
+/// x, w [, b] -> y, rectified where there is a slope. The three maps are bilinear, and each one's derivative is another of them.
 struct Conv {
     geo: Geometry,
-    relu: bool,
+    slope: Option<f64>,
 }
 /// gy, w [, b] -> gx [+ b].
 pub(super) struct ToInput(pub(super) Geometry);
@@ -216,7 +235,10 @@ impl Geometry {
 impl Conv {
     /// The gradient before the rectification.
     fn before(&self, y: &Tensor, g: &Tensor) -> candle_core::Result<Tensor> {
-        if self.relu { apply2(Mask { slope: 0.0 }, &y.detach(), g) } else { Ok(g.clone()) }
+        match self.slope {
+            Some(slope) => apply2(Mask { slope }, &y.detach(), g),
+            None => Ok(g.clone()),
+        }
     }
 
     fn to_factors(&self, x: &Tensor, w: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {
@@ -228,7 +250,7 @@ impl Kernel<2> for Conv {
     const NAME: &'static str = "sconce-conv2d";
 
     fn forward<T: Element>(&self, [x, w]: [&[T]; 2], _: [&Shape; 2]) -> candle_core::Result<(Vec<T>, Shape)> {
-        Ok((self.geo.forward(x, w, None, self.relu), self.geo.y_shape()))
+        Ok((self.geo.forward(x, w, None, self.slope), self.geo.y_shape()))
     }
 
     fn backward(&self, [x, w]: [&Tensor; 2], y: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {
@@ -240,7 +262,7 @@ impl Kernel<3> for Conv {
     const NAME: &'static str = "sconce-conv2d-bias";
 
     fn forward<T: Element>(&self, [x, w, b]: [&[T]; 3], _: [&Shape; 3]) -> candle_core::Result<(Vec<T>, Shape)> {
-        Ok((self.geo.forward(x, w, Some(b), self.relu), self.geo.y_shape()))
+        Ok((self.geo.forward(x, w, Some(b), self.slope), self.geo.y_shape()))
     }
 
     fn backward(&self, [x, w, b]: [&Tensor; 3], y: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 3]> {
@@ -258,7 +280,10 @@ impl Kernel<2> for ToInput {
     }
 
     fn backward(&self, [gy, w]: [&Tensor; 2], _: &Tensor, u: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {
-        Ok([wanted(gy, || apply2(Conv { geo: self.0, relu: false }, u, w))?, wanted(w, || apply2(ToWeight(self.0), u, gy))?])
+        Ok([
+            wanted(gy, || apply2(Conv { geo: self.0, slope: None }, u, w))?,
+            wanted(w, || apply2(ToWeight(self.0), u, gy))?,
+        ])
     }
 }
 
@@ -283,7 +308,10 @@ impl Kernel<2> for ToWeight {
     }
 
     fn backward(&self, [x, gy]: [&Tensor; 2], _: &Tensor, u: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {
-        Ok([wanted(x, || apply2(ToInput(self.0), gy, u))?, wanted(gy, || apply2(Conv { geo: self.0, relu: false }, x, u))?])
+        Ok([
+            wanted(x, || apply2(ToInput(self.0), gy, u))?,
+            wanted(gy, || apply2(Conv { geo: self.0, slope: None }, x, u))?,
+        ])
     }
 }
 

@@ -211,9 +211,10 @@ impl Kernel<2> for CrossEntropyGrad {
     const NAME: &'static str = "sconce-cross-entropy-grad";
 
     fn forward<T: Math>(&self, [z, g]: [&[T]; 2], [shape, _]: [&Shape; 2]) -> candle_core::Result<(Vec<T>, Shape)> {
-        let grad = self.0.sums.with(|sums: &Vec<(T, T)>| {
-            softmax::cross_entropy_grad(z, sums, g, &self.0.labels, last(shape))
-        })?;
+        let grad = self
+            .0
+            .sums
+            .with(|sums: &Vec<(T, T)>| softmax::cross_entropy_grad(z, sums, g, &self.0.labels, last(shape)))?;
         Ok((grad, shape.clone()))
     }
 

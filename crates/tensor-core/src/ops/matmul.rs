@@ -1,8 +1,8 @@
 //! Matrix products and the linear map.
 
 use super::cpu::element::Element;
-use super::cpu::matmul::{Mat, parallel_product};
 use super::cpu::elementwise;
+use super::cpu::matmul::{Mat, parallel_product};
 use super::kernel::{Kernel, apply1, apply2, apply3, wanted};
 use super::own_kernels;
 use crate::{Error, Result};
@@ -105,7 +105,11 @@ impl Product {
 impl Kernel<3> for Product {
     const NAME: &'static str = "sconce-linear";
 
-    fn forward<T: Element>(&self, [a, b, c]: [&[T]; 3], [s, t, _]: [&Shape; 3]) -> candle_core::Result<(Vec<T>, Shape)> {
+    fn forward<T: Element>(
+        &self,
+        [a, b, c]: [&[T]; 3],
+        [s, t, _]: [&Shape; 3],
+    ) -> candle_core::Result<(Vec<T>, Shape)> {
         self.multiply([a, b], [s, t], Some(c))
     }
 

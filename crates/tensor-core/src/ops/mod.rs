@@ -1,23 +1,46 @@
 //! Differentiable operations with right gradients.
 //!
-//! On the CPU in `f32` and `f64` they run on kernels of this crate, over all threads, and compute only
-//! the gradients that are wanted: an argument that is no [`candle_core::Var`] and does not depend on
-//! one costs nothing in the backward pass. On CUDA and Metal, and for other types, they are composed
-//! of candle's operations (`composed`), where those are right.
+//! On the CPU in `f32` and `f64` they run on kernels of this crate, over all threads of rayon's pool, and compute only
+//! the gradients that are wanted: an argument that is no [`candle_core::Var`] and does not depend on one costs nothing
+//! in the backward pass. On CUDA and Metal, and for other types, they are composed of candle's operations
+//! ([`composed`]), where those are right. Ask for gradients by [`backward`]: candle's own `Tensor::backward` gives the
+//! same, after adding each variable's gradient to zeros.
 //!
-//! | op | differentiable in | second derivatives |
-//! |---|---|---|
-//! | [`conv2d`] | input, weight, bias | yes |
-//! | [`linear`], [`matmul`] | both factors, bias | yes |
-//! | [`max_pool2d`] | input (one maximum per window gets the gradient) | yes (zero almost everywhere) |
-//! | [`avg_pool2d`], [`global_avg_pool2d`] | input | yes |
-//! | [`relu`] | input (0 at 0, as in PyTorch) | yes (zero almost everywhere) |
-//! | [`batch_norm_train`] | input, scale, shift | no: an error |
-//! | [`channel_affine`] | input, scale, shift | yes |
-//! | [`log_softmax`], [`cross_entropy`], [`soft_cross_entropy`] | logits (and soft labels) | yes |
+//! | op | formula | differentiable in | twice |
+//! |---|---|---|---|
+//! | [`conv2d`] | cross-correlation, any stride, padding, dilation, groups | input, weight, bias | yes |
+//! | [`conv2d_relu`], [`conv2d_leaky_relu`] | the same, rectified in one pass | input, weight, bias | yes |
+//! | [`conv_transpose2d`] | the adjoint of [`conv2d`] | input, weight, bias | yes |
+//! | [`conv2d_input_gradient`], [`conv2d_weight_gradient`] | the two adjoints by themselves | both factors | yes |
+//! | [`linear`], [`matmul`] | `x w^T + b`, `a b` | both factors, bias | yes |
+//! | [`batch_norm`], [`batch_norm_train`] | batch statistics, then a residual and a rectification where asked | input, scale, shift, residual | no: an error |
+//! | [`channel_affine`] | `scale x + shift` by channel | input, scale, shift | yes |
+//! | [`max_pool2d`], [`adaptive_max_pool2d`] | window maxima | input (one maximum per window gets the gradient) | yes (zero almost everywhere) |
+//! | [`avg_pool2d`], [`adaptive_avg_pool2d`], [`global_avg_pool2d`] | window means | input | yes |
+//! | [`upsample_nearest2d`], [`upsample_bilinear2d`] | resizing | input | yes |
+//! | [`relu`], [`leaky_relu`], [`add_relu`] | `max(x, 0)`, `max(x, slope x)`, `max(a + b, 0)` | all (`slope` at 0, as in PyTorch) | yes (zero almost everywhere) |
+//! | [`sigmoid`] | `1 / (1 + e^-x)` | input | yes |
+//! | [`log_softmax`] | `z - log sum exp z` | input | yes |
+//! | [`cross_entropy`] | `-log softmax(z)[label]`, fused | logits | yes |
+//! | [`soft_cross_entropy`] | `-sum target log softmax(z)` | logits, target | yes |
+//! | [`mse_loss`] | mean of `(y - t)^2` | `y` | yes |
+//! | [`embedding`] | rows by index | weight | yes |
+//! | [`lstm`] | a sequence; one step is the cell | all but the mask | no: an error |
+//! | [`dropout`], [`dropout_mask`] | seeded masks | input | yes |
 //!
-//! Second derivatives need candle to keep the graph of the first: set `CANDLE_GRAD_DO_NOT_DETACH=1`
-//! before a thread's first backward pass, else candle drops terms without an error.
+//! # Cost
+//! Convolutions and products hold a small tile of the result in registers and read their operands from padded or packed
+//! copies of cache size: no matrix of patches is made, and memory beyond arguments and result is of the size of a few
+//! images and of the weights. The vectors are the machine's (AVX-512, AVX2, NEON, chosen at run time). Everything else
+//! is one or two passes over the data.
+//!
+//! # Bytes
+//! Results have the same bytes for every number of threads, and an example's result has the same bytes in every batch:
+//! each element is one chain of multiply-adds in the order of the sum. Sums over a batch are cut by shape alone.
+//!
+//! # Second derivatives
+//! They need candle to keep the graph of the first: set `CANDLE_GRAD_DO_NOT_DETACH=1` before a thread's first backward
+//! pass, else candle drops terms without an error.
 
 mod activation;
 pub mod composed;
@@ -38,7 +61,7 @@ mod upsample;
 
 use activation::add;
 pub use activation::{add_relu, leaky_relu, relu, sigmoid};
-pub use conv::{Conv2dSpec, conv2d, conv2d_input_gradient, conv2d_relu, conv2d_weight_gradient};
+pub use conv::{Conv2dSpec, conv2d, conv2d_input_gradient, conv2d_leaky_relu, conv2d_relu, conv2d_weight_gradient};
 pub use conv_transpose::{ConvTranspose2dSpec, conv_transpose2d};
 pub use dropout::{dropout, dropout_mask};
 pub use embedding::embedding;
@@ -46,8 +69,8 @@ pub use loss::{cross_entropy, log_softmax, mse_loss, nll, soft_cross_entropy};
 pub use lstm::{LstmOutput, LstmWeights, lstm};
 pub use matmul::{linear, matmul};
 pub use norm::{Normed, batch_norm, batch_norm_train, channel_affine, channel_moments};
-pub use tape::backward;
 pub use pool::{Pool2dSpec, adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, global_avg_pool2d, max_pool2d};
+pub use tape::backward;
 pub use upsample::{upsample_bilinear2d, upsample_nearest2d};
 
 use crate::{Error, Result};

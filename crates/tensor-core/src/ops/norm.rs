@@ -6,7 +6,7 @@ use super::cpu::element::{Element, dispatch};
 use super::cpu::norm::{self, Moments};
 use super::kernel::{Kernel, Stash, apply1, apply2, apply3, wanted};
 use super::{composed, dims4, own_kernels};
-use crate::{Error, Result};
+use crate::{Error, Result, error::require};
 use candle_core::Shape;
 use candle_core::Tensor;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ fn check_channels(x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<usize> {
 /// # Errors
 /// Shapes that do not fit, or a single value per channel, whose variance is not defined.
 pub fn batch_norm_train(x: &Tensor, scale: &Tensor, shift: &Tensor, eps: f64) -> Result<Tensor> {
-    Ok(batch_norm(x, scale, shift, eps, None, false)?.output)
+    Ok(batch_norm(x, scale, shift, eps, None, None)?.output)
 }
 
 /// What a [`batch_norm`] gives: the result, and the batch's mean and biased variance, (C,), without a graph.
@@ -44,8 +44,8 @@ pub struct Normed {
     pub var: Tensor,
 }
 
-/// [`batch_norm_train`], then `+ residual` and `max(., 0)` where asked for, in two passes over the data in all, and two
-/// backward. The gradient to the residual is that to the result where the result is positive.
+/// [`batch_norm_train`], then `+ residual`, then [`leaky_relu`](super::leaky_relu) with the slope `rectify` (0 is ReLU),
+/// where asked for: two passes over the data in all, and two backward.
 ///
 /// # Shapes
 /// As [`batch_norm_train`]; `residual` has the shape of `x`.
@@ -58,9 +58,12 @@ pub fn batch_norm(
     shift: &Tensor,
     eps: f64,
     residual: Option<&Tensor>,
-    relu: bool,
+    rectify: Option<f64>,
 ) -> Result<Normed> {
     let c = check_channels(x, scale, shift)?;
+    if let Some(slope) = rectify {
+        require("batch norm slope", slope >= 0.0 && slope.is_finite(), "finite and >= 0", slope)?;
+    }
     if x.elem_count() == c {
         return Err(Error::shape("batch norm input", "more than one value per channel in training", x.dims()));
     }
@@ -73,10 +76,14 @@ pub fn batch_norm(
         if let Some(r) = residual {
             output = (output + r)?;
         }
-        return Ok(Normed { output: if relu { super::relu(&output)? } else { output }, mean, var });
+        return Ok(Normed {
+            output: rectify.map_or(Ok(output.clone()), |slope| super::leaky_relu(&output, slope))?,
+            mean,
+            var,
+        });
     }
     let moments = Arc::new(Stash::new());
-    let op = Train { eps, relu, moments: moments.clone() };
+    let op = Train { eps, slope: rectify, moments: moments.clone() };
     let output = match residual {
         Some(r) => apply3(WithResidual(op), x, &Tensor::cat(&[scale, shift], 0)?, r)?,
         None => apply3(op, x, scale, shift)?,
@@ -132,25 +139,31 @@ pub fn channel_affine(x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tens
 /// x, scale, shift -> y.
 struct Train {
     eps: f64,
-    relu: bool,
+    slope: Option<f64>,
     moments: Arc<Stash>,
 }
 /// x, (scale, shift), r -> y + r.
 struct WithResidual(Train);
 /// x, scale, shift -> scale x + shift. Its derivatives are of its own kind, and sums.
 struct Affine;
-/// x, (scale, shift), g -> the gradients to x, scale and shift, flattened one after the other; `relu` as in `Train`.
+/// x, (scale, shift), g -> the gradients to x, scale and shift, flattened one after the other; `slope` as in `Train`.
 struct Backward {
     eps: f64,
-    relu: bool,
+    slope: Option<f64>,
     moments: Arc<Stash>,
 }
 
 impl Train {
     /// The gradients to x and to (scale, shift), from the gradient to the result without what came after it.
-    fn backward(&self, x: &Tensor, ab: &Tensor, g: &Tensor, relu: bool) -> candle_core::Result<(Tensor, Tensor)> {
+    fn backward(
+        &self,
+        x: &Tensor,
+        ab: &Tensor,
+        g: &Tensor,
+        slope: Option<f64>,
+    ) -> candle_core::Result<(Tensor, Tensor)> {
         let n = x.elem_count();
-        let all = apply3(Backward { eps: self.eps, relu, moments: self.moments.clone() }, x, ab, g)?;
+        let all = apply3(Backward { eps: self.eps, slope, moments: self.moments.clone() }, x, ab, g)?;
         Ok((all.narrow(0, 0, n)?.reshape(x.shape())?, all.narrow(0, n, ab.elem_count())?))
     }
 }
@@ -161,14 +174,14 @@ impl Kernel<3> for Train {
     fn forward<T: Element>(&self, [x, a, b]: [&[T]; 3], [s, ..]: [&Shape; 3]) -> candle_core::Result<(Vec<T>, Shape)> {
         let (_, _, h, w) = s.dims4()?;
         let moments = norm::moments(x, a.len(), h * w);
-        let y = norm::forward(x, (a, b), None, &moments, h * w, self.eps, self.relu);
+        let y = norm::forward(x, (a, b), None, &moments, h * w, self.eps, self.slope);
         self.moments.put(moments);
         Ok((y, s.clone()))
     }
 
     fn backward(&self, [x, a, b]: [&Tensor; 3], _: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 3]> {
         let c = a.elem_count();
-        let (gx, gab) = self.backward(x, &Tensor::cat(&[a, b], 0)?, g, self.relu)?;
+        let (gx, gab) = self.backward(x, &Tensor::cat(&[a, b], 0)?, g, self.slope)?;
         Ok([wanted(x, || Ok(gx))?, wanted(a, || gab.narrow(0, 0, c))?, wanted(b, || gab.narrow(0, c, c))?])
     }
 }
@@ -179,14 +192,17 @@ impl Kernel<3> for WithResidual {
     fn forward<T: Element>(&self, [x, ab, r]: [&[T]; 3], [s, ..]: [&Shape; 3]) -> candle_core::Result<(Vec<T>, Shape)> {
         let (_, c, h, w) = s.dims4()?;
         let moments = norm::moments(x, c, h * w);
-        let y = norm::forward(x, ab.split_at(c), Some(r), &moments, h * w, self.0.eps, self.0.relu);
+        let y = norm::forward(x, ab.split_at(c), Some(r), &moments, h * w, self.0.eps, self.0.slope);
         self.0.moments.put(moments);
         Ok((y, s.clone()))
     }
 
     fn backward(&self, [x, ab, r]: [&Tensor; 3], y: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 3]> {
-        let g = if self.0.relu { apply2(Mask { slope: 0.0 }, &y.detach(), g)? } else { g.clone() };
-        let (gx, gab) = self.0.backward(x, ab, &g, false)?;
+        let g = match self.0.slope {
+            Some(slope) => apply2(Mask { slope }, &y.detach(), g)?,
+            None => g.clone(),
+        };
+        let (gx, gab) = self.0.backward(x, ab, &g, None)?;
         Ok([wanted(x, || Ok(gx))?, wanted(ab, || Ok(gab))?, wanted(r, || Ok(g))?])
     }
 }
@@ -196,9 +212,8 @@ impl Kernel<3> for Backward {
 
     fn forward<T: Element>(&self, [x, ab, g]: [&[T]; 3], [s, ..]: [&Shape; 3]) -> candle_core::Result<(Vec<T>, Shape)> {
         let (_, c, h, w) = s.dims4()?;
-        let out = self.moments.with(|m: &Moments| {
-            norm::backward(x, ab.split_at(c), g, m, h * w, self.eps, self.relu)
-        })?;
+        let out =
+            self.moments.with(|m: &Moments| norm::backward(x, ab.split_at(c), g, m, h * w, self.eps, self.slope))?;
         let len = out.len();
         Ok((out, len.into()))
     }

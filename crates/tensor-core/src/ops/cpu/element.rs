@@ -9,7 +9,7 @@ use std::cell::RefCell;
 const LINE: usize = 64;
 
 /// `f32` or `f64`.
-pub(crate) trait Element: WithDType + PartialOrd + std::ops::AddAssign {
+pub(crate) trait Element: WithDType + PartialOrd + std::ops::AddAssign + std::ops::SubAssign {
     const ZERO: Self;
     const ONE: Self;
 

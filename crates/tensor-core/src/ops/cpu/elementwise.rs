@@ -45,40 +45,36 @@ fn zip<T: Element>(a: &[T], b: &[T], f: impl Fn(T, T) -> T + Sync) -> Vec<T> {
     }
 }
 
-/// `x` where it is not negative, else `slope x`; NaN stays NaN.
+/// `x`, or `slope x` where it is negative; NaN stays NaN, and slope 0 gives 0 even at -inf.
+#[inline(always)]
+pub(crate) fn rectified<T: Element>(x: T, slope: T) -> T {
+    if x < T::ZERO { scaled(x, slope) } else { x }
+}
+
+/// `slope x`, and 0 for slope 0 whatever `x` is.
+#[inline(always)]
+pub(crate) fn scaled<T: Element>(x: T, slope: T) -> T {
+    if slope == T::ZERO { T::ZERO } else { slope * x }
+}
+
+/// [`rectified`] for all.
 pub(crate) fn rectify<T: Element>(x: &[T], slope: f64) -> Vec<T> {
     let slope = T::from_f64(slope);
-    if slope == T::ZERO {
-        // Not slope * x: that is NaN at -inf.
-        return map(
-            x,
-            #[inline(always)]
-            |x| if x < T::ZERO { T::ZERO } else { x },
-        );
-    }
     map(
         x,
         #[inline(always)]
-        |x| if x < T::ZERO { slope * x } else { x },
+        |x| rectified(x, slope),
     )
 }
 
 /// `g` where `y > 0`, else `slope g`.
 pub(crate) fn mask<T: Element>(y: &[T], g: &[T], slope: f64) -> Vec<T> {
     let slope = T::from_f64(slope);
-    if slope == T::ZERO {
-        return zip(
-            y,
-            g,
-            #[inline(always)]
-            |y, g| if y > T::ZERO { g } else { T::ZERO },
-        );
-    }
     zip(
         y,
         g,
         #[inline(always)]
-        |y, g| if y > T::ZERO { g } else { slope * g },
+        |y, g| if y > T::ZERO { g } else { scaled(g, slope) },
     )
 }
 

@@ -23,7 +23,7 @@ pub(crate) fn vectorized<R>(f: impl FnOnce() -> R) -> R {
 pub(crate) fn exp_f32(x: f32) -> f32 {
     const HIGH: f32 = 88.722_84;
     const LOW: f32 = -87.336_54;
-    let c = if x > HIGH { HIGH } else if x < LOW { LOW } else { x };
+    let c = x.clamp(LOW, HIGH);
     // Rounded to a whole number by an addition that leaves no room for a fraction; its bits count up from that
     // number's own.
     const WHOLE: f32 = 12_582_912.0;
@@ -80,7 +80,7 @@ impl Math for f32 {
         let s = self * self;
         // Cephes' polynomial for |x| < 0.625.
         let mut p = -5.704_988e-3;
-        for c in [2.063_908_9e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328e-1] {
+        for c in [2.063_909e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328e-1] {
             p = p * s + c;
         }
         let near = p * s * self + self;

@@ -3,6 +3,7 @@
 
 use super::build::fill;
 use super::element::Element;
+use super::elementwise::{rectified, scaled};
 use super::math::vectorized;
 use rayon::prelude::*;
 
@@ -144,7 +145,7 @@ fn planes<T: Element>(len: usize, c: usize, p: usize, f: impl Fn(usize, usize, &
     }
 }
 
-/// `y = gamma (x - mean) / sqrt(var + eps) + beta`, plus a residual, then `max(y, 0)`.
+/// `y = gamma (x - mean) / sqrt(var + eps) + beta`, plus a residual, then rectified with a slope.
 pub(crate) fn forward<T: Element>(
     x: &[T],
     affine: (&[T], &[T]),
@@ -152,9 +153,9 @@ pub(crate) fn forward<T: Element>(
     moments: &Moments,
     p: usize,
     eps: f64,
-    relu: bool,
+    slope: Option<f64>,
 ) -> Vec<T> {
-    let maps = Map::all(affine, moments, eps);
+    let (maps, slope) = (Map::all(affine, moments, eps), slope.map(T::from_f64));
     planes(
         x.len(),
         maps.len(),
@@ -174,9 +175,9 @@ pub(crate) fn forward<T: Element>(
                     }
                 }
             }
-            if relu {
+            if let Some(slope) = slope {
                 for y in y.iter_mut() {
-                    *y = if *y < T::ZERO { T::ZERO } else { *y };
+                    *y = rectified(*y, slope);
                 }
             }
         },
@@ -199,8 +200,8 @@ pub(crate) fn affine<T: Element>(x: &[T], scale: &[T], shift: &[T], p: usize) ->
     )
 }
 
-/// The gradients to x, gamma and beta, one after the other. With `relu` the gradient counts where the result, which is
-/// computed again, was positive.
+/// The gradients to x, gamma and beta, one after the other. With a slope the result was rectified: it is computed again
+/// to see where.
 pub(crate) fn backward<T: Element>(
     x: &[T],
     affine: (&[T], &[T]),
@@ -208,9 +209,9 @@ pub(crate) fn backward<T: Element>(
     moments: &Moments,
     p: usize,
     eps: f64,
-    relu: bool,
+    slope: Option<f64>,
 ) -> Vec<T> {
-    let maps = Map::all(affine, moments, eps);
+    let (maps, slope) = (Map::all(affine, moments, eps), slope.map(T::from_f64));
     let (c, images) = (maps.len(), x.len() / (maps.len() * p));
     let count = (images * p) as f64;
     let sums = per_channel(c, p, |ch| {
@@ -221,13 +222,13 @@ pub(crate) fn backward<T: Element>(
                 for n in 0..images {
                     let at = (n * c + ch) * p;
                     let (x, g) = (&x[at..at + p], &g[at..at + p]);
-                    let (p, t) = if relu {
+                    let (p, t) = if let Some(slope) = slope {
                         sums(
                             x,
                             g,
                             #[inline(always)]
                             |x, g| {
-                                let g = if map.at(x) > T::ZERO { g } else { T::ZERO };
+                                let g = if map.at(x) > T::ZERO { g } else { scaled(g, slope) };
                                 (g, g * (x - map.mean))
                             },
                         )
@@ -256,16 +257,16 @@ pub(crate) fn backward<T: Element>(
             // gamma inv (g - mean(g) - xhat mean(g xhat))
             let (map, (plain, tilted)) = (maps[ch], sums[ch]);
             let shift = T::from_f64(plain / count);
-            let slope = T::from_f64(inverse(ch).powi(2) * tilted / count);
+            let tilt = T::from_f64(inverse(ch).powi(2) * tilted / count);
             let pairs = to.iter_mut().zip(x[at..at + p].iter().zip(&g[at..at + p]));
-            if relu {
+            if let Some(slope) = slope {
                 for (to, (x, g)) in pairs {
-                    let g = if map.at(*x) > T::ZERO { *g } else { T::ZERO };
-                    *to = map.scale * (g - shift - (*x - map.mean) * slope);
+                    let g = if map.at(*x) > T::ZERO { *g } else { scaled(*g, slope) };
+                    *to = map.scale * (g - shift - (*x - map.mean) * tilt);
                 }
             } else {
                 for (to, (x, g)) in pairs {
-                    *to = map.scale * (*g - shift - (*x - map.mean) * slope);
+                    *to = map.scale * (*g - shift - (*x - map.mean) * tilt);
                 }
             }
         },

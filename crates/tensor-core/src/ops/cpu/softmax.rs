@@ -138,7 +138,7 @@ pub(crate) fn cross_entropy_grad<T: Math>(z: &[T], sums: &[(T, T)], g: &[T], lab
                 *o = ((*z - top) - rest).exponential() * g;
             }
             let label = &mut out[labels[n] as usize];
-            *label = *label - g;
+            *label -= g;
         },
     )
 }

@@ -83,6 +83,7 @@ impl<T: Element, const R: usize, const V: usize, const PACKED: bool> WithSimd fo
     type Output = ();
 
     #[inline(always)]
+    #[allow(clippy::needless_range_loop)] // fixed indices keep the tile in registers
     fn with_simd<S: Simd>(self, s: S) {
         let Tile { a, scattered, b, offsets, b_vector, c, c_row, c_vector, valid, start, next } = self.0;
         let (a_row, a_steps) = scattered.unwrap_or((1, &[]));

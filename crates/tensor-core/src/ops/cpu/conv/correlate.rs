@@ -281,44 +281,44 @@ impl<T: Element> Pass<T> {
         let farthest = (oh - 1) * source_row + (width - 1) / lanes * lanes + lanes + offsets.iter().max().unwrap_or(&0);
         assert!(farthest <= source.len(), "correlation reads past its source");
         for p in 0..panels.count {
-        for i in (0..oh).step_by(y_step) {
-            for j in (0..width).step_by(x_step) {
-                let (vectors, valid, b_vector, c_vector) = if narrow {
-                    ((oh - i).min(VECTORS), [width; VECTORS], source_row, width)
-                } else {
-                    let left = width - j;
-                    let vectors = left.div_ceil(lanes).min(VECTORS);
-                    (vectors, [left.min(lanes), left.saturating_sub(lanes).min(lanes)], lanes, lanes)
-                };
-                {
-                    let (first, height) = (panels.first(p), panels.height(p));
-                    let start = match bias {
-                        _ if c0 > 0 => Start::Result,
-                        Some(b) => Start::Bias(b[first..first + height].as_ptr()),
-                        None => Start::Zero,
+            for i in (0..oh).step_by(y_step) {
+                for j in (0..width).step_by(x_step) {
+                    let (vectors, valid, b_vector, c_vector) = if narrow {
+                        ((oh - i).min(VECTORS), [width; VECTORS], source_row, width)
+                    } else {
+                        let left = width - j;
+                        let vectors = left.div_ceil(lanes).min(VECTORS);
+                        (vectors, [left.min(lanes), left.saturating_sub(lanes).min(lanes)], lanes, lanes)
                     };
-                    let a = &self.kernels.data[first * self.kernels.depth + k0 * height..][..depth * height];
-                    // SAFETY: the panel's slice holds depth x height elements; the farthest vector read from
-                    // the source and the last element of `out` were checked above.
-                    unsafe {
-                        let tile = Tile {
-                            a: a.as_ptr(),
-                            scattered: None,
-                            b: source.as_ptr().add(i * source_row + j),
-                            offsets,
-                            b_vector,
-                            c: out.as_mut_ptr().add(first * oh * width + i * width + j),
-                            c_row: oh * width,
-                            c_vector,
-                            valid,
-                            start,
-                            next: out.as_ptr().wrapping_add(first * oh * width + i * width + j + x_step),
+                    {
+                        let (first, height) = (panels.first(p), panels.height(p));
+                        let start = match bias {
+                            _ if c0 > 0 => Start::Result,
+                            Some(b) => Start::Bias(b[first..first + height].as_ptr()),
+                            None => Start::Zero,
                         };
-                        tile::run(s, height, vectors, tile);
+                        let a = &self.kernels.data[first * self.kernels.depth + k0 * height..][..depth * height];
+                        // SAFETY: the panel's slice holds depth x height elements; the farthest vector read from
+                        // the source and the last element of `out` were checked above.
+                        unsafe {
+                            let tile = Tile {
+                                a: a.as_ptr(),
+                                scattered: None,
+                                b: source.as_ptr().add(i * source_row + j),
+                                offsets,
+                                b_vector,
+                                c: out.as_mut_ptr().add(first * oh * width + i * width + j),
+                                c_row: oh * width,
+                                c_vector,
+                                valid,
+                                start,
+                                next: out.as_ptr().wrapping_add(first * oh * width + i * width + j + x_step),
+                            };
+                            tile::run(s, height, vectors, tile);
+                        }
                     }
                 }
             }
-        }
         }
     }
 

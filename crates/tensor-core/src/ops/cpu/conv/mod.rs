@@ -7,6 +7,7 @@ mod weight;
 
 use super::build::fill;
 use super::element::Element;
+use super::elementwise::rectified;
 use super::math::vectorized;
 use correlate::{Correlation, Grid, Images, Kernels, Pass};
 use planes::Taps;
@@ -39,8 +40,8 @@ impl Geometry {
         self.groups * self.out_channels * self.out.0 * self.out.1
     }
 
-    /// `y (n, o, oh, ow) = x * w + b`, or `max(y, 0)`.
-    pub(crate) fn forward<T: Element>(&self, x: &[T], w: &[T], bias: Option<&[T]>, rectify: bool) -> Vec<T> {
+    /// `y (n, o, oh, ow) = x * w + b`, or rectified with a slope.
+    pub(crate) fn forward<T: Element>(&self, x: &[T], w: &[T], bias: Option<&[T]>, slope: Option<f64>) -> Vec<T> {
         let ((kh, kw), (py, px), (dy, dx)) = (self.kernel, self.padding, self.dilation);
         let offset = |k: usize, d: usize, p: usize| (k * d) as isize - p as isize;
         let offsets: Vec<_> =
@@ -55,7 +56,7 @@ impl Geometry {
             Correlation { source: self.image, stride: self.stride, channels, passes }
         };
         let maps: Vec<_> = w.chunks_exact(o * channels * taps).map(group).collect();
-        self.over_batch(x, self.image_len(), self.map_len(), &maps, bias, rectify)
+        self.over_batch(x, self.image_len(), self.map_len(), &maps, bias, slope)
     }
 
     /// `gx (n, c, h, w)`: the adjoint of [`Geometry::forward`] in `x`, applied to `gy`; plus a bias (c,).
@@ -88,7 +89,7 @@ impl Geometry {
             Correlation { source: self.out, stride: (1, 1), channels: o, passes }
         };
         let maps: Vec<_> = w.chunks_exact(o * c * self.taps()).map(group).collect();
-        self.over_batch(gy, self.map_len(), self.image_len(), &maps, bias, false)
+        self.over_batch(gy, self.map_len(), self.image_len(), &maps, bias, None)
     }
 
     /// Runs the correlations, one for each group, over the batch; images are spread over the threads, as many
@@ -100,7 +101,7 @@ impl Geometry {
         y_step: usize,
         maps: &[Correlation<T>],
         bias: Option<&[T]>,
-        rectify: bool,
+        slope: Option<f64>,
     ) -> Vec<T> {
         let lanes = super::tile::lanes::<T>();
         let together = maps.iter().any(|m| m.interleave(lanes));
@@ -128,12 +129,12 @@ impl Geometry {
                     bias: bias.map(|b| &b[g * per_bias..]),
                 });
             }
-            if rectify {
+            if let Some(slope) = slope.map(T::from_f64) {
                 vectorized(
                     #[inline(always)]
                     || {
                         for y in y.iter_mut() {
-                            *y = if *y < T::ZERO { T::ZERO } else { *y };
+                            *y = rectified(*y, slope);
                         }
                     },
                 );

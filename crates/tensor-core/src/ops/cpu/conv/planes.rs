@@ -68,14 +68,7 @@ impl Planes {
 
     /// Lays `channels` channels out; `image` and `step` say where in `x` the first image's channels and the
     /// next image's begin. Images past `count` are zeros.
-    pub(super) fn lay<T: Element>(
-        &self,
-        channels: usize,
-        x: &[T],
-        step: usize,
-        count: usize,
-        to: &mut [T],
-    ) {
+    pub(super) fn lay<T: Element>(&self, channels: usize, x: &[T], step: usize, count: usize, to: &mut [T]) {
         let ((h, w), (sy, sx), l) = (self.source, self.stride, self.lanes);
         let row = self.row();
         let plane = self.size.0 * row;

@@ -330,7 +330,7 @@ impl<S0: Simd, T: Element> WithSimd for Outward<'_, S0, T> {
                         c_vector: lanes,
                         valid: [lanes; VECTORS],
                         start: Start::Zero,
-                    next: out.as_ptr(),
+                        next: out.as_ptr(),
                     };
                     // SAFETY: both farthest reads were checked above; `out` has room for the largest tile.
                     unsafe { tile::run(s, height, vectors, tile) }
