@@ -1,5 +1,6 @@
 //! Rows of a table by index.
 
+use super::cpu::build::build;
 use super::cpu::element::Element;
 use super::kernel::{Kernel, apply1};
 use super::{composed, own_kernels};
@@ -69,7 +70,7 @@ impl Kernel<1> for Put {
 
     fn forward<T: Element>(&self, [g]: [&[T]; 1], _: [&Shape; 1]) -> candle_core::Result<(Vec<T>, Shape)> {
         let Index { list, rows, width } = &*self.0;
-        let mut table = vec![T::ZERO; rows * width];
+        let mut table = build(rows * width, 1 << 16, |_, _| {});
         for (id, g) in list.iter().zip(g.chunks_exact(*width)) {
             table[*id as usize * width..][..*width].iter_mut().zip(g).for_each(|(t, g)| *t += *g);
         }

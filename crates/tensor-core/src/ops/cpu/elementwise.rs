@@ -185,23 +185,29 @@ pub(crate) fn channel_sum<T: Element>(x: &[T], channels: usize, p: usize) -> Vec
     })
 }
 
-/// The sum over the rows of a matrix (n, width), in lanes of rows per block, these in f64.
+/// The sum over the rows of a matrix (n, width): blocks of rows in the element type, these in f64.
 pub(crate) fn row_sum<T: Element>(x: &[T], width: usize) -> Vec<f64> {
-    let mut total = vec![0f64; width];
-    let mut part = vec![T::ZERO; width];
-    for block in x.chunks(64 * width) {
-        part.fill(T::ZERO);
-        vectorized(
-            #[inline(always)]
-            || {
-                for row in block.chunks_exact(width) {
-                    for (p, x) in part.iter_mut().zip(row) {
-                        *p += *x;
+    const COLUMNS: usize = 512;
+    const ROWS: usize = 64;
+    let range = |from: usize| {
+        let count = COLUMNS.min(width - from);
+        let (mut total, mut part) = (vec![0f64; count], vec![T::ZERO; count]);
+        for block in x.chunks(ROWS * width) {
+            part.fill(T::ZERO);
+            vectorized(
+                #[inline(always)]
+                || {
+                    for row in block.chunks_exact(width) {
+                        for (p, x) in part.iter_mut().zip(&row[from..from + count]) {
+                            *p += *x;
+                        }
                     }
-                }
-            },
-        );
-        total.iter_mut().zip(&part).for_each(|(t, p)| *t += p.to_f64());
-    }
-    total
+                },
+            );
+            total.iter_mut().zip(&part).for_each(|(t, p)| *t += p.to_f64());
+        }
+        total
+    };
+    let parts: Vec<Vec<f64>> = (0..width.div_ceil(COLUMNS)).into_par_iter().map(|i| range(i * COLUMNS)).collect();
+    parts.concat()
 }

@@ -188,8 +188,15 @@ unsafe fn multiply<T: Element>(
     }
     let (panels, panel) = (Panels::new(m, tile::rows()), VECTORS * lanes::<T>());
     let across = n.div_ceil(panel);
-    let columns = across.div_ceil(WIDTH).max(TASKS.min(across));
-    let rows = panels.count.div_ceil(HEIGHT).max(TASKS.div_ceil(columns).min(panels.count));
+    let (columns, rows) = match b {
+        // One run of columns for each thread: a packed factor is used again and again, and each thread then finds its
+        // part in its own cache. (How a product is cut does not show in its bytes.)
+        Factor::Packed(_) => (rayon::current_num_threads().clamp(1, across), panels.count.div_ceil(HEIGHT)),
+        Factor::Plain(_) => {
+            let columns = across.div_ceil(WIDTH).max(TASKS.min(across));
+            (columns, panels.count.div_ceil(HEIGHT).max(TASKS.div_ceil(columns).min(panels.count)))
+        }
+    };
     let (width, height) = (across.div_ceil(columns), panels.count.div_ceil(rows));
     let c = Shared(c);
     let block = (PACKED / (m + n) / DEPTH).max(1) * DEPTH;

@@ -4,7 +4,7 @@
 //! order, so its result has the same bytes for every thread count. Convolution and matrix products
 //! treat each example alike whatever batch it sits in. This is the one room where `unsafe` is allowed.
 
-mod build;
+pub(crate) mod build;
 pub(crate) mod conv;
 pub(crate) mod element;
 pub(crate) mod elementwise;
