@@ -120,7 +120,7 @@ fn smallest() -> Result<()> {
     };
     let (whole, whole_json) = start("absum-whole", "1", true);
     run(whole)?;
-    for (fresh, seconds) in [(true, 4), (false, 3)] {
+    for (fresh, seconds) in [(true, 3), (false, 2)] {
         let (mut killed, _) = start("absum-killed", "2", fresh);
         kill_after(&mut killed, std::time::Duration::from_secs(seconds))?;
     }

@@ -158,7 +158,7 @@ pub fn conv_transpose2d(
     spec: ConvTranspose2dSpec,
 ) -> Result<Tensor> {
     let ConvTranspose2dSpec { stride, padding, output_padding, dilation, groups } = spec;
-    let (n, c, h, w) = x.dims4()?;
+    let (_, c, h, w) = x.dims4()?;
     let (_, og, kh, kw) = weight.dims4()?;
     // Each element followed by stride - 1 zeros, the last ones cut.
     let spread = |x: &Tensor, axis: usize, len: usize, stride: usize| {
@@ -184,7 +184,6 @@ pub fn conv_transpose2d(
     };
     let k = weight.reshape((groups, c / groups, og, kh * kw))?.transpose(1, 2)?.contiguous()?;
     let k = turned(turned(k.reshape((groups * og, c / groups, kh, kw))?, 2, kh)?, 3, kw)?;
-    let _ = n;
     conv2d(&x.contiguous()?, &k, bias, Conv2dSpec { dilation, groups, ..Conv2dSpec::default() })
 }
 

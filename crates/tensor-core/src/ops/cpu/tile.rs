@@ -77,9 +77,9 @@ pub(crate) struct Tile<'a, T> {
     pub(crate) next: *const T,
 }
 
-struct Sized<'a, T, const R: usize, const V: usize, const PACKED: bool>(Tile<'a, T>);
+struct Fixed<'a, T, const R: usize, const V: usize, const PACKED: bool>(Tile<'a, T>);
 
-impl<T: Element, const R: usize, const V: usize, const PACKED: bool> WithSimd for Sized<'_, T, R, V, PACKED> {
+impl<T: Element, const R: usize, const V: usize, const PACKED: bool> WithSimd for Fixed<'_, T, R, V, PACKED> {
     type Output = ();
 
     #[inline(always)]
@@ -195,10 +195,10 @@ pub(crate) unsafe fn run<S: Simd, T: Element>(s: S, rows: usize, vectors: usize,
     macro_rules! sizes {
         ($($r:literal)*) => {
             match (rows, vectors, tile.scattered.is_none()) {
-                $(($r, 1, true) => s.vectorize(Sized::<T, $r, 1, true>(tile)),
-                  ($r, 2, true) => s.vectorize(Sized::<T, $r, 2, true>(tile)),
-                  ($r, 1, false) => s.vectorize(Sized::<T, $r, 1, false>(tile)),
-                  ($r, 2, false) => s.vectorize(Sized::<T, $r, 2, false>(tile)),)*
+                $(($r, 1, true) => s.vectorize(Fixed::<T, $r, 1, true>(tile)),
+                  ($r, 2, true) => s.vectorize(Fixed::<T, $r, 2, true>(tile)),
+                  ($r, 1, false) => s.vectorize(Fixed::<T, $r, 1, false>(tile)),
+                  ($r, 2, false) => s.vectorize(Fixed::<T, $r, 2, false>(tile)),)*
                 _ => unreachable!("no tile of {rows} rows and {vectors} vectors"),
             }
         };
