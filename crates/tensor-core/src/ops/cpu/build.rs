@@ -38,3 +38,14 @@ pub(crate) unsafe fn fill<T: Element>(
     unsafe { out.set_len(len) };
     out
 }
+
+/// Cuts a buffer into parts of the given lengths.
+pub(crate) fn split<T>(mut rest: &mut [T], lengths: impl Iterator<Item = usize>) -> Vec<&mut [T]> {
+    let mut parts = Vec::new();
+    for n in lengths {
+        let (part, tail) = rest.split_at_mut(n);
+        parts.push(part);
+        rest = tail;
+    }
+    parts
+}

@@ -1,7 +1,7 @@
 //! Matrix products on slices.
 #![allow(unsafe_code)]
 
-use super::build::build;
+use super::build::{build, split};
 use super::element::Element;
 use super::tile::{self, Panels, Start, Tile, VECTORS, lanes};
 use super::transpose::transpose;
@@ -257,17 +257,6 @@ unsafe fn multiply<T: Element>(
             }
         }
     });
-}
-
-/// Cuts a buffer into parts of the given lengths.
-fn split<T>(mut rest: &mut [T], lengths: impl Iterator<Item = usize>) -> Vec<&mut [T]> {
-    let mut parts = Vec::new();
-    for n in lengths {
-        let (part, tail) = rest.split_at_mut(n);
-        parts.push(part);
-        rest = tail;
-    }
-    parts
 }
 
 /// Some panels of rows by some panels of columns, one block of the sum deep: one task.

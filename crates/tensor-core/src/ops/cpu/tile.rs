@@ -224,6 +224,12 @@ impl Panels {
         panel * base + panel.min(extra)
     }
 
+    /// Rows of each panel times `each`: the lengths of their parts of a buffer.
+    pub(crate) fn lengths(&self, each: usize) -> impl Iterator<Item = usize> {
+        let this = *self;
+        (0..this.count).map(move |p| this.height(p) * each)
+    }
+
     /// Rows of a panel.
     pub(crate) fn height(&self, panel: usize) -> usize {
         self.first(panel + 1) - self.first(panel)

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::planes::{Planes, Taps};
+use crate::ops::cpu::build::split;
 use crate::ops::cpu::element::Element;
 use crate::ops::cpu::tile::{self, Panels, Start, Tile, VECTORS};
 use crate::ops::cpu::transpose::transpose;
@@ -20,7 +21,7 @@ pub(super) struct Kernels<T> {
 }
 
 impl<T: Element> Kernels<T> {
-    /// `a[m, c, t]` at `at(m, c, 0)`, and tap t at `order[t]` past it; `taps_step` elements apart are rows.
+    /// `a[m, c, t]` is `w[m row_step + c channel_step + order[t]]`.
     pub(super) fn new(
         rows: usize,
         channels: usize,
@@ -33,14 +34,9 @@ impl<T: Element> Kernels<T> {
         let whole = order.iter().enumerate().all(|(i, t)| i == *t);
         let mut data: Vec<T> = Vec::with_capacity(rows * depth);
         // SAFETY: the buffer holds this many plain numbers, and each panel below is written whole before it is read.
-        let mut rest = unsafe { std::slice::from_raw_parts_mut(data.as_mut_ptr(), rows * depth) };
-        let mut parts = Vec::with_capacity(panels.count);
-        for p in 0..panels.count {
-            let (part, tail) = rest.split_at_mut(panels.height(p) * depth);
-            parts.push((panels.first(p), panels.height(p), part));
-            rest = tail;
-        }
-        parts.into_par_iter().for_each(|(first, height, part)| {
+        let all = unsafe { std::slice::from_raw_parts_mut(data.as_mut_ptr(), rows * depth) };
+        split(all, panels.lengths(depth)).into_par_iter().enumerate().for_each(|(p, part)| {
+            let (first, height) = (panels.first(p), panels.height(p));
             if whole && channel_step == taps {
                 return transpose((height, depth), &w[first * row_step..], row_step, part, height);
             }

@@ -6,7 +6,7 @@
 #![allow(unsafe_code)]
 
 use super::Geometry;
-use crate::ops::cpu::build::{build, fill};
+use crate::ops::cpu::build::{build, fill, split};
 use crate::ops::cpu::element::Element;
 use crate::ops::cpu::tile::{self, MAX_ROWS, Panels, Start, Tile, VECTORS, max_rows};
 use crate::ops::cpu::transpose::transpose;
@@ -155,9 +155,9 @@ impl<'a, S: Simd, T: Element> Sum<'a, S, T> {
                     });
                     self.s.vectorize(Outward { sum: self, source, g, offsets, sums });
                 } else {
-                    let panels: Vec<_> = split(g, &self.panels, count * positions)
+                    let panels: Vec<_> = split(g, self.panels.lengths(count * positions))
                         .into_iter()
-                        .zip(split(sums, &self.panels, self.width))
+                        .zip(split(sums, self.panels.lengths(self.width)))
                         .enumerate()
                         .collect();
                     let source = &*source;
@@ -223,22 +223,38 @@ impl<'a, S: Simd, T: Element> Sum<'a, S, T> {
     }
 }
 
-/// Cuts a buffer of rows x `each` into panels.
-fn split<'b, T>(mut rest: &'b mut [T], panels: &Panels, each: usize) -> Vec<&'b mut [T]> {
-    let mut parts = Vec::with_capacity(panels.count);
-    for p in 0..panels.count {
-        let (part, tail) = rest.split_at_mut(panels.height(p) * each);
-        parts.push(part);
-        rest = tail;
-    }
-    parts
-}
-
-/// Adds a tile, computed beside, to its place.
+/// Adds a tile's products to their place: one chain over the chunk, started at zero, then added to what stands.
+///
+/// # Safety
+/// As [`tile::run`] for the reads of `a` and `b`; at most [`MAX_ROWS`] rows.
 #[inline(always)]
-fn add<T: Element>(tile: &[T], width: usize, to: &mut [T], to_row: usize, rows: usize) {
+unsafe fn add<S: Simd, T: Element>(
+    s: S,
+    (rows, vectors): (usize, usize),
+    (a, scattered): (&[T], Option<(usize, &[usize])>),
+    (b, offsets): (&[T], &[usize]),
+    (to, to_row): (&mut [T], usize),
+) {
+    let lanes = T::lanes::<S>();
+    let width = vectors * lanes;
+    let mut out = [T::ZERO; MAX_ROWS * VECTORS * MAX_LANES];
+    let tile = Tile {
+        a: a.as_ptr(),
+        scattered,
+        b: b.as_ptr(),
+        offsets,
+        b_vector: lanes,
+        c: out.as_mut_ptr(),
+        c_row: width,
+        c_vector: lanes,
+        valid: [lanes; VECTORS],
+        start: Start::Zero,
+        next: out.as_ptr(),
+    };
+    // SAFETY: the caller vouches for the reads; `out` has room for the largest tile.
+    unsafe { tile::run(s, rows, vectors, tile) }
     for i in 0..rows {
-        to[i * to_row..][..width].iter_mut().zip(&tile[i * width..]).for_each(|(t, f)| *t += *f);
+        to[i * to_row..][..width].iter_mut().zip(&out[i * width..]).for_each(|(t, f)| *t += *f);
     }
 }
 
@@ -265,23 +281,9 @@ impl<S0: Simd, T: Element> WithSimd for Inward<'_, S0, T> {
         for (r, &run) in sum.runs.iter().enumerate() {
             for j in (0..wide).step_by(VECTORS * lanes) {
                 let vectors = ((wide - j) / lanes).min(VECTORS);
-                let mut out = [T::ZERO; MAX_ROWS * VECTORS * MAX_LANES];
-                let tile = Tile {
-                    a: self.a.as_ptr(),
-                    scattered: None,
-                    b: self.source[run + j..].as_ptr(),
-                    offsets: self.offsets,
-                    b_vector: lanes,
-                    c: out.as_mut_ptr(),
-                    c_row: vectors * lanes,
-                    c_vector: lanes,
-                    valid: [lanes; VECTORS],
-                    start: Start::Zero,
-                    next: out.as_ptr(),
-                };
-                // SAFETY: the farthest read was checked above; `out` has room for the largest tile.
-                unsafe { tile::run(s, self.height, vectors, tile) }
-                add(&out, vectors * lanes, &mut self.sums[r * wide + j..], sum.width, self.height);
+                let (b, to) = (&self.source[run + j..], &mut self.sums[r * wide + j..]);
+                // SAFETY: the farthest read was checked above.
+                unsafe { add(s, (self.height, vectors), (self.a, None), (b, self.offsets), (to, sum.width)) }
             }
         }
     }
@@ -318,24 +320,10 @@ impl<S0: Simd, T: Element> WithSimd for Outward<'_, S0, T> {
                 let (first, height) = (cut.first(p), cut.height(p));
                 for j in (0..sum.width).step_by(VECTORS * lanes) {
                     let vectors = ((sum.width - j) / lanes).min(VECTORS);
-                    let mut out = [T::ZERO; MAX_ROWS * VECTORS * MAX_LANES];
-                    let tile = Tile {
-                        a: self.source[run + first..].as_ptr(),
-                        scattered: Some((1, self.offsets)),
-                        b: self.g[j..].as_ptr(),
-                        offsets: &steps,
-                        b_vector: lanes,
-                        c: out.as_mut_ptr(),
-                        c_row: vectors * lanes,
-                        c_vector: lanes,
-                        valid: [lanes; VECTORS],
-                        start: Start::Zero,
-                        next: out.as_ptr(),
-                    };
-                    // SAFETY: both farthest reads were checked above; `out` has room for the largest tile.
-                    unsafe { tile::run(s, height, vectors, tile) }
-                    let row = group * len + first;
-                    add(&out, vectors * lanes, &mut self.sums[row * sum.width + j..], sum.width, height);
+                    let a = (&self.source[run + first..], Some((1, self.offsets)));
+                    let to = &mut self.sums[(group * len + first) * sum.width + j..];
+                    // SAFETY: both farthest reads were checked above.
+                    unsafe { add(s, (height, vectors), a, (&self.g[j..], &steps), (to, sum.width)) }
                 }
             }
         }
