@@ -166,6 +166,7 @@ def attacks():
     print(json.dumps(accuracies, indent=1))
 
 
-ops()
-trajectories()
-attacks()
+if __name__ == "__main__":
+    ops()
+    trajectories()
+    attacks()

@@ -1,6 +1,8 @@
 //! Helpers of the tests that cross crates; see `tests/` for the tests and `golden/` for values and the
 //! script that made them.
 
+pub mod oracle;
+
 use anyhow::{Context, Result};
 use candle_core::{DType, Device, Tensor};
 use std::collections::HashMap;

@@ -44,7 +44,7 @@ fn images_and_accuracies_agree() -> Result<()> {
     ];
     for (name, attack) in cases {
         let rng = ExampleRng::new(Rng::new(0), (0..200).collect());
-        let moved = attack.perturb(&net, data.x(), &goal, &rng)?;
+        let moved = attack.perturb(&net, data.x(), &goal, &rng)?.x;
         let moved = geometry::project(&moved, data.x(), attack.threat(), net.input_bounds())?;
         let off = differing(&moved.narrow(0, 0, 8)?, g.get(name)?)?;
         assert!(off < 0.005, "{name}: {off} of the pixels differ");

@@ -29,6 +29,8 @@ pub enum Command {
     Reproduce(Reproduce),
     /// Measures training and attacks against a peer, taking turns in the same call.
     Bench(Bench),
+    /// Compares our attacks with what other libraries reached on the same network and images; exit 1 where one differs.
+    Oracle(Oracle),
     /// Data sets: what there is, whether files are right, what ships.
     Datasets(Datasets),
 }
@@ -120,6 +122,17 @@ impl Bench {
     pub fn threads(&self) -> usize {
         self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
     }
+}
+
+/// Arguments of `oracle`.
+#[derive(Debug, Args)]
+pub struct Oracle {
+    /// Only rows whose library, attack or norm contains this; may be repeated.
+    #[arg(long)]
+    pub filter: Vec<String>,
+    /// Leaves out rows of more images than this.
+    #[arg(long)]
+    pub at_most: Option<usize>,
 }
 
 /// Arguments of `datasets`.

@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         cli::Command::Tidy => tidy::main(),
         cli::Command::Report { check } => reproductions::main(check),
         cli::Command::Reproduce(args) => shell::heavy(&args.device, args.hub),
+        cli::Command::Oracle(_) => shell::heavy("cpu", false),
         cli::Command::Datasets(_) => shell::heavy("cpu", false),
     };
     match done {

@@ -8,6 +8,7 @@ mod datasets;
 mod experiment;
 mod experiments;
 mod html;
+mod oracle;
 mod places;
 mod plot;
 mod recipe;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     // Inside the pool: an op's tasks then start on this very thread.
     let done = rayon::scope(|_| match command {
         cli::Command::Reproduce(args) => experiment::reproduce(&args),
+        cli::Command::Oracle(args) => oracle::main(&args),
         cli::Command::Datasets(args) => datasets::main(&args.verb),
         _ => Err(anyhow::anyhow!("this command belongs to the light binary: run `cargo xtask`")),
     });

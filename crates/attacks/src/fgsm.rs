@@ -2,7 +2,7 @@
 
 use crate::{Loss, geometry};
 use candle_core::Tensor;
-use sconce_tensor_core::{Attack, Classifier, ExampleRng, Goal, Norm, Result, Threat};
+use sconce_tensor_core::{Attack, Classifier, ExampleRng, Goal, Norm, Perturbed, Result, Threat};
 
 /// Configuration of [`Fgsm`].
 ///
@@ -52,9 +52,9 @@ impl Attack for Fgsm {
         self.threat
     }
 
-    fn perturb(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal, _rng: &ExampleRng) -> Result<Tensor> {
+    fn perturb(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal, _rng: &ExampleRng) -> Result<Perturbed> {
         let g = self.loss.gradient(model, x, goal)?;
         let step = geometry::steepest(&g, x, self.threat.norm(), model.bounds())?;
-        Ok((x + (step * self.threat.eps())?)?)
+        Perturbed::evenly((x + (step * self.threat.eps())?)?, 1, 1)
     }
 }

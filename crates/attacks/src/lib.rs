@@ -1,15 +1,48 @@
 #![doc = include_str!("../README.md")]
 
+mod apgd;
+mod carlini_wagner;
+mod deepfool;
+mod eot;
+mod evaluate;
+mod fab;
 mod fgsm;
+pub mod flags;
+mod fmn;
 pub mod fourier;
 pub mod geometry;
+pub mod ledger;
 mod loss;
+mod momentum;
 mod pgd;
+mod probe;
 mod run;
+mod spsa;
+mod square;
+mod suite;
+mod targets;
 pub mod training;
+mod transfer;
 
+pub use apgd::{Apgd, ApgdConfig};
+pub use carlini_wagner::{CarliniWagner, CarliniWagnerConfig};
+pub use deepfool::{DeepFool, DeepFoolConfig};
+pub use eot::Eot;
+pub use evaluate::{Evaluation, EvaluationConfig, RobustAccuracy, Standing, Status, evaluate};
+pub use fab::{Fab, FabConfig};
 pub use fgsm::{Fgsm, FgsmConfig};
-pub use loss::Loss;
+pub use flags::{DiagnosisConfig, Flag, FlagKind};
+pub use fmn::{Fmn, FmnConfig};
+pub use ledger::{Ledger, Paired};
+pub use loss::{Aim, Loss, Slope, margin};
+pub use momentum::{Diversity, Momentum, MomentumConfig, Translation};
 pub use pgd::{Pgd, PgdConfig, StepSize};
 pub use run::{Judged, RunConfig, run};
-pub use sconce_tensor_core::{Attack, Bounds, Classifier, Error, ExampleRng, Goal, Norm, Result, Rng, Threat};
+pub use sconce_tensor_core::{
+    Attack, Bounds, Classifier, Effort, Error, ExampleRng, Goal, Norm, Perturbed, Result, Rng, Threat,
+};
+pub use spsa::{Spsa, SpsaConfig};
+pub use square::{Square, SquareConfig};
+pub use suite::{Access, AutoAttack, Entry, Suite};
+pub use targets::Target;
+pub use transfer::Transfer;

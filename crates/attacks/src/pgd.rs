@@ -3,7 +3,7 @@
 use crate::{Loss, geometry};
 use candle_core::Tensor;
 use sconce_tensor_core::error::require;
-use sconce_tensor_core::{Attack, Classifier, ExampleRng, Goal, Norm, Result, Threat};
+use sconce_tensor_core::{Attack, Classifier, ExampleRng, Goal, Norm, Perturbed, Result, Threat};
 
 /// Length of one step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -12,6 +12,21 @@ pub enum StepSize {
     Absolute(f64),
     /// As a share of the radius.
     Relative(f64),
+}
+
+impl StepSize {
+    /// The length for a radius.
+    pub fn of(self, eps: f64) -> f64 {
+        match self {
+            Self::Absolute(a) => a,
+            Self::Relative(r) => r * eps,
+        }
+    }
+
+    pub(crate) fn validate(self, field: &'static str) -> Result<()> {
+        let (Self::Absolute(step) | Self::Relative(step)) = self;
+        require(field, step.is_finite() && step > 0.0, "finite and > 0", step)
+    }
 }
 
 /// Configuration of [`Pgd`].
@@ -57,6 +72,14 @@ impl Default for PgdConfig {
     }
 }
 
+impl PgdConfig {
+    /// One step of 1.25 radii from a random start: FGSM as it is used for fast adversarial training (Wong, Rice,
+    /// Kolter 2020, section 4).
+    pub fn fast(norm: Norm, eps: f64) -> Self {
+        Self { norm, eps, steps: 1, step: StepSize::Relative(1.25), ..Self::default() }
+    }
+}
+
 /// Steepest steps, each projected back onto ball and box; the last iterate of each start is a
 /// candidate, and of several starts a success beats a failure and a higher loss a lower one.
 ///
@@ -75,8 +98,7 @@ impl Pgd {
     pub fn new(cfg: PgdConfig) -> Result<Self> {
         let threat = Threat::new(cfg.norm, cfg.eps)?;
         require("PgdConfig.steps", cfg.steps >= 1, "at least 1", cfg.steps)?;
-        let (StepSize::Absolute(step) | StepSize::Relative(step)) = cfg.step;
-        require("PgdConfig.step", step.is_finite() && step > 0.0, "finite and > 0", step)?;
+        cfg.step.validate("PgdConfig.step")?;
         let starts = cfg.restarts >= 1 && (cfg.restarts == 1 || cfg.random_start);
         require("PgdConfig.restarts", starts, "at least 1, and 1 without a random start", cfg.restarts)?;
         Ok(Self { threat, cfg })
@@ -84,10 +106,7 @@ impl Pgd {
 
     fn ascend(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal, rng: &ExampleRng) -> Result<Tensor> {
         let bounds = model.bounds();
-        let length = match self.cfg.step {
-            StepSize::Absolute(a) => a,
-            StepSize::Relative(r) => r * self.cfg.eps,
-        };
+        let length = self.cfg.step.of(self.cfg.eps);
         let mut at = x.clone();
         if self.cfg.random_start {
             let start = (x + geometry::random_in_ball(x, self.threat, rng)?)?;
@@ -106,7 +125,7 @@ impl Pgd {
         let logits = model.logits(x)?;
         let predicted = logits.argmax(candle_core::D::Minus1)?.to_vec1::<u32>()?;
         let labels = goal.labels().to_vec1::<u32>()?;
-        let loss = self.cfg.loss.per_example(&logits, goal)?.to_dtype(candle_core::DType::F64)?.to_vec1::<f64>()?;
+        let loss = self.cfg.loss.per_example(&logits, goal)?;
         let reached = predicted.into_iter().zip(labels).map(|(p, y)| goal.reached(p, y));
         Ok(reached.zip(loss).collect())
     }
@@ -117,11 +136,11 @@ impl Attack for Pgd {
         self.threat
     }
 
-    fn perturb(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal, rng: &ExampleRng) -> Result<Tensor> {
+    fn perturb(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal, rng: &ExampleRng) -> Result<Perturbed> {
         let x = &x.detach();
         let mut best = self.ascend(model, x, goal, &rng.stream("start 0"))?;
         if self.cfg.restarts == 1 {
-            return Ok(best);
+            return Perturbed::evenly(best, self.cfg.steps, self.cfg.steps);
         }
         let mut scores = self.score(model, &best, goal)?;
         for r in 1..self.cfg.restarts {
@@ -141,6 +160,7 @@ impl Attack for Pgd {
             let mask = Tensor::from_vec(better, shape, x.device())?.broadcast_as(x.shape())?;
             best = mask.where_cond(&next, &best)?;
         }
-        Ok(best)
+        let gradients = self.cfg.restarts * self.cfg.steps;
+        Perturbed::evenly(best, gradients + self.cfg.restarts, gradients)
     }
 }

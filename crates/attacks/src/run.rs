@@ -1,11 +1,12 @@
 //! Running an attack and judging it.
 
 use crate::geometry;
+use crate::loss::{Aim, host_logits};
 use candle_core::{DType, Tensor};
-use sconce_tensor_core::classifier::{predict, require_finite};
+use sconce_tensor_core::classifier::require_finite;
 use sconce_tensor_core::error::require;
 use sconce_tensor_core::stats::Proportion;
-use sconce_tensor_core::{Attack, Classifier, Error, ExampleRng, Goal, Result, Rng};
+use sconce_tensor_core::{Attack, Classifier, Effort, Error, ExampleRng, Goal, Result, Rng};
 
 /// Configuration of [`run`].
 ///
@@ -60,6 +61,11 @@ pub struct Judged {
     pub reached: Vec<bool>,
     /// The norm of each perturbation, in the threat's norm.
     pub distance: Vec<f64>,
+    /// How far each example ends from the goal, in the logits' units: `z_y - max_{k != y} z_k`, or with a target
+    /// `max_{k != t} z_k - z_t`. At most 0 exactly where the goal is reached (or the logits tie).
+    pub margin: Vec<f64>,
+    /// What the attack asked of the model; nothing for an example that served the attacker as it was.
+    pub effort: Vec<Effort>,
 }
 
 impl Judged {
@@ -75,11 +81,24 @@ impl Judged {
     }
 }
 
-/// For each input whether it is classified as its label, and whether it reaches the goal, in one forward
-/// pass without a graph.
-fn judge(model: &dyn Classifier, x: &Tensor, goal: &Goal) -> Result<Vec<(bool, bool)>> {
-    let predicted = predict(model, x, x.dim(0)?)?;
-    Ok(predicted.into_iter().zip(goal.labels().to_vec1::<u32>()?).map(|(p, y)| (p == y, goal.reached(p, y))).collect())
+/// What the model makes of one input.
+struct Verdict {
+    clean: bool,
+    reached: bool,
+    margin: f64,
+}
+
+/// One forward pass without a graph.
+fn judge(model: &dyn Classifier, x: &Tensor, goal: &Goal) -> Result<Vec<Verdict>> {
+    let logits = model.logits(&x.detach())?;
+    require_finite("logits", &logits)?;
+    let labels = goal.labels().to_vec1::<u32>()?;
+    let verdict = |((z, y), aim): ((Vec<f64>, u32), Aim)| {
+        let margin = crate::loss::margin(&z, y as usize);
+        let margin = if matches!(aim, Aim::Into(_)) { -margin } else { margin };
+        Verdict { clean: crate::loss::arg_max(&z) == y as usize, reached: aim.reached(&z), margin }
+    };
+    Ok(host_logits(&logits)?.into_iter().zip(labels).zip(Aim::of(goal)?).map(verdict).collect())
 }
 
 pub(crate) fn check(model: &dyn Classifier, x: &Tensor, goal: &Goal) -> Result<()> {
@@ -125,31 +144,79 @@ pub fn run(
     rng: &Rng,
 ) -> Result<Judged> {
     check(model, x, goal)?;
-    let (n, batch, threat) = (x.dim(0)?, cfg.batch(x)?, attack.threat());
-    let mut parts = Vec::new();
-    let (mut clean, mut reached, mut distance) = (Vec::new(), Vec::new(), Vec::new());
+    let (n, batch) = (x.dim(0)?, cfg.batch(x)?);
+    let mut all: Option<Judged> = None;
     for at in (0..n).step_by(batch) {
-        let len = batch.min(n - at);
-        let x = x.narrow(0, at, len)?.contiguous()?.detach();
-        let labels = goal.labels().narrow(0, at, len)?.contiguous()?;
-        let goal = match goal {
-            Goal::Untargeted(_) => Goal::Untargeted(labels),
-            Goal::Targeted(_) => Goal::Targeted(labels),
-        };
-        let examples = (at..at + len).map(|i| cfg.first_example + i as u64).collect();
-        let moved = attack.perturb(model, &x, &goal, &ExampleRng::new(*rng, examples))?.detach();
-        let moved = geometry::project(&moved, &x, threat, model.bounds())?;
-        let before = judge(model, &x, &goal)?;
-        let mut shape = vec![1; x.rank()];
-        shape[0] = len;
-        let keep = Tensor::from_vec(before.iter().map(|b| u8::from(b.1)).collect(), shape, x.device())?;
-        let moved = keep.broadcast_as(x.shape())?.where_cond(&x, &moved)?;
-        // The clean ones were judged above in the same words, so an example that stays counts as it did.
-        let after = judge(model, &moved, &goal)?;
-        reached.extend(before.iter().zip(after).map(|(b, a)| b.1 || a.1));
-        clean.extend(before.iter().map(|b| b.0));
-        distance.extend(geometry::norms(&(&moved - &x)?, threat.norm())?.to_dtype(DType::F64)?.to_vec1::<f64>()?);
-        parts.push(moved);
+        let rows: Vec<u32> = (at as u32..(at + batch).min(n) as u32).collect();
+        let examples = rows.iter().map(|&i| cfg.first_example + u64::from(i)).collect();
+        let x = x.narrow(0, at, rows.len())?.contiguous()?.detach();
+        let part = run_batch(attack, model, &x, &goal.select(&rows)?, &ExampleRng::new(*rng, examples))?;
+        all = Some(match all {
+            None => part,
+            Some(all) => all.followed_by(part)?,
+        });
     }
-    Ok(Judged { adversarial: Tensor::cat(&parts, 0)?, clean, reached, distance })
+    all.ok_or_else(|| Error::shape("inputs", "at least one example", x.dims()))
+}
+
+impl Judged {
+    fn followed_by(mut self, next: Self) -> Result<Self> {
+        self.adversarial = Tensor::cat(&[&self.adversarial, &next.adversarial], 0)?;
+        self.clean.extend(next.clean);
+        self.reached.extend(next.reached);
+        self.distance.extend(next.distance);
+        self.margin.extend(next.margin);
+        self.effort.extend(next.effort);
+        Ok(self)
+    }
+}
+
+/// [`run`] of one batch whose inputs were checked. Only the examples that do not serve the attacker yet are attacked.
+pub(crate) fn run_batch(
+    attack: &dyn Attack,
+    model: &dyn Classifier,
+    x: &Tensor,
+    goal: &Goal,
+    rng: &ExampleRng,
+) -> Result<Judged> {
+    let before = judge(model, x, goal)?;
+    let open: Vec<u32> = before.iter().zip(0..).filter(|b| !b.0.reached).map(|b| b.1).collect();
+    let mut out = Judged {
+        adversarial: x.clone(),
+        clean: before.iter().map(|b| b.clean).collect(),
+        reached: before.iter().map(|b| b.reached).collect(),
+        distance: vec![0.0; before.len()],
+        margin: before.iter().map(|b| b.margin).collect(),
+        effort: vec![Effort::default(); before.len()],
+    };
+    if open.is_empty() {
+        return Ok(out);
+    }
+    let at = Tensor::new(open.as_slice(), x.device())?;
+    let (part, goal) = (x.index_select(&at, 0)?, goal.select(&open)?);
+    let examples = open.iter().map(|&i| rng.examples()[i as usize]).collect();
+    let made = attack.perturb(model, &part, &goal, &rng.of_examples(examples))?;
+    if made.effort.len() != open.len() {
+        return Err(Error::shape("effort of the attack", format!("({},)", open.len()), &[made.effort.len()]));
+    }
+    let threat = attack.threat();
+    let moved = geometry::project(&made.x.detach(), &part, threat, model.bounds())?;
+    let after = judge(model, &moved, &goal)?;
+    let distance = geometry::norms(&(&moved - &part)?, threat.norm())?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+    for (j, &i) in open.iter().enumerate() {
+        let i = i as usize;
+        out.reached[i] = after[j].reached;
+        out.distance[i] = distance[j];
+        out.margin[i] = after[j].margin;
+        out.effort[i] = made.effort[j];
+    }
+    let back: Vec<u32> = {
+        let mut place: Vec<u32> = (0..before.len() as u32).collect();
+        open.iter().zip(0..).for_each(|(&i, j)| place[i as usize] = before.len() as u32 + j);
+        place
+    };
+    // Attacked rows stand behind the batch; each example picks its own.
+    let both = Tensor::cat(&[x, &moved], 0)?;
+    out.adversarial = both.index_select(&Tensor::new(back, x.device())?, 0)?;
+    Ok(out)
 }

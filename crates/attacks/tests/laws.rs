@@ -111,9 +111,9 @@ fn an_example_keeps_its_noise_wherever_it_stands() {
     let (net, x) = (cnn(), images(6));
     let goal = |n| Goal::Untargeted(Tensor::zeros(n, DType::U32, &Device::Cpu).unwrap());
     let attack = pgd(Norm::Linf, 0.1, 1, Loss::Margin);
-    let all = attack.perturb(&net, &x, &goal(6), &ExampleRng::new(Rng::new(0), (10..16).collect())).unwrap();
+    let all = attack.perturb(&net, &x, &goal(6), &ExampleRng::new(Rng::new(0), (10..16).collect())).unwrap().x;
     let one =
-        attack.perturb(&net, &x.narrow(0, 4, 1).unwrap(), &goal(1), &ExampleRng::new(Rng::new(0), vec![14])).unwrap();
+        attack.perturb(&net, &x.narrow(0, 4, 1).unwrap(), &goal(1), &ExampleRng::new(Rng::new(0), vec![14])).unwrap().x;
     assert_eq!(bits(&all.narrow(0, 4, 1).unwrap()), bits(&one));
 }
 
@@ -157,7 +157,7 @@ fn a_linear_model_is_attacked_exactly() {
     };
     let check = |name: &str, attack: &dyn Attack| {
         let rng = ExampleRng::new(Rng::new(0), (0..5).collect());
-        let moved = attack.perturb(&model, &x, &goal, &rng).unwrap();
+        let moved = attack.perturb(&model, &x, &goal, &rng).unwrap().x;
         let moved = geometry::project(&moved, &x, attack.threat(), model.bounds()).unwrap();
         let want = attack.threat().eps() * dual(attack.threat().norm());
         for (before, after) in score(&x).iter().zip(score(&moved)) {
@@ -187,7 +187,7 @@ fn a_linear_model_is_attacked_exactly() {
 fn losses_by_hand() {
     let z = Tensor::new(&[[3f64, 1.0, 2.0], [0.0, 5.0, 5.0]], &Device::Cpu).unwrap();
     let y = Tensor::new(&[0u32, 1], &Device::Cpu).unwrap();
-    let of = |l: Loss, g: &Goal| l.per_example(&z, g).unwrap().to_vec1::<f64>().unwrap();
+    let of = |l: Loss, g: &Goal| l.per_example(&z, g).unwrap();
     assert_eq!(of(Loss::Margin, &Goal::Untargeted(y.clone())), [-1.0, 0.0]);
     assert_eq!(of(Loss::Margin, &Goal::Targeted(Tensor::new(&[1u32, 0], &Device::Cpu).unwrap())), [-2.0, -5.0]);
     let dlr = of(Loss::Dlr, &Goal::Untargeted(y.clone()));
@@ -353,7 +353,7 @@ fn band_noise_has_its_size_and_its_frequencies() {
     let x = Tensor::full(0.5f64, (3, 1, 16, 16), &Device::Cpu).unwrap();
     let noise = BandNoise::new(BandNoiseConfig { eps: 0.1, from: 5, to: 6 }).unwrap();
     let goal = Goal::Untargeted(Tensor::zeros(3, DType::U32, &Device::Cpu).unwrap());
-    let moved = noise.perturb(&cnn(), &x, &goal, &ExampleRng::new(Rng::new(2), vec![0, 1, 2])).unwrap();
+    let moved = noise.perturb(&cnn(), &x, &goal, &ExampleRng::new(Rng::new(2), vec![0, 1, 2])).unwrap().x;
     let d = (moved - x).unwrap().flatten_from(1).unwrap().to_vec2::<f64>().unwrap();
     for row in &d {
         let rms = (row.iter().map(|v| v * v).sum::<f64>() / 256.0).sqrt();

@@ -32,12 +32,22 @@ impl Threat {
         Ok(Self { norm, eps })
     }
 
+    /// No bound at all: what attacks that look for the smallest perturbation say of themselves.
+    pub const fn unbounded(norm: Norm) -> Self {
+        Self { norm, eps: f64::INFINITY }
+    }
+
+    /// Whether every perturbation is allowed.
+    pub fn is_unbounded(&self) -> bool {
+        self.eps == f64::INFINITY
+    }
+
     /// The norm.
     pub fn norm(&self) -> Norm {
         self.norm
     }
 
-    /// The radius.
+    /// The radius; infinite for [`Threat::unbounded`].
     pub fn eps(&self) -> f64 {
         self.eps
     }
@@ -60,6 +70,19 @@ impl Goal {
         }
     }
 
+    /// The same goal for some of the examples.
+    ///
+    /// # Errors
+    /// A row that is not there.
+    pub fn select(&self, rows: &[u32]) -> Result<Self> {
+        let at = Tensor::new(rows, self.labels().device())?;
+        let labels = self.labels().contiguous()?.index_select(&at, 0)?;
+        Ok(match self {
+            Self::Untargeted(_) => Self::Untargeted(labels),
+            Self::Targeted(_) => Self::Targeted(labels),
+        })
+    }
+
     /// +1 where the attacker climbs the loss at the labels, -1 where it descends.
     pub fn sign(&self) -> f64 {
         match self {
@@ -77,10 +100,40 @@ impl Goal {
     }
 }
 
+/// What an attack asked of the model for one example.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effort {
+    /// Forward passes.
+    pub forwards: u32,
+    /// Gradients to the input, each with its forward pass counted above.
+    pub gradients: u32,
+}
+
+/// What an attack made of a batch.
+#[derive(Clone, Debug)]
+pub struct Perturbed {
+    /// The perturbed inputs, of the inputs' shape.
+    pub x: Tensor,
+    /// What each example took.
+    pub effort: Vec<Effort>,
+}
+
+impl Perturbed {
+    /// A batch whose examples all took the same.
+    ///
+    /// # Errors
+    /// A tensor without axes.
+    pub fn evenly(x: Tensor, forwards: usize, gradients: usize) -> Result<Self> {
+        let each = Effort { forwards: forwards as u32, gradients: gradients as u32 };
+        Ok(Self { effort: vec![each; x.dim(0)?], x })
+    }
+}
+
 /// A way to perturb inputs. It never judges itself: `sconce_attacks::run` checks the inputs, projects
 /// what comes back onto the threat and the box, and counts success in a fresh forward pass.
 pub trait Attack {
-    /// The set of perturbations that the attack stays in.
+    /// The set of perturbations that the attack stays in; [`Threat::unbounded`] where it looks for the smallest
+    /// perturbation that reaches the goal instead.
     fn threat(&self) -> Threat;
 
     /// Perturbed inputs of the same shape. Whatever is random comes from `rng`, row by row, so that
@@ -88,7 +141,7 @@ pub trait Attack {
     ///
     /// # Errors
     /// The model's, or a model or goal that the attack is not defined for.
-    fn perturb(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal, rng: &ExampleRng) -> Result<Tensor>;
+    fn perturb(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal, rng: &ExampleRng) -> Result<Perturbed>;
 }
 
 /// The gradient of a scalar function of `x` at `x`, alone.

@@ -17,7 +17,7 @@ pub mod stats;
 pub mod store;
 pub mod train;
 
-pub use attack::{Attack, Goal, Norm, Threat};
+pub use attack::{Attack, Effort, Goal, Norm, Perturbed, Threat};
 pub use candle_core;
 pub use classifier::{Bounds, Classifier};
 pub use device::{Device, DeviceSpec};

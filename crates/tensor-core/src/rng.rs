@@ -171,6 +171,11 @@ impl ExampleRng {
         &self.examples
     }
 
+    /// The same purpose, for other examples.
+    pub fn of_examples(&self, examples: Vec<u64>) -> Self {
+        Self { rng: self.rng, examples }
+    }
+
     /// The same examples, for another purpose.
     pub fn stream(&self, purpose: &str) -> Self {
         Self { rng: self.rng.stream(purpose), examples: self.examples.clone() }

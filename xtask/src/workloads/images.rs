@@ -86,7 +86,7 @@ fn pgd(net: impl Network + Send + 'static, x: Tensor, y: Tensor, flops: f64) -> 
     let pgd = Pgd::new(PgdConfig { random_start: false, ..PgdConfig::default() })?;
     let rng = ExampleRng::new(Rng::new(0), (0..x.dim(0)? as u64).collect());
     let step = move || {
-        let moved = pgd.perturb(&net, &x, &Goal::Untargeted(y.clone()), &rng)?;
+        let moved = pgd.perturb(&net, &x, &Goal::Untargeted(y.clone()), &rng)?.x;
         number(&ops::cross_entropy(&net.forward(&moved, Mode::Frozen)?, &y)?.mean_all()?)
     };
     Ok(Work { flops: 21.0 * flops, step: Box::new(step) })

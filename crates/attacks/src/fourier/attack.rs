@@ -2,7 +2,7 @@
 
 use super::pattern::{Normalisation, pattern};
 use candle_core::{Device, Tensor};
-use sconce_tensor_core::{Attack, Classifier, Error, ExampleRng, Goal, Result, Threat};
+use sconce_tensor_core::{Attack, Classifier, Error, ExampleRng, Goal, Perturbed, Result, Threat};
 
 /// Configuration of [`SingleFourier`].
 ///
@@ -67,7 +67,7 @@ impl Attack for SingleFourier {
         self.threat
     }
 
-    fn perturb(&self, _model: &dyn Classifier, x: &Tensor, _goal: &Goal, rng: &ExampleRng) -> Result<Tensor> {
+    fn perturb(&self, _model: &dyn Classifier, x: &Tensor, _goal: &Goal, rng: &ExampleRng) -> Result<Perturbed> {
         let wave = wave(x, self.cfg.direction, self.cfg.eps, self.cfg.normalisation)?;
         let (n, c, _, _) = x.dims4()?;
         if self.cfg.normalisation == Normalisation::L2 && c > 3 {
@@ -78,12 +78,12 @@ impl Attack for SingleFourier {
             ));
         }
         if !self.cfg.random_signs {
-            return Ok(x.broadcast_add(&wave)?);
+            return Perturbed::evenly(x.broadcast_add(&wave)?, 0, 0);
         }
         let signs: Vec<f64> = (0..n)
             .flat_map(|i| rng.stream("signs").row(i).below(c, 2).into_iter().map(|b| 2.0 * b as f64 - 1.0))
             .collect();
         let signs = Tensor::from_vec(signs, (n, c, 1, 1), &Device::Cpu)?.to_dtype(x.dtype())?.to_device(x.device())?;
-        Ok((x + signs.broadcast_mul(&wave)?)?)
+        Perturbed::evenly((x + signs.broadcast_mul(&wave)?)?, 0, 0)
     }
 }

@@ -3,7 +3,7 @@
 use super::pattern::signed_frequency;
 use candle_core::{Device, Tensor};
 use sconce_tensor_core::error::require;
-use sconce_tensor_core::{Attack, Classifier, Error, ExampleRng, Goal, Norm, Result, Threat};
+use sconce_tensor_core::{Attack, Classifier, Error, ExampleRng, Goal, Norm, Perturbed, Result, Threat};
 use std::f64::consts::TAU;
 
 /// Configuration of [`BandNoise`].
@@ -71,7 +71,7 @@ impl Attack for BandNoise {
         self.threat
     }
 
-    fn perturb(&self, _model: &dyn Classifier, x: &Tensor, _goal: &Goal, rng: &ExampleRng) -> Result<Tensor> {
+    fn perturb(&self, _model: &dyn Classifier, x: &Tensor, _goal: &Goal, rng: &ExampleRng) -> Result<Perturbed> {
         let (n, c, h, w) = x.dims4().map_err(|_| Error::shape("input", "(N, C, H, W)", x.dims()))?;
         let basis = self.basis(h, w);
         let waves = basis.len() / (h * w);
@@ -85,6 +85,6 @@ impl Attack for BandNoise {
         let noise = noise.reshape((n, c * h * w))?;
         let rms = noise.sqr()?.mean_keepdim(1)?.sqrt()?;
         let noise = (noise.broadcast_div(&rms)? * self.cfg.eps)?.reshape((n, c, h, w))?;
-        Ok((x + noise.to_dtype(x.dtype())?.to_device(x.device())?)?)
+        Perturbed::evenly((x + noise.to_dtype(x.dtype())?.to_device(x.device())?)?, 0, 0)
     }
 }

@@ -23,7 +23,7 @@ impl<'a> Madry<'a> {
 impl Objective for Madry<'_> {
     fn loss(&self, net: &dyn Network, batch: &Batch, rng: &ExampleRng) -> Result<Outcome> {
         let goal = Goal::Untargeted(batch.y.clone());
-        let moved = self.attack.perturb(net, &batch.x, &goal, rng)?;
+        let moved = self.attack.perturb(net, &batch.x, &goal, rng)?.x;
         let x = geometry::project(&moved, &batch.x, self.attack.threat(), net.input_bounds())?;
         let logits = net.forward(&x.detach(), Mode::Train)?;
         Ok(Outcome { loss: ops::cross_entropy(&logits, &batch.y)?.mean_all()?, logits })

@@ -191,7 +191,7 @@ fn examples(cfg: &Config, s: &Setting, run: &Run, r: &Results, page: &mut Page) 
     })?;
     let goal = Goal::Untargeted(few.y().clone());
     let rng = ExampleRng::new(Rng::new(0), vec![0, 1, 2]);
-    let waved = wave.perturb(&*net, few.x(), &goal, &rng)?.clamp(0.0, 1.0)?;
+    let waved = wave.perturb(&*net, few.x(), &goal, &rng)?.x.clamp(0.0, 1.0)?;
     let rows: [(String, Tensor); 4] = [
         ("clean".to_owned(), few.x().clone()),
         (format!("wave {direction:?}, {}/255", s.eps_255), waved),

@@ -165,7 +165,7 @@ fn perturbed(attack: &dyn Attack, source: &dyn Network, test: &Labelled, rng: Rn
         let part = test.slice(at, BATCH.min(test.len() - at))?;
         let x = part.x().contiguous()?;
         let rng = ExampleRng::new(rng, (at as u64..(at + part.len()) as u64).collect());
-        let moved = attack.perturb(source, &x, &Goal::Untargeted(part.y().contiguous()?), &rng)?;
+        let moved = attack.perturb(source, &x, &Goal::Untargeted(part.y().contiguous()?), &rng)?.x;
         parts.push(geometry::project(&moved, &x, attack.threat(), source.input_bounds())?.detach());
     }
     Ok(Tensor::cat(&parts, 0)?)

@@ -1,6 +1,8 @@
 //! Norms, projections and steepest steps, in one place for all attacks. Everything works row by row:
 //! axis 0 counts examples.
 
+pub(crate) mod rows;
+
 use candle_core::{D, DType, Device, Tensor};
 use sconce_tensor_core::{Bounds, Error, ExampleRng, Norm, Result, Threat};
 
@@ -31,8 +33,8 @@ fn rowwise(factors: &Tensor, like: &Tensor) -> Result<Tensor> {
     Ok(factors.reshape(shape)?)
 }
 
-/// The point of threat and box nearest to `moved`: first into the ball around `x`, then into the box.
-/// Since `x` is in the box, the second step never leaves the ball. A radius of 0 gives `x` itself.
+/// The point of threat and box nearest to `moved`; for L2 first into the ball around `x`, then into the box (which
+/// never leaves the ball, as `x` is in the box). A radius of 0 gives `x` itself.
 ///
 /// # Shapes
 /// `moved` and `x` (N, ...) -> the same.
@@ -47,6 +49,7 @@ pub fn project(moved: &Tensor, x: &Tensor, threat: Threat, bounds: Bounds) -> Re
     let eps = threat.eps();
     let inside = match threat.norm() {
         _ if eps == 0.0 => x.clone(),
+        _ if threat.is_unbounded() => moved.clone(),
         // Against the rounded ends of the interval, so that the result is inside to the last bit.
         Norm::Linf => moved.maximum(&(x - eps)?)?.minimum(&(x + eps)?)?,
         Norm::L2 => {
@@ -58,41 +61,27 @@ pub fn project(moved: &Tensor, x: &Tensor, threat: Threat, bounds: Bounds) -> Re
             let scaled = (x + delta.broadcast_mul(&rowwise(&factor, &delta)?)?)?;
             rowwise(&outside, x)?.broadcast_as(x.shape())?.where_cond(&scaled, moved)?
         }
-        Norm::L1 => (x + l1_ball(&(moved - x)?, eps)?)?,
+        Norm::L1 => {
+            let (mut at, centre) = (host_rows(moved)?, host_rows(x)?);
+            for (a, x) in at.iter_mut().zip(&centre) {
+                let outside = a.iter().any(|v| !(bounds.lo()..=bounds.hi()).contains(v));
+                if outside || rows::distance(a, x, Norm::L1) > eps {
+                    rows::project(a, x, (Norm::L1, eps), bounds, moved.dtype());
+                }
+            }
+            from_rows(at, moved)?
+        }
     };
     Ok(inside.clamp(bounds.lo(), bounds.hi())?)
 }
 
-fn host_rows(t: &Tensor) -> Result<Vec<Vec<f64>>> {
+pub(crate) fn host_rows(t: &Tensor) -> Result<Vec<Vec<f64>>> {
     Ok(t.flatten_from(1)?.to_dtype(DType::F64)?.to_device(&Device::Cpu)?.to_vec2::<f64>()?)
 }
 
-fn from_rows(rows: Vec<Vec<f64>>, like: &Tensor) -> Result<Tensor> {
+pub(crate) fn from_rows(rows: Vec<Vec<f64>>, like: &Tensor) -> Result<Tensor> {
     let flat: Vec<f64> = rows.into_iter().flatten().collect();
     Ok(Tensor::from_vec(flat, like.shape(), &Device::Cpu)?.to_dtype(like.dtype())?.to_device(like.device())?)
-}
-
-/// Euclidean projection of each row onto the L1 ball (Duchi et al. 2008, figure 1).
-fn l1_ball(delta: &Tensor, eps: f64) -> Result<Tensor> {
-    let mut rows = host_rows(delta)?;
-    for row in &mut rows {
-        if row.iter().map(|v| v.abs()).sum::<f64>() <= eps {
-            continue;
-        }
-        let mut sorted: Vec<f64> = row.iter().map(|v| v.abs()).collect();
-        sorted.sort_unstable_by(|a, b| b.total_cmp(a));
-        let (mut sum, mut threshold) = (0.0, 0.0);
-        for (k, v) in sorted.iter().enumerate() {
-            sum += v;
-            let t = (sum - eps) / (k + 1) as f64;
-            if *v <= t {
-                break;
-            }
-            threshold = t;
-        }
-        row.iter_mut().for_each(|v| *v = v.signum() * (v.abs() - threshold).max(0.0));
-    }
-    from_rows(rows, delta)
 }
 
 /// The direction of unit norm along which a linear function with this gradient grows fastest.

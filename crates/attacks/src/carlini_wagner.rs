@@ -1,0 +1,150 @@
+//! The attack of Carlini and Wagner in L2.
+
+use crate::geometry::rows::distance;
+use crate::loss::{Aim, Loss};
+use crate::probe::{Probe, Row};
+use candle_core::Tensor;
+use rayon::prelude::*;
+use sconce_tensor_core::error::require;
+use sconce_tensor_core::{Attack, Classifier, ExampleRng, Goal, Norm, Perturbed, Result, Threat};
+
+/// Configuration of [`CarliniWagner`].
+///
+/// | Name | Default | Purpose | Range |
+/// |---|---|---|---|
+/// | `searches` | 6 | values of the constant that are tried, by halving | >= 1 |
+/// | `steps` | 200 | steps of Adam for each | >= 1 |
+/// | `step` | 0.02 | Adam's step size | finite, > 0 |
+/// | `constant` | 0.1 | first weight of the margin against the squared distance | finite, > 0 |
+/// | `confidence` | 0 | margin that is asked for, in the logits' units | finite, >= 0 |
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CarliniWagnerConfig {
+    /// Values of the constant.
+    pub searches: usize,
+    /// Steps of Adam.
+    pub steps: usize,
+    /// Adam's step size.
+    pub step: f64,
+    /// First constant.
+    pub constant: f64,
+    /// Margin asked for.
+    pub confidence: f64,
+}
+
+impl Default for CarliniWagnerConfig {
+    fn default() -> Self {
+        Self { searches: 6, steps: 200, step: 0.02, constant: 0.1, confidence: 0.0 }
+    }
+}
+
+/// Minimises `|x' - x|_2^2 + c max(m(x') + confidence, 0)` by Adam over `w` with `x' = (tanh w + 1) / 2` stretched to
+/// the box, `m` the margin by which the goal is missed; `c` is found for each example by binary search (ten times
+/// larger until a success). The smallest success is returned, the input itself where there is none.
+///
+/// Source: Carlini and Wagner (2017), section 5.2 and 6.1 (f_6); Adam's constants are 0.9, 0.999, 1e-8.
+#[derive(Clone, Copy, Debug)]
+pub struct CarliniWagner {
+    cfg: CarliniWagnerConfig,
+}
+
+/// Keeps the input off the ends of the box, where `atanh` has no value.
+const INSIDE: f64 = 0.999_999;
+
+struct Search {
+    from: Row,
+    delta: Row,
+    first: Row,
+    second: Row,
+    at: Row,
+    constant: (f64, f64, f64),
+    reached: bool,
+    smallest: f64,
+    best: Option<Row>,
+}
+
+impl CarliniWagner {
+    /// Validates the configuration.
+    ///
+    /// # Errors
+    /// [`sconce_tensor_core::Error::Config`] naming the field.
+    pub fn new(cfg: CarliniWagnerConfig) -> Result<Self> {
+        let good = |v: f64| v.is_finite() && v > 0.0;
+        require("CarliniWagnerConfig.searches", cfg.searches >= 1, "at least 1", cfg.searches)?;
+        require("CarliniWagnerConfig.steps", cfg.steps >= 1, "at least 1", cfg.steps)?;
+        require("CarliniWagnerConfig.step", good(cfg.step), "finite and > 0", cfg.step)?;
+        require("CarliniWagnerConfig.constant", good(cfg.constant), "finite and > 0", cfg.constant)?;
+        let sure = cfg.confidence.is_finite() && cfg.confidence >= 0.0;
+        require("CarliniWagnerConfig.confidence", sure, "finite and >= 0", cfg.confidence)?;
+        Ok(Self { cfg })
+    }
+}
+
+impl Attack for CarliniWagner {
+    fn threat(&self) -> Threat {
+        Threat::unbounded(Norm::L2)
+    }
+
+    fn perturb(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal, _rng: &ExampleRng) -> Result<Perturbed> {
+        let (mut probe, clean) = Probe::new(model, x)?;
+        let (cfg, aims, bounds) = (self.cfg, Aim::of(goal)?, probe.bounds());
+        let (middle, half) = (0.5 * (bounds.lo() + bounds.hi()), 0.5 * (bounds.hi() - bounds.lo()));
+        let outward = |w: f64| middle + half * w.tanh();
+        let width = clean[0].len();
+        let mut all: Vec<Search> = clean
+            .iter()
+            .map(|x| Search {
+                from: x.iter().map(|v| ((v - middle) / half * INSIDE).atanh()).collect(),
+                delta: Row::new(),
+                first: Row::new(),
+                second: Row::new(),
+                at: Row::new(),
+                constant: (0.0, cfg.constant, f64::INFINITY),
+                reached: false,
+                smallest: f64::INFINITY,
+                best: None,
+            })
+            .collect();
+        for _ in 0..cfg.searches {
+            for s in &mut all {
+                (s.delta, s.first, s.second) = (vec![0.0; width], vec![0.0; width], vec![0.0; width]);
+                s.reached = false;
+            }
+            for t in 1..=cfg.steps {
+                all.par_iter_mut().for_each(|s| {
+                    s.at = s.from.iter().zip(&s.delta).map(|(f, d)| outward(f + d)).collect();
+                });
+                let rows: Vec<(usize, &[f64])> = all.iter().map(|s| s.at.as_slice()).enumerate().collect();
+                let answers = probe.slopes(&rows, |i, z| Loss::Margin.at(z, aims[i]))?;
+                drop(rows);
+                all.par_iter_mut().zip(answers).zip(&clean).zip(&aims).for_each(|(((s, a), x), aim)| {
+                    if aim.reached(&a.logits) && a.value >= cfg.confidence {
+                        s.reached = true;
+                        let length = distance(&s.at, x, Norm::L2);
+                        if length < s.smallest {
+                            s.smallest = length;
+                            s.best = Some(s.at.clone());
+                        }
+                    }
+                    let push = if cfg.confidence - a.value > 0.0 { s.constant.1 } else { 0.0 };
+                    let (c1, c2) = (1.0 - 0.9f64.powi(t as i32), 1.0 - 0.999f64.powi(t as i32));
+                    for i in 0..width {
+                        let out = (s.at[i] - middle) / half;
+                        let slope = half * (1.0 - out * out);
+                        // From the input as the box's map gives it back, so that the distance starts at 0.
+                        let g = (2.0 * (s.at[i] - outward(s.from[i])) - push * a.gradient[i]) * slope;
+                        s.first[i] = 0.9 * s.first[i] + 0.1 * g;
+                        s.second[i] = 0.999 * s.second[i] + 0.001 * g * g;
+                        s.delta[i] -= cfg.step * (s.first[i] / c1) / ((s.second[i] / c2).sqrt() + 1e-8);
+                    }
+                });
+            }
+            for s in &mut all {
+                let (lo, c, hi) = s.constant;
+                let (lo, hi) = if s.reached { (lo, c) } else { (c, hi) };
+                s.constant = (lo, if hi.is_finite() { 0.5 * (lo + hi) } else { 10.0 * c }, hi);
+            }
+        }
+        let out: Vec<Row> = all.into_iter().zip(clean).map(|(s, x)| s.best.unwrap_or(x)).collect();
+        probe.finish(&out)
+    }
+}

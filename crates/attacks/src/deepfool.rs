@@ -1,0 +1,162 @@
+//! DeepFool: the nearest boundary of the linearised model, again and again.
+
+use crate::geometry::rows::{distance, dual};
+use crate::loss::{Aim, Loss};
+use crate::probe::{Probe, Row, some};
+use candle_core::Tensor;
+use sconce_tensor_core::error::require;
+use sconce_tensor_core::{Attack, Classifier, Error, ExampleRng, Goal, Norm, Perturbed, Result, Threat};
+
+/// Configuration of [`DeepFool`].
+///
+/// | Name | Default | Purpose | Range |
+/// |---|---|---|---|
+/// | `norm` | L2 | the norm that is made small | |
+/// | `steps` | 50 | steps at most | >= 1 |
+/// | `candidates` | 10 | likeliest classes whose boundaries are looked at, the label's among them | >= 2 |
+/// | `overshoot` | 0.02 | how far past the boundary the sum of steps goes, as a share | finite, >= 0 |
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DeepFoolConfig {
+    /// The norm that is made small.
+    pub norm: Norm,
+    /// Steps at most.
+    pub steps: usize,
+    /// Likeliest classes that are looked at.
+    pub candidates: usize,
+    /// Overshoot.
+    pub overshoot: f64,
+}
+
+impl Default for DeepFoolConfig {
+    fn default() -> Self {
+        Self { norm: Norm::L2, steps: 50, candidates: 10, overshoot: 0.02 }
+    }
+}
+
+/// With `f_k = z_k - z_y` and `w_k` its gradient, each step crosses the nearest linearised boundary,
+/// `|f_k| / |w_k|_dual`, by the smallest move in the norm: for L2 along `w`, for Linf along its sign, for L1 along its
+/// largest element that the box still lets move. Stops at the first point past a boundary.
+///
+/// Source: Moosavi-Dezfooli, Fawzi, Frossard (2016), algorithm 2 and section 3.4.
+#[derive(Clone, Copy, Debug)]
+pub struct DeepFool {
+    cfg: DeepFoolConfig,
+}
+
+/// Added to each distance, so that a step does cross (as in the authors' code).
+const NUDGE: f64 = 1e-4;
+
+impl DeepFool {
+    /// Validates the configuration.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the field.
+    pub fn new(cfg: DeepFoolConfig) -> Result<Self> {
+        require("DeepFoolConfig.steps", cfg.steps >= 1, "at least 1", cfg.steps)?;
+        require("DeepFoolConfig.candidates", cfg.candidates >= 2, "at least 2", cfg.candidates)?;
+        let over = cfg.overshoot.is_finite() && cfg.overshoot >= 0.0;
+        require("DeepFoolConfig.overshoot", over, "finite and >= 0", cfg.overshoot)?;
+        Ok(Self { cfg })
+    }
+
+    /// The move across one boundary, `value` away with gradient `w`.
+    fn cross(&self, value: f64, w: &[f64], at: &[f64], (lo, hi): (f64, f64)) -> Row {
+        let length = value.abs() + NUDGE;
+        match self.cfg.norm {
+            Norm::Linf => {
+                let t = length / w.iter().map(|v| v.abs()).sum::<f64>().max(1e-12);
+                w.iter().map(|v| if *v == 0.0 { 0.0 } else { t * v.signum() }).collect()
+            }
+            Norm::L2 => {
+                let t = length / w.iter().map(|v| v * v).sum::<f64>().max(1e-24);
+                w.iter().map(|v| t * v).collect()
+            }
+            Norm::L1 => {
+                let free = |i: usize| if w[i] > 0.0 { at[i] < hi } else { at[i] > lo };
+                let best = (0..w.len())
+                    .filter(|&i| w[i] != 0.0 && free(i))
+                    .max_by(|&a, &b| w[a].abs().total_cmp(&w[b].abs()).then(b.cmp(&a)));
+                let mut step = vec![0.0; w.len()];
+                if let Some(i) = best {
+                    step[i] = length / w[i];
+                }
+                step
+            }
+        }
+    }
+}
+
+impl Attack for DeepFool {
+    fn threat(&self) -> Threat {
+        Threat::unbounded(self.cfg.norm)
+    }
+
+    fn perturb(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal, _rng: &ExampleRng) -> Result<Perturbed> {
+        let Goal::Untargeted(labels) = goal else {
+            let reason = "it goes to the nearest boundary; use PGD or FMN for one class".to_owned();
+            return Err(Error::Unsupported { what: "DeepFool with a target", reason });
+        };
+        let labels: Vec<usize> = labels.to_vec1::<u32>()?.into_iter().map(|y| y as usize).collect();
+        let (mut probe, clean) = Probe::new(model, x)?;
+        let (bounds, n) = (probe.bounds(), self.cfg.norm);
+        let box_ = (bounds.lo(), bounds.hi());
+        let mut open: Vec<usize> = (0..clean.len()).collect();
+        let logits = probe.logits(&some(&clean, &open))?;
+        let classes: Vec<Vec<usize>> = logits
+            .iter()
+            .zip(&labels)
+            .map(|(z, y)| {
+                let mut order: Vec<usize> = (0..z.len()).filter(|c| c != y).collect();
+                order.sort_by(|&a, &b| z[b].total_cmp(&z[a]).then(a.cmp(&b)));
+                order.truncate(self.cfg.candidates - 1);
+                order
+            })
+            .collect();
+        open.retain(|&i| !Aim::Away(labels[i]).reached(&logits[i]));
+        let (mut at, mut sum) = (clean.clone(), vec![vec![0.0; clean[0].len()]; clean.len()]);
+        for _ in 0..self.cfg.steps {
+            let rows = some(&at, &open);
+            let mut nearest: Vec<Option<(f64, Row)>> = vec![None; open.len()];
+            let mut reached = vec![false; open.len()];
+            for c in 0..classes.first().map_or(0, Vec::len) {
+                let answers = probe.slopes(&rows, |j, z| {
+                    Loss::Margin.at(z, Aim::Toward { label: labels[open[j]], into: classes[open[j]][c] })
+                })?;
+                for (j, a) in answers.into_iter().enumerate() {
+                    reached[j] = Aim::Away(labels[open[j]]).reached(&a.logits);
+                    let size = dual(&a.gradient, n);
+                    let away = a.value.abs() / size.max(1e-12);
+                    if size > 0.0 && nearest[j].as_ref().is_none_or(|b| away < b.0) {
+                        nearest[j] = Some((away, self.cross(a.value, &a.gradient, &at[open[j]], box_)));
+                    }
+                }
+            }
+            let mut keep = Vec::new();
+            for ((&i, step), reached) in open.iter().zip(nearest).zip(reached) {
+                let Some((_, step)) = step.filter(|_| !reached) else { continue };
+                let (lo, hi) = box_;
+                for (j, s) in step.into_iter().enumerate() {
+                    sum[i][j] += s;
+                    at[i][j] = (clean[i][j] + (1.0 + self.cfg.overshoot) * sum[i][j]).clamp(lo, hi);
+                    if n == Norm::L1 {
+                        // What the box took away does not come back with the next step.
+                        sum[i][j] = (at[i][j] - clean[i][j]) / (1.0 + self.cfg.overshoot);
+                    }
+                }
+                keep.push(i);
+            }
+            open = keep;
+            if open.is_empty() {
+                break;
+            }
+        }
+        // Rows that never crossed go back to their inputs, so that a failure does not look like a large success.
+        let rows: Vec<usize> = (0..at.len()).filter(|&i| distance(&at[i], &clean[i], n) > 0.0).collect();
+        for (&i, z) in rows.iter().zip(probe.logits(&some(&at, &rows))?) {
+            if !Aim::Away(labels[i]).reached(&z) {
+                at[i].clone_from(&clean[i]);
+            }
+        }
+        probe.finish(&at)
+    }
+}

@@ -1,0 +1,43 @@
+//! Expectation over transformation: a randomised model as its mean.
+
+use candle_core::Tensor;
+use sconce_tensor_core::error::require;
+use sconce_tensor_core::{Bounds, Classifier, Result};
+
+/// A model whose logits are the mean over several passes of another: what an attacker of a randomised model sees.
+/// Wrap the model for any attack; judge on the model itself.
+///
+/// Source: Athalye, Engstrom, Ilyas, Kwok (2018), equation 2, with the mean of logits for the expectation.
+pub struct Eot<'a> {
+    model: &'a dyn Classifier,
+    draws: usize,
+}
+
+impl<'a> Eot<'a> {
+    /// The mean of `draws` passes.
+    ///
+    /// # Errors
+    /// No draws.
+    pub fn new(model: &'a dyn Classifier, draws: usize) -> Result<Self> {
+        require("Eot.draws", draws >= 1, "at least 1", draws)?;
+        Ok(Self { model, draws })
+    }
+}
+
+impl Classifier for Eot<'_> {
+    fn logits(&self, x: &Tensor) -> Result<Tensor> {
+        let mut sum = self.model.logits(x)?;
+        for _ in 1..self.draws {
+            sum = (sum + self.model.logits(x)?)?;
+        }
+        Ok((sum / self.draws as f64)?)
+    }
+
+    fn classes(&self) -> usize {
+        self.model.classes()
+    }
+
+    fn bounds(&self) -> Bounds {
+        self.model.bounds()
+    }
+}

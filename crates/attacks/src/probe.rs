@@ -1,0 +1,131 @@
+//! Asking a model about examples that live on the host: what each attack that decides example by example works on.
+
+use crate::loss::{Slope, gradient, host_logits};
+use candle_core::{DType, Device, Tensor};
+use rayon::prelude::*;
+use sconce_tensor_core::{Bounds, Classifier, Effort, Perturbed, Result};
+
+/// One example's input, flattened.
+pub(crate) type Row = Vec<f64>;
+
+/// What the model says at one example.
+pub(crate) struct Answer {
+    /// (K,).
+    pub logits: Vec<f64>,
+    /// The loss.
+    pub value: f64,
+    /// The loss's gradient to the input.
+    pub gradient: Row,
+}
+
+/// A model as an attack asks it: rows in, logits and gradients out, the effort of each example counted.
+pub(crate) struct Probe<'a> {
+    model: &'a dyn Classifier,
+    shape: Vec<usize>,
+    like: Tensor,
+    effort: Vec<Effort>,
+}
+
+impl<'a> Probe<'a> {
+    /// The model with a batch of inputs, and these as rows.
+    pub(crate) fn new(model: &'a dyn Classifier, x: &Tensor) -> Result<(Self, Vec<Row>)> {
+        let rows = x.detach().flatten_from(1)?.to_dtype(DType::F64)?.to_device(&Device::Cpu)?.to_vec2::<f64>()?;
+        let effort = vec![Effort::default(); rows.len()];
+        Ok((Self { model, shape: x.dims()[1..].to_vec(), like: x.detach(), effort }, rows))
+    }
+
+    pub(crate) fn model(&self) -> &'a dyn Classifier {
+        self.model
+    }
+
+    pub(crate) fn bounds(&self) -> Bounds {
+        self.model.bounds()
+    }
+
+    pub(crate) fn classes(&self) -> usize {
+        self.model.classes()
+    }
+
+    /// The type that the model sees.
+    pub(crate) fn dtype(&self) -> DType {
+        self.like.dtype()
+    }
+
+    /// The shape of one example.
+    pub(crate) fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Rows as the model takes them.
+    pub(crate) fn tensor<'r>(&self, rows: impl IntoIterator<Item = &'r [f64]>) -> Result<Tensor> {
+        let rows: Vec<&[f64]> = rows.into_iter().collect();
+        let shape: Vec<usize> = std::iter::once(rows.len()).chain(self.shape.iter().copied()).collect();
+        let width = self.shape.iter().product::<usize>().max(1);
+        let t = if self.like.dtype() == DType::F32 {
+            let mut flat = vec![0f32; rows.len() * width];
+            flat.par_chunks_mut(width)
+                .zip(&rows)
+                .for_each(|(to, from)| to.iter_mut().zip(*from).for_each(|(t, f)| *t = *f as f32));
+            Tensor::from_vec(flat, shape, &Device::Cpu)?
+        } else {
+            Tensor::from_vec(rows.concat(), shape, &Device::Cpu)?.to_dtype(self.like.dtype())?
+        };
+        Ok(t.to_device(self.like.device())?)
+    }
+
+    /// Logits of rows, each with its example's place in the batch.
+    pub(crate) fn logits(&mut self, rows: &[(usize, &[f64])]) -> Result<Vec<Vec<f64>>> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        rows.iter().for_each(|r| self.effort[r.0].forwards += 1);
+        let logits = self.model.logits(&self.tensor(rows.iter().map(|r| r.1))?)?;
+        sconce_tensor_core::classifier::require_finite("logits", &logits)?;
+        host_logits(&logits)
+    }
+
+    /// Logits, losses and gradients of rows; `loss` gets the position in `rows` and the logits.
+    pub(crate) fn slopes(
+        &mut self,
+        rows: &[(usize, &[f64])],
+        loss: impl Fn(usize, &[f64]) -> Result<Slope>,
+    ) -> Result<Vec<Answer>> {
+        self.slopes_of(self.model, rows, loss)
+    }
+
+    /// The same of another model in this one's place: one that changes its inputs first.
+    pub(crate) fn slopes_of(
+        &mut self,
+        model: &dyn Classifier,
+        rows: &[(usize, &[f64])],
+        loss: impl Fn(usize, &[f64]) -> Result<Slope>,
+    ) -> Result<Vec<Answer>> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        for r in rows {
+            self.effort[r.0].forwards += 1;
+            self.effort[r.0].gradients += 1;
+        }
+        let mut said = Vec::with_capacity(rows.len());
+        let x = self.tensor(rows.iter().map(|r| r.1))?;
+        let g = gradient(model, &x, |i, z| {
+            let slope = loss(i, z)?;
+            said.push((z.to_vec(), slope.value));
+            Ok(slope.by_logit)
+        })?;
+        let g = g.flatten_from(1)?.to_dtype(DType::F64)?.to_device(&Device::Cpu)?.to_vec2::<f64>()?;
+        Ok(said.into_iter().zip(g).map(|((logits, value), gradient)| Answer { logits, value, gradient }).collect())
+    }
+
+    /// The batch with its new rows.
+    pub(crate) fn finish(self, rows: &[Row]) -> Result<Perturbed> {
+        let x = self.tensor(rows.iter().map(Vec::as_slice))?;
+        Ok(Perturbed { x, effort: self.effort })
+    }
+}
+
+/// The rows of the examples that `keep` names.
+pub(crate) fn some<'r>(rows: &'r [Row], keep: &[usize]) -> Vec<(usize, &'r [f64])> {
+    keep.iter().map(|&i| (i, rows[i].as_slice())).collect()
+}
