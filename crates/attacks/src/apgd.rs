@@ -115,7 +115,7 @@ impl Climb {
         match n {
             Norm::Linf => next.iter_mut().zip(&self.gradient).for_each(|(v, g)| *v += self.step * sign(*g)),
             Norm::L2 => {
-                let length = norm(self.gradient.iter().copied(), n) + 1e-12;
+                let length = norm(self.gradient.iter().copied(), n).max(f64::MIN_POSITIVE);
                 next.iter_mut().zip(&self.gradient).for_each(|(v, g)| *v += self.step * g / length);
             }
             Norm::L1 => {
@@ -208,8 +208,8 @@ impl Apgd {
             Norm::Linf => rng.uniforms(x.len()).into_iter().map(|u| 2.0 * u - 1.0).collect(),
             _ => rng.normals(x.len()),
         };
-        let length = if n == Norm::L1 { eps } else { norm(t.iter().copied(), n) + 1e-12 };
-        t.iter_mut().zip(x).for_each(|(t, x)| *t = x + eps * *t / length);
+        let scale = if n == Norm::L1 { 1.0 } else { eps / (norm(t.iter().copied(), n) + 1e-12) };
+        t.iter_mut().zip(x).for_each(|(t, x)| *t = x + scale * *t);
         project(&mut t, x, (n, eps), bounds, dtype);
         t
     }

@@ -2,6 +2,7 @@
 
 mod apgd;
 mod carlini_wagner;
+mod corruptions;
 mod deepfool;
 mod eot;
 mod evaluate;
@@ -26,6 +27,7 @@ mod transfer;
 
 pub use apgd::{Apgd, ApgdConfig};
 pub use carlini_wagner::{CarliniWagner, CarliniWagnerConfig};
+pub use corruptions::{Corrupted, Corruption};
 pub use deepfool::{DeepFool, DeepFoolConfig};
 pub use eot::Eot;
 pub use evaluate::{Evaluation, EvaluationConfig, RobustAccuracy, Standing, Status, evaluate};

@@ -132,8 +132,9 @@ impl Loss {
                 let peak = z[arg_max(z)];
                 let sum: f64 = z.iter().map(|v| (v - peak).exp()).sum();
                 by_logit.iter_mut().zip(z).for_each(|(d, v)| *d = sign * (v - peak).exp() / sum);
-                by_logit[class] -= sign;
-                // From the other classes' weights where the class is the peak: a small loss keeps its digits.
+                // From the other classes where the class is the peak: a small loss and its slope keep their digits.
+                by_logit[class] = 0.0;
+                by_logit[class] = -by_logit.iter().sum::<f64>();
                 let others: f64 =
                     z.iter().enumerate().filter(|e| e.0 != class).map(|(_, v)| (v - z[class]).exp()).sum();
                 sign * if others.is_finite() { others.ln_1p() } else { peak - z[class] + sum.ln() }

@@ -153,10 +153,14 @@ impl Square {
                 }
             }
         }
-        // For L1 the projection onto ball and box comes after, and sets the length.
-        let length = if self.cfg.norm == Norm::L1 { eps } else { norm(delta.iter().copied(), Norm::L2).max(1e-12) };
-        at.iter_mut().zip(delta).for_each(|(v, d)| *v += eps * d / length);
+        let scale = self.scale(&delta);
+        at.iter_mut().zip(delta).for_each(|(v, d)| *v += scale * d);
         at
+    }
+
+    /// What brings a perturbation to the radius. For L1 the projection onto ball and box, which comes after, does.
+    fn scale(&self, delta: &[f64]) -> f64 {
+        if self.cfg.norm == Norm::L1 { 1.0 } else { self.cfg.eps / norm(delta.iter().copied(), Norm::L2).max(1e-12) }
     }
 
     /// Writes the next trial from the best point.
@@ -210,8 +214,8 @@ impl Square {
             }
             new.iter().enumerate().for_each(|(i, v)| part[square(i)] = v * mass / length);
         }
-        let length = if n == Norm::L1 { eps } else { norm(delta.iter().copied(), Norm::L2).max(1e-12) };
-        s.trial.iter_mut().zip(x).zip(delta).for_each(|((t, x), d)| *t = x + eps * d / length);
+        let scale = self.scale(&delta);
+        s.trial.iter_mut().zip(x).zip(delta).for_each(|((t, x), d)| *t = x + scale * d);
     }
 
     fn search(&self, probe: &mut Probe<'_>, clean: &[Row], live: &mut [Search], shape: [usize; 3]) -> Result<()> {

@@ -8,30 +8,15 @@ use sconce_attacks::fourier::{
     pattern, signed_frequency,
 };
 use sconce_attacks::{
-    Attack, Bounds, Classifier, Error, ExampleRng, Fgsm, FgsmConfig, Goal, Loss, Norm, Pgd, PgdConfig, Result, Rng,
-    RunConfig, StepSize, Threat, geometry, run,
+    Apgd, ApgdConfig, Attack, Bounds, CarliniWagner, CarliniWagnerConfig, Classifier, Corrupted, Corruption, DeepFool,
+    DeepFoolConfig, Diversity, Error, ExampleRng, Fab, FabConfig, Fgsm, FgsmConfig, Fmn, FmnConfig, Goal, Loss,
+    Momentum, MomentumConfig, Norm, Pgd, PgdConfig, Result, Rng, RunConfig, Spsa, SpsaConfig, Square, SquareConfig,
+    StepSize, Target, Threat, Translation, geometry, run,
 };
-use sconce_tensor_core::nets::{SmallCnn, SmallCnnConfig};
 use sconce_tensor_core::ops;
 
-const ROW: [usize; 3] = [1, 8, 8];
-
-fn cnn() -> SmallCnn {
-    let cfg =
-        SmallCnnConfig { input: (1, 8, 8), classes: 4, channels: (3, 4), kernel: 3, hidden: 8, ..Default::default() };
-    SmallCnn::new(cfg, Rng::new(0), DType::F32, &Device::Cpu).unwrap()
-}
-
-fn images(n: usize) -> Tensor {
-    Rng::new(1).uniform([&[n], &ROW[..]].concat(), 0.0..1.0, DType::F32, &Device::Cpu).unwrap()
-}
-
-/// Labels that the network gives, but for every fourth.
-fn labels(model: &dyn Classifier, x: &Tensor) -> Tensor {
-    let mut y = sconce_tensor_core::classifier::predict(model, x, 16).unwrap();
-    y.iter_mut().step_by(4).for_each(|y| *y = (*y + 1) % model.classes() as u32);
-    Tensor::new(y, &Device::Cpu).unwrap()
-}
+mod support;
+use support::{cnn, images, labels, trained};
 
 fn bits(t: &Tensor) -> Vec<f32> {
     t.flatten_all().unwrap().to_vec1().unwrap()
@@ -42,20 +27,152 @@ fn pgd(norm: Norm, eps: f64, restarts: usize, loss: Loss) -> Box<dyn Attack> {
     Box::new(Pgd::new(PgdConfig { norm, eps, steps: 4, step, random_start: true, restarts, loss }).unwrap())
 }
 
+fn scale(norm: Norm) -> f64 {
+    match norm {
+        Norm::Linf => 1.0,
+        Norm::L2 => 5.0,
+        Norm::L1 => 30.0,
+    }
+}
+
+/// Attacks that look for the smallest perturbation.
+fn minimum_norm() -> Vec<(String, Box<dyn Attack>)> {
+    let mut all: Vec<(String, Box<dyn Attack>)> = Vec::new();
+    for norm in [Norm::Linf, Norm::L2, Norm::L1] {
+        let fab = FabConfig { norm, steps: 8, restarts: 2, radius: scale(norm), ..FabConfig::default() };
+        all.push((format!("fab-t {norm:?}"), Box::new(Fab::new(fab).unwrap())));
+        all.push((format!("fab {norm:?}"), Box::new(Fab::new(FabConfig { targets: None, ..fab }).unwrap())));
+        let deepfool = DeepFoolConfig { norm, steps: 20, ..DeepFoolConfig::default() };
+        all.push((format!("deepfool {norm:?}"), Box::new(DeepFool::new(deepfool).unwrap())));
+        let fmn = FmnConfig { norm, steps: 30, ..FmnConfig::default() };
+        all.push((format!("fmn {norm:?}"), Box::new(Fmn::new(fmn).unwrap())));
+    }
+    let cw = CarliniWagnerConfig { searches: 3, steps: 30, step: 0.05, ..CarliniWagnerConfig::default() };
+    all.push(("c&w".to_owned(), Box::new(CarliniWagner::new(cw).unwrap())));
+    all
+}
+
+#[test]
+fn every_minimum_norm_attack_keeps_the_laws() {
+    let (net, x, _) = trained(9);
+    let goal = Goal::Untargeted(labels(&net, &x));
+    let judge = |a: &dyn Attack, batch| {
+        let cfg = RunConfig { batch_size: Some(batch), ..RunConfig::default() };
+        run(a, &net, &x, &goal, &cfg, &Rng::new(3)).unwrap()
+    };
+    for (name, attack) in minimum_norm() {
+        assert!(attack.threat().is_unbounded(), "{name}");
+        let r = judge(&*attack, 9);
+        assert!(bits(&r.adversarial).iter().all(|v| (0.0..=1.0).contains(v)), "{name}: box");
+        for batch in [1, 2, 7] {
+            let again = judge(&*attack, batch);
+            assert_eq!(bits(&again.adversarial), bits(&r.adversarial), "{name}: batches of {batch}");
+            assert_eq!(again.effort, r.effort, "{name}: batches of {batch}");
+        }
+        for i in 0..9 {
+            // A success has a perturbation, a failure is the input itself, and what is wrong already stays.
+            let moved = r.distance[i] > 0.0;
+            assert_eq!(moved, r.reached[i] && r.clean[i], "{name}: example {i}");
+            assert_eq!(r.effort[i].forwards > 0, r.clean[i], "{name}: effort of example {i}");
+            assert!((r.margin[i] <= 0.0) == r.reached[i], "{name}: margin of example {i}");
+        }
+        assert!(r.reached.iter().zip(&r.clean).filter(|(r, c)| **r && **c).count() >= 5, "{name}: {:?}", r.reached);
+    }
+}
+
+#[test]
+fn targets_are_picked_and_reached() {
+    let (net, x, y) = trained(6);
+    let rng = ExampleRng::new(Rng::new(0), (0..6).collect());
+    let labels = y.to_vec1::<u32>().unwrap();
+    for target in [Target::LeastLikely, Target::RunnerUp, Target::Random] {
+        let goal = target.goal(&net, &x, &y, &rng).unwrap();
+        assert!(goal.labels().to_vec1::<u32>().unwrap().iter().zip(&labels).all(|(t, y)| t != y && *t < 4));
+        for attack in [
+            Box::new(Pgd::new(PgdConfig { eps: 1.0, steps: 60, loss: Loss::Margin, ..Default::default() }).unwrap())
+                as Box<dyn Attack>,
+            Box::new(Apgd::new(ApgdConfig { eps: 1.0, steps: 60, ..Default::default() }).unwrap()),
+            Box::new(Fmn::new(FmnConfig::default()).unwrap()),
+        ] {
+            let r = run(&*attack, &net, &x, &goal, &RunConfig::default(), &Rng::new(1)).unwrap();
+            assert!(r.reached.iter().filter(|r| **r).count() >= 3, "{target:?}: {:?}", r.reached);
+        }
+    }
+    let runner = Target::RunnerUp.goal(&net, &x, &y, &rng).unwrap();
+    let least = Target::LeastLikely.goal(&net, &x, &y, &rng).unwrap();
+    let logits = net.logits(&x).unwrap().to_vec2::<f32>().unwrap();
+    let of = |g: &Goal, i: usize| logits[i][g.labels().to_vec1::<u32>().unwrap()[i] as usize];
+    assert!((0..6).all(|i| of(&least, i) <= of(&runner, i) && of(&runner, i) <= logits[i][labels[i] as usize]));
+    let e = Target::Given(labels.clone()).goal(&net, &x, &y, &rng).unwrap_err().to_string();
+    assert!(e.contains("at row 0 is the example's own label"), "{e}");
+    let far: Vec<u32> = vec![9; 6];
+    assert!(Target::Given(far).goal(&net, &x, &y, &rng).unwrap_err().to_string().contains("not below the 4 classes"));
+    assert!(Target::Given(vec![0]).goal(&net, &x, &y, &rng).is_err());
+}
+
+#[test]
+fn corruptions_keep_the_box_and_grow_with_severity() {
+    let (net, x) = (cnn(), images(5));
+    let goal = Goal::Untargeted(labels(&net, &x));
+    let rng = ExampleRng::new(Rng::new(2), (0..5).collect());
+    for kind in Corruption::ALL {
+        let size = |severity: usize| {
+            let moved = Corrupted::new(kind, severity).unwrap().perturb(&net, &x, &goal, &rng).unwrap().x;
+            assert!(bits(&moved).iter().all(|v| (0.0..=1.0).contains(v)), "{kind:?}");
+            let one = ExampleRng::new(Rng::new(2), vec![3]);
+            let alone = Corrupted::new(kind, severity).unwrap().perturb(&net, &x.narrow(0, 3, 1).unwrap(), &goal, &one);
+            assert_eq!(bits(&alone.unwrap().x), bits(&moved.narrow(0, 3, 1).unwrap()), "{kind:?}: alone");
+            bits(&(&moved - &x).unwrap()).iter().map(|d| d * d).sum::<f32>()
+        };
+        assert!(size(5) > size(1) && size(1) > 0.0, "{kind:?}: {} and {}", size(1), size(5));
+    }
+    assert!(Corrupted::new(Corruption::Contrast, 6).is_err() && Corrupted::new(Corruption::Contrast, 0).is_err());
+}
+
 type Make = Box<dyn Fn(f64) -> Box<dyn Attack>>;
 
 fn all() -> Vec<(String, Make)> {
     let mut all: Vec<(String, Make)> = Vec::new();
     for norm in [Norm::Linf, Norm::L2, Norm::L1] {
-        let scale = match norm {
-            Norm::Linf => 1.0,
-            Norm::L2 => 5.0,
-            Norm::L1 => 30.0,
-        };
+        let scale = scale(norm);
         let fgsm = move |eps| FgsmConfig { norm, eps: eps * scale, loss: Loss::CrossEntropy };
         all.push((format!("fgsm {norm:?}"), Box::new(move |eps| Box::new(Fgsm::new(fgsm(eps)).unwrap()))));
         for loss in [Loss::CrossEntropy, Loss::Margin, Loss::Dlr] {
             all.push((format!("pgd {norm:?} {loss:?}"), Box::new(move |eps| pgd(norm, eps * scale, 2, loss))));
+        }
+    }
+    for norm in [Norm::Linf, Norm::L2, Norm::L1] {
+        let by = scale(norm);
+        let apgd = move |loss, targets, restarts| {
+            move |eps: f64| -> Box<dyn Attack> {
+                let cfg =
+                    ApgdConfig { norm, eps: eps * by, steps: 12, loss, targets, restarts, ..ApgdConfig::default() };
+                Box::new(Apgd::new(cfg).unwrap())
+            }
+        };
+        all.push((format!("apgd {norm:?} CE"), Box::new(apgd(Loss::CrossEntropy, None, 2))));
+        all.push((format!("apgd {norm:?} DLR"), Box::new(apgd(Loss::Dlr, None, 1))));
+        all.push((format!("apgd-t {norm:?}"), Box::new(apgd(Loss::Dlr, Some(3), 1))));
+        let square =
+            move |eps: f64| SquareConfig { norm, eps: eps * by, queries: 30, restarts: 2, ..Default::default() };
+        all.push((format!("square {norm:?}"), Box::new(move |eps| Box::new(Square::new(square(eps)).unwrap()))));
+        let spsa = move |eps: f64| SpsaConfig { norm, eps: eps * by, steps: 3, samples: 5, ..Default::default() };
+        all.push((format!("spsa {norm:?}"), Box::new(move |eps| Box::new(Spsa::new(spsa(eps)).unwrap()))));
+        if norm == Norm::L1 {
+            continue;
+        }
+        let mi = MomentumConfig { norm, steps: 4, ..MomentumConfig::default() };
+        for (name, cfg) in [
+            ("mi", mi),
+            ("ni", MomentumConfig { nesterov: true, ..mi }),
+            ("di", MomentumConfig { diversity: Some(Diversity { probability: 0.8, smallest: 0.7 }), ..mi }),
+            ("ti", MomentumConfig { translation: Some(Translation { side: 3, sigmas: 2.0 }), ..mi }),
+        ] {
+            let make = move |eps: f64| MomentumConfig { eps: eps * by, ..cfg };
+            all.push((
+                format!("{name}-fgsm {norm:?}"),
+                Box::new(move |eps| Box::new(Momentum::new(make(eps)).unwrap())),
+            ));
         }
     }
     for (normalisation, random_signs) in
@@ -237,7 +354,7 @@ fn what_is_refused_is_named() {
         assert!(Pgd::new(bad).unwrap_err().to_string().contains(field));
     }
     let outside = SingleFourier::new(SingleFourierConfig { direction: (8, 0), ..Default::default() }).unwrap();
-    let r = run(&outside, &net, &x, &Goal::Untargeted(y), &RunConfig::default(), &Rng::new(0));
+    let r = run(&outside, &net, &x, &Goal::Untargeted(labels(&net, &x)), &RunConfig::default(), &Rng::new(0));
     assert!(r.unwrap_err().to_string().contains("below (8, 8)"));
 }
 

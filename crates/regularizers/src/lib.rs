@@ -1,8 +1,12 @@
 #![doc = include_str!("../README.md")]
 
 mod absum;
+mod batch;
 mod form;
 mod l1;
+mod label_smoothing;
+mod logit_pairing;
+mod logit_squeezing;
 pub mod spectral;
 mod weight_decay;
 mod zero_mean;
@@ -10,6 +14,9 @@ mod zero_mean;
 pub use absum::{Absum, AbsumConfig, SumOver};
 pub use form::Form;
 pub use l1::{L1, L1Config};
+pub use label_smoothing::{LabelSmoothing, LabelSmoothingConfig};
+pub use logit_pairing::{AdversarialLogitPairing, CleanLogitPairing, LogitPairingConfig};
+pub use logit_squeezing::{LogitSqueezing, LogitSqueezingConfig, Squeeze};
 pub use sconce_tensor_core::{Error, Regularizer, Result, Step};
 pub use spectral::{SpectralBound, SpectralBoundConfig};
 pub use weight_decay::{WeightDecay, WeightDecayConfig};

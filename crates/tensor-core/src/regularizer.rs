@@ -13,17 +13,26 @@ pub struct Step<'a> {
     pub logits: Option<&'a Tensor>,
     /// The batch's labels (N,) of u32.
     pub labels: Option<&'a Tensor>,
+    /// Where `logits` are of attacked inputs: those of the clean ones (N, K), in the graph, if they were computed.
+    pub clean_logits: Option<&'a Tensor>,
 }
 
 impl<'a> Step<'a> {
     /// A step that shows the parameters alone.
     pub fn new(params: &'a Params) -> Self {
-        Self { params, logits: None, labels: None }
+        Self { params, logits: None, labels: None, clean_logits: None }
     }
 
     /// The same with the batch's logits and labels.
     pub fn with_batch(self, logits: &'a Tensor, labels: &'a Tensor) -> Self {
         Self { logits: Some(logits), labels: Some(labels), ..self }
+    }
+}
+
+impl<'a> Step<'a> {
+    /// The same with the logits of the clean inputs.
+    pub fn with_clean(self, clean_logits: Option<&'a Tensor>) -> Self {
+        Self { clean_logits, ..self }
     }
 }
 

@@ -12,6 +12,8 @@ pub struct Outcome {
     pub loss: Tensor,
     /// (N, K), in the graph.
     pub logits: Tensor,
+    /// Where `logits` are of attacked inputs: those of the clean ones, if the objective computed them.
+    pub clean_logits: Option<Tensor>,
 }
 
 /// A training objective: cross-entropy, or an adversarial one.
@@ -21,6 +23,16 @@ pub trait Objective {
     /// # Errors
     /// The network's.
     fn loss(&self, net: &dyn Network, batch: &Batch, rng: &ExampleRng) -> Result<Outcome>;
+
+    /// After the gradients were taken and before the weights are updated: an objective that moved the weights to look
+    /// from there puts them back.
+    ///
+    /// # Errors
+    /// candle's only.
+    fn after_backward(&self, net: &dyn Network) -> Result<()> {
+        let _ = net;
+        Ok(())
+    }
 }
 
 /// The mean cross-entropy of the batch.
@@ -30,6 +42,6 @@ pub struct CrossEntropy;
 impl Objective for CrossEntropy {
     fn loss(&self, net: &dyn Network, batch: &Batch, _rng: &ExampleRng) -> Result<Outcome> {
         let logits = net.forward(&batch.x, Mode::Train)?;
-        Ok(Outcome { loss: ops::cross_entropy(&logits, &batch.y)?.mean_all()?, logits })
+        Ok(Outcome { loss: ops::cross_entropy(&logits, &batch.y)?.mean_all()?, logits, clean_logits: None })
     }
 }

@@ -169,7 +169,8 @@ impl<'a> Trainer<'a> {
     fn step(&self, net: &dyn Network, batch: &crate::data::Batch, sgd: &mut Sgd, lr: f64, noise: &Rng) -> Result<f64> {
         let outcome = self.objective.loss(net, batch, &ExampleRng::new(*noise, batch.indices.clone()))?;
         let mut loss = outcome.loss;
-        let shown = Step::new(net.params()).with_batch(&outcome.logits, &batch.y);
+        let shown =
+            Step::new(net.params()).with_batch(&outcome.logits, &batch.y).with_clean(outcome.clean_logits.as_ref());
         for r in &self.regularizers {
             if let Some(penalty) = r.penalty(&shown)? {
                 loss = (loss + penalty)?;
@@ -178,9 +179,12 @@ impl<'a> Trainer<'a> {
         let value = loss.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?;
         if !value.is_finite() {
             // Told by the caller; the weights stay as they were.
+            self.objective.after_backward(net)?;
             return Ok(value);
         }
-        sgd.step(net.params(), &crate::ops::backward(&loss)?, lr)?;
+        let gradients = crate::ops::backward(&loss)?;
+        self.objective.after_backward(net)?;
+        sgd.step(net.params(), &gradients, lr)?;
         for r in &self.regularizers {
             r.after_update(net.params(), lr)?;
         }

@@ -1,0 +1,154 @@
+//! The evaluator: cascade, radii, resuming, ledgers, comparison.
+#![allow(clippy::unwrap_used)] // a test fails by panicking
+
+use candle_core::{Device, Tensor};
+use sconce_attacks::{
+    Access, AutoAttack, Entry, Error, EvaluationConfig, Fab, FabConfig, Ledger, Loss, Norm, RunConfig, Status, Suite,
+    evaluate,
+};
+use sconce_tensor_core::nets::SmallCnn;
+
+mod support;
+use support::trained;
+
+fn suite<'a>() -> Suite<'a> {
+    Suite::new("test")
+        .and(Suite::pgd("pgd", Loss::CrossEntropy, 5, 1))
+        .and(Entry::new("fab", Access::WhiteBox, |t| {
+            Ok(Box::new(Fab::new(FabConfig { norm: t.norm(), steps: 10, targets: Some(3), ..FabConfig::default() })?))
+        }))
+        .and(Suite::square(40))
+}
+
+fn config(batch: usize) -> EvaluationConfig {
+    EvaluationConfig {
+        eps: vec![0.02, 0.05, 0.1],
+        run: RunConfig { batch_size: Some(batch), ..RunConfig::default() },
+        diagnosis: None,
+        ..EvaluationConfig::default()
+    }
+}
+
+fn fixture() -> (SmallCnn, Tensor, Tensor) {
+    trained(20)
+}
+
+#[test]
+fn batches_do_not_matter_and_accuracy_falls_with_the_radius() {
+    let (net, x, y) = fixture();
+    let one = evaluate(&net, &x, &y, &suite(), &config(64), None, &mut |_| Ok(())).unwrap();
+    for batch in [1, 7] {
+        let again = evaluate(&net, &x, &y, &suite(), &config(batch), None, &mut |_| Ok(())).unwrap();
+        assert_eq!(again.ledger, one.ledger, "batches of {batch}");
+    }
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+    let threads = pool.install(|| evaluate(&net, &x, &y, &suite(), &config(7), None, &mut |_| Ok(())).unwrap());
+    assert_eq!(threads.ledger, one.ledger, "three threads");
+    let all = one.robust_accuracies().unwrap();
+    assert!(all.windows(2).all(|w| w[1].robust.hits <= w[0].robust.hits));
+    assert!(all[2].robust.hits < all[0].robust.hits && all[0].robust.hits <= one.clean_accuracy().hits);
+    assert_eq!(one.status, Status::Unchecked);
+    assert!(all[0].to_string().ends_with("under test; not checked"), "{}", all[0]);
+    // FAB ran once for all radii, on what PGD left at the smallest, and its distances speak for every radius.
+    let entry = |name: &str| one.ledger.entries.iter().filter(|e| e.attack == name).collect::<Vec<_>>();
+    assert_eq!((entry("pgd").len(), entry("fab").len(), entry("square").len()), (3, 1, 3));
+    assert!(entry("fab")[0].eps.is_infinite());
+    // Later attacks saw survivors only.
+    assert!(entry("square")[2].examples.len() <= all[2].robust.hits + 3);
+    assert!(entry("square")[0].forwards.iter().all(|f| (1..=41).contains(f)));
+    assert_eq!(one.ledger.by_attack("square", 0.1), None);
+    assert!(one.ledger.by_attack("pgd", 0.02).is_some());
+}
+
+#[test]
+fn every_attack_by_itself_when_asked() {
+    let (net, x, y) = fixture();
+    let cfg = EvaluationConfig { survivors_only: false, ..config(64) };
+    let all = evaluate(&net, &x, &y, &suite(), &cfg, None, &mut |_| Ok(())).unwrap().ledger;
+    let worst = all.accuracy(0.1).hits;
+    for name in ["pgd", "fab", "square"] {
+        assert!(all.by_attack(name, 0.1).unwrap().hits >= worst, "{name}");
+    }
+    let cascade = evaluate(&net, &x, &y, &suite(), &config(64), None, &mut |_| Ok(())).unwrap().ledger;
+    assert_eq!(cascade.accuracy(0.1).hits, worst, "the cascade loses nothing");
+}
+
+#[test]
+fn a_stopped_run_goes_on_and_ends_the_same() {
+    let (net, x, y) = fixture();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("ledger.safetensors");
+    let whole = evaluate(&net, &x, &y, &suite(), &config(3), None, &mut |_| Ok(())).unwrap().ledger;
+    for stop in [1, 3, 5, 9] {
+        let mut left = stop;
+        let stopped = evaluate(&net, &x, &y, &suite(), &config(3), Some(&file), &mut |_| {
+            left -= 1;
+            if left == 0 { Err(Error::value("stop", "here")) } else { Ok(()) }
+        });
+        assert!(stopped.is_err());
+    }
+    let end = evaluate(&net, &x, &y, &suite(), &config(3), Some(&file), &mut |_| Ok(())).unwrap().ledger;
+    assert_eq!(end, whole);
+    let read = Ledger::load(&file).unwrap();
+    assert_eq!(read, whole);
+    // Asked again without a run, also at another radius.
+    assert!(read.accuracy(0.07).hits >= read.accuracy(0.1).hits && read.accuracy(0.0).hits == 20);
+    // Of another model, data or suite.
+    let e = evaluate(
+        &net,
+        &x.narrow(0, 0, 19).unwrap(),
+        &y.narrow(0, 0, 19).unwrap(),
+        &suite(),
+        &config(3),
+        Some(&file),
+        &mut |_| Ok(()),
+    );
+    assert!(e.unwrap_err().to_string().contains("another model, data or suite"));
+    let bytes = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
+    assert!(Ledger::load(&file).unwrap_err().to_string().contains("ledger.safetensors"));
+}
+
+#[test]
+fn two_models_are_compared_example_by_example() {
+    let (net, x, y) = fixture();
+    let mut a = evaluate(&net, &x, &y, &suite(), &config(64), None, &mut |_| Ok(())).unwrap().ledger;
+    let b = a.clone();
+    assert_eq!(a.paired(&b, 0.1).unwrap().difference, 0.0);
+    // Three more hold in the first.
+    let fooled: Vec<usize> = b.robust(0.1).iter().enumerate().filter(|r| !r.1).map(|r| r.0).take(3).collect();
+    for e in &mut a.entries {
+        for (i, r) in e.examples.iter().zip(&mut e.reached) {
+            *r &= !fooled.contains(&(*i as usize));
+        }
+    }
+    let p = a.paired(&b, 0.1).unwrap();
+    assert_eq!((p.first, p.second, p.both + p.neither), (3, 0, 17));
+    // sqrt(3 - 9/20) / 20 times 1.96, by hand.
+    assert!((p.difference - 0.15).abs() < 1e-12 && (p.ci95.hi - p.ci95.lo - 2.0 * 0.156_49).abs() < 1e-4, "{p:?}");
+}
+
+#[test]
+fn auto_attack_fits_every_number_of_classes() {
+    for (classes, notes) in [(2, 2), (3, 2), (4, 1), (10, 0), (1000, 0)] {
+        let s = Suite::auto_attack(AutoAttack::Standard, Norm::Linf, classes);
+        assert_eq!((s.attacks.len(), s.notes.len()), (4, notes), "{classes} classes: {:?}", s.notes);
+    }
+    assert_eq!(Suite::auto_attack(AutoAttack::Plus, Norm::L2, 10).attacks.len(), 6);
+    assert_eq!(Suite::auto_attack(AutoAttack::Rand, Norm::L2, 10).attacks.len(), 2);
+}
+
+#[test]
+fn what_is_refused_is_named() {
+    let (net, x, y) = fixture();
+    let error = |suite: &Suite<'_>, cfg: EvaluationConfig, y: &Tensor| {
+        evaluate(&net, &x, y, suite, &cfg, None, &mut |_| Ok(())).unwrap_err().to_string()
+    };
+    let e = error(&suite(), EvaluationConfig { eps: vec![0.1, 0.1], ..config(4) }, &y);
+    assert!(e.contains("EvaluationConfig.eps") && e.contains("rising"), "{e}");
+    assert!(error(&suite(), EvaluationConfig { eps: vec![], ..config(4) }, &y).contains("at least one radius"));
+    assert!(error(&suite(), EvaluationConfig { eps: vec![-1.0], ..config(4) }, &y).contains("Threat.eps"));
+    assert!(error(&suite().and(Suite::square(1)), config(4), &y).contains("`square` is there twice"));
+    let far = Tensor::new(&[7u32; 20], &Device::Cpu).unwrap();
+    assert!(error(&suite(), config(4), &far).contains("label 7 at row 0"));
+}

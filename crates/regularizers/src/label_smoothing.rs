@@ -1,0 +1,56 @@
+//! Label smoothing, as a term beside the cross-entropy.
+
+use crate::batch::{logits_and_labels, one_hot};
+use candle_core::Tensor;
+use sconce_tensor_core::error::require;
+use sconce_tensor_core::{Regularizer, Result, Step};
+
+/// Configuration of [`LabelSmoothing`].
+///
+/// | Name | Default | Purpose | Range |
+/// |---|---|---|---|
+/// | `alpha` | 0.1 | probability taken from the label and shared by the other classes | [0, 1) |
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LabelSmoothingConfig {
+    /// Probability taken from the label.
+    pub alpha: f64,
+}
+
+impl Default for LabelSmoothingConfig {
+    fn default() -> Self {
+        Self { alpha: 0.1 }
+    }
+}
+
+/// `alpha mean_n (z_y - mean_{k != y} z_k)`: added to the cross-entropy it gives exactly the cross-entropy with the target
+/// `1 - alpha` at the label and `alpha / (K - 1)` elsewhere (the logarithm of the sum cancels, so the term is linear).
+///
+/// At its optimum over free logits the gap is `log((1 - alpha)(K - 1) / alpha)`. Source: Szegedy et al. (2016), section 7,
+/// with the label's share left out of the smoothing (their variant has `1 - alpha + alpha / K` at the label).
+#[derive(Clone, Copy, Debug)]
+pub struct LabelSmoothing {
+    cfg: LabelSmoothingConfig,
+}
+
+impl LabelSmoothing {
+    /// Validates the configuration.
+    ///
+    /// # Errors
+    /// An `alpha` outside [0, 1).
+    pub fn new(cfg: LabelSmoothingConfig) -> Result<Self> {
+        require("LabelSmoothingConfig.alpha", (0.0..1.0).contains(&cfg.alpha), "in [0, 1)", cfg.alpha)?;
+        Ok(Self { cfg })
+    }
+}
+
+impl Regularizer for LabelSmoothing {
+    fn penalty(&self, step: &Step<'_>) -> Result<Option<Tensor>> {
+        let (z, y) = logits_and_labels(step, "label smoothing")?;
+        let (n, k) = z.dims2()?;
+        let hot = one_hot(y, z)?;
+        // Weights of z: 1 at the label, -1 / (K - 1) elsewhere; over n examples.
+        let others = 1.0 / (k as f64 - 1.0);
+        let weights = hot.affine(1.0 + others, -others)?;
+        Ok(Some(((z * weights)?.sum_all()? * (self.cfg.alpha / n as f64))?))
+    }
+}
