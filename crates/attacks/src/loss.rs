@@ -1,6 +1,6 @@
 //! What an attack climbs: losses of one example's logits, with their slopes.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, Var};
 use sconce_tensor_core::{Classifier, Error, Goal, Result};
 
 /// Where an attack wants one example to go.
@@ -197,20 +197,24 @@ pub(crate) fn host_logits(logits: &Tensor) -> Result<Vec<Vec<f64>>> {
 }
 
 /// The gradient to the inputs of `sum_i s_i . logits_i`, with `s_i` chosen at the logits: by the chain rule the
-/// gradient of any loss whose slope is `s_i`.
+/// gradient of any loss whose slope is `s_i`. A model whose graph is cut before its input (rounding, an arg-max) has gradient
+/// zero, as the derivative of such a step is: attacks that use it stand still, and the flag `vanishing-gradients` tells.
 pub(crate) fn gradient(
     model: &dyn Classifier,
     x: &Tensor,
     mut slope: impl FnMut(usize, &[f64]) -> Result<Vec<f64>>,
 ) -> Result<Tensor> {
-    let g = sconce_tensor_core::attack::input_gradient(x, |x| {
-        let logits = model.logits(x)?;
-        sconce_tensor_core::classifier::require_finite("logits", &logits)?;
-        let slopes: Vec<Vec<f64>> =
-            host_logits(&logits)?.iter().enumerate().map(|(i, z)| slope(i, z)).collect::<Result<_>>()?;
-        let slopes = Tensor::new(slopes, &Device::Cpu)?.to_dtype(logits.dtype())?.to_device(logits.device())?;
-        Ok((logits * slopes)?.sum_all()?)
-    })?;
+    let var = Var::from_tensor(&x.detach().copy()?)?;
+    let logits = model.logits(var.as_tensor())?;
+    sconce_tensor_core::classifier::require_finite("logits", &logits)?;
+    let slopes: Vec<Vec<f64>> =
+        host_logits(&logits)?.iter().enumerate().map(|(i, z)| slope(i, z)).collect::<Result<_>>()?;
+    let slopes = Tensor::new(slopes, &Device::Cpu)?.to_dtype(logits.dtype())?.to_device(logits.device())?;
+    let gradients = sconce_tensor_core::ops::backward(&(logits * slopes)?.sum_all()?)?;
+    let g = match gradients.get(var.as_tensor()) {
+        Some(g) => g.clone(),
+        None => x.zeros_like()?,
+    };
     sconce_tensor_core::classifier::require_finite("gradient to the input", &g)?;
     Ok(g)
 }
