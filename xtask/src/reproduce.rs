@@ -9,6 +9,7 @@ mod experiment;
 mod experiments;
 mod html;
 mod oracle;
+mod pieces;
 mod places;
 mod plot;
 mod recipe;

@@ -1,6 +1,7 @@
 //! The experiments, one a paper.
 
 mod absum;
+mod blf;
 
 use crate::cli::Reproduce;
 use crate::experiment::drive;
@@ -10,4 +11,4 @@ use anyhow::Result;
 type Start = fn(&Reproduce) -> Result<u8>;
 
 /// All reproductions by slug.
-pub const TABLE: [(&str, Start); 1] = [("absum", drive::<absum::AbsumPaper>)];
+pub const TABLE: [(&str, Start); 2] = [("absum", drive::<absum::AbsumPaper>), ("blf", drive::<blf::BlfPaper>)];

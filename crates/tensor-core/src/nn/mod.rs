@@ -69,3 +69,21 @@ impl<N: Network + ?Sized> Classifier for N {
         self.input_bounds()
     }
 }
+
+impl<N: Network + ?Sized> Network for Box<N> {
+    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        (**self).forward(x, mode)
+    }
+
+    fn params(&self) -> &Params {
+        (**self).params()
+    }
+
+    fn outputs(&self) -> usize {
+        (**self).outputs()
+    }
+
+    fn input_bounds(&self) -> Bounds {
+        (**self).input_bounds()
+    }
+}

@@ -6,10 +6,11 @@ mod stages;
 
 use crate::experiment::{Experiment, Measured};
 use crate::html::Page;
+use crate::pieces::{Parts, Source};
 use crate::results::Results;
 use crate::run::Run;
 use anyhow::{Result, bail};
-use config::{ArmName, Config, Parts, Setting};
+use config::{ArmName, Config, Setting};
 use sconce_attacks::fourier::HeatMap;
 use sconce_tensor_core::stats::Summary;
 use serde_json::json;
@@ -101,7 +102,7 @@ impl Experiment for AbsumPaper {
         for (setting, parts, units) in &loaded {
             measure(cfg, setting, run, parts, units, &mut m)?;
         }
-        if cfg.settings.iter().any(|s| s.data.source == config::Source::Embedded) {
+        if cfg.settings.iter().any(|s| s.data.source == Source::Embedded) {
             m.flags.push(
                 "Trained and tested on the embedded part of Fashion-MNIST; the full preset uses all of it.".into(),
             );

@@ -1,9 +1,10 @@
 //! The sections of the report.
 
 use super::SOURCE_SEED;
-use super::config::{ArmName, Config, Parts, Setting};
+use super::config::{ArmName, Config, Setting};
 use super::stages::{self, Job};
 use crate::html::{Page, Tile, escape};
+use crate::pieces::Parts;
 use crate::plot::{self, Curve};
 use crate::results::Results;
 use crate::run::Run;

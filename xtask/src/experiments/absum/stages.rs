@@ -1,6 +1,7 @@
 //! The stages of `absum`: training a network, and measuring it.
 
-use super::config::{ArmName, Config, Parts, PgdRecipe, Setting};
+use super::config::{ArmName, Config, PgdRecipe, Setting};
+use crate::pieces::Parts;
 use crate::run::{Bar, Run, Stage};
 use anyhow::{Result, bail};
 use candle_core::Tensor;
@@ -66,7 +67,7 @@ impl Job<'_> {
 
     /// Trains the network, or loads it where that was done.
     pub fn train(&self, run: &Run, parts: &Parts, units: f64) -> Result<Stage<Box<dyn Network>>> {
-        let net = self.setting.network(parts, self.seed, &run.device)?;
+        let net = self.setting.net.build(parts, self.seed, &run.device)?;
         let weights = run.path(&format!("{}.safetensors", self.name()));
         let done = run.stage(&format!("train {}", self.name()), units, |bar| {
             let attack = match &self.cfg.adversarial {
@@ -222,7 +223,7 @@ pub fn cost(
         let mut seconds = vec![Vec::new(); arms.len()];
         for round in 0..=cfg.cost.rounds {
             for (arm, times) in arms.iter().zip(&mut seconds) {
-                let net = setting.network(parts, 0, &run.device)?;
+                let net = setting.net.build(parts, 0, &run.device)?;
                 let regularizer = arm.0.regularizer(arm.1)?;
                 let mut trainer = Trainer::new(cfg.train.config(1), &CrossEntropy)?;
                 if let Some(r) = &regularizer {

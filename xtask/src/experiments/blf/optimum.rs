@@ -1,0 +1,102 @@
+//! The theory's setting: logits that are free, one label, gradient descent.
+
+use super::config::Optimum;
+use anyhow::Result;
+use candle_core::{Device, Tensor, Var};
+use sconce_activations::{Form, LogitFunction, LogitFunctionConfig};
+use sconce_tensor_core::ops;
+use serde::{Deserialize, Serialize};
+
+/// How one method's norms grow with the iterations, and where theory says that they end.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Path {
+    pub name: String,
+    /// (iteration, norm of the free vector, norm of the logits).
+    pub points: Vec<(usize, f64, f64)>,
+    /// The free vector's norm at the optimum; none where it is at infinity.
+    pub limit: Option<f64>,
+}
+
+/// All methods from the same start.
+pub fn paths(o: &Optimum) -> Result<Vec<Path>> {
+    let m = o.classes as f64;
+    let gap_to_norm = ((m - 1.0) / m).sqrt();
+    let smooth = ((1.0 - o.alpha) * (m - 1.0) / o.alpha).ln() * gap_to_norm;
+    let blf = LogitFunction::new(LogitFunctionConfig { form: Form::Swish, gamma: o.gamma })?;
+    let tanh = LogitFunction::new(LogitFunctionConfig { form: Form::Tanh, gamma: o.gamma })?;
+    let none = LogitFunction::new(LogitFunctionConfig { form: Form::Identity, gamma: 1.0 })?;
+    let peak = Form::Swish.arg_max().map(|a| a * m.sqrt());
+    Ok(vec![
+        descend("plain", o, none, 0.0, 0.0, None)?,
+        descend("tanh", o, tanh, 0.0, 0.0, None)?,
+        descend("blf", o, blf, 0.0, 0.0, peak)?,
+        descend("label-smoothing", o, none, o.alpha, 0.0, Some(smooth))?,
+        descend("logit-squeezing", o, none, 0.0, o.lambda, Some(squeezed_gap(m, o.lambda) * gap_to_norm))?,
+    ])
+}
+
+/// The gap at the optimum of `CE + lambda |z|^2 / 2`: `(M - 1) gap / M = (1 - f) / lambda`, `f = 1 / (1 + (M - 1) e^-gap)`,
+/// by halving.
+pub fn squeezed_gap(m: f64, lambda: f64) -> f64 {
+    let excess = |gap: f64| (m - 1.0) * gap / m - (1.0 - 1.0 / (1.0 + (m - 1.0) * (-gap).exp())) / lambda;
+    let (mut lo, mut hi) = (0.0, 100.0);
+    for _ in 0..80 {
+        let middle = 0.5 * (lo + hi);
+        if excess(middle) < 0.0 { lo = middle } else { hi = middle }
+    }
+    0.5 * (lo + hi)
+}
+
+fn descend(name: &str, o: &Optimum, f: LogitFunction, alpha: f64, lambda: f64, limit: Option<f64>) -> Result<Path> {
+    let m = o.classes;
+    let start: Vec<f64> = sconce_tensor_core::Rng::new(0).normals(m).into_iter().map(|v| 0.01 * v).collect();
+    let z = Var::from_vec(start, (1, m), &Device::Cpu)?;
+    let mut target = vec![alpha / (m as f64 - 1.0); m];
+    target[0] = 1.0 - alpha;
+    let target = Tensor::from_vec(target, (1, m), &Device::Cpu)?;
+    let norm = |t: &Tensor| -> Result<f64> { Ok(t.sqr()?.sum_all()?.sqrt()?.to_scalar::<f64>()?) };
+    let mut points = Vec::new();
+    let mut next = 1.0;
+    for i in 1..=o.iterations {
+        let logits = f.forward(z.as_tensor())?;
+        let loss =
+            (ops::soft_cross_entropy(&logits, &target)?.sum_all()? + (logits.sqr()?.sum_all()? * (0.5 * lambda))?)?;
+        let g = loss.backward()?;
+        if let Some(g) = g.get(&z) {
+            z.set(&(z.as_detached_tensor() - (g * o.step)?)?)?;
+        }
+        if i as f64 >= next || i == o.iterations {
+            let at = z.as_detached_tensor();
+            points.push((i, norm(&at)?, norm(&f.forward(&at)?)?));
+            next = i as f64 * 1.25;
+        }
+    }
+    Ok(Path { name: name.to_owned(), points, limit })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Values of the spec, 2.b: B2, B3 and B5 with ten classes.
+    #[test]
+    fn limits_are_those_of_the_theory_and_are_reached() {
+        for (lambda, gap) in [(0.05, 3.782), (0.1, 3.132), (0.5, 1.489)] {
+            assert!((squeezed_gap(10.0, lambda) - gap).abs() < 1e-3);
+        }
+        let o = Optimum { classes: 10, iterations: 8000, step: 0.5, alpha: 0.1, lambda: 0.1, gamma: 1.0 };
+        let all = paths(&o).unwrap();
+        let end = |name: &str| {
+            let p = all.iter().find(|p| p.name == name).unwrap();
+            (p.points.last().unwrap().1, p.limit)
+        };
+        for (name, norm) in [("label-smoothing", 4.169), ("logit-squeezing", 2.972), ("blf", 7.587)] {
+            let (reached, limit) = end(name);
+            assert!(
+                (limit.unwrap() - norm).abs() < 1e-3 && (reached - norm).abs() < 0.01,
+                "{name}: {reached} {limit:?}"
+            );
+        }
+        assert!(end("plain").1.is_none() && end("tanh").1.is_none());
+    }
+}
