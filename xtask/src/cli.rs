@@ -29,6 +29,14 @@ pub enum Command {
     Reproduce(Reproduce),
     /// Measures training and attacks against a peer, taking turns in the same call.
     Bench(Bench),
+    /// Measures how robust a model is; `cargo xtask attack --help` lists the arguments. Beside files, --data takes the name
+    /// of a data set of the catalog (its test split), or fashion-mnist:embedded.
+    #[command(disable_help_flag = true)]
+    Attack {
+        /// The arguments of sconce-attack.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Compares our attacks with what other libraries reached on the same network and images; exit 1 where one differs.
     Oracle(Oracle),
     /// Data sets: what there is, whether files are right, what ships.

@@ -12,6 +12,12 @@ mod tidy;
 use clap::Parser;
 use std::process::ExitCode;
 
+/// What follows `--device`, for the features of the build.
+fn device(args: &[String]) -> &str {
+    let after = args.iter().skip_while(|a| *a != "--device").nth(1);
+    after.map(String::as_str).or_else(|| args.iter().find_map(|a| a.strip_prefix("--device="))).unwrap_or("auto")
+}
+
 #[allow(clippy::print_stderr)]
 fn main() -> ExitCode {
     let done = match cli::Cli::parse().command {
@@ -20,6 +26,7 @@ fn main() -> ExitCode {
         cli::Command::Tidy => tidy::main(),
         cli::Command::Report { check } => reproductions::main(check),
         cli::Command::Reproduce(args) => shell::heavy(&args.device, args.hub),
+        cli::Command::Attack { args } => shell::heavy(device(&args), false),
         cli::Command::Oracle(_) => shell::heavy("cpu", false),
         cli::Command::Datasets(_) => shell::heavy("cpu", false),
     };

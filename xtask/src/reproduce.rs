@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub)] // a binary: `pub` tells what a room shows to the others
 
+mod attack;
 mod claims;
 mod cli;
 mod datasets;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     // Inside the pool: an op's tasks then start on this very thread.
     let done = rayon::scope(|_| match command {
         cli::Command::Reproduce(args) => experiment::reproduce(&args),
+        cli::Command::Attack { args } => attack::main(&args),
         cli::Command::Oracle(args) => oracle::main(&args),
         cli::Command::Datasets(args) => datasets::main(&args.verb),
         _ => Err(anyhow::anyhow!("this command belongs to the light binary: run `cargo xtask`")),

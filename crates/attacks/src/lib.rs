@@ -2,6 +2,8 @@
 
 mod apgd;
 mod carlini_wagner;
+#[cfg(feature = "cli")]
+pub mod cli;
 mod corruptions;
 mod deepfool;
 mod eot;

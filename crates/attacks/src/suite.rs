@@ -1,5 +1,6 @@
 //! Lists of attacks that are run one after the other.
 
+use crate::fourier::{AnyWave, Directions, Normalisation};
 use crate::{
     Apgd, ApgdConfig, Fab, FabConfig, Loss, Momentum, MomentumConfig, Pgd, PgdConfig, Square, SquareConfig, Transfer,
 };
@@ -180,6 +181,14 @@ impl<'a> Suite<'a> {
             };
             Ok(Box::new(Transfer::new(source, attack)))
         })
+    }
+
+    /// The Single Fourier Attack along every frequency (see [`crate::fourier::AnyWave`]), by the wave's peak; for Linf.
+    pub fn fourier() -> Self {
+        Self::new("fourier").and(Entry::new("sfa", Access::Scores, |t: Threat| {
+            let (peak, half) = (Normalisation::Peak, Directions::HalfPlane);
+            Ok(Box::new(AnyWave::new(t.eps(), peak, half)?))
+        }))
     }
 
     /// A first look: PGD with 20 steps on cross-entropy and on the margin, then Square with 500 queries (chosen by us).

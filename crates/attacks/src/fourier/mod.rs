@@ -8,8 +8,10 @@ mod attack;
 mod noise;
 mod pattern;
 mod sweep;
+mod worst;
 
 pub use attack::{SingleFourier, SingleFourierConfig};
 pub use noise::{BandNoise, BandNoiseConfig};
 pub use pattern::{Normalisation, pattern, signed_frequency};
 pub use sweep::{Directions, HeatMap, Sweep, SweepConfig};
+pub use worst::AnyWave;

@@ -1,5 +1,6 @@
 //! Architectures that two papers share.
 
+pub mod load;
 mod resnet;
 mod small_cnn;
 

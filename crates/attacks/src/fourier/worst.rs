@@ -1,0 +1,69 @@
+//! The Single Fourier Attack over many directions: the first that fools each example.
+
+use super::attack::wave;
+use super::{Directions, Normalisation};
+use crate::loss::Aim;
+use crate::probe::{Probe, some};
+use candle_core::{DType, Device, Tensor};
+use sconce_tensor_core::{Attack, Classifier, Error, ExampleRng, Goal, Perturbed, Result, Threat};
+
+/// Tries one wave after the other, low rows first, and keeps the first that reaches the goal; an example that none
+/// fools comes back as it was. Black-box: one forward pass a direction.
+#[derive(Clone, Debug)]
+pub struct AnyWave {
+    eps: f64,
+    normalisation: Normalisation,
+    directions: Directions,
+    threat: Threat,
+}
+
+impl AnyWave {
+    /// Waves of size `eps` along the given directions.
+    ///
+    /// # Errors
+    /// A radius that is negative or not finite.
+    pub fn new(eps: f64, normalisation: Normalisation, directions: Directions) -> Result<Self> {
+        Threat::new(normalisation.norm(), eps)?;
+        let channels = if normalisation == Normalisation::L2 { 3f64.sqrt() } else { 1.0 };
+        Ok(Self { eps, normalisation, directions, threat: Threat::new(normalisation.norm(), eps * channels)? })
+    }
+}
+
+impl Attack for AnyWave {
+    fn threat(&self) -> Threat {
+        self.threat
+    }
+
+    fn perturb(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal, _rng: &ExampleRng) -> Result<Perturbed> {
+        let (_, c, h, w) = x.dims4().map_err(|_| Error::shape("input", "(N, C, H, W)", x.dims()))?;
+        if self.normalisation == Normalisation::L2 && c > 3 {
+            return Err(Error::shape(
+                "input",
+                "(N, C, H, W) with at most 3 channels in the L2 normalisation",
+                x.dims(),
+            ));
+        }
+        let (mut probe, clean) = Probe::new(model, x)?;
+        let (aims, bounds) = (Aim::of(goal)?, probe.bounds());
+        let mut at = clean.clone();
+        let mut open: Vec<usize> = (0..clean.len()).collect();
+        for direction in self.directions.list(h, w)? {
+            if open.is_empty() {
+                break;
+            }
+            let u = wave(x, direction, self.eps, self.normalisation)?;
+            let u = u.flatten_all()?.to_dtype(DType::F64)?.to_device(&Device::Cpu)?.to_vec1::<f64>()?;
+            for &i in &open {
+                let moved =
+                    clean[i].iter().enumerate().map(|(j, v)| (v + u[j % u.len()]).clamp(bounds.lo(), bounds.hi()));
+                at[i] = moved.collect();
+            }
+            let logits = probe.logits(&some(&at, &open))?;
+            let reached: Vec<bool> = open.iter().zip(&logits).map(|(&i, z)| aims[i].reached(z)).collect();
+            let mut keep = reached.iter();
+            open.retain(|_| !keep.next().copied().unwrap_or(false));
+        }
+        open.iter().for_each(|&i| at[i].clone_from(&clean[i]));
+        probe.finish(&at)
+    }
+}

@@ -1,0 +1,182 @@
+//! Adversarial training: the objectives by hand, what they leave alone, what they keep.
+#![allow(clippy::unwrap_used)] // a test fails by panicking
+
+use candle_core::{DType, Device, Tensor};
+use sconce_attacks::training::{Awp, KeepBest, Madry, Mart, Trades, TradesConfig};
+use sconce_attacks::{Attack, ExampleRng, Norm, Pgd, PgdConfig, Rng};
+use sconce_tensor_core::data::{Batch, Labelled};
+use sconce_tensor_core::nets::{SmallCnn, SmallCnnConfig};
+use sconce_tensor_core::optim::{Sgd, SgdConfig};
+use sconce_tensor_core::train::{CrossEntropy, Objective, TrainConfig, Trainer};
+use sconce_tensor_core::{Mode, Network, ops};
+
+mod support;
+use support::trained;
+
+fn rng(n: usize) -> ExampleRng {
+    ExampleRng::new(Rng::new(5), (0..n as u64).collect())
+}
+
+fn batch(n: usize) -> (SmallCnn, Batch) {
+    let (net, x, y) = trained(n);
+    (net, Batch { x, y, indices: (0..n as u64).collect() })
+}
+
+fn number(t: &Tensor) -> f64 {
+    t.to_dtype(DType::F64).unwrap().to_scalar().unwrap()
+}
+
+fn pgd(eps: f64) -> Pgd {
+    Pgd::new(PgdConfig { eps, steps: 3, ..PgdConfig::default() }).unwrap()
+}
+
+fn still(t: &Tensor) -> Vec<u32> {
+    t.flatten_all().unwrap().to_vec1::<f32>().unwrap().iter().map(|v| v.to_bits()).collect()
+}
+
+#[test]
+fn without_a_radius_every_objective_is_about_clean_inputs() {
+    let (net, b) = batch(8);
+    let z = net.forward(&b.x, Mode::Train).unwrap();
+    let ce = number(&ops::cross_entropy(&z, &b.y).unwrap().mean_all().unwrap());
+    let none = pgd(0.0);
+    let trades = Trades::new(TradesConfig { attack: PgdConfig { eps: 0.0, ..Default::default() }, beta: 6.0 }).unwrap();
+    let (madry, mixed) = (Madry::new(&none), Madry::with_clean(&none, 0.5).unwrap());
+    for (name, objective) in [("madry", &madry as &dyn Objective), ("mixed", &mixed), ("trades", &trades)] {
+        let loss = number(&objective.loss(&net, &b, &rng(8)).unwrap().loss);
+        assert!((loss - ce).abs() < 1e-6, "{name}: {loss} and {ce}");
+    }
+    // MART by hand: the boosted cross-entropy alone, since the divergence is 0.
+    let p = ops::log_softmax(&z).unwrap().exp().unwrap().to_vec2::<f32>().unwrap();
+    let y = b.y.to_vec1::<u32>().unwrap();
+    let boosted = p.iter().zip(&y).map(|(p, y)| {
+        let rival = p.iter().enumerate().filter(|e| e.0 != *y as usize).map(|e| *e.1).fold(0.0, f32::max);
+        -f64::from(p[*y as usize]).ln() - (1.0001 - f64::from(rival)).ln()
+    });
+    let want = boosted.sum::<f64>() / 8.0;
+    let mart = Mart::new(&none, 5.0).unwrap();
+    let got = number(&mart.loss(&net, &b, &rng(8)).unwrap().loss);
+    assert!((got - want).abs() < 1e-5, "{got} and {want}");
+}
+
+#[test]
+fn attacked_losses_are_larger_and_trades_is_what_its_formula_says() {
+    let (net, b) = batch(8);
+    let attack = pgd(0.1);
+    let loss = |o: &dyn Objective| number(&o.loss(&net, &b, &rng(8)).unwrap().loss);
+    assert!(loss(&Madry::new(&attack)) > loss(&CrossEntropy) * 1.5);
+    let trades = Trades::new(TradesConfig {
+        attack: PgdConfig { eps: 0.1, steps: 3, random_start: false, ..Default::default() },
+        beta: 3.0,
+    });
+    let out = trades.unwrap().loss(&net, &b, &rng(8)).unwrap();
+    let rows = |t: &Tensor| ops::log_softmax(t).unwrap().to_dtype(DType::F64).unwrap().to_vec2::<f64>().unwrap();
+    let (p, q) = (rows(&out.clean_logits.unwrap()), rows(&out.logits));
+    let y = b.y.to_vec1::<u32>().unwrap();
+    let want: f64 = (0..8)
+        .map(|i| {
+            let apart: f64 = p[i].iter().zip(&q[i]).map(|(p, q)| p.exp() * (p - q)).sum();
+            (-p[i][y[i] as usize] + 3.0 * apart) / 8.0
+        })
+        .sum();
+    assert!((number(&out.loss) - want).abs() < 1e-5 && want > loss(&CrossEntropy));
+}
+
+/// The attack sees running statistics and leaves them; one training pass moves them once.
+#[test]
+fn attacks_leave_running_statistics_alone() {
+    let cfg = SmallCnnConfig {
+        input: (1, 8, 8),
+        classes: 4,
+        channels: (3, 4),
+        kernel: 3,
+        hidden: 8,
+        batch_norm: true,
+        ..Default::default()
+    };
+    let make = || SmallCnn::new(cfg.clone(), Rng::new(0), DType::F32, &Device::Cpu).unwrap();
+    let (attacked, plain) = (make(), make());
+    let (_, b) = batch(8);
+    let attack = pgd(0.1);
+    let x = attack.perturb(&attacked, &b.x, &sconce_attacks::Goal::Untargeted(b.y.clone()), &rng(8)).unwrap().x;
+    for (p, q) in attacked.params().iter().zip(plain.params().iter()) {
+        assert_eq!(still(&p.var().as_detached_tensor()), still(&q.var().as_detached_tensor()), "{}", p.name());
+    }
+    Madry::new(&attack).loss(&attacked, &b, &rng(8)).unwrap();
+    plain.forward(&x.clamp(0.0, 1.0).unwrap(), Mode::Train).unwrap();
+    for (p, q) in attacked.params().iter().zip(plain.params().iter()) {
+        let (p, q) = (p.var().as_detached_tensor(), q.var().as_detached_tensor());
+        let d = (p - q).unwrap().abs().unwrap().max_all().unwrap();
+        assert!(number(&d) < 1e-6);
+    }
+}
+
+#[test]
+fn awp_looks_from_worse_weights_and_puts_them_back() {
+    let (net, b) = batch(8);
+    let before: Vec<Vec<u32>> = net.params().iter().map(|p| still(&p.var().as_detached_tensor())).collect();
+    let attack = pgd(0.05);
+    let madry = Madry::new(&attack);
+    let plain = number(&madry.loss(&net, &b, &rng(8)).unwrap().loss);
+    let awp = Awp::new(&madry, 0.05, 0).unwrap();
+    let out = awp.loss(&net, &b, &rng(8)).unwrap();
+    assert!(number(&out.loss) > plain, "{} and {plain}", number(&out.loss));
+    let moved = net.params().iter().zip(&before).filter(|(p, b)| still(&p.var().as_detached_tensor()) != **b).count();
+    assert_eq!(moved, 4, "two kernels and two weight matrices");
+    // By the share gamma of their own norm.
+    ops::backward(&out.loss).unwrap();
+    awp.after_backward(&net).unwrap();
+    for (p, b) in net.params().iter().zip(&before) {
+        assert_eq!(&still(&p.var().as_detached_tensor()), b, "{}", p.name());
+    }
+    // In the warm-up it is the objective itself.
+    let awp = Awp::new(&madry, 0.05, 1).unwrap();
+    assert_eq!(number(&awp.loss(&net, &b, &rng(8)).unwrap().loss), plain);
+    assert!(Awp::new(&madry, -1.0, 0).is_err());
+}
+
+fn data() -> Labelled {
+    let (_, x, y) = trained(60);
+    Labelled::new(x, &y.to_vec1::<u32>().unwrap(), 4).unwrap()
+}
+
+#[test]
+fn adversarial_training_makes_robust_and_the_best_epoch_is_kept() {
+    let data = data();
+    let (train, held_out) = (data.slice(0, 40).unwrap(), data.slice(40, 20).unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("best.safetensors");
+    let (attack, check) = (pgd(0.1), pgd(0.1));
+    let net = support::cnn();
+    let madry = Madry::new(&attack);
+    let mut sgd = Sgd::new(SgdConfig { lr: 0.1, ..Default::default() }).unwrap();
+    let cfg = TrainConfig { epochs: 25, batch_size: 10, ..Default::default() };
+    let mut keep = KeepBest::new(&check, &held_out, &file, 0).unwrap();
+    Trainer::new(cfg.clone(), &madry).unwrap().fit(&net, &train, &mut sgd, &Rng::new(1), &mut keep).unwrap();
+    let best = keep.best().unwrap();
+    assert_eq!(keep.records().len(), 25);
+    assert!(keep.records().iter().all(|r| (r.robust, r.clean) <= (best.robust, best.clean)));
+    assert!(best.robust > 0.5 && best.clean >= best.robust, "{best:?}");
+    // The file's weights are those of the best epoch: measured again they give its accuracy.
+    let fresh = support::cnn();
+    let again = KeepBest::new(&check, &held_out, &file, 0).unwrap();
+    assert_eq!(again.records(), keep.records());
+    assert_eq!(again.restore(&fresh).unwrap(), best);
+    let goal = sconce_attacks::Goal::Untargeted(held_out.y().clone());
+    let rng = Rng::new(0).stream("validation");
+    let judged = sconce_attacks::run(&check, &fresh, held_out.x(), &goal, &Default::default(), &rng).unwrap();
+    assert_eq!(judged.robust_accuracy().rate(), best.robust);
+    // Plain training is less robust.
+    let plain = support::cnn();
+    let mut sgd = Sgd::new(SgdConfig { lr: 0.1, ..Default::default() }).unwrap();
+    Trainer::new(cfg, &CrossEntropy).unwrap().fit(&plain, &train, &mut sgd, &Rng::new(1), &mut ()).unwrap();
+    let judged = sconce_attacks::run(&check, &plain, held_out.x(), &goal, &Default::default(), &rng).unwrap();
+    assert!(judged.robust_accuracy().rate() < best.robust, "{} and {}", judged.robust_accuracy().rate(), best.robust);
+}
+
+#[test]
+fn fast_training_is_one_long_step_from_a_random_start() {
+    let cfg = PgdConfig::fast(Norm::Linf, 0.1);
+    assert!(cfg.random_start && cfg.steps == 1 && (cfg.step.of(cfg.eps) - 0.125).abs() < 1e-12);
+    assert!(Madry::with_clean(&pgd(0.1), 1.0).is_err() && Mart::new(&pgd(0.1), f64::NAN).is_err());
+}
