@@ -95,6 +95,8 @@ pub fn load(
     device: &Device,
 ) -> Result<Box<dyn Network>> {
     let mut found = weights(path)?;
+    let mut original: Vec<String> = found.keys().cloned().collect();
+    original.sort_unstable();
     if arch == Arch::ResNet {
         found = found.into_iter().map(|(n, t)| (resnet_name(&n), t)).collect();
     }
@@ -107,7 +109,7 @@ pub fn load(
         match found.get(name).map(|t| t.dims().to_vec()) {
             Some(d) if d.len() == rank => Ok(d),
             Some(d) => Err(bad(format!("`{name}` has the shape {d:?}, not one of {rank} axes"))),
-            None => Err(bad(format!("no {arch:?}: missing `{name}`; the file has {names:?}"))),
+            None => Err(bad(format!("no {arch:?}: missing `{name}`; the file has {original:?}"))),
         }
     };
     let net: Box<dyn Network> = match arch {

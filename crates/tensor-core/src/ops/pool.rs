@@ -147,7 +147,7 @@ impl Kernel<1> for Max {
     const NAME: &'static str = "sconce-max-pool";
 
     fn forward<T: Element>(&self, [x]: [&[T]; 1], [shape]: [&Shape; 1]) -> candle_core::Result<(Vec<T>, Shape)> {
-        Ok((self.0.pick(x, x), Windows::resized(shape, self.0.out)?))
+        Ok((self.0.largest(x), Windows::resized(shape, self.0.out)?))
     }
 
     fn backward(&self, [x]: [&Tensor; 1], _: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 1]> {

@@ -2,6 +2,7 @@
 
 use super::build::build;
 use super::element::Element;
+use super::math::vectorized;
 
 /// Windows over planes of one size.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +14,13 @@ pub(crate) struct Windows {
     pub(crate) padding: (usize, usize),
     /// Windows from `floor(i H / OH)` to `ceil((i + 1) H / OH)`, whatever the other sizes say.
     pub(crate) adaptive: bool,
+}
+
+/// The larger of two; a NaN is the larger.
+#[inline(always)]
+fn larger<T: Element>(a: T, b: T) -> T {
+    #[allow(clippy::eq_op)] // only a NaN differs from itself
+    if a > b || a != a { a } else { b }
 }
 
 impl Windows {
@@ -85,7 +93,29 @@ impl Windows {
         (0..out.0).flat_map(move |y| (0..out.1).map(move |x| (y, x)))
     }
 
-    /// `y = u` at each window's maximum of `x`; with `u = x`, the maximum itself.
+    /// Each window's maximum: of windows of 2x2 side by side the values alone, without looking where they are.
+    pub(crate) fn largest<T: Element>(&self, x: &[T]) -> Vec<T> {
+        if self.adaptive || (self.kernel, self.stride, self.padding) != ((2, 2), (2, 2), (0, 0)) {
+            return self.pick(x, x);
+        }
+        let (ow, w) = (self.out.1, self.image.1);
+        build(x.len() / self.pixels() * self.positions(), self.positions(), |p, y| {
+            let x = &x[p * self.pixels()..][..self.pixels()];
+            vectorized(
+                #[inline(always)]
+                || {
+                    for (oy, y) in y.chunks_exact_mut(ow).enumerate() {
+                        let (top, bottom) = x[2 * oy * w..][..2 * w].split_at(w);
+                        for ((y, t), b) in y.iter_mut().zip(top.chunks_exact(2)).zip(bottom.chunks_exact(2)) {
+                            *y = larger(larger(t[0], t[1]), larger(b[0], b[1]));
+                        }
+                    }
+                },
+            );
+        })
+    }
+
+    /// `y = u` at each window's maximum of `x`.
     pub(crate) fn pick<T: Element>(&self, x: &[T], u: &[T]) -> Vec<T> {
         build(x.len() / self.pixels() * self.positions(), self.positions(), |p, y| {
             let (x, u) = (&x[p * self.pixels()..][..self.pixels()], &u[p * self.pixels()..][..self.pixels()]);
