@@ -9,6 +9,7 @@ pub const ALL: &[&str] = &[
     "pgd10-small-cnn",
     "pgd10-resnet18",
     "sfa-sweep-16",
+    "autoattack-100",
     "autoencoder-step",
     "lstm-lm-step",
     "dcgan-step",

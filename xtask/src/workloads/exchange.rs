@@ -20,6 +20,11 @@ impl Exchange {
         Self { device: device.clone(), keep, tensors: Vec::new() }
     }
 
+    /// Whether what is put is kept: then nothing is run.
+    pub fn kept(&self) -> bool {
+        self.keep
+    }
+
     /// Hands over a tensor as it is now.
     pub fn put(&mut self, name: &str, t: &Tensor) -> Result<()> {
         if self.keep {

@@ -4,7 +4,7 @@ use super::{Exchange, Work};
 use anyhow::Result;
 use candle_core::{DType, Tensor};
 use sconce_attacks::fourier::{Directions, Sweep, SweepConfig};
-use sconce_attacks::{Pgd, PgdConfig};
+use sconce_attacks::{AutoAttack, EvaluationConfig, Norm, Pgd, PgdConfig, Suite, evaluate};
 use sconce_tensor_core::nets::{ResNet, ResNetConfig, SmallCnn, SmallCnnConfig};
 use sconce_tensor_core::nn::{Mode, Network};
 use sconce_tensor_core::optim::{Sgd, SgdConfig};
@@ -108,4 +108,26 @@ pub fn sweep(out: &mut Exchange) -> Result<Work> {
     let sweep = Sweep::new(SweepConfig { directions: Directions::Every(49), ..SweepConfig::default() })?;
     let step = move || Ok(sweep.run(&net, &x, &y, |_, _| Ok(()))?.average());
     Ok(Work { flops: 16_000.0 * small_cnn_flops(), step: Box::new(step) })
+}
+
+/// AutoAttack standard, Linf 0.1, on 100 images and the adversarially trained network of the oracle; its "loss" is the
+/// robust accuracy. The peer is torchattacks with the published 100 steps (its own default is 10 for APGD and FAB).
+pub fn auto_attack(out: &mut Exchange) -> Result<Work> {
+    let oracle = sconce_tests::oracle::Oracle::load()?;
+    let (x, y) = (oracle.x.narrow(0, 0, 100)?.contiguous()?, oracle.y.narrow(0, 0, 100)?.contiguous()?);
+    out.put_params("", oracle.net.params())?;
+    out.put("x", &x)?;
+    out.put("y", &y)?;
+    let cfg = EvaluationConfig { eps: vec![0.1], diagnosis: None, ..EvaluationConfig::default() };
+    let forward = 2.0 * (8 * 28 * 28 * 25 + 16 * 14 * 14 * 8 * 25 + 784 * 64 + 640) as f64;
+    let net = oracle.net;
+    let step = move || -> Result<(f64, f64)> {
+        let suite = Suite::auto_attack(AutoAttack::Standard, Norm::Linf, 10);
+        let done = evaluate(&net, &x, &y, &suite, &cfg, None, &mut |_| Ok(()))?.ledger;
+        let passes: u32 = done.entries.iter().flat_map(|e| e.forwards.iter().chain(&e.gradients)).sum();
+        Ok((done.accuracy(0.1).rate(), forward * f64::from(passes)))
+    };
+    // How many passes there are is known after a first run.
+    let flops = if out.kept() { 0.0 } else { step()?.1 };
+    Ok(Work { flops, step: Box::new(move || step().map(|s| s.0)) })
 }

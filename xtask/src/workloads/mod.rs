@@ -33,6 +33,7 @@ pub fn ours(name: &str, dir: Option<&Path>, device: &Device) -> Result<Work> {
         "pgd10-small-cnn" => images::pgd_small_cnn(&mut out)?,
         "pgd10-resnet18" => images::pgd_resnet(&mut out)?,
         "sfa-sweep-16" => images::sweep(&mut out)?,
+        "autoattack-100" => images::auto_attack(&mut out)?,
         "autoencoder-step" => parts::autoencoder(&mut out)?,
         "lstm-lm-step" => language::step(&mut out)?,
         "dcgan-step" => gan::step(&mut out)?,

@@ -3,7 +3,7 @@
 Started by the bench: peer_torch.py WORKLOAD DIR DEVICE THREADS. Reads DIR/tensors.{json,bin}, then answers lines:
 `run N` with {"ms": [..], "loss": [..]} (one step before that is not timed), `stop` with {"peak_mib": ..}.
 """
-import json, math, sys, time
+import contextlib, json, math, sys, time
 import torch
 import torch.nn.functional as F
 
@@ -124,6 +124,33 @@ def sweep(t, eps=64 / 255, every=49, batch=1000):
     return step
 
 
+def auto_attack(t):
+    """torchattacks' AutoAttack with the published number of steps; its own defaults are 10 for APGD, APGDT and FAB."""
+    import torchattacks as ta
+    x, y = t.pop("x"), t.pop("y")
+
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.device_of = torch.nn.Parameter(x[:0], requires_grad=False)
+
+        def forward(self, x):
+            return small_cnn(t, x)
+
+    net, same = Net().eval(), dict(norm="Linf", eps=0.1, seed=0, n_restarts=1)
+    parts = [ta.APGD(net, steps=100, loss="ce", **same), ta.APGDT(net, steps=100, n_classes=10, **same),
+             ta.FAB(net, steps=100, multi_targeted=True, n_classes=10, **same), ta.Square(net, n_queries=5000, **same)]
+    attack = ta.MultiAttack(parts)
+
+    def step():
+        with contextlib.redirect_stdout(sys.stderr):
+            adv = attack(x, y)
+        with torch.no_grad():
+            return (small_cnn(t, adv).argmax(1) == y).float().mean()
+
+    return step
+
+
 def autoencoder(t):
     x = t.pop("x")
     opt = torch.optim.Adam(parameters(t), lr=1e-3)
@@ -236,6 +263,7 @@ WORK = {
     "pgd10-small-cnn": lambda t: pgd(t, small_cnn),
     "pgd10-resnet18": lambda t: pgd(t, lambda p, x: resnet(p, x, False)),
     "sfa-sweep-16": sweep,
+    "autoattack-100": auto_attack,
     "autoencoder-step": autoencoder,
     "lstm-lm-step": lstm_lm,
     "dcgan-step": dcgan,
