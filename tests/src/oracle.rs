@@ -4,9 +4,9 @@ use crate::{Golden, golden};
 use anyhow::{Context, Result, bail};
 use candle_core::{DType, Device, Tensor};
 use sconce_attacks::{
-    Apgd, ApgdConfig, Attack, CarliniWagner, CarliniWagnerConfig, DeepFool, DeepFoolConfig, Diversity, Fab, FabConfig,
-    Fgsm, FgsmConfig, Fmn, FmnConfig, Goal, Loss, Momentum, MomentumConfig, Norm, Pgd, PgdConfig, RunConfig, Spsa,
-    SpsaConfig, Square, SquareConfig, StepSize, Translation, run,
+    Apgd, ApgdConfig, Attack, CarliniWagner, CarliniWagnerConfig, Ddn, DdnConfig, DeepFool, DeepFoolConfig, Diversity,
+    Fab, FabConfig, Fgsm, FgsmConfig, Fmn, FmnConfig, Goal, Loss, Momentum, MomentumConfig, Norm, Pgd, PgdConfig,
+    RunConfig, Spsa, SpsaConfig, Square, SquareConfig, StepSize, Translation, run,
 };
 use sconce_datasets::{Split, embedded};
 use sconce_tensor_core::nets::{SmallCnn, SmallCnnConfig};
@@ -200,7 +200,11 @@ fn ours(t: &Theirs) -> Result<Option<Ours>> {
             0.05,
             "ART adds its overshoot once, at the end",
         ),
-        (_, "fmn") => (vec![Box::new(Fmn::new(FmnConfig { norm, ..FmnConfig::default() })?)], 2.0 * one, 0.03, BOX),
+        (_, "ddn") => (vec![Box::new(Ddn::new(DdnConfig::default())?)], one, 1e-3, SAME),
+        (_, "fmn") => {
+            let (robust, mean, why) = if norm == Norm::L1 { (10.0 * one, 0.05, BOX) } else { (one, 1e-3, SAME) };
+            (vec![Box::new(Fmn::new(FmnConfig { norm, ..FmnConfig::default() })?)], robust, mean, why)
+        }
         (_, "cw") => {
             let cfg = CarliniWagnerConfig {
                 searches: count("searches")?,
@@ -220,7 +224,7 @@ fn ours(t: &Theirs) -> Result<Option<Ours>> {
             0.1,
             "ours looks for the smallest of all classes, theirs stops at the first inside",
         ),
-        (_, "square") if norm != Norm::L1 => (vec![Box::new(square()?)], 6.0 * one, 0.02, RANDOM),
+        (_, "square") => (vec![Box::new(square()?)], 6.0 * one, 0.02, RANDOM),
         (_, "standard" | "autoattack standard") => (
             vec![
                 Box::new(apgd_ce()?),

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[test]
 fn cheap_rows_agree() -> Result<()> {
     let oracle = Oracle::load()?;
-    let cheap = ["fgsm", "pgd", "mi-fgsm", "ni-fgsm", "di-fgsm", "ti-fgsm", "deepfool", "fmn", "apgd-ce"];
+    let cheap = ["fgsm", "pgd", "mi-fgsm", "ni-fgsm", "di-fgsm", "ti-fgsm", "deepfool", "fmn", "ddn", "apgd-ce"];
     let mut seen = 0;
     for theirs in oracle.rows.iter().filter(|r| cheap.contains(&r.attack.as_str()) && r.norm != "l1") {
         let row = oracle.measure(theirs)?.unwrap();

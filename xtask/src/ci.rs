@@ -42,7 +42,7 @@ pub fn main() -> Result<u8> {
             "--workspace",
             "--all-targets",
             "--features",
-            "xtask/reproduce,xtask/bench",
+            "xtask/reproduce,xtask/bench,sconce-attacks/cli",
             "--",
             "-D",
             "warnings",
@@ -75,7 +75,28 @@ pub fn main() -> Result<u8> {
             "--allow-dirty",
         ]))
     })?;
-    step("reproduce absum in its smallest form, killed and on another number of threads", smallest)?;
+    step("reproduce absum in its smallest form, killed and on another number of threads", || {
+        smallest("absum", &ABSUM, &[3, 2])
+    })?;
+    step("reproduce blf in its smallest form, killed and on another number of threads", || {
+        smallest("blf", &BLF, &[4, 6])
+    })?;
+    step("attacks against the field's libraries (the rows that take seconds)", || {
+        let rows = ["foolbox", "fgsm", "autoattack apgd"].iter().flat_map(|f| ["--filter", f]);
+        run(with(&["xtask", "oracle", "--at-most", "200"].into_iter().chain(rows).collect::<Vec<_>>()))
+    })?;
+    step("attack: a model that is good enough, and one that is not", || {
+        let model = ["--model", "tests/golden/attack_oracle.safetensors", "--arch", "smallcnn", "--examples", "40"];
+        let rest = ["--data", "fashion-mnist:embedded", "--threat", "linf:0.1", "--suite", "quick", "--at-least"];
+        let code = |least: &str| -> Result<Option<i32>> {
+            let words: Vec<&str> = ["xtask", "attack"].into_iter().chain(model).chain(rest).chain([least]).collect();
+            Ok(with(&words).status()?.code())
+        };
+        match (code("0.1")?, code("0.99")?) {
+            (Some(0), Some(3)) => Ok(()),
+            other => bail!("exit codes {other:?}, not 0 and 3"),
+        }
+    })?;
     step("bench: one workload alone, and a peer that is not installed", || {
         run(with(&["xtask", "bench", "--rounds", "1", "--filter", "autoencoder"]))?;
         let missing = with(&["xtask", "bench", "--peer", "torch", "--python", "no-such-python"]).status()?;
@@ -85,7 +106,8 @@ pub fn main() -> Result<u8> {
 }
 
 /// The overrides that make the quick preset take seconds.
-const SMALLEST: [&str; 12] = [
+const ABSUM: [&str; 13] = [
+    "seeds=[0,1]",
     "train.epochs=2",
     "settings.0.data.train=640",
     "settings.0.data.validation=100",
@@ -99,14 +121,28 @@ const SMALLEST: [&str; 12] = [
     "cost.rounds=1",
     "cost.steps=2",
 ];
+const BLF: [&str; 12] = [
+    "seeds=[0]",
+    "data.train=300",
+    "data.validation=50",
+    "data.test=50",
+    "standard.epochs=2",
+    "adversarial.epochs=2",
+    "naive.steps=2",
+    "naive.norm_examples=100",
+    "strong.steps=2",
+    "strong.examples=6",
+    "strong.diagnosis_examples=8",
+    "optimum.iterations=50",
+];
 
 /// One run from start to end on one thread; one that is killed twice on two: their metrics are the same.
-fn smallest() -> Result<()> {
+fn smallest(slug: &str, overrides: &[&str], kills: &[u64]) -> Result<()> {
     let start = |name: &str, threads: &str, fresh: bool| -> (Command, std::path::PathBuf) {
         let out = workspace().join("target/ci").join(name);
-        let mut c = with(&["xtask", "reproduce", "absum", "--seeds", "0,1", "--out"]);
+        let mut c = with(&["xtask", "reproduce", slug, "--out"]);
         c.arg(&out).env("RAYON_NUM_THREADS", threads);
-        SMALLEST.iter().for_each(|s| {
+        overrides.iter().for_each(|s| {
             c.args(["--set", s]);
         });
         if fresh {
@@ -118,13 +154,14 @@ fn smallest() -> Result<()> {
         let results: serde_json::Value = serde_json::from_slice(&std::fs::read(path)?)?;
         Ok(results["metrics"].clone())
     };
-    let (whole, whole_json) = start("absum-whole", "1", true);
+    let (whole, whole_json) = start(&format!("{slug}-whole"), "1", true);
     run(whole)?;
-    for (fresh, seconds) in [(true, 3), (false, 2)] {
-        let (mut killed, _) = start("absum-killed", "2", fresh);
-        kill_after(&mut killed, std::time::Duration::from_secs(seconds))?;
+    let killed = format!("{slug}-killed");
+    for (i, seconds) in kills.iter().enumerate() {
+        let (mut command, _) = start(&killed, "2", i == 0);
+        kill_after(&mut command, std::time::Duration::from_secs(*seconds))?;
     }
-    let (again, again_json) = start("absum-killed", "2", false);
+    let (again, again_json) = start(&killed, "2", false);
     run(again)?;
     if metrics(&whole_json)? != metrics(&again_json)? {
         bail!("{} and {} have different metrics", whole_json.display(), again_json.display());

@@ -46,7 +46,7 @@ pub enum Command {
 /// Arguments of `reproduce`.
 #[derive(Debug, Args)]
 pub struct Reproduce {
-    /// The paper: absum.
+    /// The paper: absum or blf.
     pub slug: String,
     /// How much of it.
     #[arg(long, value_enum, default_value = "quick")]

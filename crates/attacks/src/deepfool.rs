@@ -112,15 +112,18 @@ impl Attack for DeepFool {
                 order
             })
             .collect();
+        // The n-th candidate of each example.
+        let most = classes.first().map_or(0, Vec::len);
+        let candidates: Vec<Vec<usize>> = (0..most).map(|n| classes.iter().map(|o| o[n]).collect()).collect();
         open.retain(|&i| !Aim::Away(labels[i]).reached(&logits[i]));
         let (mut at, mut sum) = (clean.clone(), vec![vec![0.0; clean[0].len()]; clean.len()]);
         for _ in 0..self.cfg.steps {
             let rows = some(&at, &open);
             let mut nearest: Vec<Option<(f64, Row)>> = vec![None; open.len()];
             let mut reached = vec![false; open.len()];
-            for c in 0..classes.first().map_or(0, Vec::len) {
+            for into in &candidates {
                 let answers = probe.slopes(&rows, |j, z| {
-                    Loss::Margin.at(z, Aim::Toward { label: labels[open[j]], into: classes[open[j]][c] })
+                    Loss::Margin.at(z, Aim::Toward { label: labels[open[j]], into: into[open[j]] })
                 })?;
                 for (j, a) in answers.into_iter().enumerate() {
                     reached[j] = Aim::Away(labels[open[j]]).reached(&a.logits);

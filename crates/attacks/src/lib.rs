@@ -5,6 +5,7 @@ mod carlini_wagner;
 #[cfg(feature = "cli")]
 pub mod cli;
 mod corruptions;
+mod ddn;
 mod deepfool;
 mod eot;
 mod evaluate;
@@ -30,6 +31,7 @@ mod transfer;
 pub use apgd::{Apgd, ApgdConfig};
 pub use carlini_wagner::{CarliniWagner, CarliniWagnerConfig};
 pub use corruptions::{Corrupted, Corruption};
+pub use ddn::{Ddn, DdnConfig};
 pub use deepfool::{DeepFool, DeepFoolConfig};
 pub use eot::Eot;
 pub use evaluate::{Evaluation, EvaluationConfig, RobustAccuracy, Standing, Status, evaluate};

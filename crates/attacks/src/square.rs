@@ -175,9 +175,11 @@ impl Square {
                 let sign = draws.sign();
                 for r in top..top + side {
                     let from = channel * h * w + r * w + left;
-                    for i in from..from + side {
+                    let span = from..from + side;
+                    let (best, x) = (&s.best[span.clone()], &x[span.clone()]);
+                    for ((t, b), x) in s.trial[span].iter_mut().zip(best).zip(x) {
                         // Two radii from a point of the ball, then back into it: one of its two faces.
-                        s.trial[i] = (s.best[i] + 2.0 * eps * sign).clamp(x[i] - eps, x[i] + eps);
+                        *t = (b + 2.0 * eps * sign).clamp(x - eps, x + eps);
                     }
                 }
             }

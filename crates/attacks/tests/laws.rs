@@ -8,10 +8,10 @@ use sconce_attacks::fourier::{
     pattern, signed_frequency,
 };
 use sconce_attacks::{
-    Apgd, ApgdConfig, Attack, Bounds, CarliniWagner, CarliniWagnerConfig, Classifier, Corrupted, Corruption, DeepFool,
-    DeepFoolConfig, Diversity, Error, ExampleRng, Fab, FabConfig, Fgsm, FgsmConfig, Fmn, FmnConfig, Goal, Loss,
-    Momentum, MomentumConfig, Norm, Pgd, PgdConfig, Result, Rng, RunConfig, Spsa, SpsaConfig, Square, SquareConfig,
-    StepSize, Target, Threat, Translation, geometry, run,
+    Apgd, ApgdConfig, Attack, Bounds, CarliniWagner, CarliniWagnerConfig, Classifier, Corrupted, Corruption, Ddn,
+    DdnConfig, DeepFool, DeepFoolConfig, Diversity, Error, ExampleRng, Fab, FabConfig, Fgsm, FgsmConfig, Fmn,
+    FmnConfig, Goal, Loss, Momentum, MomentumConfig, Norm, Pgd, PgdConfig, Result, Rng, RunConfig, Spsa, SpsaConfig,
+    Square, SquareConfig, StepSize, Target, Threat, Translation, geometry, run,
 };
 use sconce_tensor_core::ops;
 
@@ -48,6 +48,7 @@ fn minimum_norm() -> Vec<(String, Box<dyn Attack>)> {
         all.push((format!("fmn {norm:?}"), Box::new(Fmn::new(fmn).unwrap())));
     }
     let cw = CarliniWagnerConfig { searches: 3, steps: 30, step: 0.05, ..CarliniWagnerConfig::default() };
+    all.push(("ddn".to_owned(), Box::new(Ddn::new(DdnConfig { steps: 30, ..DdnConfig::default() }).unwrap())));
     all.push(("c&w".to_owned(), Box::new(CarliniWagner::new(cw).unwrap())));
     all
 }

@@ -3,8 +3,8 @@
 
 use candle_core::{DType, Device, Tensor};
 use sconce_attacks::{
-    Apgd, ApgdConfig, Attack, Bounds, CarliniWagner, CarliniWagnerConfig, Classifier, DeepFool, DeepFoolConfig, Fab,
-    FabConfig, Fmn, FmnConfig, Goal, Loss, Norm, Result, Rng, RunConfig, run,
+    Apgd, ApgdConfig, Attack, Bounds, CarliniWagner, CarliniWagnerConfig, Classifier, Ddn, DdnConfig, DeepFool,
+    DeepFoolConfig, Fab, FabConfig, Fmn, FmnConfig, Goal, Loss, Norm, Result, Rng, RunConfig, run,
 };
 use sconce_tensor_core::ops;
 
@@ -65,6 +65,7 @@ fn minimum(norm: Norm) -> Vec<(&'static str, f64, Box<dyn Attack>)> {
     let steps = if norm == Norm::L1 { 1000 } else { 300 };
     all.push(("fmn", 0.02, Box::new(Fmn::new(FmnConfig { norm, steps, step: 0.5, gamma: 0.05 }).unwrap())));
     if norm == Norm::L2 {
+        all.push(("ddn", 0.02, Box::new(Ddn::new(DdnConfig { steps: 300, ..DdnConfig::default() }).unwrap())));
         let cw = CarliniWagnerConfig { searches: 8, steps: 400, step: 0.02, ..Default::default() };
         all.push(("c&w", 0.05, Box::new(CarliniWagner::new(cw).unwrap())));
     }

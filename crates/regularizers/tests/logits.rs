@@ -74,7 +74,7 @@ fn gradients_are_right() {
     let all: [&dyn Regularizer; 4] =
         [&smoothing(0.2), &squeezing(0.3, Squeeze::Norm), &squeezing(0.3, Squeeze::HalfSquare), &clp];
     for r in all {
-        GradCheck::default().check(&[z.clone()], |a| Ok(value(r, &a[0], &y))).unwrap();
+        GradCheck::default().check(std::slice::from_ref(&z), |a| Ok(value(r, &a[0], &y))).unwrap();
     }
 }
 

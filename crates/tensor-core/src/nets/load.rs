@@ -50,7 +50,7 @@ fn resnet_name(name: &str) -> String {
 }
 
 /// Reads tensors by name: safetensors, or PyTorch's `.pth`/`.pt` (its state dictionary at the top, or under `state_dict`,
-/// `model`, `net` or `model_state_dict`). `module.` in front of names and counters of batches are dropped.
+/// `model`, `net` or `model_state_dict`). `module.` or `net.` in front of names and counters of batches are dropped.
 ///
 /// # Errors
 /// [`Error::Io`], or [`Error::Checkpoint`] with the path.
@@ -77,7 +77,10 @@ pub fn weights(path: &Path) -> Result<HashMap<String, Tensor>> {
     } else {
         crate::store::load(path, &Device::Cpu)?.0
     };
-    let plain = |name: String| name.strip_prefix("module.").map(str::to_owned).unwrap_or(name);
+    let plain = |name: String| {
+        let rest = ["module.", "net."].iter().find_map(|p| name.strip_prefix(p).map(str::to_owned));
+        rest.unwrap_or(name)
+    };
     Ok(found.into_iter().map(|(n, t)| (plain(n), t)).filter(|(n, _)| !n.ends_with("num_batches_tracked")).collect())
 }
 
@@ -148,7 +151,6 @@ pub fn load(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Classifier;
 
     #[test]
     fn names_of_pytorch_are_understood() {
