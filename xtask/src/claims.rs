@@ -58,6 +58,19 @@ impl Term {
         })
     }
 
+    /// The metric as it is, with what the claim adds to it or multiplies it by.
+    fn shown(&self, metrics: &Metrics) -> Option<String> {
+        let Some(m) = &self.metric else { return Some(format!("{:.3}", self.offset)) };
+        let mean = metrics.get(m)?.mean;
+        Some(if self.offset != 0.0 {
+            format!("{mean:.3} {} {}", if self.offset < 0.0 { '-' } else { '+' }, self.offset.abs())
+        } else if self.factor != 1.0 {
+            format!("{mean:.3} * {}", self.factor)
+        } else {
+            format!("{mean:.3}")
+        })
+    }
+
     fn value(&self, metrics: &Metrics) -> Option<f64> {
         let mean = match &self.metric {
             Some(m) => metrics.get(m)?.mean,
@@ -95,7 +108,7 @@ impl Comparison {
 
     /// Both sides, and the paired difference with its interval where both sides are metrics.
     fn shown(&self, metrics: &Metrics) -> Option<String> {
-        let mut text = format!("{:.3} against {:.3}", self.left.value(metrics)?, self.right.value(metrics)?);
+        let mut text = format!("{} against {}", self.left.shown(metrics)?, self.right.shown(metrics)?);
         if let (Some(a), Some(b)) = (&self.left.metric, &self.right.metric)
             && let Ok(d) = Summary::paired(metrics.get(a)?, metrics.get(b)?)
             && let Some(ci) = d.ci95
@@ -144,7 +157,7 @@ mod tests {
             judge(&Claims { claim: vec![claim("1", holds)] }, &metrics).map(|mut v| v.pop())
         };
         let r = judged("a.x > b.x and a.x >= b.x + 0.1").unwrap().unwrap();
-        assert!(r.holds && r.ours.contains("0.850 against 0.675 (difference +0.175"), "{}", r.ours);
+        assert!(r.holds && r.ours.contains("0.850 against 0.675 + 0.1 (difference +0.175"), "{}", r.ours);
         assert!(!judged("b.x * 2 < a.x").unwrap().unwrap().holds);
         assert!(judged("a.x > 0.84").unwrap().unwrap().holds);
         assert!(judged("a.x > c.x").unwrap().is_none());

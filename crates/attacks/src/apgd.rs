@@ -1,7 +1,7 @@
 //! Auto-PGD: projected gradient descent that finds its own step size.
 
 use crate::geometry::rows::{norm, project};
-use crate::loss::{Aim, Loss};
+use crate::loss::{Aim, Loss, others_by_logit};
 use crate::probe::{Probe, Row};
 use candle_core::{DType, Tensor};
 use rayon::prelude::*;
@@ -359,9 +359,7 @@ impl Attack for Apgd {
             let rows: Vec<(usize, &[f64])> = clean.iter().map(Vec::as_slice).enumerate().collect();
             for (z, aim) in probe.logits(&rows)?.into_iter().zip(&aims) {
                 let Aim::Away(y) = *aim else { continue };
-                let mut o: Vec<usize> = (0..k).filter(|&c| c != y).collect();
-                o.sort_by(|&a, &b| z[b].total_cmp(&z[a]).then(a.cmp(&b)));
-                order.push(o);
+                order.push(others_by_logit(&z, y));
             }
         }
         let mut out = clean.clone();

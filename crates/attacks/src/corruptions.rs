@@ -1,9 +1,11 @@
 //! Common corruptions at five severities: a quick look at another kind of shift.
 
+use crate::RunConfig;
 use crate::geometry::{from_rows, host_rows};
 use candle_core::Tensor;
 use rayon::prelude::*;
 use sconce_tensor_core::error::require;
+use sconce_tensor_core::stats::Proportion;
 use sconce_tensor_core::{Attack, Classifier, Error, ExampleRng, Goal, Norm, Perturbed, Result, Rng, Threat};
 
 /// What happens to the image. Images are in [0, 1].
@@ -160,6 +162,42 @@ impl Corrupted {
         }
         x.iter_mut().for_each(|v| *v = v.clamp(0.0, 1.0));
     }
+}
+
+/// Accuracy under every corruption at severities 1 to 5, over all examples: also those that the model gets wrong when they
+/// are clean, since nobody chose the corruption.
+///
+/// # Shapes
+/// `x` (N, C, H, W), `labels` (N,) of u32.
+///
+/// # Errors
+/// Inputs, labels and model as in [`crate::run`].
+pub fn corruption_table(
+    model: &dyn Classifier,
+    x: &Tensor,
+    labels: &Tensor,
+    cfg: &RunConfig,
+    rng: &Rng,
+) -> Result<Vec<(Corruption, [Proportion; 5])>> {
+    let goal = Goal::Untargeted(labels.clone());
+    crate::run::check(model, x, &goal)?;
+    let (n, batch, y) = (x.dim(0)?, cfg.batch(x)?, labels.to_vec1::<u32>()?);
+    let mut table = Vec::new();
+    for kind in Corruption::ALL {
+        let mut row = [Proportion { hits: 0, total: n }; 5];
+        for (severity, cell) in (1..).zip(&mut row) {
+            let corrupted = Corrupted::new(kind, severity)?;
+            for at in (0..n).step_by(batch) {
+                let part = x.narrow(0, at, batch.min(n - at))?.contiguous()?;
+                let examples = (at..at + part.dim(0)?).map(|i| cfg.first_example + i as u64).collect();
+                let moved = corrupted.perturb(model, &part, &goal, &ExampleRng::new(*rng, examples))?.x;
+                let predicted = sconce_tensor_core::classifier::predict(model, &moved, batch)?;
+                cell.hits += predicted.iter().zip(&y[at..]).filter(|(p, y)| p == y).count();
+            }
+        }
+        table.push((kind, row));
+    }
+    Ok(table)
 }
 
 /// Knuth's product method for small means, the rounded normal limit for large ones.

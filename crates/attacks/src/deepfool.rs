@@ -1,7 +1,7 @@
 //! DeepFool: the nearest boundary of the linearised model, again and again.
 
 use crate::geometry::rows::{distance, dual};
-use crate::loss::{Aim, Loss};
+use crate::loss::{Aim, Loss, others_by_logit};
 use crate::probe::{Probe, Row, some};
 use candle_core::Tensor;
 use sconce_tensor_core::error::require;
@@ -106,8 +106,7 @@ impl Attack for DeepFool {
             .iter()
             .zip(&labels)
             .map(|(z, y)| {
-                let mut order: Vec<usize> = (0..z.len()).filter(|c| c != y).collect();
-                order.sort_by(|&a, &b| z[b].total_cmp(&z[a]).then(a.cmp(&b)));
+                let mut order = others_by_logit(z, *y);
                 order.truncate(self.cfg.candidates - 1);
                 order
             })

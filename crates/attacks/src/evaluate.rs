@@ -2,7 +2,7 @@
 
 use crate::RunConfig;
 use crate::flags::{self, DiagnosisConfig, Flag};
-use crate::ledger::{Entry, Ledger};
+use crate::ledger::{Entry, Ledger, within};
 use crate::run::{check, run_batch};
 use crate::suite::{Access, Suite};
 use candle_core::Tensor;
@@ -171,7 +171,7 @@ impl Evaluation {
 /// Attacks are run in the suite's order, each at the radii in rising order; one that looks for the smallest perturbation
 /// is run once for all. An example that is fooled within a radius counts as fooled at every larger one. Results do not
 /// depend on how batches are cut nor on the number of threads. With a `file` the ledger is saved after each batch, and
-/// a run that was stopped goes on from there.
+/// a run that was stopped goes on from there (a randomised model cannot: its outputs are part of what tells files apart).
 ///
 /// # Shapes
 /// `x` (N, ...), `labels` (N,) of u32.
@@ -227,32 +227,8 @@ pub fn evaluate(
             let free = attack.threat().is_unbounded();
             let eps = if free { f64::INFINITY } else { threat.eps() };
             let floor = if free { threats[0].eps() } else { eps };
-            let open: Vec<u32> = if cfg.survivors_only {
-                // Of what came before this entry: its own part that was done already does not count here.
-                let place = ledger.entries.iter().position(|e| e.attack == entry.name && e.eps == eps);
-                let before = place.unwrap_or(ledger.entries.len());
-                let earlier = &ledger.entries[..before];
-                let smallest = ledger.smallest_by(|e| earlier.iter().any(|b| std::ptr::eq(b, e)));
-                smallest.iter().zip(0..).filter(|s| *s.0 > floor * (1.0 + 1e-6) + 1e-7).map(|s| s.1).collect()
-            } else {
-                ledger.clean.iter().zip(0..).filter(|c| *c.0).map(|c| c.1).collect()
-            };
-            let at = match ledger.entries.iter().position(|e| e.attack == entry.name && e.eps == eps) {
-                Some(at) => at,
-                None => {
-                    ledger.entries.push(Entry {
-                        attack: entry.name.clone(),
-                        eps,
-                        examples: Vec::new(),
-                        reached: Vec::new(),
-                        distance: Vec::new(),
-                        margin: Vec::new(),
-                        forwards: Vec::new(),
-                        gradients: Vec::new(),
-                    });
-                    ledger.entries.len() - 1
-                }
-            };
+            let at = ledger.place(&entry.name, eps);
+            let open = ledger.open(at, floor, cfg.survivors_only);
             let done: std::collections::HashSet<u32> = ledger.entries[at].examples.iter().copied().collect();
             let left: Vec<u32> = open.iter().copied().filter(|i| !done.contains(i)).collect();
             let mut count = done.len();
@@ -296,5 +272,5 @@ pub fn evaluate(
 pub(crate) fn fooled_by(ledger: &Ledger, suite: &Suite<'_>, access: Access, eps: f64) -> Vec<bool> {
     let of_kind = |e: &Entry| suite.attacks.iter().any(|a| a.name == e.attack && a.access == access);
     let least = ledger.smallest_by(of_kind);
-    least.into_iter().zip(&ledger.clean).map(|(d, c)| *c && d <= eps * (1.0 + 1e-6) + 1e-7).collect()
+    least.into_iter().zip(&ledger.clean).map(|(d, c)| *c && within(d, eps)).collect()
 }

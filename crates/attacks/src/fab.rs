@@ -1,7 +1,7 @@
 //! FAB: the fast adaptive boundary attack.
 
 use crate::geometry::rows::{distance, dual, norm, to_hyperplane};
-use crate::loss::{Aim, Loss, Slope, rival};
+use crate::loss::{Aim, Loss, Slope, others_by_logit, rival};
 use crate::probe::{Answer, Probe, Row, some};
 use candle_core::Tensor;
 use rayon::prelude::*;
@@ -184,11 +184,7 @@ impl Attack for Fab {
                 .iter()
                 .map(|&who| {
                     let label = labels[who] as usize;
-                    let into = targets.map(|_| {
-                        let mut order: Vec<usize> = (0..k).filter(|&c| c != label).collect();
-                        order.sort_by(|&a, &b| logits[who][b].total_cmp(&logits[who][a]).then(a.cmp(&b)));
-                        order[target]
-                    });
+                    let into = targets.map(|_| others_by_logit(&logits[who], label)[target]);
                     let radius = self.cfg.radius.min(smallest[who]);
                     let at = if restart == 0 {
                         clean[who].clone()

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 /// One attack at one radius (infinite where it looked for the smallest perturbation), on some of the examples.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Entry {
     /// The attack.
     pub attack: String,
@@ -128,8 +128,12 @@ impl Ledger {
 
     /// The same over some of the entries.
     pub fn smallest_by(&self, keep: impl Fn(&Entry) -> bool) -> Vec<f64> {
+        self.smallest_of(self.entries.iter().filter(|e| keep(e)))
+    }
+
+    fn smallest_of<'e>(&self, entries: impl Iterator<Item = &'e Entry>) -> Vec<f64> {
         let mut least: Vec<f64> = self.clean.iter().map(|c| if *c { f64::INFINITY } else { 0.0 }).collect();
-        for e in self.entries.iter().filter(|e| keep(e)) {
+        for e in entries {
             for ((&i, reached), d) in e.examples.iter().zip(&e.reached).zip(&e.distance) {
                 if *reached {
                     least[i as usize] = least[i as usize].min(*d);
@@ -137,6 +141,23 @@ impl Ledger {
             }
         }
         least
+    }
+
+    /// Where the entry of an attack at a radius stands; it is added, empty, where there is none.
+    pub(crate) fn place(&mut self, attack: &str, eps: f64) -> usize {
+        if let Some(at) = self.entries.iter().position(|e| e.attack == attack && e.eps == eps) {
+            return at;
+        }
+        self.entries.push(Entry { attack: attack.to_owned(), eps, ..Entry::default() });
+        self.entries.len() - 1
+    }
+
+    /// The examples that an entry is run on: those that are right and, where `survivors_only`, that no entry before it
+    /// fooled within `floor`.
+    pub(crate) fn open(&self, entry: usize, floor: f64, survivors_only: bool) -> Vec<u32> {
+        let before = if survivors_only { entry } else { 0 };
+        let least = self.smallest_of(self.entries[..before].iter());
+        least.iter().zip(0..).filter(|s| !within(*s.0, floor)).map(|s| s.1).collect()
     }
 
     /// The examples that no attack fooled within `eps`.
@@ -221,9 +242,9 @@ impl Ledger {
     }
 }
 
-/// Distances are measured on rounded images: a few units in the last place past the radius are still inside.
-fn within(distance: f64, eps: f64) -> bool {
-    distance <= eps * (1.0 + 1e-6) + 1e-7
+/// Distances are measured on rounded images: a few units in the last place past a radius are still inside.
+pub(crate) fn within(distance: f64, eps: f64) -> bool {
+    distance <= eps * (1.0 + 1e-6) + if eps > 0.0 { 1e-7 } else { 0.0 }
 }
 
 fn parse(tensors: &HashMap<String, Tensor>, text: &str) -> Result<Ledger> {

@@ -30,7 +30,7 @@ mod transfer;
 
 pub use apgd::{Apgd, ApgdConfig};
 pub use carlini_wagner::{CarliniWagner, CarliniWagnerConfig};
-pub use corruptions::{Corrupted, Corruption};
+pub use corruptions::{Corrupted, Corruption, corruption_table};
 pub use ddn::{Ddn, DdnConfig};
 pub use deepfool::{DeepFool, DeepFoolConfig};
 pub use eot::Eot;

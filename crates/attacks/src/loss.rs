@@ -63,6 +63,13 @@ pub(crate) fn rival(logits: &[f64], but: usize) -> usize {
     best
 }
 
+/// The other classes by falling logit, ties by index.
+pub(crate) fn others_by_logit(logits: &[f64], but: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..logits.len()).filter(|&c| c != but).collect();
+    order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
+    order
+}
+
 /// `z_y - max_{k != y} z_k`: positive where the example is classified as `y`.
 pub fn margin(logits: &[f64], label: usize) -> f64 {
     logits[label] - logits[rival(logits, label)]

@@ -142,7 +142,7 @@ impl<'a> Suite<'a> {
             let few = if l1 && version == AutoAttack::Standard { 5.min(others) } else { targets };
             let cfg = ApgdConfig { loss: targeted, targets: Some(few), ..ApgdConfig::default() };
             suite.attacks.push(apgd("apgd-t", cfg));
-            suite.attacks.push(fab("fab-t", restarts, Some(targets)));
+            suite.attacks.push(fab("fab-t", 1, Some(targets)));
         }
         if version == AutoAttack::Standard {
             suite.attacks.push(Self::square(5000));

@@ -11,7 +11,7 @@ use sconce_attacks::{
     Apgd, ApgdConfig, Attack, Bounds, CarliniWagner, CarliniWagnerConfig, Classifier, Corrupted, Corruption, Ddn,
     DdnConfig, DeepFool, DeepFoolConfig, Diversity, Error, ExampleRng, Fab, FabConfig, Fgsm, FgsmConfig, Fmn,
     FmnConfig, Goal, Loss, Momentum, MomentumConfig, Norm, Pgd, PgdConfig, Result, Rng, RunConfig, Spsa, SpsaConfig,
-    Square, SquareConfig, StepSize, Target, Threat, Translation, geometry, run,
+    Square, SquareConfig, StepSize, Target, Threat, Translation, corruption_table, geometry, run,
 };
 use sconce_tensor_core::ops;
 
@@ -127,6 +127,15 @@ fn corruptions_keep_the_box_and_grow_with_severity() {
         };
         assert!(size(5) > size(1) && size(1) > 0.0, "{kind:?}: {} and {}", size(1), size(5));
     }
+    let (net, x, y) = trained(24);
+    let table = |batch| {
+        let cfg = RunConfig { batch_size: Some(batch), ..RunConfig::default() };
+        corruption_table(&net, &x, &y, &cfg, &Rng::new(2)).unwrap()
+    };
+    let all = table(24);
+    assert_eq!(all, table(7));
+    assert!(all.len() == 9 && all.iter().all(|r| r.1.iter().all(|p| p.total == 24)));
+    assert!(all.iter().any(|r| r.1[4].hits < 24) && all.iter().any(|r| r.1[0].hits > 20), "{all:?}");
     assert!(Corrupted::new(Corruption::Contrast, 6).is_err() && Corrupted::new(Corruption::Contrast, 0).is_err());
 }
 

@@ -108,15 +108,13 @@ fn markdown(text: &str) -> String {
 /// Robust accuracy over the radius, from the smallest perturbation that fooled each example.
 fn curve(done: &Evaluation) -> String {
     let Some(&most) = done.eps.last().filter(|e| **e > 0.0) else { return String::new() };
-    let n = done.ledger.len() as f64;
-    let smallest = done.ledger.smallest();
     let (w, h) = (560.0, 220.0);
     let at =
         |eps: f64, rate: f64| format!("{:.1},{:.1}", 40.0 + eps / most * (w - 50.0), 10.0 + (1.0 - rate) * (h - 40.0));
     let mut points = vec![at(0.0, done.clean_accuracy().rate())];
     let mut marks = String::new();
     for &eps in &done.eps {
-        let rate = smallest.iter().filter(|d| **d > eps * (1.0 + 1e-6) + 1e-7).count() as f64 / n;
+        let rate = done.ledger.accuracy(eps).rate();
         points.push(at(eps, rate));
         let place = at(eps, rate);
         let (x, y) = place.split_once(',').unwrap_or(("0", "0"));
