@@ -1,10 +1,10 @@
 //! Robust accuracies that one can trust: a suite of attacks over radii, example by example.
 
-use crate::RunConfig;
 use crate::flags::{self, DiagnosisConfig, Flag};
 use crate::ledger::{Entry, Ledger, within};
 use crate::run::{check, run_batch};
 use crate::suite::{Access, Suite};
+use crate::{RunConfig, geometry};
 use candle_core::Tensor;
 use sconce_tensor_core::error::require;
 use sconce_tensor_core::stats::{Interval, Proportion};
@@ -177,7 +177,7 @@ impl Evaluation {
 /// `x` (N, ...), `labels` (N,) of u32.
 ///
 /// # Errors
-/// Inputs, labels and model as in [`crate::run`]; radii that are not rising; a file of another model, data or suite;
+/// Inputs, labels and model as in [`crate::run`]; radii that are not rising or larger than the box; a file of another model, data or suite;
 /// what `watch` returns ends the run.
 pub fn evaluate(
     model: &dyn Classifier,
@@ -192,6 +192,11 @@ pub fn evaluate(
     require("EvaluationConfig.eps", !cfg.eps.is_empty(), "at least one radius", "none")?;
     let rising = cfg.eps.windows(2).all(|w| w[0] < w[1]);
     require("EvaluationConfig.eps", rising, "rising", format!("{:?}", cfg.eps))?;
+    let most = geometry::diameter(cfg.norm, x.elem_count() / x.dim(0)?, model.bounds());
+    if let Some(eps) = cfg.eps.iter().find(|e| **e > most) {
+        let reason = format!("must not be larger than the box, {most} across in {:?}, got {eps}", cfg.norm);
+        return Err(Error::config("EvaluationConfig.eps", reason));
+    }
     let threats: Vec<Threat> = cfg.eps.iter().map(|&e| Threat::new(cfg.norm, e)).collect::<Result<_>>()?;
     let mut names: Vec<&str> = suite.attacks.iter().map(|a| a.name.as_str()).collect();
     let what = format!(

@@ -146,6 +146,8 @@ fn what_is_refused_is_named() {
     };
     let e = error(&suite(), EvaluationConfig { eps: vec![0.1, 0.1], ..config(4) }, &y);
     assert!(e.contains("EvaluationConfig.eps") && e.contains("rising"), "{e}");
+    let e = error(&suite(), EvaluationConfig { eps: vec![0.1, 1.5], ..config(4) }, &y);
+    assert!(e.contains("larger than the box") && e.contains("1.5"), "{e}");
     assert!(error(&suite(), EvaluationConfig { eps: vec![], ..config(4) }, &y).contains("at least one radius"));
     assert!(error(&suite(), EvaluationConfig { eps: vec![-1.0], ..config(4) }, &y).contains("Threat.eps"));
     assert!(error(&suite().and(Suite::square(1)), config(4), &y).contains("`square` is there twice"));

@@ -110,7 +110,7 @@ fn curve(done: &Evaluation) -> String {
     let Some(&most) = done.eps.last().filter(|e| **e > 0.0) else { return String::new() };
     let (w, h) = (560.0, 220.0);
     let at =
-        |eps: f64, rate: f64| format!("{:.1},{:.1}", 40.0 + eps / most * (w - 50.0), 10.0 + (1.0 - rate) * (h - 40.0));
+        |eps: f64, rate: f64| format!("{:.1},{:.1}", 40.0 + eps / most * (w - 70.0), 10.0 + (1.0 - rate) * (h - 40.0));
     let mut points = vec![at(0.0, done.clean_accuracy().rate())];
     let mut marks = String::new();
     for &eps in &done.eps {
@@ -164,9 +164,10 @@ pub fn html(args: &Args, done: &Evaluation) -> Result<String> {
     }
     body += "</table>";
     body += &curve(done);
-    body += "<h2>Attacks</h2><table><tr><th>attack<th>radius<th>run on<th>fooled<th>forward passes<th>gradients</tr>";
+    body +=
+        "<h2>Attacks</h2><table><tr><th>attack<th>radius<th>run on<th>fooled there<th>forward passes<th>gradients</tr>";
     for e in &done.ledger.entries {
-        let eps = if e.eps.is_finite() { format!("{:.5}", e.eps) } else { "smallest".to_owned() };
+        let eps = if e.eps.is_finite() { format!("{:.5}", e.eps) } else { "any (smallest found)".to_owned() };
         let sum = |v: &[u32]| v.iter().map(|v| u64::from(*v)).sum::<u64>();
         let fooled = e.reached.iter().filter(|r| **r).count();
         let _ = write!(

@@ -1,12 +1,12 @@
 //! The checks, each with its threshold.
 
 use super::{DiagnosisConfig, Flag, FlagKind};
-use crate::geometry::rows::dual;
+use crate::geometry::{self, rows::dual};
 use crate::loss::{Loss, host_logits};
 use crate::probe::Probe;
 use crate::{Aim, Pgd, PgdConfig, RunConfig, Square, SquareConfig, StepSize, run};
 use candle_core::Tensor;
-use sconce_tensor_core::{Attack, Classifier, Goal, Norm, Result, Rng, Threat};
+use sconce_tensor_core::{Attack, Classifier, Goal, Result, Rng, Threat};
 
 /// Relative difference of two passes that rounding does not explain.
 const SAME: f64 = 1e-4;
@@ -90,12 +90,7 @@ pub(super) fn all(
     // Straight lines along the margin's gradient: how far off is the other class?
     let (mut probe, rows) = Probe::new(model, &x)?;
     let numbered: Vec<(usize, &[f64])> = rows.iter().map(Vec::as_slice).enumerate().collect();
-    let width = bounds.hi() - bounds.lo();
-    let diameter = match threat.norm() {
-        Norm::Linf => width,
-        Norm::L2 => width * (rows[0].len() as f64).sqrt(),
-        Norm::L1 => width * rows[0].len() as f64,
-    };
+    let diameter = geometry::diameter(threat.norm(), rows[0].len(), bounds);
     let out_of_reach = probe
         .slopes(&numbered, |i, z| Loss::Margin.at(z, aims[i]))?
         .iter()

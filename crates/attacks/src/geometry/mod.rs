@@ -26,6 +26,16 @@ pub fn norms(delta: &Tensor, norm: Norm) -> Result<Tensor> {
     })
 }
 
+/// The largest distance between two points of a box with `size` elements.
+pub fn diameter(norm: Norm, size: usize, bounds: Bounds) -> f64 {
+    let (width, size) = (bounds.hi() - bounds.lo(), size as f64);
+    match norm {
+        Norm::Linf => width,
+        Norm::L2 => width * size.sqrt(),
+        Norm::L1 => width * size,
+    }
+}
+
 /// One factor per row, shaped to multiply a tensor like `like`.
 fn rowwise(factors: &Tensor, like: &Tensor) -> Result<Tensor> {
     let mut shape = vec![1; like.rank()];

@@ -97,39 +97,41 @@ fn norms(cfg: &Config, r: &Results, page: &mut Page, adversarial: bool, kind: &s
 /// Both columns side by side.
 fn columns(cfg: &Config, r: &Results, page: &mut Page, adversarial: bool, kind: &str) {
     page.text(&format!(
-        "Accuracy at Linf radius {} on {} test images. Left of the line what a first evaluation would report, PGD with {} \
-         steps on the cross-entropy of the outputs. Then what an attacker finds who knows the defence: PGD with {} steps on \
-         the margin, on the pre-logits (around the function), on rescaled logits; a target class after the other; \
-         perturbations made on a plain network; AutoAttack; and the worst of all, image by image. In brackets: 95 % interval \
-         over the seeds.",
+        "Accuracy at Linf radius {} on {} test images. First what a first evaluation would report, PGD with {} steps on the \
+         cross-entropy of the outputs, and the trust flags that this network got. Then what an attacker finds who knows the \
+         defence: the worst of all attacks, image by image; and each by itself: AutoAttack, PGD with {} steps on the margin, \
+         on the pre-logits (around the function), on rescaled logits; a target class after the other; perturbations made on a \
+         plain network. In brackets: 95 % interval over the seeds.",
         cfg.strong.eps, cfg.strong.examples, cfg.naive.steps, cfg.strong.steps
     ));
     let head = [
         "arm",
         "constant",
         "clean (all)",
-        "naive PGD |",
+        "naive PGD",
+        "flags",
+        "worst case",
+        "AutoAttack",
         "margin",
         "pre-logits",
         "rescaled",
         "targeted",
         "transfer",
-        "AutoAttack",
-        "worst case",
-        "flags",
         "input gradient",
     ];
-    let measures = [
-        "clean",
-        "under_naive",
-        "under_margin",
-        "under_pre-logits",
-        "under_rescaled",
-        "under_targeted",
-        "under_transfer",
-        "auto_attack",
-        "worst",
-    ];
+    let (first, then) = (
+        ["clean", "under_naive"],
+        [
+            "worst",
+            "auto_attack",
+            "under_margin",
+            "under_pre-logits",
+            "under_rescaled",
+            "under_targeted",
+            "under_transfer",
+            "gradient_norm",
+        ],
+    );
     let rows = arms(cfg, adversarial).map(|a| {
         let name = a.name.name();
         let value = match a.name {
@@ -142,10 +144,11 @@ fn columns(cfg: &Config, r: &Results, page: &mut Page, adversarial: bool, kind: 
             }
         };
         let mut row = vec![escape(a.name.title()), value];
-        row.extend(measures.iter().map(|m| cell(r.metrics.get(&format!("{kind}.{m}.{name}")))));
+        let measured = |m: &&str| cell(r.metrics.get(&format!("{kind}.{m}.{name}")));
+        row.extend(first.iter().map(measured));
         let flagged = r.series[&format!("{kind}.{name}")]["flags"].as_array().map_or(0, Vec::len);
         row.push(if flagged == 0 { "none".to_owned() } else { format!("{flagged}, below") });
-        row.push(cell(r.metrics.get(&format!("{kind}.gradient_norm.{name}"))));
+        row.extend(then.iter().map(measured));
         row
     });
     page.table(&head, rows.collect());
