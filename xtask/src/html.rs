@@ -3,6 +3,7 @@
 use crate::plot::{self, COLOURS, Curve, viridis};
 use crate::results::Results;
 use anyhow::Result;
+use sconce_tensor_core::stats::Summary;
 use std::fmt::Write;
 
 /// A page that grows from top to bottom.
@@ -13,6 +14,17 @@ pub struct Page {
 /// Text made safe for HTML.
 pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// A mean with its interval below, as a cell of a table; a dash for none.
+pub fn cell(s: Option<&Summary>) -> String {
+    match s {
+        None => "–".to_owned(),
+        Some(Summary { mean, ci95: Some(ci), .. }) => {
+            format!("{mean:.3}<br><span class=soft>[{:.3}, {:.3}]</span>", ci.lo, ci.hi)
+        }
+        Some(s) => format!("{:.3}", s.mean),
+    }
 }
 
 /// One heat map or image with its caption.

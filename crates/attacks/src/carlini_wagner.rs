@@ -3,6 +3,7 @@
 use crate::geometry::rows::distance;
 use crate::loss::{Aim, Loss};
 use crate::probe::{Probe, Row};
+use crate::smallest::Smallest;
 use candle_core::Tensor;
 use rayon::prelude::*;
 use sconce_tensor_core::error::require;
@@ -58,8 +59,7 @@ struct Search {
     at: Row,
     constant: (f64, f64, f64),
     reached: bool,
-    smallest: f64,
-    best: Option<Row>,
+    best: Smallest,
 }
 
 impl CarliniWagner {
@@ -100,8 +100,7 @@ impl Attack for CarliniWagner {
                 at: Row::new(),
                 constant: (0.0, cfg.constant, f64::INFINITY),
                 reached: false,
-                smallest: f64::INFINITY,
-                best: None,
+                best: Smallest::none(),
             })
             .collect();
         for _ in 0..cfg.searches {
@@ -119,11 +118,7 @@ impl Attack for CarliniWagner {
                 all.par_iter_mut().zip(answers).zip(&clean).zip(&aims).for_each(|(((s, a), x), aim)| {
                     if aim.reached(&a.logits) && a.value >= cfg.confidence {
                         s.reached = true;
-                        let length = distance(&s.at, x, Norm::L2);
-                        if length < s.smallest {
-                            s.smallest = length;
-                            s.best = Some(s.at.clone());
-                        }
+                        s.best.offer(&s.at, distance(&s.at, x, Norm::L2));
                     }
                     let push = if cfg.confidence - a.value > 0.0 { s.constant.1 } else { 0.0 };
                     let (c1, c2) = (1.0 - 0.9f64.powi(t as i32), 1.0 - 0.999f64.powi(t as i32));
@@ -144,7 +139,7 @@ impl Attack for CarliniWagner {
                 s.constant = (lo, if hi.is_finite() { 0.5 * (lo + hi) } else { 10.0 * c }, hi);
             }
         }
-        let out: Vec<Row> = all.into_iter().zip(clean).map(|(s, x)| s.best.unwrap_or(x)).collect();
+        let out: Vec<Row> = all.into_iter().zip(clean).map(|(s, x)| s.best.or(x)).collect();
         probe.finish(&out)
     }
 }

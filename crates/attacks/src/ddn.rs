@@ -3,6 +3,7 @@
 use crate::geometry::rows::{distance, norm};
 use crate::loss::{Aim, Loss};
 use crate::probe::{Probe, Row};
+use crate::smallest::Smallest;
 use candle_core::Tensor;
 use rayon::prelude::*;
 use sconce_tensor_core::error::require;
@@ -45,8 +46,7 @@ pub struct Ddn {
 struct Walk {
     at: Row,
     radius: f64,
-    smallest: f64,
-    best: Option<Row>,
+    best: Smallest,
     most: f64,
 }
 
@@ -75,7 +75,7 @@ impl Attack for Ddn {
             .iter()
             .map(|x| {
                 let most = norm(x.iter().map(|v| (v - bounds.lo()).max(bounds.hi() - v)), n);
-                Walk { at: x.clone(), radius: cfg.radius, smallest: most, best: None, most }
+                Walk { at: x.clone(), radius: cfg.radius, best: Smallest::none(), most }
             })
             .collect();
         for i in 0..cfg.steps {
@@ -85,9 +85,8 @@ impl Attack for Ddn {
             drop(rows);
             walks.par_iter_mut().zip(answers).zip(&clean).zip(&aims).for_each(|(((w, a), x), aim)| {
                 let (length, reached) = (distance(&w.at, x, n), aim.reached(&a.logits));
-                if reached && length <= w.smallest {
-                    w.smallest = length;
-                    w.best = Some(w.at.clone());
+                if reached {
+                    w.best.offer(&w.at, length);
                 }
                 w.radius = (w.radius * if reached { 1.0 - cfg.gamma } else { 1.0 + cfg.gamma }).min(w.most);
                 let slope = norm(a.gradient.iter().copied(), n).max(f64::MIN_POSITIVE);
@@ -96,7 +95,7 @@ impl Attack for Ddn {
                 w.at.iter_mut().zip(x).for_each(|(v, x)| *v = (x + (*v - x) * scale).clamp(bounds.lo(), bounds.hi()));
             });
         }
-        let out: Vec<Row> = walks.into_iter().zip(clean).map(|(w, x)| w.best.unwrap_or(x)).collect();
+        let out: Vec<Row> = walks.into_iter().zip(clean).map(|(w, x)| w.best.or(x)).collect();
         probe.finish(&out)
     }
 }

@@ -3,6 +3,7 @@
 use crate::geometry::rows::{distance, dual, norm, project};
 use crate::loss::{Aim, Loss};
 use crate::probe::{Probe, Row};
+use crate::smallest::Smallest;
 use candle_core::Tensor;
 use rayon::prelude::*;
 use sconce_tensor_core::error::require;
@@ -48,8 +49,7 @@ pub struct Fmn {
 struct Walk {
     at: Row,
     radius: f64,
-    smallest: f64,
-    best: Option<Row>,
+    best: Smallest,
     /// The radius at which the ball holds the whole box.
     most: f64,
 }
@@ -79,7 +79,7 @@ impl Attack for Fmn {
             .iter()
             .map(|x| {
                 let most = norm(x.iter().map(|v| (v - bounds.lo()).max(bounds.hi() - v)), n);
-                Walk { at: x.clone(), radius: f64::INFINITY, smallest: most, best: None, most }
+                Walk { at: x.clone(), radius: f64::INFINITY, best: Smallest::none(), most }
             })
             .collect();
         for i in 0..self.cfg.steps {
@@ -92,12 +92,9 @@ impl Attack for Fmn {
             walks.par_iter_mut().zip(answers).zip(&clean).zip(&aims).for_each(|(((w, a), x), aim)| {
                 let length = distance(&w.at, x, n);
                 if aim.reached(&a.logits) {
-                    if length <= w.smallest {
-                        w.smallest = length;
-                        w.best = Some(w.at.clone());
-                    }
-                    w.radius = (w.radius * (1.0 - gamma)).min(w.smallest);
-                } else if w.best.is_some() {
+                    w.best.offer(&w.at, length);
+                    w.radius = (w.radius * (1.0 - gamma)).min(w.best.length);
+                } else if w.best.found() {
                     w.radius *= 1.0 + gamma;
                 } else {
                     w.radius = length + a.value.abs() / dual(&a.gradient, n).max(1e-12);
@@ -108,7 +105,7 @@ impl Attack for Fmn {
                 project(&mut w.at, x, (n, w.radius), bounds, dtype);
             });
         }
-        let out: Vec<Row> = walks.into_iter().zip(clean).map(|(w, x)| w.best.unwrap_or(x)).collect();
+        let out: Vec<Row> = walks.into_iter().zip(clean).map(|(w, x)| w.best.or(x)).collect();
         probe.finish(&out)
     }
 }

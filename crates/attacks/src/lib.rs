@@ -21,6 +21,7 @@ mod momentum;
 mod pgd;
 mod probe;
 mod run;
+mod smallest;
 mod spsa;
 mod square;
 mod suite;

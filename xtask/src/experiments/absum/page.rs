@@ -3,7 +3,7 @@
 use super::SOURCE_SEED;
 use super::config::{ArmName, Config, Setting};
 use super::stages::{self, Job};
-use crate::html::{Page, Tile, escape};
+use crate::html::{Page, Tile, cell, escape};
 use crate::pieces::Parts;
 use crate::plot::{self, Curve};
 use crate::results::Results;
@@ -16,16 +16,6 @@ use sconce_tensor_core::stats::Summary;
 
 /// Bands of frequency `max(|l|, |m|)`, in periods per image (chosen by us).
 pub const BANDS: [(&str, i64, i64); 3] = [("low", 0, 3), ("mid", 4, 9), ("high", 10, i64::MAX)];
-
-fn cell(s: Option<&Summary>) -> String {
-    match s {
-        None => "–".to_owned(),
-        Some(Summary { mean, ci95: Some(ci), .. }) => {
-            format!("{mean:.3}<br><span class=soft>[{:.3}, {:.3}]</span>", ci.lo, ci.hi)
-        }
-        Some(s) => format!("{:.3}", s.mean),
-    }
-}
 
 pub fn write(cfg: &Config, run: &Run, r: &Results, page: &mut Page) -> Result<()> {
     for s in &cfg.settings {

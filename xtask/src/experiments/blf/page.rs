@@ -3,21 +3,11 @@
 use super::config::{Arm, ArmName, Config};
 use super::optimum::Path;
 use super::{arms, values};
-use crate::html::{Page, escape};
+use crate::html::{Page, cell, escape};
 use crate::plot::Curve;
 use crate::results::Results;
 use anyhow::Result;
 use sconce_tensor_core::stats::Summary;
-
-fn cell(s: Option<&Summary>) -> String {
-    match s {
-        None => "–".to_owned(),
-        Some(Summary { mean, ci95: Some(ci), .. }) => {
-            format!("{mean:.3}<br><span class=soft>[{:.3}, {:.3}]</span>", ci.lo, ci.hi)
-        }
-        Some(s) => format!("{:.3}", s.mean),
-    }
-}
 
 fn kinds() -> [(bool, &'static str, &'static str); 2] {
     [(false, "std", "Standard training"), (true, "at", "Adversarial training")]
