@@ -177,8 +177,8 @@ impl Evaluation {
 /// `x` (N, ...), `labels` (N,) of u32.
 ///
 /// # Errors
-/// Inputs, labels and model as in [`crate::run`]; radii that are not rising or larger than the box; a file of another model, data or suite;
-/// what `watch` returns ends the run.
+/// Inputs, labels and model as in [`crate::run`]; radii that are not rising or larger than the box; two attacks of one
+/// name; a file of another model, data or suite; what `watch` returns ends the run.
 pub fn evaluate(
     model: &dyn Classifier,
     x: &Tensor,
@@ -188,42 +188,8 @@ pub fn evaluate(
     file: Option<&Path>,
     watch: &mut dyn FnMut(Standing<'_>) -> Result<()>,
 ) -> Result<Evaluation> {
-    check(model, x, &Goal::Untargeted(labels.clone()))?;
-    require("EvaluationConfig.eps", !cfg.eps.is_empty(), "at least one radius", "none")?;
-    let rising = cfg.eps.windows(2).all(|w| w[0] < w[1]);
-    require("EvaluationConfig.eps", rising, "rising", format!("{:?}", cfg.eps))?;
-    let most = geometry::diameter(cfg.norm, x.elem_count() / x.dim(0)?, model.bounds());
-    if let Some(eps) = cfg.eps.iter().find(|e| **e > most) {
-        let reason = format!("must not be larger than the box, {most} across in {:?}, got {eps}", cfg.norm);
-        return Err(Error::config("EvaluationConfig.eps", reason));
-    }
-    let threats: Vec<Threat> = cfg.eps.iter().map(|&e| Threat::new(cfg.norm, e)).collect::<Result<_>>()?;
-    let mut names: Vec<&str> = suite.attacks.iter().map(|a| a.name.as_str()).collect();
-    let what = format!(
-        "{}: {}; {:?} {:?}; survivors only {}",
-        suite.name,
-        names.join(", "),
-        cfg.norm,
-        cfg.eps,
-        cfg.survivors_only
-    );
-    names.sort_unstable();
-    if let Some(twice) = names.windows(2).find(|w| w[0] == w[1]) {
-        return Err(Error::config("Suite.attacks", format!("`{}` is there twice", twice[0])));
-    }
+    let (mut ledger, threats) = begin(model, x, labels, suite, cfg, file)?;
     let batch = cfg.run.batch(x)?;
-    let mut ledger = Ledger::new(model, x, labels, (cfg.norm, cfg.seed), &what, batch)?;
-    if let Some(path) = file.filter(|p| p.exists()) {
-        let found = Ledger::load(path)?;
-        if found.fingerprint != ledger.fingerprint {
-            let reason = format!(
-                "a ledger of another model, data or suite\n  found    {}\n  expected {}",
-                found.fingerprint, ledger.fingerprint
-            );
-            return Err(Error::Checkpoint { path: path.to_owned(), reason });
-        }
-        ledger = found;
-    }
     let rng = Rng::new(cfg.seed);
     for entry in &suite.attacks {
         let stream = rng.stream(&entry.name);
@@ -271,6 +237,49 @@ pub fn evaluate(
         }
     };
     Ok(Evaluation { suite: suite.name.clone(), notes: suite.notes.clone(), eps: cfg.eps.clone(), ledger, status })
+}
+
+/// Checks what was given; the ledger to go on from, and the threats.
+fn begin(
+    model: &dyn Classifier,
+    x: &Tensor,
+    labels: &Tensor,
+    suite: &Suite<'_>,
+    cfg: &EvaluationConfig,
+    file: Option<&Path>,
+) -> Result<(Ledger, Vec<Threat>)> {
+    check(model, x, &Goal::Untargeted(labels.clone()))?;
+    require("EvaluationConfig.eps", !cfg.eps.is_empty(), "at least one radius", "none")?;
+    let rising = cfg.eps.windows(2).all(|w| w[0] < w[1]);
+    require("EvaluationConfig.eps", rising, "rising", format!("{:?}", cfg.eps))?;
+    let most = geometry::diameter(cfg.norm, x.elem_count() / x.dim(0)?, model.bounds());
+    if let Some(eps) = cfg.eps.iter().find(|e| **e > most) {
+        let reason = format!("must not be larger than the box, {most} across in {:?}, got {eps}", cfg.norm);
+        return Err(Error::config("EvaluationConfig.eps", reason));
+    }
+    let threats: Vec<Threat> = cfg.eps.iter().map(|&e| Threat::new(cfg.norm, e)).collect::<Result<_>>()?;
+    let mut names: Vec<&str> = suite.attacks.iter().map(|a| a.name.as_str()).collect();
+    let what = format!(
+        "{}: {}; {:?} {:?}; survivors only {}",
+        suite.name,
+        names.join(", "),
+        cfg.norm,
+        cfg.eps,
+        cfg.survivors_only
+    );
+    names.sort_unstable();
+    if let Some(twice) = names.windows(2).find(|w| w[0] == w[1]) {
+        return Err(Error::config("Suite.attacks", format!("`{}` is there twice", twice[0])));
+    }
+    let fresh = Ledger::new(model, x, labels, (cfg.norm, cfg.seed), &what, cfg.run.batch(x)?)?;
+    let Some(path) = file.filter(|p| p.exists()) else { return Ok((fresh, threats)) };
+    let found = Ledger::load(path)?;
+    if found.fingerprint != fresh.fingerprint {
+        let (found, wanted) = (found.fingerprint, fresh.fingerprint);
+        let reason = format!("a ledger of another model, data or suite\n  found    {found}\n  expected {wanted}");
+        return Err(Error::Checkpoint { path: path.to_owned(), reason });
+    }
+    Ok((found, threats))
 }
 
 /// The examples that attacks of one kind fooled within `eps`.

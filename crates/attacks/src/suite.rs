@@ -48,7 +48,8 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// Attacks in the order in which they are run, and what a reader of the result must know about them.
+/// Attacks in the order in which they are run, and what a reader of the result must know about them. A ledger knows
+/// them by name: give another configuration another name.
 pub struct Suite<'a> {
     /// Its name in reports.
     pub name: String,

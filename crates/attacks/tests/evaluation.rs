@@ -1,10 +1,10 @@
 //! The evaluator: cascade, radii, resuming, ledgers, comparison.
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use sconce_attacks::{
-    Access, AutoAttack, Entry, Error, EvaluationConfig, Fab, FabConfig, Ledger, Loss, Norm, RunConfig, Status, Suite,
-    evaluate,
+    Access, AutoAttack, Classifier, Entry, Error, EvaluationConfig, Fab, FabConfig, Ledger, Loss, Norm, Result, Rng,
+    RunConfig, Status, Suite, evaluate,
 };
 use sconce_tensor_core::nets::SmallCnn;
 
@@ -136,6 +136,39 @@ fn auto_attack_fits_every_number_of_classes() {
     }
     assert_eq!(Suite::auto_attack(AutoAttack::Plus, Norm::L2, 10).attacks.len(), 6);
     assert_eq!(Suite::auto_attack(AutoAttack::Rand, Norm::L2, 10).attacks.len(), 2);
+}
+
+/// Scores are projections on random directions: any number of classes.
+struct Linear(Tensor);
+
+impl Classifier for Linear {
+    fn logits(&self, x: &Tensor) -> Result<Tensor> {
+        sconce_tensor_core::ops::linear(&x.flatten_from(1)?, &self.0, None)
+    }
+
+    fn classes(&self) -> usize {
+        self.0.dims()[0]
+    }
+}
+
+/// The whole suite, as it is, on models of few and of many classes: it runs, and is at least as strong as PGD.
+#[test]
+fn auto_attack_runs_on_two_three_four_and_a_thousand_classes() {
+    let x = Rng::new(1).uniform((5, 1, 8, 8), 0.0..1.0, DType::F32, &Device::Cpu).unwrap();
+    for classes in [2, 3, 4, 1000] {
+        let model = Linear(Rng::new(2).normal((classes, 64), 0.0, 1.0, DType::F32, &Device::Cpu).unwrap());
+        let y = sconce_tensor_core::classifier::predict(&model, &x, 5).unwrap();
+        let y = Tensor::new(y, &Device::Cpu).unwrap();
+        let cfg = EvaluationConfig { eps: vec![0.01, 0.05], ..config(5) };
+        let hits = |suite: &Suite<'_>| {
+            let done = evaluate(&model, &x, &y, suite, &cfg, None, &mut |_| Ok(())).unwrap();
+            (done.ledger.accuracy(0.01).hits, done.ledger.accuracy(0.05).hits, done.notes.len())
+        };
+        let auto = hits(&Suite::auto_attack(AutoAttack::Standard, Norm::Linf, classes));
+        let pgd = hits(&Suite::new("pgd").and(Suite::pgd("pgd", Loss::Margin, 40, 5)));
+        assert!(auto.0 <= pgd.0 && auto.1 <= pgd.1, "{classes} classes: {auto:?} and {pgd:?}");
+        assert_eq!(auto.2 > 0, classes < 10, "a note where the suite is not as published");
+    }
 }
 
 #[test]
