@@ -67,12 +67,12 @@ pub enum Error {
         reason: String,
     },
     /// Reading or writing a file failed.
-    #[error("{path}: {source}")]
+    #[error("{path}: {cause}")]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// The operating system's reason.
-        source: std::io::Error,
+        /// The operating system's reason (part of the message, so no `source` of its own).
+        cause: std::io::Error,
     },
     /// The operation is not defined for this input, and a wrong number would be worse.
     #[error("{what} is not supported: {reason}")]
@@ -112,7 +112,7 @@ impl Error {
     /// Wraps an operating-system error with the path it happened at.
     pub fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io { path, source }
+        move |cause| Self::Io { path, cause }
     }
 }
 

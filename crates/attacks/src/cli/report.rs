@@ -92,17 +92,16 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// A page of the docs: paragraphs, with its bold words.
+/// Every second piece between two marks, inside a tag.
+fn marked(text: &str, mark: &str, tag: &str) -> String {
+    let piece = |(i, t): (usize, &str)| if i % 2 == 1 { format!("<{tag}>{t}</{tag}>") } else { t.to_owned() };
+    text.split(mark).enumerate().map(piece).collect()
+}
+
+/// A page of the docs: paragraphs, bold and slanted words, code.
 fn markdown(text: &str) -> String {
-    let bold = |p: &str| {
-        let parts: Vec<&str> = p.split("**").collect();
-        parts
-            .iter()
-            .enumerate()
-            .map(|(i, t)| if i % 2 == 1 { format!("<b>{t}</b>") } else { (*t).to_owned() })
-            .collect::<String>()
-    };
-    text.trim().split("\n\n").map(|p| format!("<p>{}</p>", bold(&escape(&p.replace('\n', " "))))).collect()
+    let words = |p: &str| marked(&marked(&marked(p, "**", "b"), "*", "i"), "`", "code");
+    text.trim().split("\n\n").map(|p| format!("<p>{}</p>", words(&escape(&p.replace('\n', " "))))).collect()
 }
 
 /// Robust accuracy over the radius, from the smallest perturbation that fooled each example.
