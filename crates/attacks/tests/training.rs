@@ -3,12 +3,16 @@
 
 use candle_core::{DType, Device, Tensor};
 use sconce_attacks::training::{Awp, KeepBest, Madry, Mart, Trades, TradesConfig};
-use sconce_attacks::{Attack, ExampleRng, Norm, Pgd, PgdConfig, Rng};
+use sconce_attacks::{
+    Attack, Classifier, Error, ExampleRng, Goal, Norm, Perturbed, Pgd, PgdConfig, Result, Rng, Threat,
+};
 use sconce_tensor_core::data::{Batch, Labelled};
 use sconce_tensor_core::nets::{SmallCnn, SmallCnnConfig};
 use sconce_tensor_core::optim::{Sgd, SgdConfig};
 use sconce_tensor_core::train::{CrossEntropy, Objective, TrainConfig, Trainer};
 use sconce_tensor_core::{Mode, Network, ops};
+
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 mod support;
 use support::trained;
@@ -172,6 +176,45 @@ fn adversarial_training_makes_robust_and_the_best_epoch_is_kept() {
     Trainer::new(cfg, &CrossEntropy).unwrap().fit(&plain, &train, &mut sgd, &Rng::new(1), &mut ()).unwrap();
     let judged = sconce_attacks::run(&check, &plain, held_out.x(), &goal, &Default::default(), &rng).unwrap();
     assert!(judged.robust_accuracy().rate() < best.robust, "{} and {}", judged.robust_accuracy().rate(), best.robust);
+}
+
+/// An attack whose third call fails, as a kill in the middle of an epoch's measurement would.
+struct Stops<'a>(&'a Pgd, AtomicUsize);
+
+impl Attack for Stops<'_> {
+    fn threat(&self) -> Threat {
+        self.0.threat()
+    }
+
+    fn perturb(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal, rng: &ExampleRng) -> Result<Perturbed> {
+        if self.1.fetch_add(1, Ordering::Relaxed) == 2 {
+            return Err(Error::value("stop", "here"));
+        }
+        self.0.perturb(model, x, goal, rng)
+    }
+}
+
+#[test]
+fn a_run_that_is_stopped_while_an_epoch_is_measured_misses_no_epoch() {
+    let data = data();
+    let (train, held_out) = (data.slice(0, 40).unwrap(), data.slice(40, 20).unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let check = pgd(0.1);
+    let fit = |name: &str, attack: &dyn Attack| {
+        let (best, state) = (dir.path().join(format!("{name}.best")), dir.path().join(format!("{name}.state")));
+        let net = support::cnn();
+        let mut sgd = Sgd::new(SgdConfig { lr: 0.1, ..Default::default() }).unwrap();
+        let mut keep = KeepBest::new(attack, &held_out, &best, 0).unwrap();
+        let cfg = TrainConfig { epochs: 6, batch_size: 10, ..Default::default() };
+        let trainer = Trainer::new(cfg, &CrossEntropy).unwrap().resuming(state, "test");
+        let done = trainer.fit(&net, &train, &mut sgd, &Rng::new(1), &mut keep);
+        (done.is_ok(), keep.records().to_vec(), std::fs::read(best).unwrap())
+    };
+    let whole = fit("whole", &check);
+    let stops = Stops(&check, AtomicUsize::new(0));
+    let stopped = fit("stopped", &stops);
+    assert!(!stopped.0 && stopped.1.len() == 2);
+    assert_eq!(fit("stopped", &stops), whole);
 }
 
 #[test]

@@ -35,8 +35,8 @@ pub struct KeepBest<'a> {
 }
 
 impl<'a> KeepBest<'a> {
-    /// Measures with `attack` on `held_out` and writes to `file`. What another run left there is taken over up to
-    /// `epochs_done`; later records are dropped with a rerun of their epochs.
+    /// Measures with `attack` on `held_out` and writes to `file`. What a run that was stopped left there is taken over; an
+    /// epoch that is done again replaces its record.
     ///
     /// # Errors
     /// A file that is there and no whole record.
@@ -102,7 +102,7 @@ impl Observer for KeepBest<'_> {
     }
 
     fn epoch(&mut self, report: EpochReport, net: &dyn Network) -> Result<()> {
-        // A run that was killed between its checkpoint and this one does an epoch again.
+        // A run that was killed between this and its checkpoint does the epoch again.
         self.records.retain(|r| r.epoch < report.epoch);
         let goal = Goal::Untargeted(self.held_out.y().clone());
         let rng = Rng::new(self.seed).stream("validation");

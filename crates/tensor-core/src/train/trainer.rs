@@ -62,7 +62,7 @@ pub trait Observer {
         Ok(())
     }
 
-    /// After each epoch.
+    /// After each epoch, before its checkpoint: a run that is killed in here does the epoch again.
     ///
     /// # Errors
     /// Any error ends training.
@@ -158,10 +158,11 @@ impl<'a> Trainer<'a> {
             }
             state.epoch = epoch + 1;
             state.losses.push(sum / seen as f64);
+            // The observer first: a kill in between does the epoch again, and what the observer keeps misses none.
+            observer.epoch(EpochReport { epoch: state.epoch, loss: sum / seen as f64 }, net)?;
             if let Some((path, _)) = &self.checkpoint {
                 state.save(path, net.params(), sgd)?;
             }
-            observer.epoch(EpochReport { epoch: state.epoch, loss: sum / seen as f64 }, net)?;
         }
         Ok(state.losses)
     }

@@ -101,8 +101,7 @@ impl Experiment for BlfPaper {
         Ok(m)
     }
 
-    fn report(cfg: &Config, run: &Run, results: &Results, page: &mut Page) -> Result<()> {
-        let _ = run;
+    fn report(cfg: &Config, _run: &Run, results: &Results, page: &mut Page) -> Result<()> {
         page::write(cfg, results, page)
     }
 }

@@ -125,9 +125,8 @@ impl Job<'_> {
         let done = run.stage(&format!("train {}", self.name()), units, |bar| {
             let pgd = Pgd::new(self.objective_attack())?;
             let attack = PgdConfig { random_start: false, ..self.objective_attack() };
-            let trades = Trades::new(TradesConfig { beta: self.value, attack });
+            let trades = Trades::new(TradesConfig { beta: self.value, attack })?;
             let madry = Madry::new(&pgd);
-            let trades = trades?;
             let objective: &dyn Objective = match (self.adversarial, self.arm) {
                 (false, _) => &CrossEntropy,
                 (true, ArmName::Trades) => &trades,
