@@ -107,6 +107,21 @@ impl Rng {
         self.bits(n).into_iter().map(|b| ((u128::from(b) * u128::from(bound)) >> 64) as u64).collect()
     }
 
+    /// `n` values that are 0 with probability `p` (to 2^-32) and else `1 / (1 - p)`: a mask of dropout, four values a block.
+    pub(crate) fn keeps(&self, n: usize, p: f64) -> Vec<f32> {
+        use rayon::prelude::*;
+        const BLOCKS: usize = 1 << 12;
+        let (below, keep) = ((p * 2f64.powi(32)) as u64, (1.0 / (1.0 - p)) as f32);
+        let mut out = vec![0f32; n];
+        out.par_chunks_mut(4 * BLOCKS).enumerate().for_each(|(i, run)| {
+            for (j, four) in run.chunks_mut(4).enumerate() {
+                let words = self.block((i * BLOCKS + j) as u64);
+                four.iter_mut().zip(words).for_each(|(o, w)| *o = if u64::from(w) < below { 0.0 } else { keep });
+            }
+        });
+        out
+    }
+
     /// A uniformly random permutation of `0..n` (Fisher-Yates).
     pub fn permutation(&self, n: usize) -> Vec<usize> {
         let mut p: Vec<usize> = (0..n).collect();

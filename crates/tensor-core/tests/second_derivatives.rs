@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
 use candle_core::{DType, Device, Tensor, Var};
-use sconce_tensor_core::ops::{self, Conv2dSpec, ConvTranspose2dSpec, Pool2dSpec};
+use sconce_tensor_core::ops::{self, Conv2dSpec, ConvTranspose2dSpec, Output, Pool2dSpec};
 use sconce_tensor_core::{Result, Rng};
 use std::process::Command;
 
@@ -30,6 +30,14 @@ fn loss(v: &[Tensor]) -> Result<Tensor> {
     let z = ops::linear(&h, &v[4], Some(&v[9]))?;
     let y = Tensor::new(&[0u32, 3], &Device::Cpu)?;
     let smooth = ops::log_softmax(&z)?.sqr()?.mean_all()?;
+    // Logits away from 0, so that the rectified output is smooth there.
+    let positive = (z.sqr()? + 0.5)?;
+    let outputs = [(Output::Sigsoftmax, &z), (Output::Sigmoid, &z), (Output::Relu { eps: 0.1 }, &positive)];
+    let mut smooth = smooth;
+    for (output, z) in outputs {
+        let log = ops::log_output(z, output)?.sqr()?.mean_all()?;
+        smooth = ((smooth + log)? + ops::output_nll(z, &y, output)?.mean_all()?)?;
+    }
     let far = ops::mse_loss(&z, &z.ones_like()?)?;
     Ok(((ops::cross_entropy(&z, &y)?.mean_all()? + smooth)? + far)?)
 }

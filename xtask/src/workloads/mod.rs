@@ -12,6 +12,7 @@ pub use candle::candle;
 use anyhow::{Result, bail};
 use candle_core::Device;
 use exchange::Exchange;
+use sconce_tensor_core::ops::Output;
 use std::path::Path;
 
 /// One workload, ready to run.
@@ -37,8 +38,11 @@ pub fn ours(name: &str, dir: Option<&Path>, device: &Device) -> Result<Work> {
         "autoencoder-step" => parts::autoencoder(&mut out)?,
         "lstm-lm-step" => language::step(&mut out)?,
         "dcgan-step" => gan::step(&mut out)?,
-        "nll-10000" => parts::nll(&mut out, 10_000)?,
-        "nll-33000" => parts::nll(&mut out, 33_000)?,
+        "nll-10000" => parts::nll(&mut out, 10_000, Output::Softmax)?,
+        "nll-33000" => parts::nll(&mut out, 33_000, Output::Softmax)?,
+        // The peer composes sigsoftmax, or runs its own cross-entropy on softmax.
+        "sigsoftmax-nll-10000" | "sigsoftmax-ce-10000" => parts::nll(&mut out, 10_000, Output::Sigsoftmax)?,
+        "sigsoftmax-nll-33000" | "sigsoftmax-ce-33000" => parts::nll(&mut out, 33_000, Output::Sigsoftmax)?,
         "matmul-2048" => parts::matmul(&mut out)?,
         _ if name.starts_with("conv-") => parts::conv(&mut out, name)?,
         _ => bail!("no workload `{name}`; there are {:?}", crate::bench_names::ALL),

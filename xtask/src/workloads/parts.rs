@@ -5,7 +5,7 @@ use super::{Exchange, Work};
 use anyhow::{Context, Result, bail};
 use candle_core::{DType, Tensor, Var};
 use sconce_tensor_core::nn::{Builder, Linear, Mode};
-use sconce_tensor_core::ops::{self, Conv2dSpec};
+use sconce_tensor_core::ops::{self, Conv2dSpec, Output};
 use sconce_tensor_core::optim::{Adam, AdamConfig};
 use sconce_tensor_core::{Params, Rng};
 
@@ -16,11 +16,11 @@ pub fn matmul(out: &mut Exchange) -> Result<Work> {
 }
 
 /// The mean loss of 700 rows and its gradient to the logits.
-pub fn nll(out: &mut Exchange, classes: usize) -> Result<Work> {
+pub fn nll(out: &mut Exchange, classes: usize, output: Output) -> Result<Work> {
     let z = Var::from_tensor(&out.normal("z", &[700, classes], 2.0)?)?;
     let y = out.labels("y", 700, classes as u64)?;
     let step = move || {
-        let loss = ops::cross_entropy(&z, &y)?.mean_all()?;
+        let loss = ops::output_nll(&z, &y, output)?.mean_all()?;
         ops::backward(&loss)?;
         number(&loss)
     };

@@ -245,6 +245,18 @@ def nll(t):
     return step
 
 
+def sigsoftmax_nll(t):
+    z, y = t["z"].requires_grad_(), t["y"]
+
+    def step():
+        z.grad = None
+        loss = F.nll_loss(F.log_softmax(z + F.logsigmoid(z), 1), y)
+        loss.backward()
+        return loss
+
+    return step
+
+
 def conv(t):
     kind = NAME.rsplit("-", 1)[1]
     x, w, g = t["x"], t["w"], t["g"]
@@ -269,6 +281,10 @@ WORK = {
     "dcgan-step": dcgan,
     "nll-10000": nll,
     "nll-33000": nll,
+    "sigsoftmax-nll-10000": sigsoftmax_nll,
+    "sigsoftmax-nll-33000": sigsoftmax_nll,
+    "sigsoftmax-ce-10000": nll,
+    "sigsoftmax-ce-33000": nll,
     "matmul-2048": lambda t: lambda: (t["a"] @ t["b"])[0, 0],
 }
 

@@ -36,7 +36,9 @@ pub fn dropout(x: &Tensor, p: f64, rng: &ExampleRng) -> Result<Tensor> {
 /// A `p` outside [0, 1).
 pub fn dropout_mask(shape: &[usize], p: f64, rng: &Rng, dtype: DType, device: &Device) -> Result<Tensor> {
     check(p)?;
-    keep(&rng.uniform(shape, 0.0..1.0, DType::F64, &Device::Cpu)?, p, dtype, device)
+    Ok(Tensor::from_vec(rng.keeps(shape.iter().product(), p), shape, &Device::Cpu)?
+        .to_dtype(dtype)?
+        .to_device(device)?)
 }
 
 fn keep(u: &Tensor, p: f64, dtype: DType, device: &Device) -> Result<Tensor> {

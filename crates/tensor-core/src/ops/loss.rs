@@ -1,14 +1,14 @@
-//! Log-softmax and the losses of classification.
+//! The losses of classification and regression.
 
+use super::cpu::elementwise;
 use super::cpu::math::Math;
-use super::cpu::{elementwise, softmax};
-use super::kernel::{Kernel, Stash, apply1, apply2, wanted};
-use super::{composed, own_kernels};
+use super::kernel::{Kernel, apply2, wanted};
+use super::output::{Output, log_output, output_nll};
+use super::own_kernels;
 use crate::{Error, Result};
 use candle_core::{D, DType, Shape, Tensor};
-use std::sync::Arc;
 
-/// `z - log sum_k exp z_k` over the last axis, shifted by the maximum so that nothing overflows.
+/// `z - log sum_k exp z_k` over the last axis: [`log_output`] of softmax.
 ///
 /// # Shapes
 /// (..., K) -> (..., K).
@@ -16,23 +16,17 @@ use std::sync::Arc;
 /// # Errors
 /// A scalar, or an empty last axis.
 pub fn log_softmax(logits: &Tensor) -> Result<Tensor> {
-    if logits.elem_count() == 0 || logits.rank() == 0 {
-        return Err(Error::shape("log_softmax input", "(..., K), no axis of 0", logits.dims()));
-    }
-    if own_kernels(logits) {
-        return Ok(apply1(LogSoftmax, logits)?);
-    }
-    composed::log_softmax(logits)
+    log_output(logits, Output::Softmax)
 }
 
-fn rows(logits: &Tensor) -> Result<(usize, usize)> {
+pub(super) fn rows(logits: &Tensor) -> Result<(usize, usize)> {
     match *logits.dims() {
         [n, k] if n * k > 0 => Ok((n, k)),
         ref got => Err(Error::shape("logits", "(N, K), neither of them 0", got)),
     }
 }
 
-fn check_labels(labels: &Tensor, n: usize, k: usize) -> Result<Vec<u32>> {
+pub(super) fn check_labels(labels: &Tensor, n: usize, k: usize) -> Result<Vec<u32>> {
     if labels.dims() != [n] || labels.dtype() != DType::U32 {
         return Err(Error::shape("labels", format!("({n},) of u32, got {:?}", labels.dtype()), labels.dims()));
     }
@@ -75,12 +69,7 @@ pub fn nll(log_prob: &Tensor, labels: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// As [`nll`].
 pub fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
-    if !own_kernels(logits) {
-        return nll(&log_softmax(logits)?, labels);
-    }
-    let (n, k) = rows(logits)?;
-    let labels = check_labels(labels, n, k)?;
-    Ok(apply1(CrossEntropy(Arc::new(Labels { labels, sums: Stash::new() })), logits)?)
+    output_nll(logits, labels, Output::Softmax)
 }
 
 /// The cross-entropy with soft labels of each row, `-sum_k target[n,k] log softmax(logits)[n,k]`.
@@ -144,88 +133,5 @@ impl Kernel<2> for Difference {
 
     fn backward(&self, [y, _]: [&Tensor; 2], _: &Tensor, u: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {
         Ok([Some((u * (2.0 / y.elem_count() as f64))?), None])
-    }
-}
-
-/// z -> log softmax z.
-struct LogSoftmax;
-/// y, g -> g - exp(y) sum g.
-struct LogSoftmaxGrad;
-/// z -> the loss of each row.
-struct CrossEntropy(Arc<Labels>);
-/// z, g -> g (softmax z - one-hot).
-struct CrossEntropyGrad(Arc<Labels>);
-
-/// The labels, and the rows' log-sums from the forward pass.
-struct Labels {
-    labels: Vec<u32>,
-    sums: Stash,
-}
-
-fn last(shape: &Shape) -> usize {
-    shape.dims().last().copied().unwrap_or(1)
-}
-
-impl Kernel<1> for LogSoftmax {
-    const NAME: &'static str = "sconce-log-softmax";
-
-    fn forward<T: Math>(&self, [z]: [&[T]; 1], [shape]: [&Shape; 1]) -> candle_core::Result<(Vec<T>, Shape)> {
-        Ok((softmax::log_softmax(z, last(shape)), shape.clone()))
-    }
-
-    fn backward(&self, _: [&Tensor; 1], y: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 1]> {
-        Ok([Some(apply2(LogSoftmaxGrad, y, g)?)])
-    }
-}
-
-impl Kernel<2> for LogSoftmaxGrad {
-    const NAME: &'static str = "sconce-log-softmax-grad";
-
-    fn forward<T: Math>(&self, [y, g]: [&[T]; 2], [shape, _]: [&Shape; 2]) -> candle_core::Result<(Vec<T>, Shape)> {
-        Ok((softmax::log_softmax_grad(y, g, last(shape)), shape.clone()))
-    }
-
-    fn backward(&self, [y, g]: [&Tensor; 2], _: &Tensor, u: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {
-        let p = y.exp()?;
-        let to_y = || (u * &p)?.broadcast_mul(&g.sum_keepdim(D::Minus1)?)?.neg();
-        Ok([wanted(y, to_y)?, wanted(g, || u.broadcast_sub(&(u * &p)?.sum_keepdim(D::Minus1)?))?])
-    }
-}
-
-impl Kernel<1> for CrossEntropy {
-    const NAME: &'static str = "sconce-cross-entropy";
-
-    fn forward<T: Math>(&self, [z]: [&[T]; 1], [shape]: [&Shape; 1]) -> candle_core::Result<(Vec<T>, Shape)> {
-        let (loss, sums) = softmax::cross_entropy(z, &self.0.labels, last(shape));
-        self.0.sums.put(sums);
-        let n = loss.len();
-        Ok((loss, n.into()))
-    }
-
-    fn backward(&self, [z]: [&Tensor; 1], _: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 1]> {
-        Ok([Some(apply2(CrossEntropyGrad(self.0.clone()), z, g)?)])
-    }
-}
-
-impl Kernel<2> for CrossEntropyGrad {
-    const NAME: &'static str = "sconce-cross-entropy-grad";
-
-    fn forward<T: Math>(&self, [z, g]: [&[T]; 2], [shape, _]: [&Shape; 2]) -> candle_core::Result<(Vec<T>, Shape)> {
-        let grad = self
-            .0
-            .sums
-            .with(|sums: &Vec<(T, T)>| softmax::cross_entropy_grad(z, sums, g, &self.0.labels, last(shape)))?;
-        Ok((grad, shape.clone()))
-    }
-
-    fn backward(&self, [z, g]: [&Tensor; 2], _: &Tensor, u: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {
-        let p = log_softmax(z).map_err(candle_core::Error::wrap)?.exp()?;
-        let mean = (u * &p)?.sum_keepdim(D::Minus1)?;
-        let to_z = || (&p * u.broadcast_sub(&mean)?)?.broadcast_mul(&g.unsqueeze(1)?);
-        let to_g = || {
-            let labels = Tensor::from_slice(&self.0.labels, (self.0.labels.len(), 1), z.device())?;
-            (&mean - u.gather(&labels, 1)?)?.squeeze(1)
-        };
-        Ok([wanted(z, to_z)?, wanted(g, to_g)?])
     }
 }

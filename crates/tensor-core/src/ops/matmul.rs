@@ -119,6 +119,11 @@ impl Kernel<3> for Product {
     }
 }
 
+/// The gradients of [`linear`] of matrices from the gradient to its result, those that are wanted.
+pub(super) fn linear_gradients([x, w, b]: [&Tensor; 3], g: &Tensor) -> candle_core::Result<[Option<Tensor>; 3]> {
+    Kernel::<3>::backward(&Product { ta: false, tb: true }, [x, w, b], g, g)
+}
+
 /// (n, width) -> the sum of its rows.
 struct RowSum;
 

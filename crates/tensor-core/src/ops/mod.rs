@@ -20,8 +20,9 @@
 //! | [`upsample_nearest2d`], [`upsample_bilinear2d`] | resizing | input | yes |
 //! | [`relu`], [`leaky_relu`], [`add_relu`] | `max(x, 0)`, `max(x, slope x)`, `max(a + b, 0)` | all (`slope` at 0, as in PyTorch) | yes (zero almost everywhere) |
 //! | [`sigmoid`] | `1 / (1 + e^-x)` | input | yes |
-//! | [`log_softmax`] | `z - log sum exp z` | input | yes |
-//! | [`cross_entropy`] | `-log softmax(z)[label]`, fused | logits | yes |
+//! | [`log_softmax`], [`log_output`] | `z - log sum exp z`; the same of sigsoftmax and its peers ([`Output`]) | input | yes |
+//! | [`cross_entropy`], [`output_nll`] | `-log softmax(z)[label]`, and its peers', fused | logits | yes |
+//! | [`linear_nll`] | [`output_nll`] of [`linear`], in blocks | all | yes |
 //! | [`soft_cross_entropy`] | `-sum target log softmax(z)` | logits, target | yes |
 //! | [`mse_loss`] | mean of `(y - t)^2` | `y` | yes |
 //! | [`embedding`] | rows by index | weight | yes |
@@ -55,6 +56,7 @@ mod loss;
 mod lstm;
 mod matmul;
 mod norm;
+mod output;
 mod pool;
 mod tape;
 mod upsample;
@@ -69,6 +71,7 @@ pub use loss::{cross_entropy, log_softmax, mse_loss, nll, soft_cross_entropy};
 pub use lstm::{LstmOutput, LstmWeights, lstm};
 pub use matmul::{linear, matmul};
 pub use norm::{Normed, batch_norm, batch_norm_train, channel_affine, channel_moments};
+pub use output::{Output, linear_nll, log_output, output_nll};
 pub use pool::{Pool2dSpec, adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, global_avg_pool2d, max_pool2d};
 pub use tape::backward;
 pub use upsample::{upsample_bilinear2d, upsample_nearest2d};

@@ -63,6 +63,9 @@ pub(crate) trait Math: Element {
 
     /// `tanh x`.
     fn tangent(self) -> Self;
+
+    /// `log(1 + x)` for x in [0, 1].
+    fn log_one_plus(self) -> Self;
 }
 
 impl Math for f32 {
@@ -86,6 +89,19 @@ impl Math for f32 {
         let near = p * s * self + self;
         if a < 0.625 { near } else { far.copysign(self) }
     }
+
+    #[inline(always)]
+    fn log_one_plus(self) -> Self {
+        // 2 artanh(s), s = x / (2 + x) at most 1/3: the odd series, its first term left out below 1e-9.
+        let s = self / (2.0 + self);
+        let q = s * s;
+        let mut p = 1.0 / 17.0;
+        for c in [1.0 / 15.0, 1.0 / 13.0, 1.0 / 11.0, 1.0 / 9.0, 1.0 / 7.0, 1.0 / 5.0, 1.0 / 3.0] {
+            p = p * q + c;
+        }
+        let twice = s + s;
+        p * q * twice + twice
+    }
 }
 
 impl Math for f64 {
@@ -97,6 +113,11 @@ impl Math for f64 {
     #[inline(always)]
     fn tangent(self) -> Self {
         self.tanh()
+    }
+
+    #[inline(always)]
+    fn log_one_plus(self) -> Self {
+        self.ln_1p()
     }
 }
 
@@ -120,6 +141,7 @@ mod tests {
     fn close_to_the_truth() {
         assert!(worst(exp_f32, f64::exp, -87.0..88.7) < 2.0);
         assert!(worst(|x| x.tangent(), f64::tanh, -9.0..9.0) < 3.0);
+        assert!(worst(|x| x.log_one_plus(), f64::ln_1p, 0.0..1.0) < 3.0);
         assert!(worst(|x| x.logistic(), |x| 1.0 / (1.0 + (-x).exp()), -80.0..30.0) < 3.0);
     }
 
