@@ -85,6 +85,71 @@ pub struct Descriptor {
     pub hub: Option<HubEntry>,
 }
 
+/// Where a text is on the Hugging Face hub: Parquet files with one line per row.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TextHubEntry {
+    /// Owner and name.
+    pub repo: String,
+    /// Branch or reference.
+    pub revision: String,
+    /// File of the training part.
+    pub train: String,
+    /// File of the validation part.
+    pub validation: String,
+    /// File of the test part.
+    pub test: String,
+    /// Column of lines.
+    pub column: String,
+}
+
+/// What a text for language models is.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TextDescriptor {
+    /// Always `text`.
+    pub kind: String,
+    /// The name used in commands and folders.
+    pub name: String,
+    /// The name used in prose.
+    pub title: String,
+    /// Names that the file of the training part has, the usual first; `.gz` may follow.
+    pub train: Vec<String>,
+    /// Names of the validation part's.
+    pub validation: Vec<String>,
+    /// Names of the test part's.
+    pub test: Vec<String>,
+    /// Words of the training part, with the marks.
+    pub vocabulary: usize,
+    /// The licence, as its owners state it.
+    pub licence: String,
+    /// Whom to cite.
+    pub citation: String,
+    /// Its place on the hub.
+    pub hub: Option<TextHubEntry>,
+}
+
+const TEXTS: [(&str, &str); 2] = [
+    ("penn-treebank", include_str!("../catalog/penn-treebank.toml")),
+    ("wikitext-2", include_str!("../catalog/wikitext-2.toml")),
+];
+
+/// The descriptors of all texts.
+///
+/// # Errors
+/// As [`all`].
+pub fn texts() -> Result<Vec<TextDescriptor>> {
+    TEXTS.iter().map(|(name, text)| parse(name, text)).collect()
+}
+
+/// The descriptor of a text's name.
+///
+/// # Errors
+/// [`Error::Config`] listing the names there are.
+pub fn text(name: &str) -> Result<TextDescriptor> {
+    find(&TEXTS, name)
+}
+
 const SOURCES: [(&str, &str); 4] = [
     ("fashion-mnist", include_str!("../catalog/fashion-mnist.toml")),
     ("mnist", include_str!("../catalog/mnist.toml")),
@@ -105,16 +170,20 @@ pub fn all() -> Result<Vec<Descriptor>> {
 /// # Errors
 /// [`Error::Config`] listing the names there are.
 pub fn get(name: &str) -> Result<Descriptor> {
-    match SOURCES.iter().find(|(n, _)| *n == name) {
+    find(&SOURCES, name)
+}
+
+fn find<T: serde::de::DeserializeOwned>(sources: &[(&str, &str)], name: &str) -> Result<T> {
+    match sources.iter().find(|(n, _)| *n == name) {
         Some((n, text)) => parse(n, text),
         None => {
-            let names: Vec<&str> = SOURCES.iter().map(|s| s.0).collect();
+            let names: Vec<&str> = sources.iter().map(|s| s.0).collect();
             Err(Error::config("data.name", format!("`{name}` is not in the catalog: {}", names.join(", "))))
         }
     }
 }
 
-fn parse(name: &str, text: &str) -> Result<Descriptor> {
+fn parse<T: serde::de::DeserializeOwned>(name: &str, text: &str) -> Result<T> {
     toml::from_str(text).map_err(|e| Error::Data {
         path: format!("catalog/{name}.toml").into(),
         offset: e.span().map_or(0, |s| s.start as u64),
@@ -144,5 +213,15 @@ mod tests {
             }
         }
         assert!(get("fasion-mnist").unwrap_err().to_string().contains("fashion-mnist, mnist"));
+    }
+
+    #[test]
+    fn every_text_is_whole() {
+        for d in texts().unwrap() {
+            assert_eq!((text(&d.name).unwrap().title, d.kind.as_str()), (d.title, "text"));
+            assert!(!d.licence.is_empty() && !d.citation.is_empty() && d.vocabulary > 3);
+            assert!([&d.train, &d.validation, &d.test].iter().all(|n| !n.is_empty()));
+        }
+        assert!(text("ptb").unwrap_err().to_string().contains("penn-treebank, wikitext-2"));
     }
 }

@@ -1,7 +1,8 @@
-//! Data sets from the Hugging Face hub: Parquet files with one PNG per row. The one place of the published
+//! Data sets from the Hugging Face hub: Parquet files with one PNG, or one line of text, per row. The one place of the published
 //! crates that touches the network (through `hf-hub`, into its cache folder).
 
-use crate::catalog::HubEntry;
+use crate::catalog::{HubEntry, TextDescriptor};
+use crate::text::Parts;
 use crate::{Descriptor, Error, Images, Result, Split};
 use hf_hub::{Repo, RepoType, api::sync::ApiBuilder};
 use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -27,7 +28,23 @@ impl Hub {
     /// [`Error::NotFound`] where the set is not on the hub or the download fails, with the reason;
     /// [`Error::Data`] with the row where the file is not what the catalog says.
     pub fn load(&self, d: &Descriptor, split: Split) -> Result<Images> {
-        let entry = d.hub.as_ref().ok_or_else(|| not_found(d, "the catalog names no place on the hub"))?;
+        let entry = d.hub.as_ref().ok_or_else(|| not_found(&d.name, "the catalog names no place on the hub"))?;
+        let name = if split == Split::Train { &entry.train } else { &entry.test };
+        decode(&self.get(&d.name, (&entry.repo, &entry.revision), name)?, d, entry)
+    }
+
+    /// Downloads the three parts of a text, or takes them from the cache.
+    ///
+    /// # Errors
+    /// As [`Hub::load`].
+    pub fn load_text(&self, d: &TextDescriptor) -> Result<Parts> {
+        let entry = d.hub.as_ref().ok_or_else(|| not_found(&d.name, "the catalog names no place on the hub"))?;
+        let part = |name: &str| lines(&self.get(&d.name, (&entry.repo, &entry.revision), name)?, &entry.column);
+        Ok(Parts { train: part(&entry.train)?, validation: part(&entry.validation)?, test: part(&entry.test)? })
+    }
+
+    /// The path of a file of a repository in the cache.
+    fn get(&self, data: &str, (repo, revision): (&str, &str), file: &str) -> Result<PathBuf> {
         let mut builder = ApiBuilder::new().with_progress(false).with_token(self.token.clone());
         if let Some(cache) = &self.cache {
             builder = builder.with_cache_dir(cache.clone());
@@ -35,25 +52,40 @@ impl Hub {
         if let Some(endpoint) = &self.endpoint {
             builder = builder.with_endpoint(endpoint.clone());
         }
-        let api = builder.build().map_err(|e| not_found(d, &e.to_string()))?;
-        let repo = Repo::with_revision(entry.repo.clone(), RepoType::Dataset, entry.revision.clone());
-        let name = if split == Split::Train { &entry.train } else { &entry.test };
-        let path = api.repo(repo).get(name).map_err(|e| not_found(d, &format!("hub {}/{name}: {e}", entry.repo)))?;
-        decode(&path, d, entry)
+        let api = builder.build().map_err(|e| not_found(data, &e.to_string()))?;
+        let place = Repo::with_revision(repo.to_owned(), RepoType::Dataset, revision.to_owned());
+        api.repo(place).get(file).map_err(|e| not_found(data, &format!("hub {repo}/{file}: {e}")))
     }
 }
 
-fn not_found(d: &Descriptor, reason: &str) -> Error {
-    Error::NotFound { name: d.name.clone(), looked: vec![reason.to_owned()] }
+fn not_found(data: &str, reason: &str) -> Error {
+    Error::NotFound { name: data.to_owned(), looked: vec![reason.to_owned()] }
+}
+
+fn bad_row(path: &Path) -> impl Fn(usize, String) -> Error {
+    move |row, reason| Error::Data { path: path.to_owned(), offset: 0, reason: format!("row {row}: {reason}") }
+}
+
+/// Reads a Parquet file of lines of text.
+fn lines(path: &Path, column: &str) -> Result<String> {
+    let bad = bad_row(path);
+    let file = File::open(path).map_err(Error::io(path))?;
+    let reader = SerializedFileReader::new(file).map_err(|e| bad(0, format!("no Parquet file: {e}")))?;
+    let mut text = String::new();
+    for (i, row) in reader.get_row_iter(None).map_err(|e| bad(0, e.to_string()))?.enumerate() {
+        let row = row.map_err(|e| bad(i, e.to_string()))?;
+        match field(&row, column) {
+            Some(Field::Str(line)) => text += line.trim_end_matches('\n'),
+            other => return Err(bad(i, format!("column `{column}` holds {other:?}, not text"))),
+        }
+        text.push('\n');
+    }
+    Ok(text)
 }
 
 /// Reads a Parquet file of PNGs and labels.
 fn decode(path: &Path, d: &Descriptor, entry: &HubEntry) -> Result<Images> {
-    let bad = |row: usize, reason: String| Error::Data {
-        path: path.to_owned(),
-        offset: 0,
-        reason: format!("row {row}: {reason}"),
-    };
+    let bad = bad_row(path);
     let file = File::open(path).map_err(Error::io(path))?;
     let reader = SerializedFileReader::new(file).map_err(|e| bad(0, format!("no Parquet file: {e}")))?;
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());

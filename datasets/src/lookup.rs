@@ -1,6 +1,7 @@
 //! Finding a data set's files and reading them.
 
-use crate::catalog::{Descriptor, FileEntry, Format};
+use crate::catalog::{Descriptor, FileEntry, Format, TextDescriptor};
+use crate::text::{self, Parts};
 use crate::{Error, Images, Result, Split, bytes, cifar, idx};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -69,6 +70,42 @@ impl Lookup {
                 return Ok(paths.into_iter().zip(entries.into_iter().cloned()).collect());
             }
             looked.push(format!("{} (whose files are not those of {})", folder.display(), d.title));
+        }
+        Err(Error::NotFound { name: d.name.clone(), looked })
+    }
+
+    /// Reads the three parts of a text, all from the first folder that has them.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] with the places looked in, or the reader's with file and place.
+    pub fn load_text(&self, d: &TextDescriptor) -> Result<Parts> {
+        let mut looked = Vec::new();
+        for folder in self.folders(&d.name) {
+            let locate = |names: &Vec<String>| {
+                let paths = names.iter().flat_map(|n| [folder.join(n), folder.join(format!("{n}.gz"))]);
+                paths.into_iter().find(|p| p.is_file())
+            };
+            match (locate(&d.train), locate(&d.validation), locate(&d.test)) {
+                (Some(train), Some(validation), Some(test)) => return text::parts(&train, &validation, &test),
+                (None, None, None) => looked.push(folder.display().to_string()),
+                (train, validation, _) => {
+                    let missing = match (train, validation) {
+                        (None, _) => &d.train,
+                        (_, None) => &d.validation,
+                        _ => &d.test,
+                    };
+                    looked.push(format!("{} (which has no {})", folder.display(), missing.join(" or ")));
+                }
+            }
+        }
+        #[cfg(feature = "hub")]
+        if let Some(hub) = &self.hub {
+            return hub.load_text(d).map_err(|e| match e {
+                Error::NotFound { name, looked: more } => {
+                    Error::NotFound { name, looked: [std::mem::take(&mut looked), more].concat() }
+                }
+                other => other,
+            });
         }
         Err(Error::NotFound { name: d.name.clone(), looked })
     }
@@ -158,5 +195,20 @@ mod tests {
         let e = Lookup::new(Some(flat.path().into()), vec![]).find(&d, Split::Test).unwrap_err().to_string();
         assert!(e.contains("whose files are not those of MNIST"), "{e}");
         assert!(lookup.load(&d, Split::Test).unwrap_err().to_string().contains(".gz: byte 0"));
+    }
+
+    #[test]
+    fn a_text_is_read_by_any_of_its_names_and_a_missing_part_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let d = catalog::text("wikitext-2").unwrap();
+        let lookup = Lookup::new(Some(dir.path().into()), vec![]);
+        let put = |name: &str| std::fs::write(dir.path().join(name), " = A = \n a b <unk> \n").unwrap();
+        put("valid.txt");
+        put("wiki.test.tokens");
+        let e = lookup.load_text(&d).unwrap_err().to_string();
+        assert!(e.contains("which has no wiki.train.tokens or train.txt"), "{e}");
+        put("train.txt");
+        let corpus = crate::text::Corpus::new(&lookup.load_text(&d).unwrap(), None).unwrap();
+        assert_eq!((corpus.train.len(), corpus.vocabulary.len()), (8, 6));
     }
 }

@@ -109,3 +109,26 @@ fn the_hub_is_asked_last_and_counts_are_checked() {
     let e = lookup.load(&catalog::get("mnist").unwrap(), Split::Test).unwrap_err().to_string();
     assert!(e.contains("/nowhere") && e.contains("ylecun/mnist"), "{e}");
 }
+
+#[test]
+fn a_text_is_downloaded_line_by_line() {
+    let schema =
+        Arc::new(parquet::schema::parser::parse_message_type("message m { optional binary text (UTF8); }").unwrap());
+    let mut file = Vec::new();
+    let mut writer = SerializedFileWriter::new(&mut file, schema, Arc::new(WriterProperties::default())).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    let lines: Vec<ByteArray> = ["", " = A = \n", " a b \n"].iter().map(|l| l.as_bytes().to_vec().into()).collect();
+    column.typed::<ByteArrayType>().write_batch(&lines, Some(&[1; 3]), None).unwrap();
+    column.close().unwrap();
+    group.close().unwrap();
+    writer.close().unwrap();
+    let cache = tempfile::tempdir().unwrap();
+    let hub =
+        Hub { cache: Some(cache.path().into()), endpoint: Some(serve("-00000-of-00001.parquet", file)), token: None };
+    let lookup = Lookup::new(Some("/nowhere".into()), vec![]).with_hub(hub);
+    let parts = lookup.load_text(&catalog::text("wikitext-2").unwrap()).unwrap();
+    assert_eq!((parts.train.as_str(), parts.test.as_str()), ("\n = A = \n a b \n", "\n = A = \n a b \n"));
+    let e = lookup.load_text(&catalog::text("penn-treebank").unwrap()).unwrap_err().to_string();
+    assert!(e.contains("/nowhere") && e.contains("ptb_text_only"), "{e}");
+}

@@ -85,6 +85,9 @@ fn fused_maps() {
     check(&[normal(1, &[12]), normal(2, &[12])], |t| ops::add_relu(&t[0], &t[1]));
     check(&[normal(1, &[12])], |t| ops::leaky_relu(&t[0], 0.2));
     check(&[normal(1, &[12])], |t| ops::sigmoid(&t[0]));
+    let mask = ops::dropout_mask(&[2, 3], 0.4, &Rng::new(5), DType::F64, &Device::Cpu).unwrap();
+    check(&[normal(1, &[4, 2, 3])], |t| ops::masked(&t[0], &mask));
+    assert!(ops::masked(&normal(1, &[3, 2]), &mask).is_err());
     check(&[normal(1, &[12])], |t| ops::mse_loss(&t[0], &normal(3, &[12])));
 }
 

@@ -1,7 +1,11 @@
 //! Dropout with seeded masks.
 
-use crate::{ExampleRng, Result, Rng, error::require};
-use candle_core::{DType, Device, Tensor};
+use super::cpu::elementwise;
+use super::cpu::math::Math;
+use super::kernel::{Kernel, apply2};
+use super::own_kernels;
+use crate::{Error, ExampleRng, Result, Rng, error::require};
+use candle_core::{DType, Device, Shape, Tensor};
 
 fn check(p: f64) -> Result<()> {
     require("dropout p", (0.0..1.0).contains(&p), "in [0, 1)", p)
@@ -39,6 +43,40 @@ pub fn dropout_mask(shape: &[usize], p: f64, rng: &Rng, dtype: DType, device: &D
     Ok(Tensor::from_vec(rng.keeps(shape.iter().product(), p), shape, &Device::Cpu)?
         .to_dtype(dtype)?
         .to_device(device)?)
+}
+
+/// `x` times a constant mask that is repeated over the leading axes: one mask for all steps of a sequence.
+///
+/// Differentiable in `x`, twice.
+///
+/// # Shapes
+/// `x` (..., S), `mask` S, the last axes of `x` -> the shape of `x`.
+///
+/// # Errors
+/// Shapes that do not fit.
+pub fn masked(x: &Tensor, mask: &Tensor) -> Result<Tensor> {
+    if !x.dims().ends_with(mask.dims()) || mask.elem_count() == 0 {
+        return Err(Error::shape("mask", format!("the last axes of {:?}", x.dims()), mask.dims()));
+    }
+    if own_kernels(x) {
+        return Ok(apply2(Masked, x, &mask.detach())?);
+    }
+    Ok(x.broadcast_mul(&mask.detach())?)
+}
+
+/// x, mask -> x mask.
+struct Masked;
+
+impl Kernel<2> for Masked {
+    const NAME: &'static str = "sconce-masked";
+
+    fn forward<T: Math>(&self, [x, m]: [&[T]; 2], [shape, _]: [&Shape; 2]) -> candle_core::Result<(Vec<T>, Shape)> {
+        Ok((elementwise::times_repeated(x, m), shape.clone()))
+    }
+
+    fn backward(&self, [_, m]: [&Tensor; 2], _: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {
+        Ok([Some(apply2(Self, g, m)?), None])
+    }
 }
 
 fn keep(u: &Tensor, p: f64, dtype: DType, device: &Device) -> Result<Tensor> {

@@ -27,7 +27,7 @@
 //! | [`mse_loss`] | mean of `(y - t)^2` | `y` | yes |
 //! | [`embedding`] | rows by index | weight | yes |
 //! | [`lstm`] | a sequence; one step is the cell | all but the mask | no: an error |
-//! | [`dropout`], [`dropout_mask`] | seeded masks | input | yes |
+//! | [`dropout`], [`dropout_mask`], [`masked`] | seeded masks | input | yes |
 //!
 //! # Cost
 //! Convolutions and products hold a small tile of the result in registers and read their operands from padded or packed
@@ -65,7 +65,7 @@ use activation::add;
 pub use activation::{add_relu, leaky_relu, relu, sigmoid};
 pub use conv::{Conv2dSpec, conv2d, conv2d_input_gradient, conv2d_leaky_relu, conv2d_relu, conv2d_weight_gradient};
 pub use conv_transpose::{ConvTranspose2dSpec, conv_transpose2d};
-pub use dropout::{dropout, dropout_mask};
+pub use dropout::{dropout, dropout_mask, masked};
 pub use embedding::embedding;
 pub use loss::{cross_entropy, log_softmax, mse_loss, nll, soft_cross_entropy};
 pub use lstm::{LstmOutput, LstmWeights, lstm};

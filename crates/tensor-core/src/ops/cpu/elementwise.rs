@@ -137,6 +137,27 @@ pub(crate) fn squared_distance<T: Element>(a: &[T], b: &[T]) -> f64 {
     parts.into_iter().sum()
 }
 
+/// `x m`, with `m` repeated.
+pub(crate) fn times_repeated<T: Element>(x: &[T], m: &[T]) -> Vec<T> {
+    let run = (RUN / m.len()).max(1) * m.len();
+    // SAFETY: every element of the run is written.
+    unsafe {
+        fill(x.len(), 0, run, |i, y: &mut [T]| {
+            let from = &x[i * run..][..y.len()];
+            vectorized(
+                #[inline(always)]
+                || {
+                    for (y, x) in y.chunks_mut(m.len()).zip(from.chunks(m.len())) {
+                        for (y, (x, m)) in y.iter_mut().zip(x.iter().zip(m)) {
+                            *y = *x * *m;
+                        }
+                    }
+                },
+            );
+        })
+    }
+}
+
 /// `a + b`.
 pub(crate) fn add<T: Element>(a: &[T], b: &[T]) -> Vec<T> {
     zip(
