@@ -1,0 +1,148 @@
+//! Dynamic evaluation: a model that goes on learning from the text that it has just guessed.
+
+use super::{LanguageModel, Likelihood, Streams};
+use crate::{Error, Result};
+use candle_core::{DType, Tensor};
+use sconce_tensor_core::error::require;
+use sconce_tensor_core::{Mode, Rng, ops};
+
+/// Configuration of [`dynamic_evaluation`].
+///
+/// | Name | Default | Purpose | Range |
+/// |---|---|---|---|
+/// | `lr` | 0.002 | rate | > 0 |
+/// | `decay` | 0.02 | pull back to the trained weights (`lamb` in the authors' code) | >= 0 |
+/// | `eps` | 0.001 | added to the gradient's root mean square | > 0 |
+/// | `window` | 5 | words between two updates | >= 1 |
+///
+/// The defaults are recalled from the authors' code.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DynamicConfig {
+    /// Rate.
+    pub lr: f64,
+    /// Pull back to the trained weights.
+    pub decay: f64,
+    /// Added to the gradient's root mean square.
+    pub eps: f64,
+    /// Words between two updates.
+    pub window: usize,
+}
+
+impl Default for DynamicConfig {
+    fn default() -> Self {
+        Self { lr: 0.002, decay: 0.02, eps: 0.001, window: 5 }
+    }
+}
+
+/// The root mean square of each parameter's gradient over the training text.
+#[derive(Clone, Debug)]
+pub struct GradientScale {
+    rms: Vec<Tensor>,
+    /// The mean over the parameters of their means.
+    mean: f64,
+}
+
+impl GradientScale {
+    /// Gradients of the mean loss over windows of `window` words, at most `most` of them, without dropout.
+    ///
+    /// # Errors
+    /// A window that is not shorter than the streams; candle's.
+    pub fn of(model: &LanguageModel, train: &Streams, window: usize, most: usize) -> Result<Self> {
+        train.admit("GradientScale window", window)?;
+        require("GradientScale most", most >= 1, "at least 1", most)?;
+        let rng = Rng::new(0);
+        let mut state = model.state(train.rows())?;
+        let mut sums: Vec<Option<Tensor>> = Vec::new();
+        let (mut from, mut count) = (0, 0usize);
+        while let Some((ids, next)) = train.window(from, window)?.filter(|_| count < most) {
+            let h = model.hidden(&ids, &state, Mode::Eval, &rng)?;
+            let grads = ops::backward(&model.nll(&h.raw, &next, Mode::Eval, &rng)?.mean_all()?)?;
+            sums.resize(model.params().trainable().count(), None);
+            for (p, sum) in model.params().trainable().zip(&mut sums) {
+                let Some(g) = grads.get(p.var()) else {
+                    return Err(Error::NoGradient { name: p.name().to_owned() });
+                };
+                let square = g.detach().sqr()?;
+                *sum = Some(match sum.take() {
+                    Some(s) => (s + square)?,
+                    None => square,
+                });
+            }
+            (from, count, state) = (from + ids.dims()[0], count + 1, h.state);
+        }
+        let rms: Vec<Tensor> =
+            sums.into_iter().flatten().map(|s| Ok((s / count as f64)?.sqrt()?)).collect::<Result<_>>()?;
+        let means: Vec<f64> =
+            rms.iter().map(|r| Ok(r.mean_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?)).collect::<Result<_>>()?;
+        Ok(Self { mean: means.iter().sum::<f64>() / means.len() as f64, rms })
+    }
+}
+
+/// Reads a text in short windows and, after each one was guessed, moves the weights along its gradient:
+/// `w <- w - lr g / (rms + eps) + decay min(rms / mean rms, 1 / decay) (w_0 - w)`. The weights are as before at the end.
+///
+/// Source: Krause, Kahembwe, Murray, Renals (arXiv 1709.07432), with the root mean squares of the training gradients.
+///
+/// # Errors
+/// A configuration out of range, a window that is not shorter than the streams, weights that stop being numbers.
+pub fn dynamic_evaluation(
+    model: &LanguageModel,
+    text: &Streams,
+    scale: &GradientScale,
+    cfg: &DynamicConfig,
+    watch: &mut dyn FnMut(usize, usize),
+) -> Result<Likelihood> {
+    let DynamicConfig { lr, decay, eps, window } = *cfg;
+    require("DynamicConfig.lr", lr.is_finite() && lr > 0.0, "finite and > 0", lr)?;
+    require("DynamicConfig.decay", decay.is_finite() && decay >= 0.0, "finite and >= 0", decay)?;
+    require("DynamicConfig.eps", eps.is_finite() && eps > 0.0, "finite and > 0", eps)?;
+    text.admit("DynamicConfig.window", window)?;
+    let start: Vec<(String, Tensor)> = model.params().snapshot()?;
+    // lr / (rms + eps), and the pull of each weight.
+    let rates: Vec<Tensor> = scale.rms.iter().map(|r| Ok(((r + eps)?.recip()? * lr)?)).collect::<Result<_>>()?;
+    let pulls: Vec<Tensor> = scale
+        .rms
+        .iter()
+        .map(|r| Ok(((r / scale.mean)?.minimum(if decay > 0.0 { 1.0 / decay } else { f64::MAX })? * decay)?))
+        .collect::<Result<_>>()?;
+    let done = adapt(model, text, window, (&rates, &pulls), &start, watch);
+    // Also after an error.
+    model.params().restore(&start.into_iter().collect())?;
+    done
+}
+
+fn adapt(
+    model: &LanguageModel,
+    text: &Streams,
+    window: usize,
+    (rates, pulls): (&[Tensor], &[Tensor]),
+    start: &[(String, Tensor)],
+    watch: &mut dyn FnMut(usize, usize),
+) -> Result<Likelihood> {
+    let rng = Rng::new(0);
+    let mut state = model.state(text.rows())?;
+    let (mut sum, mut words, mut from) = (0.0, 0, 0);
+    while let Some((ids, next)) = text.window(from, window)? {
+        let h = model.hidden(&ids, &state, Mode::Eval, &rng)?;
+        let loss = model.nll(&h.raw, &next, Mode::Eval, &rng)?.mean_all()?;
+        let value = loss.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+        if !value.is_finite() {
+            return Err(Error::value("dynamic evaluation", format!("loss {value} after {words} words: a smaller lr")));
+        }
+        sum += value * next.elem_count() as f64;
+        words += next.elem_count();
+        let grads = ops::backward(&loss)?;
+        for (((p, rate), pull), (_, first)) in model.params().trainable().zip(rates).zip(pulls).zip(start) {
+            let Some(g) = grads.get(p.var()) else {
+                return Err(Error::NoGradient { name: p.name().to_owned() });
+            };
+            let w = p.var().as_detached_tensor();
+            let back = (pull * (first - &w)?)?;
+            p.var().set(&((&w - (g.detach() * rate)?)? + back)?)?;
+        }
+        from += ids.dims()[0];
+        state = h.state;
+        watch(from, text.steps() - 1);
+    }
+    Ok(Likelihood { nll: sum / words as f64, words })
+}

@@ -1,0 +1,250 @@
+//! Body, decoder and output function together.
+
+use super::awd_lstm::{AwdLstm, AwdLstmConfig, Hidden, Noise, State};
+use crate::{Mixture, MixtureConfig, OutputFunction, Result};
+use candle_core::{DType, Device, Tensor, Var};
+use sconce_tensor_core::nn::{Builder, Init};
+use sconce_tensor_core::{Error, Mode, Params, Rng, Role, store};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use std::sync::Arc;
+
+/// What stands between the body and the decoder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Head {
+    /// Nothing: one output function.
+    #[default]
+    Single,
+    /// A [`Mixture`] of this many.
+    Mixture {
+        /// How many components.
+        components: usize,
+    },
+}
+
+/// Configuration of a [`LanguageModel`].
+///
+/// | Name | Default | Purpose |
+/// |---|---|---|
+/// | `body` | [`AwdLstmConfig`] | embeddings and LSTMs |
+/// | `head` | single | or a mixture |
+/// | `tied` | true | the decoder's weight is the embedding table (Inan et al.; Press and Wolf) |
+/// | `bias` | true | whether the decoder has a bias |
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LanguageModelConfig {
+    /// Embeddings and LSTMs.
+    pub body: AwdLstmConfig,
+    /// One output function or a mixture.
+    pub head: Head,
+    /// Whether the decoder's weight is the embedding table.
+    pub tied: bool,
+    /// Whether the decoder has a bias.
+    pub bias: bool,
+}
+
+impl Default for LanguageModelConfig {
+    fn default() -> Self {
+        Self { body: AwdLstmConfig::default(), head: Head::Single, tied: true, bias: true }
+    }
+}
+
+/// AWD-LSTM with any output function, or a mixture of it.
+pub struct LanguageModel {
+    cfg: LanguageModelConfig,
+    params: Params,
+    body: AwdLstm,
+    weight: Var,
+    bias: Option<Var>,
+    mixture: Option<Mixture>,
+    output: Arc<dyn OutputFunction>,
+}
+
+/// What a saved model says of itself.
+#[derive(Serialize, Deserialize)]
+struct Meta {
+    format: u32,
+    output: String,
+    vocabulary: String,
+    config: LanguageModelConfig,
+}
+
+impl LanguageModel {
+    /// A model with its first values; two models of one `rng` start from the same, whatever their output function.
+    ///
+    /// # Errors
+    /// Sizes of 0, rates outside [0, 1); with tied weights and a single head, an embedding that is not as long as the last
+    /// layer's output.
+    pub fn new(
+        cfg: LanguageModelConfig,
+        output: Arc<dyn OutputFunction>,
+        rng: Rng,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self> {
+        let mut params = Params::new();
+        let mut b = Builder::new(&mut params, rng, dtype, device);
+        let body = AwdLstm::new(&mut b, cfg.body)?;
+        // A mixture's components have the decoder's width; without one the last layer has.
+        let width = match cfg.head {
+            Head::Single if cfg.tied && cfg.body.output != cfg.body.embedding => {
+                let reason = format!(
+                    "must be the embedding's {} for tied weights without a mixture, got {}",
+                    cfg.body.embedding, cfg.body.output
+                );
+                return Err(Error::config("AwdLstmConfig.output", reason));
+            }
+            Head::Single => cfg.body.output,
+            Head::Mixture { .. } => cfg.body.embedding,
+        };
+        let mixture = match cfg.head {
+            Head::Single => None,
+            Head::Mixture { components } => Some(Mixture::new(
+                &mut b.scope("mixture"),
+                MixtureConfig { inputs: cfg.body.output, width, components },
+            )?),
+        };
+        let mut decoder = b.scope("decoder");
+        let size = cfg.body.vocabulary;
+        let weight = match cfg.tied {
+            true => body.embedding.clone(),
+            false => decoder.param("weight", Role::Weight, (size, width), Init::Uniform(0.1))?,
+        };
+        let bias = cfg.bias.then(|| decoder.param("bias", Role::Bias, size, Init::Constant(0.0))).transpose()?;
+        Ok(Self { cfg, params, body, weight, bias, mixture, output })
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &LanguageModelConfig {
+        &self.cfg
+    }
+
+    /// The parameters, in order.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// The output function.
+    pub fn output(&self) -> &dyn OutputFunction {
+        &*self.output
+    }
+
+    /// A state of zeros for `rows` streams of text.
+    ///
+    /// # Errors
+    /// candle's only.
+    pub fn state(&self, rows: usize) -> Result<State> {
+        self.body.state(rows)
+    }
+
+    /// The body over a window; `rng` is the window's, and used in training mode alone.
+    ///
+    /// # Shapes
+    /// `ids` (T, N) of u32.
+    ///
+    /// # Errors
+    /// A word number that is not below the vocabulary's size, a state of other rows.
+    pub fn hidden(&self, ids: &Tensor, state: &State, mode: Mode, rng: &Rng) -> Result<Hidden> {
+        self.body.forward(ids, state, mode, rng)
+    }
+
+    fn decoder(&self, mode: Mode) -> (Tensor, Option<Tensor>) {
+        (mode.tensor(&self.weight), self.bias.as_ref().map(|b| mode.tensor(b)))
+    }
+
+    /// The negative log-likelihood of the next words.
+    ///
+    /// # Shapes
+    /// `hidden` (T, N, D), `next` (T N,) of u32 -> (T N,).
+    ///
+    /// # Errors
+    /// Shapes that do not fit, a word number that is not below the vocabulary's size.
+    pub fn nll(&self, hidden: &Tensor, next: &Tensor, mode: Mode, rng: &Rng) -> Result<Tensor> {
+        let (steps, rows, d) = hidden.dims3()?;
+        let h = hidden.reshape((steps * rows, d))?;
+        let (weight, bias) = self.decoder(mode);
+        let Some(mixture) = &self.mixture else {
+            return self.output.linear_nll(&h, &weight, bias.as_ref(), next);
+        };
+        let latent = mixture.latent(&h, mode)?;
+        let noise = Noise { mode, rng: *rng, dtype: h.dtype(), device: h.device() };
+        let latent = noise
+            .locked("latent", latent.reshape((steps, rows, ()))?, self.cfg.body.dropout.latent)?
+            .reshape(latent.shape())?;
+        mixture.nll(&*self.output, (&h, &latent), (&weight, bias.as_ref()), next, mode)
+    }
+
+    /// All log-probabilities after some vectors of the body, without a graph.
+    ///
+    /// # Shapes
+    /// (R, D) -> (R, vocabulary).
+    ///
+    /// # Errors
+    /// A shape that does not fit.
+    pub fn log_prob(&self, h: &Tensor) -> Result<Tensor> {
+        let (weight, bias) = self.decoder(Mode::Frozen);
+        match &self.mixture {
+            Some(m) => m.log_prob(&*self.output, h, (&weight, bias.as_ref()), Mode::Frozen),
+            None => self.output.log_prob(&sconce_tensor_core::ops::linear(h, &weight, bias.as_ref())?),
+        }
+    }
+
+    /// The same model with the same weights in another type: f64 for ranks.
+    ///
+    /// # Errors
+    /// candle's only.
+    pub fn to_dtype(&self, dtype: DType) -> Result<Self> {
+        let other = Self::new(self.cfg, self.output.clone(), Rng::new(0), dtype, self.weight.device())?;
+        other.params.restore(&self.params.snapshot()?.into_iter().collect())?;
+        Ok(other)
+    }
+
+    /// Saves weights, configuration and the digest of the vocabulary, whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with the path.
+    pub fn save(&self, path: &Path, vocabulary: &str) -> Result<()> {
+        let meta = Meta {
+            format: 1,
+            output: self.output.name().to_owned(),
+            vocabulary: vocabulary.to_owned(),
+            config: self.cfg,
+        };
+        let meta = serde_json::to_string(&meta).map_err(|e| Error::value("language model", e.to_string()))?;
+        store::save(path, self.params.iter().map(|p| (p.name(), p.var().as_detached_tensor())), &meta)
+    }
+
+    /// Loads what [`LanguageModel::save`] wrote. `output` gives the output function of a name, [`crate::output_of`] for
+    /// those of this crate; `vocabulary` is the digest of the vocabulary that the numbers of words will be of.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] with the path: a broken file, another vocabulary, an output function without a name here.
+    pub fn load(
+        path: &Path,
+        vocabulary: &str,
+        output: impl FnOnce(&str) -> Result<Arc<dyn OutputFunction>>,
+        device: &Device,
+    ) -> Result<Self> {
+        let refuse = |reason: String| Error::Checkpoint { path: path.to_owned(), reason };
+        let (tensors, meta) = store::load(path, device)?;
+        let meta: Meta = serde_json::from_str(&meta).map_err(|e| refuse(format!("no language model: {e}")))?;
+        if meta.format != 1 {
+            return Err(refuse(format!("language model format {}, this build reads 1", meta.format)));
+        }
+        if meta.vocabulary != vocabulary {
+            let short = |d: &str| d.chars().take(12).collect::<String>();
+            return Err(refuse(format!(
+                "its vocabulary (digest {}..., {} words) is not the one given ({}...)",
+                short(&meta.vocabulary),
+                meta.config.body.vocabulary,
+                short(vocabulary)
+            )));
+        }
+        let output = output(&meta.output).map_err(|e| refuse(e.to_string()))?;
+        let dtype = tensors.values().next().map_or(DType::F32, Tensor::dtype);
+        let model = Self::new(meta.config, output, Rng::new(0), dtype, device)?;
+        model.params.restore(&tensors).map_err(|e| refuse(e.to_string()))?;
+        Ok(model)
+    }
+}

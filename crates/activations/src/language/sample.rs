@@ -1,0 +1,94 @@
+//! Text drawn from a model.
+
+use super::LanguageModel;
+use crate::Result;
+use candle_core::{DType, Tensor};
+use sconce_tensor_core::error::require;
+use sconce_tensor_core::{Error, Mode, Rng};
+
+/// How words are drawn.
+///
+/// | Name | Default | Purpose | Range |
+/// |---|---|---|---|
+/// | `words` | 100 | how many | >= 1 |
+/// | `temperature` | 1 | divides the log-probabilities: below 1 likelier words are drawn more often | > 0, finite |
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SampleConfig {
+    /// How many words.
+    pub words: usize,
+    /// Divides the log-probabilities.
+    pub temperature: f64,
+}
+
+impl Default for SampleConfig {
+    fn default() -> Self {
+        Self { words: 100, temperature: 1.0 }
+    }
+}
+
+/// Draws words one after the other, after reading `start`; words of `never` are not drawn (the mark of the unknown).
+///
+/// # Errors
+/// A configuration out of range, an empty `start`, a word number beyond the vocabulary, log-probabilities that are no
+/// numbers.
+pub fn sample(model: &LanguageModel, start: &[u32], never: &[u32], cfg: &SampleConfig, rng: &Rng) -> Result<Vec<u32>> {
+    require("SampleConfig.words", cfg.words >= 1, "at least 1", cfg.words)?;
+    let t = cfg.temperature;
+    require("SampleConfig.temperature", t.is_finite() && t > 0.0, "finite and > 0", t)?;
+    if start.is_empty() {
+        return Err(Error::value("start", "needs at least one word"));
+    }
+    let device = model.params().iter().next().map_or(candle_core::Device::Cpu, |p| p.var().device().clone());
+    let mut state = model.state(1)?;
+    let mut out = Vec::with_capacity(cfg.words);
+    let mut ids = Tensor::from_slice(start, (start.len(), 1), &device)?;
+    for u in rng.uniforms(cfg.words) {
+        let h = model.hidden(&ids, &state, Mode::Frozen, rng)?;
+        state = h.state;
+        let last = h.raw.get(ids.dims()[0] - 1)?;
+        let log = model.log_prob(&last)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
+        let word = draw(&log, never, t, u)?;
+        out.push(word);
+        ids = Tensor::from_slice(&[word], (1, 1), &device)?;
+    }
+    Ok(out)
+}
+
+/// The word at the share `u` of the weights `exp(log / t)`.
+fn draw(log: &[f64], never: &[u32], t: f64, u: f64) -> Result<u32> {
+    if let Some((i, v)) = log.iter().enumerate().find(|(_, v)| v.is_nan()) {
+        return Err(Error::value("log-probability", format!("{v} for word {i}")));
+    }
+    let top = log.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let weight = |(i, l): (usize, &f64)| if never.contains(&(i as u32)) { 0.0 } else { ((l - top) / t).exp() };
+    let total: f64 = log.iter().enumerate().map(weight).sum();
+    let mut left = u * total;
+    let mut last = 0;
+    for (i, w) in log.iter().enumerate().map(|e| (e.0, weight(e))).filter(|w| w.1 > 0.0) {
+        last = i;
+        if left < w {
+            break;
+        }
+        left -= w;
+    }
+    Ok(last as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn draws_follow_the_weights() -> Result<()> {
+        let log: Vec<f64> = [0.1f64, 0.6, 0.3].iter().map(|p| p.ln()).collect();
+        let n = 20_000;
+        let mut seen = [0f64; 3];
+        for u in Rng::new(0).uniforms(n) {
+            seen[draw(&log, &[], 1.0, u)? as usize] += 1.0 / n as f64;
+        }
+        assert!((seen[0] - 0.1).abs() < 0.01 && (seen[1] - 0.6).abs() < 0.02, "{seen:?}");
+        assert_eq!((draw(&log, &[1], 0.01, 0.5)?, draw(&log, &[], 1.0, 1.0 - 1e-17)?), (2, 2));
+        assert!(draw(&[f64::NAN], &[], 1.0, 0.5).is_err());
+        Ok(())
+    }
+}
