@@ -37,6 +37,8 @@ pub enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Prints text drawn from a language model that `reproduce sigsoftmax` trained.
+    Generate(Generate),
     /// Compares our attacks with what other libraries reached on the same network and images; exit 1 where one differs.
     Oracle(Oracle),
     /// Data sets: what there is, whether files are right, what ships.
@@ -46,7 +48,7 @@ pub enum Command {
 /// Arguments of `reproduce`.
 #[derive(Debug, Args)]
 pub struct Reproduce {
-    /// The paper: absum or blf.
+    /// The paper: absum, sigsoftmax or blf.
     pub slug: String,
     /// How much of it.
     #[arg(long, value_enum, default_value = "quick")]
@@ -132,6 +134,29 @@ impl Bench {
     }
 }
 
+/// Arguments of `generate`.
+#[derive(Debug, Args)]
+pub struct Generate {
+    /// The model: `<text>-<arm>-<seed>.model.safetensors` in the `runs` folder of a reproduction.
+    #[arg(long)]
+    pub model: PathBuf,
+    /// Its words (default: `<text>.vocabulary.txt` beside the model).
+    #[arg(long)]
+    pub vocabulary: Option<PathBuf>,
+    /// Words to draw.
+    #[arg(long, default_value_t = 100)]
+    pub words: usize,
+    /// Below 1 likelier words are drawn more often.
+    #[arg(long, default_value_t = 1.0)]
+    pub temperature: f64,
+    /// The words before the first (default: the end of a line).
+    #[arg(long)]
+    pub start: Option<String>,
+    /// Another seed, another text.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+}
+
 /// Arguments of `oracle`.
 #[derive(Debug, Args)]
 pub struct Oracle {
@@ -164,6 +189,21 @@ pub enum DatasetsVerb {
     Verify {
         /// Only this data set.
         name: Option<String>,
+        /// Folder with data files, looked into first.
+        #[arg(long)]
+        data_dir: Option<PathBuf>,
+    },
+    /// Writes the three parts of a text as words, those that are not in the vocabulary as `<unk>`: train.txt, valid.txt and
+    /// test.txt, a line of words each.
+    Words {
+        /// austen, penn-treebank or wikitext-2.
+        name: String,
+        /// Words in the vocabulary; 0 for all.
+        #[arg(long, default_value_t = 0)]
+        vocabulary: usize,
+        /// Where the files go.
+        #[arg(long)]
+        out: PathBuf,
         /// Folder with data files, looked into first.
         #[arg(long)]
         data_dir: Option<PathBuf>,

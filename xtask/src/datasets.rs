@@ -4,8 +4,10 @@ use crate::cli::DatasetsVerb;
 use crate::places;
 use crate::run::say;
 use anyhow::{Context, Result, bail};
+use sconce_datasets::text::{self, Corpus};
 use sconce_datasets::{Descriptor, Lookup, Split, catalog, embedded, idx, verify};
 use sconce_tensor_core::store::write_whole;
+use std::path::Path;
 
 const SPLITS: [(Split, &str, usize); 2] =
     [(Split::Train, "train", embedded::TRAIN_PER_CLASS), (Split::Test, "t10k", embedded::TEST_PER_CLASS)];
@@ -15,6 +17,9 @@ pub fn main(verb: &DatasetsVerb) -> Result<u8> {
     match verb {
         DatasetsVerb::List { data_dir } => list(&places::lookup(data_dir.clone())),
         DatasetsVerb::Verify { name, data_dir } => check(&places::lookup(data_dir.clone()), name.as_deref()),
+        DatasetsVerb::Words { name, vocabulary, out, data_dir } => {
+            words(&places::lookup(data_dir.clone()), name, *vocabulary, out)
+        }
         DatasetsVerb::Embed { data_dir, check } => embed(&places::lookup(data_dir.clone()), *check),
     }
 }
@@ -36,6 +41,12 @@ fn list(lookup: &Lookup) -> Result<u8> {
         say(&format!("               cite: {}", d.citation));
     }
     let (train, test) = (10 * embedded::TRAIN_PER_CLASS, 10 * embedded::TEST_PER_CLASS);
+    for d in catalog::texts()? {
+        let found = lookup.load_text(&d).map_or_else(|e| e.to_string(), |_| "found".to_owned());
+        say(&format!("{:<14} {}; vocabulary {}; licence: {}", d.name, d.title, d.vocabulary, d.licence));
+        say(&format!("               {found}\n               cite: {}", d.citation));
+    }
+    say("austen         embedded: six novels of Jane Austen; public domain");
     say(&format!("embedded       the first {train} + {test} images of Fashion-MNIST, class by class; MIT"));
     Ok(0)
 }
@@ -73,6 +84,19 @@ fn check(lookup: &Lookup, name: Option<&str>) -> Result<u8> {
     }
     say(&format!("{good} files as they should be, {bad} not"));
     Ok(u8::from(bad > 0))
+}
+
+fn words(lookup: &Lookup, name: &str, size: usize, out: &Path) -> Result<u8> {
+    let parts = text::named(name, lookup)?;
+    let corpus = Corpus::new(&parts, Some(size).filter(|s| *s > 0))?;
+    std::fs::create_dir_all(out).with_context(|| format!("{}", out.display()))?;
+    let files = [("train.txt", &corpus.train), ("valid.txt", &corpus.validation), ("test.txt", &corpus.test)];
+    for (file, ids) in files {
+        let path = out.join(file);
+        write_whole(&path, corpus.vocabulary.decode(ids)?.as_bytes())?;
+        say(&format!("{}: {} words of {}", path.display(), ids.len(), corpus.vocabulary.len()));
+    }
+    Ok(0)
 }
 
 fn embed(lookup: &Lookup, only_check: bool) -> Result<u8> {

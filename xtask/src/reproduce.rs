@@ -8,6 +8,7 @@ mod cli;
 mod datasets;
 mod experiment;
 mod experiments;
+mod generate;
 mod html;
 mod oracle;
 mod pieces;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     let done = rayon::scope(|_| match command {
         cli::Command::Reproduce(args) => experiment::reproduce(&args),
         cli::Command::Attack { args } => attack::main(&args),
+        cli::Command::Generate(args) => generate::main(&args),
         cli::Command::Oracle(args) => oracle::main(&args),
         cli::Command::Datasets(args) => datasets::main(&args.verb),
         _ => Err(anyhow::anyhow!("this command belongs to the light binary: run `cargo xtask`")),

@@ -29,6 +29,9 @@ pub fn run(mut command: Command) -> Result<()> {
 /// Tells mimalloc to keep freed pages: training allocates the same buffers at every step.
 pub const KEEP_PAGES: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "-1");
 
+/// Tells candle to leave its own thread pool alone: it spins beside rayon's, where our kernels run.
+const ONE_POOL: (&str, &str) = ("CANDLE_NUM_THREADS", "1");
+
 /// Where cargo builds.
 pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
@@ -50,7 +53,7 @@ pub fn build_heavy(binary: &str, feature: &'static str, device: &str, hub: bool)
 pub fn heavy(device: &str, hub: bool) -> Result<u8> {
     let binary = build_heavy("reproduce", "reproduce", device, hub)?;
     let mut heavy = Command::new(&binary);
-    heavy.args(std::env::args_os().skip(1)).envs([KEEP_PAGES]);
+    heavy.args(std::env::args_os().skip(1)).envs([KEEP_PAGES, ONE_POOL]);
     let status = heavy.status().with_context(|| format!("cannot start {}", binary.display()))?;
     Ok(status.code().and_then(|c| u8::try_from(c).ok()).unwrap_or(1))
 }

@@ -9,7 +9,7 @@ pub(crate) use read::parts;
 pub use read::read;
 pub use vocabulary::{END_OF_LINE, UNKNOWN, Vocabulary};
 
-use crate::Result;
+use crate::{Lookup, Result, catalog};
 
 /// Three parts of a text, as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,17 @@ pub struct Parts {
     pub validation: String,
     /// For the result.
     pub test: String,
+}
+
+/// The text of a name: `austen`, which ships, or one of the catalog's.
+///
+/// # Errors
+/// A name that is neither, or as [`Lookup::load_text`].
+pub fn named(name: &str, lookup: &Lookup) -> Result<Parts> {
+    match name {
+        "austen" => austen(),
+        name => lookup.load_text(&catalog::text(name)?),
+    }
 }
 
 /// Three parts of a text as numbers of words, and the vocabulary: the training part's.

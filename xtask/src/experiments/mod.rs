@@ -2,6 +2,7 @@
 
 mod absum;
 mod blf;
+mod sigsoftmax;
 
 use crate::cli::Reproduce;
 use crate::experiment::drive;
@@ -11,4 +12,8 @@ use anyhow::Result;
 type Start = fn(&Reproduce) -> Result<u8>;
 
 /// All reproductions by slug.
-pub const TABLE: [(&str, Start); 2] = [("absum", drive::<absum::AbsumPaper>), ("blf", drive::<blf::BlfPaper>)];
+pub const TABLE: [(&str, Start); 3] = [
+    ("absum", drive::<absum::AbsumPaper>),
+    ("sigsoftmax", drive::<sigsoftmax::SigsoftmaxPaper>),
+    ("blf", drive::<blf::BlfPaper>),
+];
