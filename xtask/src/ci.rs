@@ -81,6 +81,24 @@ pub fn main() -> Result<u8> {
     step("reproduce blf in its smallest form, killed and on another number of threads", || {
         smallest("blf", &BLF, &[4, 6])
     })?;
+    step("reproduce sigsoftmax in its smallest form, killed and on another number of threads", || {
+        smallest("sigsoftmax", &SIGSOFTMAX, &[2, 3])
+    })?;
+    step("generate: text from a model of that run, and one whose words are another's", || {
+        let folder = workspace().join("target/ci/sigsoftmax-whole/runs");
+        let generate = |words: &str| -> Result<Option<i32>> {
+            let mut c = with(&["xtask", "generate", "--words", "20", "--model"]);
+            c.arg(folder.join("austen-moss-lr-50-seed-0.model.safetensors"))
+                .arg("--vocabulary")
+                .arg(folder.join(words));
+            Ok(c.status()?.code())
+        };
+        std::fs::write(folder.join("other.txt"), "the 5\n<eos> 3\n<unk> 0\n")?;
+        match (generate("austen.vocabulary.txt")?, generate("other.txt")?) {
+            (Some(0), Some(1)) => Ok(()),
+            other => bail!("exit codes {other:?}, not 0 and 1"),
+        }
+    })?;
     step("attacks against the field's libraries (the rows that take seconds)", || {
         let rows = ["foolbox", "fgsm", "autoattack apgd"].iter().flat_map(|f| ["--filter", f]);
         run(with(&["xtask", "oracle", "--at-most", "200"].into_iter().chain(rows).collect::<Vec<_>>()))
@@ -120,6 +138,23 @@ const ABSUM: [&str; 13] = [
     "selection.every_direction=99",
     "cost.rounds=1",
     "cost.steps=2",
+];
+const SIGSOFTMAX: [&str; 15] = [
+    "seeds=[0]",
+    "synthetic.dims=[2]",
+    "synthetic.steps=300",
+    "synthetic.contexts=40",
+    "synthetic.classes=20",
+    "corpora.0.train=30000",
+    "corpora.0.validation=2000",
+    "corpora.0.test=2000",
+    "corpora.0.vocabulary=300",
+    "corpora.0.single.hidden=32",
+    "corpora.0.mixture.hidden=32",
+    "corpora.0.single.train.epochs=2",
+    "corpora.0.mixture.train.epochs=2",
+    "rank.contexts=50",
+    "corpora.0.selection.words=10000",
 ];
 const BLF: [&str; 12] = [
     "seeds=[0]",

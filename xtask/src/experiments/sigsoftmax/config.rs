@@ -64,10 +64,20 @@ pub struct Text {
     pub train: usize,
     pub validation: usize,
     pub test: usize,
+    pub selection: Selection,
     /// Of the arms without a mixture.
     pub single: Model,
     /// Of the arms with one.
     pub mixture: Option<Model>,
+}
+
+/// How an arm's rate is chosen where its model names several: the lowest mean validation loss over the first `seeds` seeds,
+/// trained on the first `words` words (0 for all).
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Selection {
+    pub words: usize,
+    pub seeds: usize,
 }
 
 /// Sizes, dropout, and training.
@@ -90,7 +100,8 @@ pub struct Train {
     pub rows: usize,
     pub window: usize,
     pub spread: f64,
-    pub lr: f64,
+    /// One value, or several to choose from.
+    pub lr: Vec<f64>,
     pub schedule: Schedule,
     pub clip: f64,
     pub weight_decay: f64,
@@ -192,14 +203,14 @@ impl Model {
         }
     }
 
-    pub fn training(&self) -> LanguageTrainConfig {
+    pub fn training(&self, lr: f64) -> LanguageTrainConfig {
         let t = self.train.clone();
         LanguageTrainConfig {
             epochs: t.epochs,
             rows: t.rows,
             window: t.window,
             spread: t.spread,
-            lr: t.lr,
+            lr,
             schedule: t.schedule,
             clip: t.clip,
             weight_decay: t.weight_decay,
@@ -229,6 +240,15 @@ impl Config {
         for arm in &self.arms {
             arm.function()?;
             self.corpora.iter().try_for_each(|c| c.of(arm).map(|_| ()))?;
+        }
+        for c in &self.corpora {
+            let several = [Some(&c.single), c.mixture.as_ref()].into_iter().flatten().map(|m| m.train.lr.len());
+            if several.clone().any(|n| n == 0) {
+                bail!("corpora.{}: lr needs at least one value", c.name);
+            }
+            if several.clone().any(|n| n > 1) && c.selection.seeds == 0 {
+                bail!("corpora.{}: selection.seeds must be at least 1 to choose among rates", c.name);
+            }
         }
         if self.rank.contexts == 0 {
             bail!("rank.contexts: must be at least 1");

@@ -21,6 +21,9 @@ pub struct Job<'a> {
     pub corpus: &'a Corpus,
     pub arm: &'a Arm,
     pub seed: u64,
+    pub lr: f64,
+    /// Words of the training text, from its start.
+    pub words: usize,
 }
 
 /// What a model came to.
@@ -41,13 +44,15 @@ pub struct Tested {
 const TEST_ROWS: usize = 10;
 
 impl Job<'_> {
-    /// A name for files and the terminal.
+    /// A name for the terminal.
     pub fn name(&self) -> String {
-        format!("{} {} seed {}", self.text.name, self.arm.name, self.seed)
+        let Self { text, arm, lr, seed, .. } = self;
+        let part = if self.words < self.corpus.train.len() { format!(" {} words", self.words) } else { String::new() };
+        format!("{} {} lr {lr}{part} seed {seed}", text.name, arm.name)
     }
 
     fn file(&self, what: &str) -> String {
-        format!("{}-{}-{}.{what}.safetensors", self.text.name, self.arm.name, self.seed)
+        format!("{}.{what}.safetensors", self.name().replace(' ', "-"))
     }
 
     /// Trains, fine-tunes where the recipe says so, and saves the model.
@@ -65,11 +70,11 @@ impl Job<'_> {
                 let trainer = LanguageTrainer::new(cfg)?.resuming(&path, print);
                 let mut watch = |(at, of): (usize, usize), epoch: usize| bar.at((before + epoch) * of + at, total * of);
                 let rng = rng.stream(phase);
-                Ok(trainer.fit(&model, &self.corpus.train, &self.corpus.validation, &rng, &mut watch)?)
+                Ok(trainer.fit(&model, &self.corpus.train[..self.words], &self.corpus.validation, &rng, &mut watch)?)
             };
-            let mut history = fit("train", 0, sizes.training())?;
+            let mut history = fit("train", 0, sizes.training(self.lr))?;
             if let Some(f) = &sizes.finetune {
-                let cfg = LanguageTrainConfig { epochs: f.epochs, lr: f.lr, finetune: true, ..sizes.training() };
+                let cfg = LanguageTrainConfig { epochs: f.epochs, lr: f.lr, finetune: true, ..sizes.training(self.lr) };
                 let tuned = fit("finetune", sizes.train.epochs, cfg)?;
                 history.best = history.epochs.len() + tuned.best;
                 history.epochs.extend(tuned.epochs);

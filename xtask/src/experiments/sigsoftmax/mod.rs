@@ -11,9 +11,10 @@ use crate::html::Page;
 use crate::results::Results;
 use crate::run::Run;
 use anyhow::Result;
-use config::{Config, Synthetic, Text};
+use config::{Arm, Config, Synthetic, Text};
 use language::{Job, Tested, keep_words};
 use sconce_activations::{Output, OutputFunction};
+use sconce_datasets::text::Corpus;
 use sconce_tensor_core::stats::Summary;
 use serde_json::json;
 use synthetic::Student;
@@ -50,10 +51,11 @@ impl Experiment for SigsoftmaxPaper {
                     "validation": corpus.validation.len(), "test": corpus.test.len() }),
             );
             for arm in &cfg.arms {
+                let lr = choose(cfg, run, (text, corpus), arm, &mut m)?;
                 let mut tested = Vec::new();
                 let mut histories = Vec::new();
                 for &seed in &run.seeds {
-                    let job = Job { cfg, text, corpus, arm, seed };
+                    let job = Job { cfg, text, corpus, arm, seed, lr, words: corpus.train.len() };
                     let (train, test) = units(text, corpus.train.len(), arm)?;
                     let history = job.train(run, train)?;
                     let t = job.test(run, &history.value, test)?;
@@ -85,8 +87,46 @@ impl Experiment for SigsoftmaxPaper {
     }
 }
 
+/// Trains an arm with each of its rates and chooses on the validation text.
+fn choose(cfg: &Config, run: &Run, (text, corpus): (&Text, &Corpus), arm: &Arm, m: &mut Measured) -> Result<f64> {
+    let rates = &text.of(arm)?.train.lr;
+    if let [only] = rates[..] {
+        return Ok(only);
+    }
+    let words =
+        if text.selection.words == 0 { corpus.train.len() } else { text.selection.words.min(corpus.train.len()) };
+    let mut tried = Vec::new();
+    for &lr in rates {
+        let mut losses = Vec::new();
+        for &seed in run.seeds.iter().take(text.selection.seeds) {
+            let job = Job { cfg, text, corpus, arm, seed, lr, words };
+            let history = job.train(run, units(text, words, arm)?.0)?;
+            // A run on all words is one of the final ones, and counted there.
+            m.wall_s += if words < corpus.train.len() { history.wall_s } else { 0.0 };
+            losses.push(history.value.epochs[history.value.best].validation.nll);
+        }
+        tried.push((lr, losses.iter().sum::<f64>() / losses.len() as f64));
+    }
+    let Some(best) = tried.iter().min_by(|a, b| a.1.total_cmp(&b.1)).map(|t| t.0) else {
+        anyhow::bail!("arms.{}: no rate to choose", arm.name)
+    };
+    if words == corpus.train.len() {
+        // Those that were not chosen.
+        for &lr in rates.iter().filter(|r| **r != best) {
+            for &seed in run.seeds.iter().take(text.selection.seeds) {
+                m.wall_s += Job { cfg, text, corpus, arm, seed, lr, words }.train(run, 0.0)?.wall_s;
+            }
+        }
+    }
+    if [rates.first(), rates.last()].contains(&Some(&best)) {
+        m.flags.push(format!("{}: the rate chosen for {}, {best}, is at the end of its grid.", text.name, arm.title()));
+    }
+    m.series.insert(format!("{}.{}.rate", text.name, arm.name), json!({ "chosen": best, "tried_rate_nll": tried }));
+    Ok(best)
+}
+
 /// Work of an arm on a text, training and test, in words times what a word costs.
-fn units(text: &Text, words: usize, arm: &config::Arm) -> Result<(f64, f64)> {
+fn units(text: &Text, words: usize, arm: &Arm) -> Result<(f64, f64)> {
     let m = text.of(arm)?;
     let recurrent = 8 * m.hidden * (m.hidden + m.embedding) * m.layers;
     let decoder = m.embedding * if text.vocabulary == 0 { 30_000 } else { text.vocabulary } * arm.mixture.max(1);
@@ -97,8 +137,17 @@ fn units(text: &Text, words: usize, arm: &config::Arm) -> Result<(f64, f64)> {
 fn plan(cfg: &Config, run: &Run, words: impl Iterator<Item = usize>) {
     let mut total = 0.0;
     for (text, words) in cfg.corpora.iter().zip(words) {
-        let arms = cfg.arms.iter().filter_map(|a| units(text, words, a).ok());
-        total += arms.map(|(a, b)| a + b).sum::<f64>() * run.seeds.len() as f64;
+        for arm in &cfg.arms {
+            let (Ok((train, test)), Ok(model)) = (units(text, words, arm), text.of(arm)) else { continue };
+            total += (train + test) * run.seeds.len() as f64;
+            let (rates, seeds) = (model.train.lr.len() as f64, text.selection.seeds.min(run.seeds.len()) as f64);
+            total += match text.selection.words {
+                _ if rates < 2.0 => 0.0,
+                // The chosen rate's runs are final ones.
+                n if n == 0 || n >= words => train * (rates - 1.0) * seeds,
+                n => train * n as f64 / words as f64 * rates * seeds,
+            };
+        }
     }
     run.plan(total + cfg.synthetic.as_ref().map_or(0.0, |s| study_units(cfg, s, run) * stages(s) as f64));
 }
