@@ -141,12 +141,12 @@ fn plan(cfg: &Config, run: &Run, words: impl Iterator<Item = usize>) {
             let (Ok((train, test)), Ok(model)) = (units(text, words, arm), text.of(arm)) else { continue };
             total += (train + test) * run.seeds.len() as f64;
             let (rates, seeds) = (model.train.lr.len() as f64, text.selection.seeds.min(run.seeds.len()) as f64);
-            total += match text.selection.words {
-                _ if rates < 2.0 => 0.0,
-                // The chosen rate's runs are final ones.
-                n if n == 0 || n >= words => train * (rates - 1.0) * seeds,
-                n => train * n as f64 / words as f64 * rates * seeds,
+            // Runs on all words that are final ones too are counted twice, here and where they are read back.
+            let share = match text.selection.words {
+                0 => 1.0,
+                n => (n as f64 / words as f64).min(1.0),
             };
+            total += if rates > 1.0 { train * share * rates * seeds } else { 0.0 };
         }
     }
     run.plan(total + cfg.synthetic.as_ref().map_or(0.0, |s| study_units(cfg, s, run) * stages(s) as f64));

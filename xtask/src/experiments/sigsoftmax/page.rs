@@ -8,6 +8,11 @@ use anyhow::Result;
 use sconce_activations::language::History;
 use sconce_tensor_core::stats::Summary;
 
+/// Arms whose curves fit on one plot: the ReLU-based function stays so far above that the others would be one line.
+fn plotted(cfg: &Config) -> impl Iterator<Item = &Arm> {
+    cfg.arms.iter().filter(|a| a.output != "relu")
+}
+
 pub fn write(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
     if let Some(s) = &cfg.synthetic {
         page.heading("Students of a matrix");
@@ -48,9 +53,7 @@ fn study(cfg: &Config, s: &Synthetic, r: &Results, page: &mut Page) -> Result<()
         let metric = |what: &str, d: usize, a: &Arm| {
             r.metrics.get(&format!("synthetic.{what}.{}.d{d}.{}", teacher.name(), a.name))
         };
-        let curves: Vec<Curve> = cfg
-            .arms
-            .iter()
+        let curves: Vec<Curve> = plotted(cfg)
             .map(|a| {
                 let found: Vec<(usize, &Summary)> =
                     s.dims.iter().filter_map(|d| Some((*d, metric("kl", *d, a)?))).collect();
@@ -64,7 +67,8 @@ fn study(cfg: &Config, s: &Synthetic, r: &Results, page: &mut Page) -> Result<()
             .collect();
         page.plot(
             &format!(
-                "Teacher `{}`: divergence over the width. Bars are 95 % intervals over the seeds.",
+                "Teacher `{}`: divergence over the width, without ReLU, which is far above. Bars are 95 % intervals \
+                 over the seeds.",
                 teacher.name()
             ),
             "log2 d",
@@ -179,6 +183,6 @@ fn language(cfg: &Config, text: &Text, r: &Results, page: &mut Page) -> Result<(
             joined: true,
         }
     };
-    let curves: Vec<Curve> = cfg.arms.iter().map(curve).filter(|c| !c.points.is_empty()).collect();
-    page.plot("Validation loss over training, mean over the seeds.", "epoch", "nats per word", &curves)
+    let curves: Vec<Curve> = plotted(cfg).map(curve).filter(|c| !c.points.is_empty()).collect();
+    page.plot("Validation loss over training, mean over the seeds; without ReLU.", "epoch", "nats per word", &curves)
 }
