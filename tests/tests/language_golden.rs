@@ -1,5 +1,5 @@
 //! The language model against PyTorch: an epoch without dropout, weight by weight; and the softmax arm of the quick
-//! reproduction against a twin with PyTorch's own random numbers.
+//! reproduction against a twin with the same first weights, windows and masks.
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
 use anyhow::Result;
@@ -72,6 +72,7 @@ fn the_quick_recipes_perplexity_is_pytorchs() -> Result<()> {
     let mut recipe = ours["config"]["corpora"][0].clone();
     recipe["mixture"] = serde_json::Value::Null;
     assert_eq!(recipe, twin["recipe"], "the twin was made of another recipe: run make_golden_lm.py again");
+    assert_eq!(ours["series"]["austen.softmax.rate"]["chosen"], twin["rate"], "run make_golden_lm.py again");
     let mean = |values: &serde_json::Value| -> Result<f64> {
         let values: Vec<f64> = serde_json::from_value(values.clone())?;
         Ok(values.iter().sum::<f64>() / values.len() as f64)

@@ -194,7 +194,7 @@ pub enum DatasetsVerb {
         data_dir: Option<PathBuf>,
     },
     /// Writes the three parts of a text as words, those that are not in the vocabulary as `<unk>`: train.txt, valid.txt and
-    /// test.txt, a line of words each.
+    /// test.txt; and vocabulary.txt, a word and its count a line.
     Words {
         /// austen, penn-treebank or wikitext-2.
         name: String,

@@ -96,6 +96,9 @@ fn words(lookup: &Lookup, name: &str, size: usize, out: &Path) -> Result<u8> {
         write_whole(&path, corpus.vocabulary.decode(ids)?.as_bytes())?;
         say(&format!("{}: {} words of {}", path.display(), ids.len(), corpus.vocabulary.len()));
     }
+    let path = out.join("vocabulary.txt");
+    write_whole(&path, corpus.vocabulary.to_lines().as_bytes())?;
+    say(&format!("{}", path.display()));
     Ok(0)
 }
 

@@ -47,14 +47,7 @@ fn beside(model: &Path) -> Result<PathBuf> {
 
 /// Reads lines of a word and its count.
 fn vocabulary(path: &Path) -> Result<Vocabulary> {
-    let mut words = Vec::new();
-    for (i, line) in read(path)?.lines().enumerate() {
-        let pair = line.rsplit_once(' ').and_then(|(w, c)| Some((w.to_owned(), c.parse().ok()?)));
-        words.push(
-            pair.with_context(|| format!("{}: line {}: no word with its count: `{line}`", path.display(), i + 1))?,
-        );
-    }
-    Vocabulary::new(words).with_context(|| format!("{}", path.display()))
+    Vocabulary::from_lines(&read(path)?).with_context(|| format!("{}", path.display()))
 }
 
 #[cfg(test)]

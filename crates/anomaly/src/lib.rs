@@ -1,1 +1,14 @@
 #![doc = include_str!("../README.md")]
+
+mod classic;
+mod detector;
+pub mod metrics;
+mod rows;
+
+pub use classic::{
+    Copod, Ecod, Hbos, HbosConfig, IsolationForest, IsolationForestConfig, Knn, KnnConfig, KnnScore, Lof, LofConfig,
+    Mahalanobis, MahalanobisConfig, Pca, PcaConfig,
+};
+pub use detector::{Detector, Loaded, Method, State, Training, load, save};
+pub use rows::Rows;
+pub use sconce_tensor_core::{Error, Result};

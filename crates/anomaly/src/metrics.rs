@@ -190,7 +190,10 @@ mod tests {
         let truth = [true, false, false, true];
         let tied = Ranked::new(&[2.0; 4], &truth).unwrap();
         assert_eq!((tied.auroc(), tied.average_precision(), tied.recall_at(0.9).unwrap()), (0.5, 0.5, 0.0));
-        assert_eq!((auroc(&[-1.0, 3.0, 3.0, -1.0], &truth).unwrap(), auroc(&[-0.0, 0.0, 0.0, 0.0], &truth).unwrap()), (0.0, 0.5));
+        assert_eq!(
+            (auroc(&[-1.0, 3.0, 3.0, -1.0], &truth).unwrap(), auroc(&[-0.0, 0.0, 0.0, 0.0], &truth).unwrap()),
+            (0.0, 0.5)
+        );
         let message = |s: &[f64], t: &[bool]| Ranked::new(s, t).unwrap_err().to_string();
         assert!(message(&[1.0, f64::NAN], &[true, false]).contains("NaN at row 1"));
         assert!(message(&[1.0], &[true]).contains("0 normal examples") && message(&[], &[]).contains("0 anomalies"));

@@ -160,6 +160,23 @@ impl Vocabulary {
         Ok(text)
     }
 
+    /// The words with their counts, one a line.
+    pub fn to_lines(&self) -> String {
+        self.words.iter().zip(&self.counts).map(|(w, c)| format!("{w} {c}\n")).collect()
+    }
+
+    /// Takes back what [`Vocabulary::to_lines`] gave.
+    ///
+    /// # Errors
+    /// A line that is no word with its count, with its number; as [`Vocabulary::new`].
+    pub fn from_lines(text: &str) -> Result<Self> {
+        let pair = |(i, line): (usize, &str)| {
+            let pair = line.rsplit_once(' ').and_then(|(w, c)| Some((w.to_owned(), c.parse().ok()?)));
+            pair.ok_or_else(|| Error::value("vocabulary", format!("line {}: no word with its count: `{line}`", i + 1)))
+        };
+        Self::new(text.lines().enumerate().map(pair).collect::<Result<_>>()?)
+    }
+
     /// SHA-256 of the words in their order: what a checkpoint is compared by.
     pub fn digest(&self) -> String {
         Sha256::digest(self.words.join("\n")).iter().map(|b| format!("{b:02x}")).collect()
@@ -190,6 +207,8 @@ mod tests {
         assert!(v.encode("x y\nz").unwrap_err().to_string().contains("none of its 3 words"));
         assert_eq!(v.decode(&v.encode("b zebra\na").unwrap()).unwrap(), "b <unk>\na\n");
         assert!(v.decode(&[4]).unwrap_err().to_string().contains("4 is not below"));
+        assert_eq!(Vocabulary::from_lines(&v.to_lines()).unwrap(), v);
+        assert!(Vocabulary::from_lines("a 1\n<eos>\n").unwrap_err().to_string().contains("line 2"));
         assert_ne!(v.digest(), Vocabulary::of(["a c <unk>"], None).unwrap().digest());
     }
 }

@@ -166,7 +166,5 @@ fn places(n: usize) -> impl Iterator<Item = usize> {
 /// Keeps the words beside the models, for `generate`.
 pub fn keep_words(run: &Run, text: &Text, corpus: &Corpus) -> Result<()> {
     let path = run.path(&format!("{}.vocabulary.txt", text.name));
-    let lines: Vec<String> =
-        corpus.vocabulary.words().iter().zip(corpus.vocabulary.counts()).map(|(w, c)| format!("{w} {c}")).collect();
-    Ok(store::write_whole(&path, (lines.join("\n") + "\n").as_bytes())?)
+    Ok(store::write_whole(&path, corpus.vocabulary.to_lines().as_bytes())?)
 }

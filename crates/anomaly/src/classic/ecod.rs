@@ -1,0 +1,59 @@
+//! ECOD: empirical cumulative distributions.
+
+use super::score_rows;
+use super::tails::Tails;
+use crate::rows::Rows;
+use crate::{Detector, Loaded, Method, Result, State, Training};
+use candle_core::Tensor;
+use sconce_tensor_core::Rng;
+
+/// The sum over features of the largest of three `-log` tail probabilities: left, right, and the side that the feature is
+/// skewed to. It has no parameters and treats features by themselves.
+///
+/// A new example's tail is its share among the training values, one of them at least; PyOD's scores of new examples also
+/// depend on the other examples that are scored with it.
+///
+/// Source: Li, Zhao, Hu, Botta, Ionescu, Chen (arXiv 2201.00382).
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use sconce_anomaly::{Ecod, Method, Training};
+/// use sconce_tensor_core::Rng;
+/// let x = Tensor::new(&[[0f64, 1.0], [1.0, 2.0], [2.0, 0.0], [9.0, -9.0]], &Device::Cpu)?;
+/// let scores = Ecod.fit(&Training::normal(&x), &Rng::new(0))?.score(&x)?.to_vec1::<f64>()?;
+/// assert!(scores[..3].iter().all(|s| *s < scores[3]));
+/// # Ok::<(), sconce_anomaly::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ecod;
+
+#[derive(Debug)]
+struct Fitted(Tails);
+
+impl Method for Ecod {
+    fn fit(&self, train: &Training<'_>, _: &Rng) -> Result<Box<dyn Detector>> {
+        Ok(Box::new(Fitted(Tails::of(&Rows::of(&train.normals()?)?))))
+    }
+}
+
+pub(super) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
+    Ok(Box::new(Fitted(Tails::restore(from)?)))
+}
+
+impl Detector for Fitted {
+    fn name(&self) -> &'static str {
+        "ecod"
+    }
+
+    fn features(&self) -> usize {
+        self.0.width()
+    }
+
+    fn score(&self, x: &Tensor) -> Result<Tensor> {
+        score_rows(x, self.0.width(), |row| self.0.at(row).map(|t| t.left.max(t.right).max(t.skewed())).sum())
+    }
+
+    fn state(&self) -> Result<State> {
+        self.0.state()
+    }
+}

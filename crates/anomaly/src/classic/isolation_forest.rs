@@ -1,0 +1,229 @@
+//! Isolation forest.
+
+use super::{column, score_rows};
+use crate::rows::Rows;
+use crate::{Detector, Error, Loaded, Method, Result, State, Training};
+use candle_core::Tensor;
+use rayon::prelude::*;
+use sconce_tensor_core::{Rng, error::require};
+use serde::{Deserialize, Serialize};
+
+/// Configuration of [`IsolationForest`].
+///
+/// | Name | Default | Purpose | Range |
+/// |---|---|---|---|
+/// | `trees` | 100 | how many | >= 1 |
+/// | `sample` | 256 | training examples of each tree, drawn without return; all where there are fewer | >= 2 |
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IsolationForestConfig {
+    /// How many trees.
+    pub trees: usize,
+    /// Training examples of each.
+    pub sample: usize,
+}
+
+impl Default for IsolationForestConfig {
+    fn default() -> Self {
+        Self { trees: 100, sample: 256 }
+    }
+}
+
+/// Trees that cut a random feature at a random place; strange examples end on short branches. The score is
+/// `2^(-mean depth / c(sample))` with c the mean depth of an unsuccessful search, so about 0.5 for what is not strange, at
+/// most 1.
+///
+/// Source: Liu, Ting, Zhou (2008), ICDM.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct IsolationForest {
+    cfg: IsolationForestConfig,
+}
+
+impl IsolationForest {
+    /// Validates the configuration.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the field.
+    pub fn new(cfg: IsolationForestConfig) -> Result<Self> {
+        require("IsolationForestConfig.trees", cfg.trees >= 1, "at least 1", cfg.trees)?;
+        require("IsolationForestConfig.sample", cfg.sample >= 2, "at least 2", cfg.sample)?;
+        Ok(Self { cfg })
+    }
+}
+
+/// A branch of a tree: the feature and the place of its cut and the branches below, or a leaf with its depth.
+#[derive(Clone, Copy, Debug)]
+struct Node {
+    /// [`LEAF`] for a leaf.
+    feature: u32,
+    /// The branch of values that are not above `at`; the other one follows it.
+    below: u32,
+    /// The cut; a leaf's depth with what its examples would have needed further.
+    at: f64,
+}
+
+const LEAF: u32 = u32::MAX;
+
+/// Mean depth of an unsuccessful search in a binary search tree of n.
+fn mean_depth(n: usize) -> f64 {
+    match n {
+        0 | 1 => 0.0,
+        2 => 1.0,
+        n => {
+            let n = n as f64;
+            2.0 * ((n - 1.0).ln() + 0.577_215_664_901_532_9) - 2.0 * (n - 1.0) / n
+        }
+    }
+}
+
+/// Grows a tree on some rows.
+fn grow(rows: &Rows, mut at: Vec<u32>, most: usize, rng: &Rng) -> Vec<Node> {
+    let mut nodes = vec![Node { feature: LEAF, below: 0, at: 0.0 }];
+    // (branch, first and last of its rows, depth)
+    let mut open = vec![(0usize, 0usize, at.len(), 0usize)];
+    let mut drawn = 0;
+    while let Some((node, from, to, depth)) = open.pop() {
+        let own = &mut at[from..to];
+        let leaf = |n: usize| Node { feature: LEAF, below: 0, at: depth as f64 + mean_depth(n) };
+        if own.len() < 2 || depth >= most {
+            nodes[node] = leaf(own.len());
+            continue;
+        }
+        // Only features that vary here can be cut.
+        let range = |j: usize| {
+            let v = own.iter().map(|i| rows.row(*i as usize)[j]);
+            v.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)))
+        };
+        let mut varying = rng.stream("feature").at(drawn).permutation(rows.width()).into_iter().map(|j| (j, range(j)));
+        let Some((feature, (lo, hi))) = varying.find(|(_, (lo, hi))| lo < hi) else {
+            nodes[node] = leaf(own.len());
+            continue;
+        };
+        // Never the highest value: each side gets an example.
+        let cut = lo + (hi - lo) * rng.stream("cut").at(drawn).uniforms(1)[0];
+        let cut = if cut < hi { cut } else { lo };
+        drawn += 1;
+        let mut left = 0;
+        for i in 0..own.len() {
+            if rows.row(own[i] as usize)[feature] <= cut {
+                own.swap(i, left);
+                left += 1;
+            }
+        }
+        let below = nodes.len();
+        nodes.extend([nodes[node]; 2]);
+        nodes[node] = Node { feature: feature as u32, below: below as u32, at: cut };
+        open.push((below, from, from + left, depth + 1));
+        open.push((below + 1, from + left, to, depth + 1));
+    }
+    nodes
+}
+
+fn depth(tree: &[Node], row: &[f64]) -> f64 {
+    let mut node = tree[0];
+    while node.feature != LEAF {
+        node = tree[node.below as usize + usize::from(row[node.feature as usize] > node.at)];
+    }
+    node.at
+}
+
+#[derive(Debug)]
+struct Fitted {
+    values: Values,
+    trees: Vec<Vec<Node>>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Values {
+    cfg: IsolationForestConfig,
+    /// Examples that a tree had.
+    sample: usize,
+    width: usize,
+}
+
+impl Method for IsolationForest {
+    fn fit(&self, train: &Training<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
+        let rows = Rows::of(&train.normals()?)?;
+        let sample = self.cfg.sample.min(rows.len());
+        if sample < 2 {
+            return Err(Error::value("examples", "an isolation forest needs at least 2, got 1"));
+        }
+        let most = (sample as f64).log2().ceil() as usize;
+        let rng = rng.stream("isolation forest");
+        let tree = |t: usize| {
+            // A stream of its own: a tree draws at many places.
+            let rng = Rng::new(rng.at(t as u64).bits(1)[0]);
+            grow(&rows, choose(rows.len(), sample, &rng), most, &rng)
+        };
+        let trees = (0..self.cfg.trees).into_par_iter().map(tree).collect();
+        Ok(Box::new(Fitted { values: Values { cfg: self.cfg, sample, width: rows.width() }, trees }))
+    }
+}
+
+/// `k` of `0..n` without return (Floyd).
+fn choose(n: usize, k: usize, rng: &Rng) -> Vec<u32> {
+    let mut chosen = std::collections::BTreeSet::new();
+    for (i, u) in rng.stream("sample").uniforms(k).into_iter().enumerate() {
+        let top = n - k + i;
+        let pick = ((u * (top + 1) as f64) as usize).min(top);
+        chosen.insert(if chosen.contains(&(pick as u32)) { top as u32 } else { pick as u32 });
+    }
+    chosen.into_iter().collect()
+}
+
+pub(super) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
+    let values: Values = from.values()?;
+    let (sizes, features, below, at) =
+        (from.numbers("sizes")?, from.numbers("features")?, from.numbers("below")?, from.numbers("at")?);
+    let nodes: Vec<Node> = features
+        .iter()
+        .zip(&below)
+        .zip(&at)
+        .map(|((f, b), at)| Node { feature: if *f < 0.0 { LEAF } else { *f as u32 }, below: *b as u32, at: *at })
+        .collect();
+    let mut trees = Vec::new();
+    let mut rest = &nodes[..];
+    for size in sizes.iter().map(|s| *s as usize) {
+        let broken = || Error::value("detector", "the trees do not fit their sizes");
+        let (tree, tail) = rest.split_at_checked(size).filter(|t| !t.0.is_empty()).ok_or_else(broken)?;
+        // Each branch is below the one that names it, so that a walk ends.
+        let sound = |(i, n): (usize, &Node)| {
+            n.feature == LEAF
+                || ((n.feature as usize) < values.width && (n.below as usize) > i && n.below as usize + 1 < tree.len())
+        };
+        if !tree.iter().enumerate().all(sound) {
+            return Err(broken());
+        }
+        trees.push(tree.to_vec());
+        rest = tail;
+    }
+    Ok(Box::new(Fitted { values, trees }))
+}
+
+impl Detector for Fitted {
+    fn name(&self) -> &'static str {
+        "isolation-forest"
+    }
+
+    fn features(&self) -> usize {
+        self.values.width
+    }
+
+    fn score(&self, x: &Tensor) -> Result<Tensor> {
+        let scale = self.trees.len() as f64 * mean_depth(self.values.sample);
+        score_rows(x, self.values.width, |row| {
+            let depths: f64 = self.trees.iter().map(|t| depth(t, row)).sum();
+            (-depths / scale).exp2()
+        })
+    }
+
+    fn state(&self) -> Result<State> {
+        let all = || self.trees.iter().flatten();
+        let tensors = vec![
+            ("sizes", column(self.trees.iter().map(|t| t.len() as f64).collect())?),
+            ("features", column(all().map(|n| if n.feature == LEAF { -1.0 } else { f64::from(n.feature) }).collect())?),
+            ("below", column(all().map(|n| f64::from(n.below)).collect())?),
+            ("at", column(all().map(|n| n.at).collect())?),
+        ];
+        State::new(&self.values, tensors)
+    }
+}

@@ -1,0 +1,92 @@
+//! The Mahalanobis distance.
+
+use super::spectrum::Axes;
+use super::{column, matrix, score_rows};
+use crate::rows::Rows;
+use crate::{Detector, Loaded, Method, Result, State, Training};
+use candle_core::Tensor;
+use sconce_tensor_core::{Rng, error::require};
+use serde::{Deserialize, Serialize};
+
+/// Configuration of [`Mahalanobis`].
+///
+/// | Name | Default | Purpose | Range |
+/// |---|---|---|---|
+/// | `ridge` | 0 | added to each variance, as a share of their mean | finite, >= 0 |
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MahalanobisConfig {
+    /// Added to each variance, as a share of their mean.
+    pub ridge: f64,
+}
+
+/// The squared distance to the mean in units of the covariance, `(x - m)^T C^+ (x - m)`, C over n. Without a ridge, directions
+/// in which the training examples do not vary are left out (the pseudo-inverse).
+///
+/// Source: Mahalanobis (1936).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Mahalanobis {
+    cfg: MahalanobisConfig,
+}
+
+impl Mahalanobis {
+    /// Validates the configuration.
+    ///
+    /// # Errors
+    /// A ridge that is negative or not finite.
+    pub fn new(cfg: MahalanobisConfig) -> Result<Self> {
+        require("MahalanobisConfig.ridge", cfg.ridge.is_finite() && cfg.ridge >= 0.0, "finite and >= 0", cfg.ridge)?;
+        Ok(Self { cfg })
+    }
+}
+
+#[derive(Debug)]
+struct Fitted {
+    cfg: MahalanobisConfig,
+    axes: Axes,
+    /// One over each axis's variance; 0 where it is left out.
+    weights: Vec<f64>,
+}
+
+impl Fitted {
+    fn new(cfg: MahalanobisConfig, axes: Axes) -> Self {
+        let ridge = cfg.ridge * axes.variances.iter().sum::<f64>() / axes.variances.len() as f64;
+        let rank = if ridge > 0.0 { axes.variances.len() } else { axes.rank() };
+        let weight = |(i, v): (usize, &f64)| if i < rank { 1.0 / (v + ridge) } else { 0.0 };
+        Self { cfg, weights: axes.variances.iter().enumerate().map(weight).collect(), axes }
+    }
+}
+
+impl Method for Mahalanobis {
+    fn fit(&self, train: &Training<'_>, _: &Rng) -> Result<Box<dyn Detector>> {
+        Ok(Box::new(Fitted::new(self.cfg, Axes::of(&Rows::of(&train.normals()?)?)?)))
+    }
+}
+
+pub(super) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
+    let axes = Axes::restore(from.numbers("mean")?, from.numbers("variances")?, from.numbers("axes")?)?;
+    Ok(Box::new(Fitted::new(from.values()?, axes)))
+}
+
+impl Detector for Fitted {
+    fn name(&self) -> &'static str {
+        "mahalanobis"
+    }
+
+    fn features(&self) -> usize {
+        self.axes.mean.len()
+    }
+
+    fn score(&self, x: &Tensor) -> Result<Tensor> {
+        score_rows(x, self.features(), |row| self.axes.along(row).zip(&self.weights).map(|(a, w)| a * a * w).sum())
+    }
+
+    fn state(&self) -> Result<State> {
+        let Axes { mean, variances, axes } = &self.axes;
+        let tensors = vec![
+            ("mean", column(mean.clone())?),
+            ("variances", column(variances.clone())?),
+            ("axes", matrix(axes, mean.len())?),
+        ];
+        State::new(&self.cfg, tensors)
+    }
+}

@@ -1,0 +1,57 @@
+//! Mean and covariance of training examples, taken apart into principal axes.
+
+use crate::rows::Rows;
+use crate::{Error, Result};
+
+/// The mean, and the eigenvalues and eigenvectors of the covariance, the largest first.
+#[derive(Clone, Debug)]
+pub(super) struct Axes {
+    pub(super) mean: Vec<f64>,
+    pub(super) variances: Vec<f64>,
+    /// One axis after the other.
+    pub(super) axes: Vec<f64>,
+}
+
+impl Axes {
+    /// Of rows, with the covariance over n.
+    pub(super) fn of(rows: &Rows) -> Result<Self> {
+        let (n, d) = (rows.len() as f64, rows.width());
+        let mut mean = vec![0.0; d];
+        rows.iter().for_each(|r| mean.iter_mut().zip(r).for_each(|(m, v)| *m += v / n));
+        let mut covariance = faer::Mat::<f64>::zeros(d, d);
+        for r in rows.iter() {
+            for i in 0..d {
+                let a = (r[i] - mean[i]) / n;
+                (0..=i).for_each(|j| covariance[(i, j)] += a * (r[j] - mean[j]));
+            }
+        }
+        let eigen = covariance
+            .self_adjoint_eigen(faer::Side::Lower)
+            .map_err(|e| Error::value("covariance", format!("its eigenvalues were not found: {e:?}")))?;
+        let (values, vectors) = (eigen.S(), eigen.U());
+        // faer's come smallest first; rounding may leave one below 0.
+        let variances = (0..d).rev().map(|i| values[i].max(0.0)).collect();
+        let axes = (0..d).rev().flat_map(|i| (0..d).map(move |j| vectors[(j, i)])).collect();
+        Ok(Self { mean, variances, axes })
+    }
+
+    /// Saved parts back together.
+    pub(super) fn restore(mean: Vec<f64>, variances: Vec<f64>, axes: Vec<f64>) -> Result<Self> {
+        if variances.len() != mean.len() || axes.len() != mean.len() * mean.len() {
+            return Err(Error::value("detector", "mean, variances and axes do not fit each other"));
+        }
+        Ok(Self { mean, variances, axes })
+    }
+
+    /// How many variances are above rounding of the largest.
+    pub(super) fn rank(&self) -> usize {
+        let least = self.variances[0] * self.mean.len() as f64 * f64::EPSILON;
+        self.variances.iter().filter(|v| **v > least).count()
+    }
+
+    /// Coordinates of a row along all axes.
+    pub(super) fn along<'a>(&'a self, row: &'a [f64]) -> impl Iterator<Item = f64> + 'a {
+        let d = self.mean.len();
+        self.axes.chunks_exact(d).map(|a| a.iter().zip(row.iter().zip(&self.mean)).map(|(a, (v, m))| a * (v - m)).sum())
+    }
+}

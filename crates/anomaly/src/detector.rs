@@ -1,0 +1,158 @@
+//! The contract: a method is fitted, the detector that comes of it scores.
+
+use crate::{Error, Result};
+use candle_core::{Device, Tensor};
+use sconce_tensor_core::{Rng, store};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::path::Path;
+
+/// What a method learns from: examples, and which of them are known to be anomalies.
+#[derive(Clone, Copy, Debug)]
+pub struct Training<'a> {
+    /// (N, D).
+    pub x: &'a Tensor,
+    /// For each example whether it is a known anomaly; the others are taken as normal. `None`: none is known.
+    pub known: Option<&'a [bool]>,
+}
+
+impl<'a> Training<'a> {
+    /// Examples that are all taken as normal.
+    pub fn normal(x: &'a Tensor) -> Self {
+        Self { x, known: None }
+    }
+
+    /// The examples that are not known to be anomalies.
+    ///
+    /// # Errors
+    /// Another number of labels than of examples; nothing but anomalies.
+    pub fn normals(&self) -> Result<Tensor> {
+        let Some(known) = self.known else { return Ok(self.x.clone()) };
+        if self.x.dims().first() != Some(&known.len()) {
+            return Err(Error::shape(
+                "examples",
+                format!("({}, D), to go with the labels", known.len()),
+                self.x.dims(),
+            ));
+        }
+        let at: Vec<u32> = (0..known.len() as u32).filter(|i| !known[*i as usize]).collect();
+        if at.is_empty() {
+            return Err(Error::value("labels", format!("all {} examples are anomalies", known.len())));
+        }
+        Ok(self.x.contiguous()?.index_select(&Tensor::new(at, self.x.device())?, 0)?)
+    }
+}
+
+/// A method before it has seen data.
+pub trait Method: Debug + Send + Sync {
+    /// Learns from examples. The result is a function of these, the configuration and `rng`.
+    ///
+    /// # Errors
+    /// Examples that are not (N, D), values that are not finite with row and column, too few examples for the method.
+    fn fit(&self, train: &Training<'_>, rng: &Rng) -> Result<Box<dyn Detector>>;
+}
+
+/// A fitted detector. Scores are raw and need a threshold: higher is stranger.
+pub trait Detector: Debug + Send + Sync {
+    /// The method's name in files.
+    fn name(&self) -> &'static str;
+
+    /// How many features an example has.
+    fn features(&self) -> usize;
+
+    /// (N, D) -> (N,) in f64.
+    ///
+    /// # Errors
+    /// Another number of features than it was fitted on, values that are not finite with row and column.
+    fn score(&self, x: &Tensor) -> Result<Tensor>;
+
+    /// All that [`load`] needs.
+    ///
+    /// # Errors
+    /// candle's only.
+    fn state(&self) -> Result<State>;
+}
+
+/// A detector as tensors and plain values.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// By name, in order.
+    pub tensors: Vec<(&'static str, Tensor)>,
+    /// Configuration and small values.
+    pub values: Value,
+}
+
+impl State {
+    /// A state of values alone, to be given tensors.
+    ///
+    /// # Errors
+    /// Values that are no JSON.
+    pub fn new(values: &impl Serialize, tensors: Vec<(&'static str, Tensor)>) -> Result<Self> {
+        let values = serde_json::to_value(values).map_err(|e| Error::value("detector state", e.to_string()))?;
+        Ok(Self { tensors, values })
+    }
+}
+
+/// What was read back of a [`State`].
+#[derive(Debug)]
+pub struct Loaded {
+    tensors: HashMap<String, Tensor>,
+    values: Value,
+}
+
+impl Loaded {
+    /// A tensor as plain numbers.
+    ///
+    /// # Errors
+    /// A name that is missing.
+    pub fn numbers(&self, name: &str) -> Result<Vec<f64>> {
+        let t = self.tensors.get(name).ok_or_else(|| Error::value("detector", format!("no tensor `{name}`")))?;
+        Ok(t.to_dtype(candle_core::DType::F64)?.flatten_all()?.to_vec1()?)
+    }
+
+    /// The plain values.
+    ///
+    /// # Errors
+    /// Values of another type.
+    pub fn values<T: for<'a> Deserialize<'a>>(&self) -> Result<T> {
+        serde_json::from_value(self.values.clone()).map_err(|e| Error::value("detector", e.to_string()))
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Meta {
+    format: u32,
+    detector: String,
+    values: Value,
+}
+
+/// Saves a detector to one safetensors file, whole or not at all.
+///
+/// # Errors
+/// [`Error::Io`] with the path.
+pub fn save(detector: &dyn Detector, path: &Path) -> Result<()> {
+    let state = detector.state()?;
+    let meta = Meta { format: 1, detector: detector.name().to_owned(), values: state.values };
+    let meta = serde_json::to_string(&meta).map_err(|e| Error::value("detector", e.to_string()))?;
+    store::save(path, state.tensors, &meta)
+}
+
+/// Loads what [`save`] wrote, whichever detector it is.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Checkpoint`] with the path where the file is broken or of a detector that this build lacks.
+pub fn load(path: &Path) -> Result<Box<dyn Detector>> {
+    let refuse = |reason: String| Error::Checkpoint { path: path.to_owned(), reason };
+    let (tensors, meta) = store::load(path, &Device::Cpu)?;
+    let meta: Meta = serde_json::from_str(&meta).map_err(|e| refuse(format!("no detector: {e}")))?;
+    if meta.format != 1 {
+        return Err(refuse(format!("detector format {}, this build reads 1", meta.format)));
+    }
+    let loaded = Loaded { tensors, values: meta.values };
+    match crate::classic::restore(&meta.detector, &loaded) {
+        Some(detector) => detector.map_err(|e| refuse(e.to_string())),
+        None => Err(refuse(format!("no detector `{}` in this build", meta.detector))),
+    }
+}
