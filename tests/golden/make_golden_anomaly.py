@@ -44,6 +44,7 @@ for name, x, anomaly in sets():
     train = x[normal[:200]]
     at = np.concatenate([normal[200:300], strange[:40]])
     test, truth = x[at], anomaly[at]
+    train, test = np.ascontiguousarray(train), np.ascontiguousarray(test)
     out |= {f"{name}.train": train, f"{name}.test": test, f"{name}.truth": truth.astype(np.int64)}
     mean, std = train.mean(0), train.std(0)
     std[std == 0] = 1
@@ -65,7 +66,7 @@ for name, x, anomaly in sets():
     pca = PCA(n_components=0.9, svd_solver="full").fit(a)
     found["pca"] = ((b - pca.inverse_transform(pca.transform(b))) ** 2).sum(1)
     for k, v in found.items():
-        out[f"{name}.{k}"] = np.asarray(v, dtype=np.float64)
+        out[f"{name}.{k}"] = np.array(v, dtype=np.float64, order="C")
         if not k.endswith(".train"):
             figures[f"{name}.{k}"] = [roc_auc_score(truth, v), average_precision_score(truth, v)]
     forest = [roc_auc_score(truth, -IsolationForest(random_state=s).fit(train).score_samples(test)) for s in range(10)]

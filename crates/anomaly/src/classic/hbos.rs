@@ -31,7 +31,8 @@ impl Default for HbosConfig {
 }
 
 /// The sum over features of `-log2(density + alpha)`, densities from histograms. A value outside of the bins gets the
-/// least likely bin's score.
+/// least likely bin's score. As in PyOD, a value on the edge of two bins is counted in the one above and scored by the one
+/// below.
 ///
 /// Source: Goldstein and Dengel (2012), KI poster and demo track, pp. 59-63; in PyOD's form.
 #[derive(Clone, Copy, Debug, Default)]
@@ -92,7 +93,11 @@ impl Histogram {
             v if v < self.lo && self.lo - v <= near => self.scores[0],
             v if v > self.hi && v - self.hi <= near => self.scores[last],
             v if v < self.lo || v > self.hi => strangest(),
-            v => self.scores[bin(v, self.lo, width, self.scores.len())],
+            v => {
+                let i = bin(v, self.lo, width, self.scores.len());
+                let on_edge = i > 0 && v == self.lo + width * i as f64;
+                self.scores[if on_edge { i - 1 } else { i }]
+            }
         }
     }
 }

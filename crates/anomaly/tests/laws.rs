@@ -1,0 +1,146 @@
+//! What is true of every detector.
+#![allow(clippy::unwrap_used)] // a test fails by panicking
+
+use candle_core::{DType, Device, Tensor};
+use sconce_anomaly::metrics::auroc;
+use sconce_anomaly::{
+    Copod, Ecod, Hbos, HbosConfig, IsolationForest, IsolationForestConfig, Knn, KnnConfig, KnnScore, Lof, LofConfig,
+    Mahalanobis, MahalanobisConfig, Method, Pca, PcaConfig, Training, load, save,
+};
+use sconce_tensor_core::{Rng, store};
+
+fn methods() -> Vec<Box<dyn Method>> {
+    vec![
+        Box::new(Ecod),
+        Box::new(Copod),
+        Box::new(Hbos::default()),
+        Box::new(IsolationForest::default()),
+        Box::new(Knn::default()),
+        Box::new(Knn::new(KnnConfig { neighbours: 4, score: KnnScore::Median }).unwrap()),
+        Box::new(Lof::default()),
+        Box::new(Mahalanobis::default()),
+        Box::new(Mahalanobis::new(MahalanobisConfig { ridge: 0.1 }).unwrap()),
+        Box::new(Pca::default()),
+    ]
+}
+
+/// Correlated normals about 0 (rows 0..n) and strangers about 6.
+fn data(n: usize, strangers: usize) -> (Tensor, Vec<bool>) {
+    let z = Rng::new(1).normals((n + strangers) * 3);
+    let row = |i: usize| {
+        let z = &z[i * 3..][..3];
+        let far = if i < n { 0.0 } else { 6.0 };
+        [z[0] + far, 0.8 * z[0] + 0.6 * z[1] - far, z[2]]
+    };
+    let values: Vec<f64> = (0..n + strangers).flat_map(row).collect();
+    let x = Tensor::from_vec(values, (n + strangers, 3), &Device::Cpu).unwrap();
+    (x, (0..n + strangers).map(|i| i >= n).collect())
+}
+
+fn numbers(t: Tensor) -> Vec<f64> {
+    t.to_vec1().unwrap()
+}
+
+#[test]
+fn strangers_are_stranger_and_labels_keep_them_out() {
+    let (all, truth) = data(200, 20);
+    let normal = all.narrow(0, 0, 200).unwrap();
+    for m in methods() {
+        let fitted = m.fit(&Training::normal(&normal), &Rng::new(0)).unwrap();
+        let scores = numbers(fitted.score(&all).unwrap());
+        let area = auroc(&scores, &truth).unwrap();
+        // PCA at 90 % of the variance has but the third axis left.
+        assert!(area > if fitted.name() == "pca" { 0.6 } else { 0.9 }, "{m:?}: {area}");
+        let labelled = m.fit(&Training { x: &all, known: Some(&truth) }, &Rng::new(0)).unwrap();
+        assert_eq!(numbers(labelled.score(&all).unwrap()), scores, "{m:?}: known anomalies were learned as normal");
+        assert_eq!(fitted.features(), 3);
+    }
+}
+
+#[test]
+fn a_score_is_the_examples_own_and_the_seeds() {
+    let (all, _) = data(60, 4);
+    for m in methods() {
+        let fitted = m.fit(&Training::normal(&all), &Rng::new(3)).unwrap();
+        let together = numbers(fitted.score(&all).unwrap());
+        let alone: Vec<f64> =
+            (0..64).flat_map(|i| numbers(fitted.score(&all.narrow(0, i, 1).unwrap()).unwrap())).collect();
+        assert_eq!(together, alone, "{m:?}");
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let again = pool.install(|| m.fit(&Training::normal(&all), &Rng::new(3)).unwrap().score(&all).unwrap());
+        assert_eq!(numbers(again), together, "{m:?} on one thread");
+        let narrow = all.to_dtype(DType::F32).unwrap();
+        assert!(fitted.score(&narrow).unwrap().dtype() == DType::F64);
+    }
+    let forest = |seed| {
+        let f = IsolationForest::default().fit(&Training::normal(&all), &Rng::new(seed)).unwrap();
+        numbers(f.score(&all).unwrap())
+    };
+    assert_ne!(forest(0), forest(1));
+}
+
+#[test]
+fn bad_input_is_named() {
+    let (x, truth) = data(60, 4);
+    let bad = Tensor::new(&[[0.0, 1.0, 2.0], [0.0, f64::NAN, 2.0]], &Device::Cpu).unwrap();
+    let wide = Tensor::zeros((2, 4), DType::F64, &Device::Cpu).unwrap();
+    for m in methods() {
+        let fitted = m.fit(&Training::normal(&x), &Rng::new(0)).unwrap();
+        let message = |t: &Tensor| fitted.score(t).unwrap_err().to_string();
+        assert!(message(&bad).contains("NaN at row 1, column 1"), "{m:?}: {}", message(&bad));
+        assert!(message(&wide).contains("(N, 3)") && message(&wide).contains("[2, 4]"), "{m:?}: {}", message(&wide));
+        assert!(fitted.score(&x.flatten_all().unwrap()).is_err());
+        let message = |t: &Training<'_>| m.fit(t, &Rng::new(0)).unwrap_err().to_string();
+        assert!(message(&Training::normal(&bad)).contains("row 1, column 1"));
+        assert!(message(&Training { x: &x, known: Some(&[true; 64]) }).contains("all 64 examples are anomalies"));
+        assert!(message(&Training { x: &x, known: Some(&truth[1..]) }).contains("(63, D)"));
+    }
+}
+
+/// One example, and one value for all: an error that says what is missing, or finite scores.
+#[test]
+fn almost_no_data() {
+    let one = Tensor::new(&[[1.0, 2.0, 3.0]], &Device::Cpu).unwrap();
+    let same = Tensor::ones((50, 3), DType::F64, &Device::Cpu).unwrap();
+    for m in methods() {
+        match m.fit(&Training::normal(&one), &Rng::new(0)) {
+            Ok(f) => assert!(numbers(f.score(&one).unwrap())[0].is_finite(), "{m:?}"),
+            Err(e) => {
+                assert!(e.to_string().contains("1 training examples") || e.to_string().contains("at least 2"), "{e}")
+            }
+        }
+        let fitted = m.fit(&Training::normal(&same), &Rng::new(0)).unwrap();
+        let scores = numbers(fitted.score(&Tensor::cat(&[&same, &one], 0).unwrap()).unwrap());
+        assert!(scores.iter().all(|s| s.is_finite()), "{m:?}: {scores:?}");
+    }
+}
+
+#[test]
+fn configurations_and_files() {
+    for e in [
+        Hbos::new(HbosConfig { bins: 0, ..Default::default() }).err(),
+        Knn::new(KnnConfig { neighbours: 0, ..Default::default() }).err(),
+        Lof::new(LofConfig { neighbours: 0 }).err(),
+        IsolationForest::new(IsolationForestConfig { sample: 1, ..Default::default() }).err(),
+        Mahalanobis::new(MahalanobisConfig { ridge: f64::NAN }).err(),
+        Pca::new(PcaConfig { variance: 0.0 }).err(),
+    ] {
+        assert!(e.unwrap().to_string().contains("must be"));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("d.safetensors");
+    let (x, _) = data(60, 0);
+    for m in methods() {
+        let fitted = m.fit(&Training::normal(&x), &Rng::new(0)).unwrap();
+        save(&*fitted, &path).unwrap();
+        let again = load(&path).unwrap();
+        assert_eq!(numbers(again.score(&x).unwrap()), numbers(fitted.score(&x).unwrap()), "{m:?}");
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+        assert!(load(&path).unwrap_err().to_string().contains("not a whole"), "{m:?}");
+    }
+    store::save(&path, Vec::new(), r#"{"format":1,"detector":"oracle","values":null}"#).unwrap();
+    assert!(load(&path).unwrap_err().to_string().contains("no detector `oracle`"));
+    store::save(&path, Vec::new(), r#"{"format":1,"detector":"ecod","values":{"skewness":[1.0]}}"#).unwrap();
+    assert!(load(&path).unwrap_err().to_string().contains("no tensor `sorted`"));
+}
