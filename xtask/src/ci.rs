@@ -88,7 +88,7 @@ pub fn main() -> Result<u8> {
         let folder = workspace().join("target/ci/sigsoftmax-whole/runs");
         let generate = |words: &str| -> Result<Option<i32>> {
             let mut c = with(&["xtask", "generate", "--words", "20", "--model"]);
-            c.arg(folder.join("austen-moss-lr-25-seed-0.model.safetensors"))
+            c.arg(folder.join("austen-moss-lr-57-seed-0.model.safetensors"))
                 .arg("--vocabulary")
                 .arg(folder.join(words));
             Ok(c.status()?.code())
