@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
-use sconce_tensor_core::{Rng, store};
+use sconce_tensor_core::{Params, Rng, store};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -68,6 +68,15 @@ pub trait Detector: Debug + Send + Sync {
     /// Another number of features than it was fitted on, values that are not finite with row and column.
     fn score(&self, x: &Tensor) -> Result<Tensor>;
 
+    /// For a detector that reconstructs: the square of each feature's residual, (N, D) -> (N, D) in f64. `None` for others.
+    ///
+    /// # Errors
+    /// As [`Detector::score`].
+    fn contributions(&self, x: &Tensor) -> Result<Option<Tensor>> {
+        let _ = x;
+        Ok(None)
+    }
+
     /// All that [`load`] needs.
     ///
     /// # Errors
@@ -79,7 +88,7 @@ pub trait Detector: Debug + Send + Sync {
 #[derive(Clone, Debug)]
 pub struct State {
     /// By name, in order.
-    pub tensors: Vec<(&'static str, Tensor)>,
+    pub tensors: Vec<(String, Tensor)>,
     /// Configuration and small values.
     pub values: Value,
 }
@@ -91,7 +100,15 @@ impl State {
     /// Values that are no JSON.
     pub fn new(values: &impl Serialize, tensors: Vec<(&'static str, Tensor)>) -> Result<Self> {
         let values = serde_json::to_value(values).map_err(|e| Error::value("detector state", e.to_string()))?;
-        Ok(Self { tensors, values })
+        Ok(Self { tensors: tensors.into_iter().map(|(n, t)| (n.to_owned(), t)).collect(), values })
+    }
+
+    /// A state of values and a network's parameters.
+    ///
+    /// # Errors
+    /// Values that are no JSON; candle's.
+    pub fn of(values: &impl Serialize, params: &Params) -> Result<Self> {
+        Ok(Self { tensors: params.snapshot()?, ..Self::new(values, Vec::new())? })
     }
 }
 
@@ -110,6 +127,11 @@ impl Loaded {
     pub fn numbers(&self, name: &str) -> Result<Vec<f64>> {
         let t = self.tensors.get(name).ok_or_else(|| Error::value("detector", format!("no tensor `{name}`")))?;
         Ok(t.to_dtype(candle_core::DType::F64)?.flatten_all()?.to_vec1()?)
+    }
+
+    /// All tensors by name.
+    pub fn tensors(&self) -> &HashMap<String, Tensor> {
+        &self.tensors
     }
 
     /// The plain values.
@@ -136,7 +158,7 @@ pub fn save(detector: &dyn Detector, path: &Path) -> Result<()> {
     let state = detector.state()?;
     let meta = Meta { format: 1, detector: detector.name().to_owned(), values: state.values };
     let meta = serde_json::to_string(&meta).map_err(|e| Error::value("detector", e.to_string()))?;
-    store::save(path, state.tensors, &meta)
+    store::save(path, state.tensors.iter().map(|(n, t)| (n.as_str(), t.clone())), &meta)
 }
 
 /// Loads what [`save`] wrote, whichever detector it is.
@@ -151,7 +173,8 @@ pub fn load(path: &Path) -> Result<Box<dyn Detector>> {
         return Err(refuse(format!("detector format {}, this build reads 1", meta.format)));
     }
     let loaded = Loaded { tensors, values: meta.values };
-    match crate::classic::restore(&meta.detector, &loaded) {
+    let known = crate::classic::restore(&meta.detector, &loaded);
+    match known.or_else(|| crate::neural::restore(&meta.detector, &loaded)) {
         Some(detector) => detector.map_err(|e| refuse(e.to_string())),
         None => Err(refuse(format!("no detector `{}` in this build", meta.detector))),
     }

@@ -3,6 +3,7 @@
 mod classic;
 mod detector;
 pub mod metrics;
+mod neural;
 mod rows;
 
 pub use classic::{
@@ -10,5 +11,9 @@ pub use classic::{
     Mahalanobis, MahalanobisConfig, Pca, PcaConfig,
 };
 pub use detector::{Detector, Loaded, Method, State, Training, load, save};
+pub use neural::{
+    Activation, NetworkConfig, NeuralClassifier, Objective, Reconstruction, ReconstructionConfig, Residual, abc_loss,
+    log_one_minus_exp, lrc_loss,
+};
 pub use rows::Rows;
 pub use sconce_tensor_core::{Error, Result};

@@ -1,0 +1,93 @@
+//! The plain neural classifier: good where anomalies are known, blind where they are not.
+
+use super::network::{Mlp, NetworkConfig, examples, fit, score};
+use crate::{Detector, Error, Loaded, Method, Result, State, Training};
+use candle_core::{Device, Tensor};
+use sconce_tensor_core::{Mode, Rng};
+use serde::{Deserialize, Serialize};
+
+/// A network with one output, the logit of being an anomaly, trained by cross-entropy on known anomalies against all others.
+/// It scores by the logit.
+#[derive(Clone, Debug)]
+pub struct NeuralClassifier {
+    cfg: NetworkConfig,
+}
+
+impl NeuralClassifier {
+    /// Validates the configuration; `hidden` are all hidden layers.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the field.
+    pub fn new(cfg: NetworkConfig) -> Result<Self> {
+        cfg.validate()?;
+        Ok(Self { cfg })
+    }
+}
+
+#[derive(Debug)]
+struct Fitted {
+    values: Values,
+    net: Mlp,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Values {
+    cfg: NetworkConfig,
+    width: usize,
+}
+
+impl Values {
+    fn net(&self, rng: &Rng, device: &Device) -> Result<Mlp> {
+        let hidden = self.cfg.hidden.iter().copied();
+        let widths: Vec<usize> = std::iter::once(self.width).chain(hidden).chain([1]).collect();
+        Mlp::new(&widths, self.cfg.activation, rng, device)
+    }
+}
+
+/// `softplus(z) - known z`, by `max(z, 0) + log(1 + e^-|z|)`.
+fn cross_entropy(z: &Tensor, known: &Tensor) -> Result<Tensor> {
+    let a = z.abs()?;
+    // (z + |z|) / 2 is max(z, 0), with a derivative at 0.
+    let softplus = (((z + &a)? * 0.5)? + (a.neg()?.exp()? + 1.0)?.log()?)?;
+    Ok((softplus - (z * known)?)?)
+}
+
+impl Method for NeuralClassifier {
+    fn fit(&self, train: &Training<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
+        let (x, known) = examples(train)?;
+        if known.max_all()?.to_scalar::<f32>()? == 0.0 {
+            return Err(Error::value("labels", "a classifier needs known anomalies, none is given"));
+        }
+        let values = Values { cfg: self.cfg.clone(), width: x.dim(1)? };
+        let net = values.net(rng, x.device())?;
+        fit(&net.params, (&x, &known), &self.cfg, rng, |x, known, _| {
+            cross_entropy(&net.forward(x, Mode::Train)?.squeeze(1)?, known)
+        })?;
+        Ok(Box::new(Fitted { values, net }))
+    }
+}
+
+pub(super) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
+    let values: Values = from.values()?;
+    let net = values.net(&Rng::new(0), &Device::Cpu)?;
+    net.restore(from)?;
+    Ok(Box::new(Fitted { values, net }))
+}
+
+impl Detector for Fitted {
+    fn name(&self) -> &'static str {
+        "classifier"
+    }
+
+    fn features(&self) -> usize {
+        self.values.width
+    }
+
+    fn score(&self, x: &Tensor) -> Result<Tensor> {
+        score(x, self.values.width, &self.net.params, |x| Ok(self.net.forward(x, Mode::Frozen)?.squeeze(1)?))
+    }
+
+    fn state(&self) -> Result<State> {
+        State::of(&self.values, &self.net.params)
+    }
+}

@@ -1,0 +1,21 @@
+//! Detectors that are networks.
+
+mod classifier;
+mod network;
+mod reconstruction;
+mod residual;
+
+pub use classifier::NeuralClassifier;
+pub use network::{Activation, NetworkConfig};
+pub use reconstruction::{Objective, Reconstruction, ReconstructionConfig};
+pub use residual::{Residual, abc_loss, log_one_minus_exp, lrc_loss};
+
+use crate::{Detector, Loaded, Result};
+
+/// The detector of a name from what was saved.
+pub(crate) fn restore(name: &str, from: &Loaded) -> Option<Result<Box<dyn Detector>>> {
+    match name {
+        "classifier" => Some(classifier::restore(from)),
+        _ => reconstruction::restore(name, from),
+    }
+}

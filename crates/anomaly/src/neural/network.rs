@@ -1,0 +1,178 @@
+//! Fully connected networks and their training.
+
+use crate::rows::Rows;
+use crate::{Error, Loaded, Result, Training};
+use candle_core::{DType, Device, Tensor};
+use sconce_tensor_core::error::require;
+use sconce_tensor_core::nn::{Builder, Linear};
+use sconce_tensor_core::optim::{Adam, AdamConfig, clip_norm};
+use sconce_tensor_core::{Mode, Params, Rng, ops};
+use serde::{Deserialize, Serialize};
+
+/// What stands behind each hidden layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Activation {
+    /// Hyperbolic tangent.
+    #[default]
+    Tanh,
+    /// `max(x, 0)`.
+    Relu,
+}
+
+/// Sizes and training of a network.
+///
+/// | Name | Default | Purpose | Range |
+/// |---|---|---|---|
+/// | `hidden` | 300, 100, 20 | units of the hidden layers; of an autoencoder those down to its code, the way back is their mirror | >= 1 each |
+/// | `activation` | tanh | behind each hidden layer; the last layer has none | |
+/// | `epochs` | 50 | passes over the examples | >= 1 |
+/// | `batch` | 100 | examples of a step | >= 1 |
+/// | `lr` | 1e-3 | Adam's rate | > 0 |
+/// | `clip` | none | largest norm of a gradient | > 0 |
+///
+/// 300 and 100 with tanh, Adam and batches of 100 are what two public repetitions of arXiv 1903.10709 share; the rest is
+/// chosen by us.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkConfig {
+    /// Units of the hidden layers.
+    pub hidden: Vec<usize>,
+    /// Behind each of them.
+    pub activation: Activation,
+    /// Passes over the examples.
+    pub epochs: usize,
+    /// Examples of a step.
+    pub batch: usize,
+    /// Adam's rate.
+    pub lr: f64,
+    /// Largest norm of a gradient.
+    pub clip: Option<f64>,
+}
+
+impl Default for NetworkConfig {
+    fn default() -> Self {
+        Self { hidden: vec![300, 100, 20], activation: Activation::Tanh, epochs: 50, batch: 100, lr: 1e-3, clip: None }
+    }
+}
+
+impl NetworkConfig {
+    pub(super) fn validate(&self) -> Result<()> {
+        let hidden = format!("{:?}", self.hidden);
+        let sizes = !self.hidden.is_empty() && self.hidden.iter().all(|h| *h > 0);
+        require("NetworkConfig.hidden", sizes, "at least one layer of at least one unit", hidden)?;
+        require("NetworkConfig.epochs", self.epochs >= 1, "at least 1", self.epochs)?;
+        require("NetworkConfig.batch", self.batch >= 1, "at least 1", self.batch)?;
+        require("NetworkConfig.lr", self.lr.is_finite() && self.lr > 0.0, "finite and > 0", self.lr)?;
+        let clip = self.clip.unwrap_or(1.0);
+        require("NetworkConfig.clip", clip.is_finite() && clip > 0.0, "finite and > 0", clip)
+    }
+}
+
+/// Layers with their parameters.
+#[derive(Debug)]
+pub(super) struct Mlp {
+    pub(super) params: Params,
+    layers: Vec<Linear>,
+    activation: Activation,
+}
+
+impl Mlp {
+    /// Layers of the given widths, inputs first.
+    pub(super) fn new(widths: &[usize], activation: Activation, rng: &Rng, device: &Device) -> Result<Self> {
+        let mut params = Params::new();
+        let mut b = Builder::new(&mut params, *rng, DType::F32, device);
+        let layer = |(i, w): (usize, &[usize])| Linear::new(&mut b.scope(&format!("layer{i}")), w[0], w[1]);
+        let layers = widths.windows(2).enumerate().map(layer).collect::<Result<_>>()?;
+        Ok(Self { params, layers, activation })
+    }
+
+    pub(super) fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        let mut h = x.clone();
+        for (i, layer) in self.layers.iter().enumerate() {
+            h = layer.forward(&h, mode)?;
+            if i + 1 < self.layers.len() {
+                h = match self.activation {
+                    Activation::Tanh => h.tanh()?,
+                    Activation::Relu => ops::relu(&h)?,
+                };
+            }
+        }
+        Ok(h)
+    }
+
+    /// The saved weights back in place.
+    pub(super) fn restore(&self, from: &Loaded) -> Result<()> {
+        self.params.restore(from.tensors())
+    }
+}
+
+/// The examples in f32 and the labels in numbers, checked.
+pub(super) fn examples(train: &Training<'_>) -> Result<(Tensor, Tensor)> {
+    let rows = Rows::of(train.x)?;
+    let n = rows.len();
+    let known = match train.known {
+        None => vec![0f32; n],
+        Some(known) if known.len() == n => known.iter().map(|k| f32::from(u8::from(*k))).collect(),
+        Some(known) => {
+            return Err(Error::shape(
+                "examples",
+                format!("({}, D), to go with the labels", known.len()),
+                train.x.dims(),
+            ));
+        }
+    };
+    if known.iter().all(|k| *k > 0.5) {
+        return Err(Error::value("labels", format!("all {n} examples are anomalies")));
+    }
+    let device = train.x.device();
+    Ok((train.x.to_dtype(DType::F32)?.contiguous()?, Tensor::from_vec(known, n, device)?))
+}
+
+/// Trains by Adam on the mean of `loss(batch, labels, batch's rng)`, which gives one number an example.
+pub(super) fn fit(
+    params: &Params,
+    (x, known): (&Tensor, &Tensor),
+    cfg: &NetworkConfig,
+    rng: &Rng,
+    loss: impl Fn(&Tensor, &Tensor, &Rng) -> Result<Tensor>,
+) -> Result<()> {
+    let mut adam = Adam::new(AdamConfig { lr: cfg.lr, ..AdamConfig::default() })?;
+    let n = x.dim(0)?;
+    let mut step = 0;
+    for epoch in 0..cfg.epochs {
+        for batch in rng.stream("shuffle").at(epoch as u64).permutation(n).chunks(cfg.batch) {
+            let at = Tensor::from_iter(batch.iter().map(|i| *i as u32), x.device())?;
+            let each = loss(&x.index_select(&at, 0)?, &known.index_select(&at, 0)?, &rng.stream("noise").at(step))?;
+            let mean = each.mean_all()?;
+            let value = mean.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+            if !value.is_finite() {
+                return Err(Error::value("training loss", format!("{value} at step {step} (epoch {epoch})")));
+            }
+            let mut grads = ops::backward(&mean)?;
+            if let Some(clip) = cfg.clip {
+                clip_norm(params, &mut grads, clip)?;
+            }
+            adam.step(params, &grads, cfg.lr)?;
+            step += 1;
+        }
+    }
+    Ok(())
+}
+
+/// Scores of blocks of rows, in f64.
+pub(super) fn score(
+    x: &Tensor,
+    width: usize,
+    params: &Params,
+    f: impl Fn(&Tensor) -> Result<Tensor>,
+) -> Result<Tensor> {
+    const BLOCK: usize = 4096;
+    let rows = Rows::of(x)?;
+    rows.require_width(width)?;
+    let device = params.iter().next().map_or(Device::Cpu, |p| p.var().device().clone());
+    let x = x.to_dtype(DType::F32)?.to_device(&device)?.contiguous()?;
+    let part = |from: usize| Ok(f(&x.narrow(0, from, BLOCK.min(rows.len() - from))?)?.to_dtype(DType::F64)?);
+    let parts: Vec<Tensor> = (0..rows.len()).step_by(BLOCK).map(part).collect::<Result<_>>()?;
+    Ok(Tensor::cat(&parts, 0)?.to_device(&Device::Cpu)?)
+}

@@ -1,0 +1,138 @@
+//! Detectors that are networks: what the spec's A5, A6 and A8 say, and files.
+#![allow(clippy::unwrap_used)] // a test fails by panicking
+
+use candle_core::{DType, Device, Tensor};
+use sconce_anomaly::metrics::auroc;
+use sconce_anomaly::{
+    Detector, Method, NetworkConfig, NeuralClassifier, Objective, Reconstruction, ReconstructionConfig, Residual,
+    Training, load, save,
+};
+use sconce_tensor_core::Rng;
+
+fn network(epochs: usize) -> NetworkConfig {
+    NetworkConfig { hidden: vec![32, 16, 1], epochs, batch: 50, lr: 3e-3, ..Default::default() }
+}
+
+fn reconstruction(objective: Objective, network: NetworkConfig) -> Reconstruction {
+    Reconstruction::new(objective, ReconstructionConfig { network, ..Default::default() }).unwrap()
+}
+
+/// Points about (x, y): `n` of them, normal with the given spread.
+fn cluster(seed: u64, n: usize, (x, y): (f64, f64), spread: f64) -> Tensor {
+    let c = Tensor::new(&[x, y], &Device::Cpu).unwrap();
+    let z = Rng::new(seed).normal((n, 2), 0.0, spread, DType::F64, &Device::Cpu).unwrap();
+    z.broadcast_add(&c).unwrap()
+}
+
+/// Normals on an arc, known anomalies on one side, unknown ones on the other: the toy of the paper in words.
+fn toy() -> (Tensor, Vec<bool>, Tensor) {
+    let t = Rng::new(0).uniforms(400);
+    let noise = Rng::new(1).normals(800);
+    let arc: Vec<f64> = (0..400)
+        .flat_map(|i| {
+            let a = 3.0 * t[i] + 0.07;
+            [2.0 * a.cos() + 0.1 * noise[2 * i], 2.0 * a.sin() - 1.0 + 0.1 * noise[2 * i + 1]]
+        })
+        .collect();
+    let normal = Tensor::from_vec(arc, (400, 2), &Device::Cpu).unwrap();
+    let known = cluster(2, 40, (0.0, 2.4), 0.2);
+    let x = Tensor::cat(&[&normal, &known], 0).unwrap();
+    (x, (0..440).map(|i| i >= 400).collect(), cluster(3, 100, (0.0, -1.5), 0.2))
+}
+
+fn area(d: &dyn Detector, normal: &Tensor, strange: &Tensor) -> f64 {
+    let both = Tensor::cat(&[normal, strange], 0).unwrap();
+    let truth: Vec<bool> = (0..both.dims()[0]).map(|i| i >= normal.dims()[0]).collect();
+    auroc(&d.score(&both).unwrap().to_vec1::<f64>().unwrap(), &truth).unwrap()
+}
+
+#[test]
+fn known_anomalies_like_a_classifier_unknown_ones_unlike_it() {
+    let (x, known, unknown) = toy();
+    let train = Training { x: &x, known: Some(&known) };
+    let (normal, strange) = (x.narrow(0, 0, 400).unwrap(), x.narrow(0, 400, 40).unwrap());
+    let abc = reconstruction(Objective::Abc, network(80)).fit(&train, &Rng::new(0)).unwrap();
+    let net = NetworkConfig { hidden: vec![32, 16], ..network(80) };
+    let classifier = NeuralClassifier::new(net).unwrap().fit(&train, &Rng::new(0)).unwrap();
+    let seen = |d: &dyn Detector| area(d, &normal, &strange);
+    let unseen = |d: &dyn Detector| area(d, &normal, &unknown);
+    assert!(seen(&*abc) > 0.97 && seen(&*classifier) > 0.97, "{} {}", seen(&*abc), seen(&*classifier));
+    assert!(unseen(&*abc) > 0.9 && unseen(&*classifier) < 0.6, "{} {}", unseen(&*abc), unseen(&*classifier));
+}
+
+/// A6: with no known anomalies ABC and LRC are the autoencoder, to the bit.
+#[test]
+fn without_labels_all_are_the_autoencoder() {
+    let (x, ..) = toy();
+    let x = x.narrow(0, 0, 400).unwrap();
+    let scores = |o| {
+        let d = reconstruction(o, network(3)).fit(&Training::normal(&x), &Rng::new(1)).unwrap();
+        d.score(&x).unwrap().to_vec1::<f64>().unwrap()
+    };
+    let plain = scores(Objective::Autoencoder);
+    assert_eq!((scores(Objective::Abc), scores(Objective::Lrc)), (plain.clone(), plain));
+}
+
+/// A5: LRC's residual on known anomalies grows with training, far past ABC's, which ends once they are told apart.
+#[test]
+fn lrc_has_no_end() {
+    let (x, known, _) = toy();
+    let train = Training { x: &x, known: Some(&known) };
+    let far = |o, epochs| {
+        let cfg = NetworkConfig { lr: 1e-2, ..network(epochs) };
+        let d = reconstruction(o, cfg).fit(&train, &Rng::new(0)).unwrap();
+        let scores = d.score(&x.narrow(0, 400, 40).unwrap()).unwrap().to_vec1::<f64>().unwrap();
+        scores.iter().sum::<f64>() / 40.0
+    };
+    let (early, late) = (far(Objective::Lrc, 20), far(Objective::Lrc, 80));
+    assert!(late > 2.0 * early && late > 3.0 * far(Objective::Abc, 80), "{early} {late} {}", far(Objective::Abc, 80));
+}
+
+#[test]
+fn files_contributions_and_what_is_refused() {
+    let (x, known, _) = toy();
+    let train = Training { x: &x, known: Some(&known) };
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("d.safetensors");
+    let noisy = ReconstructionConfig { network: network(2), noise: 0.1, residual: Residual::Norm };
+    let methods: Vec<Box<dyn Method>> = vec![
+        Box::new(reconstruction(Objective::Autoencoder, network(2))),
+        Box::new(reconstruction(Objective::Lrc, NetworkConfig { clip: Some(1.0), ..network(2) })),
+        Box::new(reconstruction(Objective::Abc, network(2))),
+        Box::new(Reconstruction::new(Objective::Autoencoder, noisy).unwrap()),
+        Box::new(NeuralClassifier::new(network(2)).unwrap()),
+    ];
+    for m in methods {
+        let fitted = m.fit(&train, &Rng::new(0)).unwrap();
+        save(&*fitted, &path).unwrap();
+        let again = load(&path).unwrap();
+        let scores = fitted.score(&x).unwrap().to_vec1::<f64>().unwrap();
+        assert_eq!((again.name(), again.score(&x).unwrap().to_vec1::<f64>().unwrap()), (fitted.name(), scores.clone()));
+        assert!(scores.iter().all(|s| s.is_finite()));
+        let same = m.fit(&train, &Rng::new(0)).unwrap().score(&x).unwrap().to_vec1::<f64>().unwrap();
+        assert_eq!(same, scores, "{m:?}");
+        if let Some(parts) = fitted.contributions(&x).unwrap() {
+            assert_eq!(parts.dims(), x.dims());
+            let square = parts.sum(1).unwrap().to_vec1::<f64>().unwrap();
+            let r = |i: usize| if m_is_norm(&m) { square[i].sqrt() } else { (square[i] / 2.0).sqrt() };
+            assert!((0..440).all(|i| (r(i) - scores[i]).abs() < 1e-5 * (1.0 + scores[i])), "{m:?}");
+        }
+        let wide = Tensor::zeros((2, 3), DType::F32, &Device::Cpu).unwrap();
+        assert!(fitted.score(&wide).unwrap_err().to_string().contains("(N, 2)"));
+        let all = Training { x: &x, known: Some(&[true; 440]) };
+        assert!(m.fit(&all, &Rng::new(0)).unwrap_err().to_string().contains("all 440 examples"));
+    }
+    let none = NeuralClassifier::new(network(1)).unwrap().fit(&Training::normal(&x), &Rng::new(0));
+    assert!(none.unwrap_err().to_string().contains("needs known anomalies"));
+    for cfg in [
+        NetworkConfig { hidden: vec![], ..network(1) },
+        NetworkConfig { lr: f64::NAN, ..network(1) },
+        NetworkConfig { clip: Some(0.0), ..network(1) },
+    ] {
+        assert!(NeuralClassifier::new(cfg).unwrap_err().to_string().contains("`NetworkConfig."));
+    }
+}
+
+fn m_is_norm(m: &dyn std::fmt::Debug) -> bool {
+    format!("{m:?}").contains("residual: Norm")
+}
