@@ -86,11 +86,16 @@ pub fn main() -> Result<u8> {
     })?;
     step("generate: text from a model of that run, and one whose words are another's", || {
         let folder = workspace().join("target/ci/sigsoftmax-whole/runs");
+        // Whichever rate was chosen.
+        let name = |p: &std::path::Path| p.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let files = std::fs::read_dir(&folder)?.flatten().map(|e| e.path());
+        let model = files
+            .filter(|p| name(p).starts_with("austen-moss-") && name(p).ends_with("seed-0.model.safetensors"))
+            .find(|p| !name(p).contains("words"))
+            .context("the run left no model of the arm moss")?;
         let generate = |words: &str| -> Result<Option<i32>> {
             let mut c = with(&["xtask", "generate", "--words", "20", "--model"]);
-            c.arg(folder.join("austen-moss-lr-57-seed-0.model.safetensors"))
-                .arg("--vocabulary")
-                .arg(folder.join(words));
+            c.arg(&model).arg("--vocabulary").arg(folder.join(words));
             Ok(c.status()?.code())
         };
         std::fs::write(folder.join("other.txt"), "the 5\n<eos> 3\n<unk> 0\n")?;
