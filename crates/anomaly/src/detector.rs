@@ -134,6 +134,12 @@ impl Loaded {
         &self.tensors
     }
 
+    /// The tensors whose names start with a prefix, without it, with other values.
+    pub(crate) fn under(&self, prefix: &str, values: Value) -> Self {
+        let cut = |(n, t): (&String, &Tensor)| Some((n.strip_prefix(prefix)?.to_owned(), t.clone()));
+        Self { tensors: self.tensors.iter().filter_map(cut).collect(), values }
+    }
+
     /// The plain values.
     ///
     /// # Errors
@@ -173,9 +179,14 @@ pub fn load(path: &Path) -> Result<Box<dyn Detector>> {
         return Err(refuse(format!("detector format {}, this build reads 1", meta.format)));
     }
     let loaded = Loaded { tensors, values: meta.values };
-    let known = crate::classic::restore(&meta.detector, &loaded);
-    match known.or_else(|| crate::neural::restore(&meta.detector, &loaded)) {
-        Some(detector) => detector.map_err(|e| refuse(e.to_string())),
-        None => Err(refuse(format!("no detector `{}` in this build", meta.detector))),
+    restore(&meta.detector, &loaded).map_err(|e| refuse(e.to_string()))
+}
+
+/// The detector of a name from its parts.
+pub(crate) fn restore(name: &str, from: &Loaded) -> Result<Box<dyn Detector>> {
+    if name == "scaled" {
+        return crate::scaled::restore(from);
     }
+    let known = crate::classic::restore(name, from).or_else(|| crate::neural::restore(name, from));
+    known.unwrap_or_else(|| Err(Error::value("detector", format!("no detector `{name}` in this build"))))
 }

@@ -5,6 +5,8 @@ mod detector;
 pub mod metrics;
 mod neural;
 mod rows;
+mod scaled;
+mod threshold;
 
 pub use classic::{
     Copod, Ecod, Hbos, HbosConfig, IsolationForest, IsolationForestConfig, Knn, KnnConfig, KnnScore, Lof, LofConfig,
@@ -16,4 +18,6 @@ pub use neural::{
     log_one_minus_exp, lrc_loss,
 };
 pub use rows::Rows;
+pub use scaled::{Scale, Scaled};
 pub use sconce_tensor_core::{Error, Result};
+pub use threshold::{Conformal, Threshold};

@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Tensor};
 use sconce_anomaly::metrics::auroc;
 use sconce_anomaly::{
     Copod, Ecod, Hbos, HbosConfig, IsolationForest, IsolationForestConfig, Knn, KnnConfig, KnnScore, Lof, LofConfig,
-    Mahalanobis, MahalanobisConfig, Method, Pca, PcaConfig, Training, load, save,
+    Mahalanobis, MahalanobisConfig, Method, Pca, PcaConfig, Scale, Scaled, Training, load, save,
 };
 use sconce_tensor_core::{Rng, store};
 
@@ -21,6 +21,8 @@ fn methods() -> Vec<Box<dyn Method>> {
         Box::new(Mahalanobis::default()),
         Box::new(Mahalanobis::new(MahalanobisConfig { ridge: 0.1 }).unwrap()),
         Box::new(Pca::default()),
+        Box::new(Scaled::new(Knn::default(), Scale::Standard)),
+        Box::new(Scaled::new(Scaled::new(IsolationForest::default(), Scale::MinMax), Scale::Standard)),
     ]
 }
 

@@ -1,7 +1,7 @@
 //! The Mahalanobis distance.
 
+use super::score_rows;
 use super::spectrum::Axes;
-use super::{column, matrix, score_rows};
 use crate::rows::Rows;
 use crate::{Detector, Loaded, Method, Result, State, Training};
 use candle_core::Tensor;
@@ -63,8 +63,7 @@ impl Method for Mahalanobis {
 }
 
 pub(super) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
-    let axes = Axes::restore(from.numbers("mean")?, from.numbers("variances")?, from.numbers("axes")?)?;
-    Ok(Box::new(Fitted::new(from.values()?, axes)))
+    Ok(Box::new(Fitted::new(from.values()?, Axes::restore(from)?)))
 }
 
 impl Detector for Fitted {
@@ -81,12 +80,6 @@ impl Detector for Fitted {
     }
 
     fn state(&self) -> Result<State> {
-        let Axes { mean, variances, axes } = &self.axes;
-        let tensors = vec![
-            ("mean", column(mean.clone())?),
-            ("variances", column(variances.clone())?),
-            ("axes", matrix(axes, mean.len())?),
-        ];
-        State::new(&self.cfg, tensors)
+        State::new(&self.cfg, self.axes.tensors()?)
     }
 }

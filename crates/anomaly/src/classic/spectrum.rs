@@ -1,7 +1,9 @@
 //! Mean and covariance of training examples, taken apart into principal axes.
 
+use super::{column, matrix};
 use crate::rows::Rows;
-use crate::{Error, Result};
+use crate::{Error, Loaded, Result};
+use candle_core::Tensor;
 
 /// The mean, and the eigenvalues and eigenvectors of the covariance, the largest first.
 #[derive(Clone, Debug)]
@@ -35,9 +37,16 @@ impl Axes {
         Ok(Self { mean, variances, axes })
     }
 
-    /// Saved parts back together.
-    pub(super) fn restore(mean: Vec<f64>, variances: Vec<f64>, axes: Vec<f64>) -> Result<Self> {
-        if variances.len() != mean.len() || axes.len() != mean.len() * mean.len() {
+    /// The tensors of a state.
+    pub(super) fn tensors(&self) -> Result<Vec<(&'static str, Tensor)>> {
+        let (mean, variances) = (column(self.mean.clone())?, column(self.variances.clone())?);
+        Ok(vec![("mean", mean), ("variances", variances), ("axes", matrix(&self.axes, self.mean.len())?)])
+    }
+
+    /// Takes back what [`Axes::tensors`] gave.
+    pub(super) fn restore(from: &Loaded) -> Result<Self> {
+        let (mean, variances, axes) = (from.numbers("mean")?, from.numbers("variances")?, from.numbers("axes")?);
+        if mean.is_empty() || variances.len() != mean.len() || axes.len() != mean.len() * mean.len() {
             return Err(Error::value("detector", "mean, variances and axes do not fit each other"));
         }
         Ok(Self { mean, variances, axes })

@@ -1,7 +1,7 @@
-//! Empirical tail probabilities of each feature.
+//! Empirical tail probabilities of each feature, and the detectors that sum them.
 
 use crate::rows::Rows;
-use crate::{Loaded, Result};
+use crate::{Detector, Loaded, Result, State, Training};
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -80,11 +80,11 @@ impl Tails {
     }
 
     /// Values and tensors of a [`crate::State`].
-    pub(super) fn state(&self) -> Result<crate::State> {
+    pub(super) fn state(&self) -> Result<State> {
         let n = self.columns.first().map_or(0, Vec::len);
         let all: Vec<f64> = self.columns.concat();
         let columns = Tensor::from_vec(all, (self.width(), n), &candle_core::Device::Cpu)?;
-        crate::State::new(&Values { skewness: self.skewness.clone() }, vec![("sorted", columns)])
+        State::new(&Values { skewness: self.skewness.clone() }, vec![("sorted", columns)])
     }
 
     pub(super) fn restore(from: &Loaded) -> Result<Self> {
@@ -96,5 +96,43 @@ impl Tails {
             return Err(crate::Error::value("detector", reason));
         }
         Ok(Self { columns: all.chunks_exact(all.len() / width).map(<[f64]>::to_vec).collect(), skewness })
+    }
+}
+
+/// A detector whose score is a sum over features of a function of their tails.
+#[derive(Debug)]
+pub(super) struct TailSum {
+    pub(super) name: &'static str,
+    pub(super) tails: Tails,
+    /// A feature's share of the score.
+    pub(super) share: fn(&Tail) -> f64,
+}
+
+impl TailSum {
+    /// Fitted on the examples that are not known to be anomalies.
+    pub(super) fn fit(name: &'static str, share: fn(&Tail) -> f64, train: &Training<'_>) -> Result<Box<dyn Detector>> {
+        Ok(Box::new(Self { name, tails: Tails::of(&Rows::of(&train.normals()?)?), share }))
+    }
+
+    pub(super) fn restore(name: &'static str, share: fn(&Tail) -> f64, from: &Loaded) -> Result<Box<dyn Detector>> {
+        Ok(Box::new(Self { name, tails: Tails::restore(from)?, share }))
+    }
+}
+
+impl Detector for TailSum {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn features(&self) -> usize {
+        self.tails.width()
+    }
+
+    fn score(&self, x: &Tensor) -> Result<Tensor> {
+        super::score_rows(x, self.tails.width(), |row| self.tails.at(row).map(|t| (self.share)(&t)).sum())
+    }
+
+    fn state(&self) -> Result<State> {
+        self.tails.state()
     }
 }

@@ -127,30 +127,29 @@ fn language(cfg: &Config, text: &Text, r: &Results, page: &mut Page) -> Result<(
             Some(rate) => rate["chosen"].to_string(),
             None => text.of(a).ok().and_then(|m| m.train.lr.first()).map_or_else(String::new, f64::to_string),
         };
-        vec![
+        let mut row = vec![
             escape(&a.title()),
             rate,
             cell(metric("validation_ppl", a)),
             cell(metric("test_ppl", a)),
             difference,
-            cell(metric("dynamic_ppl", a)),
             number("rank"),
             number("best_epoch"),
-        ]
+        ];
+        row.extend(cfg.dynamic.is_some().then(|| cell(metric("dynamic_ppl", a))));
+        row
     });
-    page.table(
-        &[
-            "arm",
-            "rate",
-            "validation perplexity",
-            "test perplexity",
-            "paired difference to softmax (mixtures: to MoS)",
-            "with dynamic evaluation",
-            "rank",
-            "best epoch",
-        ],
-        rows.collect(),
-    );
+    let mut head = vec![
+        "arm",
+        "rate",
+        "validation perplexity",
+        "test perplexity",
+        "paired difference to softmax (mixtures: to MoS)",
+        "rank",
+        "best epoch",
+    ];
+    head.extend(cfg.dynamic.is_some().then_some("perplexity with dynamic evaluation"));
+    page.table(&head, rows.collect());
     let spectrum = |a: &Arm| {
         let points: Vec<(usize, f64)> =
             serde_json::from_value(r.series[&format!("{}.{}.spectrum", text.name, a.name)].clone()).unwrap_or_default();

@@ -1,0 +1,140 @@
+//! Preprocessing that is part of the detector: features brought to one scale.
+
+use crate::rows::Rows;
+use crate::{Detector, Error, Loaded, Method, Result, State, Training};
+use candle_core::{DType, Device, Tensor};
+use sconce_tensor_core::Rng;
+use serde::{Deserialize, Serialize};
+
+/// How each feature is brought to scale, from the examples that are not known to be anomalies. A constant feature is shifted
+/// alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scale {
+    /// Mean 0 and standard deviation 1 (over n).
+    #[default]
+    Standard,
+    /// The smallest value to 0, the largest to 1; new values may lie outside.
+    MinMax,
+}
+
+/// A method behind a [`Scale`]; both are saved in one file.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use sconce_anomaly::{Knn, KnnConfig, Method, Scale, Scaled, Training};
+/// use sconce_tensor_core::Rng;
+/// // The second feature's unit is a thousandth of the first's.
+/// let x = Tensor::new(&[[0f64, 0.0], [1.0, 1000.0], [2.0, 3000.0], [3.0, 2000.0]], &Device::Cpu)?;
+/// let knn = Knn::new(KnnConfig { neighbours: 1, ..Default::default() })?;
+/// let fitted = Scaled::new(knn, Scale::Standard).fit(&Training::normal(&x), &Rng::new(0))?;
+/// let scores = fitted.score(&Tensor::new(&[[9f64, 1000.0], [1.0, 1009.0]], &Device::Cpu)?)?.to_vec1::<f64>()?;
+/// assert!(scores[0] > 100.0 * scores[1]);
+/// # Ok::<(), sconce_anomaly::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Scaled<M> {
+    method: M,
+    scale: Scale,
+}
+
+impl<M: Method> Scaled<M> {
+    /// `method` behind `scale`.
+    pub fn new(method: M, scale: Scale) -> Self {
+        Self { method, scale }
+    }
+}
+
+#[derive(Debug)]
+struct Fitted {
+    map: Map,
+    inner: Box<dyn Detector>,
+}
+
+/// `(x - shift) / width`, feature by feature.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Map {
+    shift: Vec<f64>,
+    width: Vec<f64>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Values {
+    map: Map,
+    inner: String,
+    values: serde_json::Value,
+}
+
+impl Map {
+    fn of(rows: &Rows, scale: Scale) -> Self {
+        let each = (0..rows.width()).map(|j| {
+            let c = rows.column(j);
+            let n = c.len() as f64;
+            let (shift, width) = match scale {
+                Scale::Standard => {
+                    let mean = c.iter().sum::<f64>() / n;
+                    (mean, (c.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n).sqrt())
+                }
+                Scale::MinMax => {
+                    let lo = c.iter().copied().fold(f64::INFINITY, f64::min);
+                    (lo, c.iter().copied().fold(f64::NEG_INFINITY, f64::max) - lo)
+                }
+            };
+            // A spread of rounding alone is that of a constant.
+            (shift, if width > 1e-12 * shift.abs() { width } else { 1.0 })
+        });
+        let (shift, width) = each.unzip();
+        Self { shift, width }
+    }
+
+    fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        let d = self.shift.len();
+        Rows::of(x)?.require_width(d)?;
+        let row = |v: &[f64]| Tensor::from_slice(v, (1, d), &Device::Cpu)?.to_device(x.device());
+        let wide = x.to_dtype(DType::F64)?;
+        Ok(wide.broadcast_sub(&row(&self.shift)?)?.broadcast_div(&row(&self.width)?)?)
+    }
+}
+
+impl<M: Method> Method for Scaled<M> {
+    fn fit(&self, train: &Training<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
+        let map = Map::of(&Rows::of(&train.normals()?)?, self.scale);
+        let x = map.apply(train.x)?;
+        let inner = self.method.fit(&Training { x: &x, known: train.known }, rng)?;
+        Ok(Box::new(Fitted { map, inner }))
+    }
+}
+
+pub(crate) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
+    let Values { map, inner, values } = from.values()?;
+    let inner = crate::detector::restore(&inner, &from.under("inner.", values))?;
+    if map.shift.len() != inner.features() || map.width.len() != inner.features() {
+        return Err(Error::value("detector", "the scale does not fit the detector behind it"));
+    }
+    Ok(Box::new(Fitted { map, inner }))
+}
+
+impl Detector for Fitted {
+    fn name(&self) -> &'static str {
+        "scaled"
+    }
+
+    fn features(&self) -> usize {
+        self.inner.features()
+    }
+
+    fn score(&self, x: &Tensor) -> Result<Tensor> {
+        self.inner.score(&self.map.apply(x)?)
+    }
+
+    fn contributions(&self, x: &Tensor) -> Result<Option<Tensor>> {
+        self.inner.contributions(&self.map.apply(x)?)
+    }
+
+    fn state(&self) -> Result<State> {
+        let State { tensors, values } = self.inner.state()?;
+        let own = Values { map: self.map.clone(), inner: self.inner.name().to_owned(), values };
+        let tensors = tensors.into_iter().map(|(n, t)| (format!("inner.{n}"), t)).collect();
+        Ok(State { tensors, ..State::new(&own, Vec::new())? })
+    }
+}
