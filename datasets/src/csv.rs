@@ -1,6 +1,7 @@
 //! Tables of numbers in CSV, plain or gzip-compressed, with a header row.
 
 use crate::{Error, Result, bytes};
+use candle_core::{Device, Tensor};
 use std::path::Path;
 
 /// A table of numbers, row after row.
@@ -30,6 +31,29 @@ impl Table {
             .ok_or_else(|| Error::config("column", format!("`{name}` is not among {:?}", self.columns)))?;
         Ok(self.values.iter().skip(at).step_by(self.columns.len()).copied().collect())
     }
+
+    /// The other columns as features (N, D) in f64, and the named column as labels: 1 for an anomaly, 0 for none.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a column that is not there, [`Error::Value`] with the row for a label that is neither, or where
+    /// the label is the only column.
+    pub fn labelled(&self, label: &str) -> Result<(Tensor, Vec<bool>)> {
+        let truth = self.column(label)?;
+        if let Some(i) = truth.iter().position(|v| *v != 0.0 && *v != 1.0) {
+            return Err(Error::value(
+                format!("column `{label}`"),
+                format!("{} at row {}: neither 0 nor 1", truth[i], i + 1),
+            ));
+        }
+        let width = self.columns.len();
+        if width < 2 {
+            return Err(Error::value("table", format!("has no column beside `{label}`")));
+        }
+        let at = self.columns.iter().position(|c| c == label);
+        let features = self.values.iter().enumerate().filter(|(i, _)| Some(i % width) != at).map(|(_, v)| *v);
+        let x = Tensor::from_vec(features.collect::<Vec<f64>>(), (self.rows(), width - 1), &Device::Cpu)?;
+        Ok((x, truth.into_iter().map(|v| v == 1.0).collect()))
+    }
 }
 
 /// Reads a table whose every field is a finite number.
@@ -38,10 +62,14 @@ impl Table {
 /// [`Error::Io`]; [`Error::Data`] with the byte where the record starts: a missing header, a record of
 /// another length, a field that is no finite number (with its row and column), no rows at all.
 pub fn read(path: &Path) -> Result<Table> {
-    let bytes = bytes::read(path)?;
+    parse(&bytes::read(path)?, path)
+}
+
+/// The same from bytes; `path` is for messages.
+pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<Table> {
     let bad = |offset: u64, reason: String| Error::Data { path: path.to_owned(), offset, reason };
     let place = |e: &csv::Error| e.position().map_or(0, csv::Position::byte);
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes.as_slice());
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
     let header = reader.headers().map_err(|e| bad(place(&e), e.to_string()))?;
     let columns: Vec<String> = header.iter().map(str::to_owned).collect();
     if columns.is_empty() || columns.iter().any(String::is_empty) {
@@ -69,6 +97,15 @@ pub fn read(path: &Path) -> Result<Table> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn labels_apart_from_features() {
+        let t = parse(b"a,y,b\n1,0,2\n3,1,4\n").unwrap();
+        let (x, y) = t.labelled("y").unwrap();
+        assert_eq!((x.to_vec2::<f64>().unwrap(), y), (vec![vec![1.0, 2.0], vec![3.0, 4.0]], vec![false, true]));
+        assert!(t.labelled("b").unwrap_err().to_string().contains("2 at row 1"));
+        assert!(t.labelled("z").is_err() && parse(b"y\n1\n").unwrap().labelled("y").is_err());
+    }
 
     fn parse(text: &[u8]) -> Result<Table> {
         let dir = tempfile::tempdir().unwrap();

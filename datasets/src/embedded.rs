@@ -1,7 +1,9 @@
 //! What ships inside the crate: a class-balanced part of Fashion-MNIST (MIT licence, Zalando SE), the first
-//! images of each class in the order of the original files. `cargo xtask datasets embed` makes it.
+//! images of each class in the order of the original files (`cargo xtask datasets embed` makes it); Shuttle, whole. The
+//! novels are in [`crate::text`].
 
-use crate::{Images, Result, Split, bytes, idx};
+use crate::{Images, Result, Split, bytes, csv, idx};
+use candle_core::Tensor;
 use std::path::Path;
 
 /// Images of each class in the training part.
@@ -38,6 +40,26 @@ pub fn fashion_mnist(split: Split) -> Result<Images> {
         Ok::<_, crate::Error>((idx::parse(&bytes::inflate(part[i].1, path)?, path)?, path))
     };
     idx::pair(read(0)?, read(1)?, 10)
+}
+
+const SHUTTLE: &[u8] = include_bytes!("../embedded/shuttle/shuttle.csv.gz");
+
+/// Statlog Shuttle as an anomaly detection task: 49,097 rows of nine sensor readings, 3,511 of them anomalies (all rare
+/// classes; the second largest class is left out, as ODDS does). Features (N, 9) in f64, and whether each row is an anomaly.
+///
+/// Source: UCI Machine Learning Repository, CC BY 4.0; the copy is that of river 0.26.1.
+///
+/// ```
+/// let (x, anomaly) = sconce_datasets::embedded::shuttle()?;
+/// assert_eq!((x.dims(), anomaly.iter().filter(|a| **a).count()), (&[49_097, 9][..], 3_511));
+/// # Ok::<(), sconce_datasets::Error>(())
+/// ```
+///
+/// # Errors
+/// None in a build whose tests passed.
+pub fn shuttle() -> Result<(Tensor, Vec<bool>)> {
+    let path = Path::new("shuttle.csv.gz");
+    csv::parse(&bytes::inflate(SHUTTLE, path)?, path)?.labelled("anomaly")
 }
 
 #[cfg(test)]
