@@ -14,8 +14,8 @@ pub use classic::{
 };
 pub use detector::{Detector, Loaded, Method, State, Training, load, save};
 pub use neural::{
-    Activation, NetworkConfig, NeuralClassifier, Objective, Reconstruction, ReconstructionConfig, Residual, abc_loss,
-    log_one_minus_exp, lrc_loss,
+    Activation, DeepSad, DeepSadConfig, NetworkConfig, NeuralClassifier, Objective, Reconstruction,
+    ReconstructionConfig, Residual, abc_loss, log_one_minus_exp, lrc_loss,
 };
 pub use rows::Rows;
 pub use scaled::{Scale, Scaled};

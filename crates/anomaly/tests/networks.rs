@@ -4,8 +4,8 @@
 use candle_core::{DType, Device, Tensor};
 use sconce_anomaly::metrics::auroc;
 use sconce_anomaly::{
-    Detector, Method, NetworkConfig, NeuralClassifier, Objective, Reconstruction, ReconstructionConfig, Residual,
-    Training, load, save,
+    DeepSad, DeepSadConfig, Detector, Method, NetworkConfig, NeuralClassifier, Objective, Reconstruction,
+    ReconstructionConfig, Residual, Training, load, save,
 };
 use sconce_tensor_core::Rng;
 
@@ -60,6 +60,26 @@ fn known_anomalies_like_a_classifier_unknown_ones_unlike_it() {
     assert!(unseen(&*abc) > 0.9 && unseen(&*classifier) < 0.6, "{} {}", unseen(&*abc), unseen(&*classifier));
 }
 
+/// Deep SAD keeps normal examples near its centre and known anomalies away; deep SVDD does not see the latter.
+#[test]
+fn distances_to_a_centre() {
+    let (x, known, _) = toy();
+    let (normal, strange) = (x.narrow(0, 0, 400).unwrap(), x.narrow(0, 400, 40).unwrap());
+    let net = NetworkConfig { hidden: vec![32, 16, 4], ..network(60) };
+    let fit = |eta, labels| {
+        let m = DeepSad::new(DeepSadConfig { network: net.clone(), eta }).unwrap();
+        m.fit(&Training { x: &x, known: labels }, &Rng::new(0)).unwrap()
+    };
+    let sad = fit(1.0, Some(&known[..]));
+    assert!(area(&*sad, &normal, &strange) > 0.97, "{}", area(&*sad, &normal, &strange));
+    // Without weight they are left out: the detector of the normal examples alone.
+    let svdd = fit(0.0, Some(&known[..])).score(&x).unwrap().to_vec1::<f64>().unwrap();
+    let alone = DeepSad::new(DeepSadConfig { network: net.clone(), eta: 1.0 }).unwrap();
+    let alone = alone.fit(&Training::normal(&normal), &Rng::new(0)).unwrap();
+    assert_eq!(alone.score(&x).unwrap().to_vec1::<f64>().unwrap(), svdd);
+    assert!(DeepSad::new(DeepSadConfig { eta: -1.0, ..Default::default() }).is_err());
+}
+
 /// A6: with no known anomalies ABC and LRC are the autoencoder, to the bit.
 #[test]
 fn without_labels_all_are_the_autoencoder() {
@@ -101,6 +121,8 @@ fn files_contributions_and_what_is_refused() {
         Box::new(reconstruction(Objective::Abc, network(2))),
         Box::new(Reconstruction::new(Objective::Autoencoder, noisy).unwrap()),
         Box::new(NeuralClassifier::new(network(2)).unwrap()),
+        Box::new(DeepSad::new(DeepSadConfig { network: network(2), eta: 1.0 }).unwrap()),
+        Box::new(DeepSad::new(DeepSadConfig { network: network(2), eta: 0.0 }).unwrap()),
     ];
     for m in methods {
         let fitted = m.fit(&train, &Rng::new(0)).unwrap();

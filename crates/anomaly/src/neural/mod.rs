@@ -1,11 +1,13 @@
 //! Detectors that are networks.
 
 mod classifier;
+mod deep_sad;
 mod network;
 mod reconstruction;
 mod residual;
 
 pub use classifier::NeuralClassifier;
+pub use deep_sad::{DeepSad, DeepSadConfig};
 pub use network::{Activation, NetworkConfig};
 pub use reconstruction::{Objective, Reconstruction, ReconstructionConfig};
 pub use residual::{Residual, abc_loss, log_one_minus_exp, lrc_loss};
@@ -16,6 +18,7 @@ use crate::{Detector, Loaded, Result};
 pub(crate) fn restore(name: &str, from: &Loaded) -> Option<Result<Box<dyn Detector>>> {
     match name {
         "classifier" => Some(classifier::restore(from)),
+        "deep-sad" => Some(deep_sad::restore(from)),
         _ => reconstruction::restore(name, from),
     }
 }

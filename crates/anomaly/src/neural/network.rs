@@ -2,11 +2,11 @@
 
 use crate::rows::Rows;
 use crate::{Error, Loaded, Result, Training};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, Var};
 use sconce_tensor_core::error::require;
-use sconce_tensor_core::nn::{Builder, Linear};
+use sconce_tensor_core::nn::{Builder, Init};
 use sconce_tensor_core::optim::{Adam, AdamConfig, clip_norm};
-use sconce_tensor_core::{Mode, Params, Rng, ops};
+use sconce_tensor_core::{Mode, Params, Rng, Role, ops};
 use serde::{Deserialize, Serialize};
 
 /// What stands behind each hidden layer.
@@ -73,16 +73,37 @@ impl NetworkConfig {
 #[derive(Debug)]
 pub(super) struct Mlp {
     pub(super) params: Params,
-    layers: Vec<Linear>,
+    layers: Vec<Layer>,
     activation: Activation,
+}
+
+#[derive(Debug)]
+struct Layer {
+    weight: Var,
+    bias: Option<Var>,
 }
 
 impl Mlp {
     /// Layers of the given widths, inputs first.
     pub(super) fn new(widths: &[usize], activation: Activation, rng: &Rng, device: &Device) -> Result<Self> {
+        Self::build(widths, true, activation, rng, device)
+    }
+
+    /// The same without biases.
+    pub(super) fn unbiased(widths: &[usize], activation: Activation, rng: &Rng, device: &Device) -> Result<Self> {
+        Self::build(widths, false, activation, rng, device)
+    }
+
+    /// PyTorch's default first values.
+    fn build(widths: &[usize], biased: bool, activation: Activation, rng: &Rng, device: &Device) -> Result<Self> {
         let mut params = Params::new();
         let mut b = Builder::new(&mut params, *rng, DType::F32, device);
-        let layer = |(i, w): (usize, &[usize])| Linear::new(&mut b.scope(&format!("layer{i}")), w[0], w[1]);
+        let layer = |(i, w): (usize, &[usize])| -> Result<Layer> {
+            let mut b = b.scope(&format!("layer{i}"));
+            let init = Init::fan_in(w[0]);
+            let weight = b.param("weight", Role::Weight, (w[1], w[0]), init)?;
+            Ok(Layer { weight, bias: biased.then(|| b.param("bias", Role::Bias, w[1], init)).transpose()? })
+        };
         let layers = widths.windows(2).enumerate().map(layer).collect::<Result<_>>()?;
         Ok(Self { params, layers, activation })
     }
@@ -90,7 +111,8 @@ impl Mlp {
     pub(super) fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         let mut h = x.clone();
         for (i, layer) in self.layers.iter().enumerate() {
-            h = layer.forward(&h, mode)?;
+            let bias = layer.bias.as_ref().map(|b| mode.tensor(b));
+            h = ops::linear(&h, &mode.tensor(&layer.weight), bias.as_ref())?;
             if i + 1 < self.layers.len() {
                 h = match self.activation {
                     Activation::Tanh => h.tanh()?,
