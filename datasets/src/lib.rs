@@ -10,6 +10,7 @@ mod hub;
 pub mod idx;
 mod images;
 mod lookup;
+pub mod npz;
 pub mod text;
 
 pub use catalog::{Descriptor, Split};
