@@ -16,6 +16,7 @@ from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.svm import OneClassSVM
 from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -59,6 +60,7 @@ for name, x, anomaly in sets():
         "hbos": HBOS(n_bins=10, alpha=0.1, tol=0.5).fit(train).decision_function(test),
         "knn": NearestNeighbors(n_neighbors=5).fit(a).kneighbors(b)[0][:, -1],
         "lof": -LocalOutlierFactor(n_neighbors=20, novelty=True).fit(a).score_samples(b),
+        "one-class-svm": -OneClassSVM(nu=0.5, gamma="scale", tol=1e-10).fit(a).decision_function(b),
         "mahalanobis": EmpiricalCovariance().fit(a).mahalanobis(b),
         "ecod": ECOD().fit(train).decision_function(test),
         "copod": COPOD().fit(train).decision_function(test),

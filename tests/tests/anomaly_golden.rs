@@ -5,7 +5,10 @@
 use anyhow::Result;
 use candle_core::Tensor;
 use sconce_anomaly::metrics::{auroc, average_precision};
-use sconce_anomaly::{Copod, Ecod, Hbos, IsolationForest, Knn, Lof, Mahalanobis, Method, Pca, Training, load, save};
+use sconce_anomaly::{
+    Copod, Ecod, Hbos, IsolationForest, Knn, Lof, Mahalanobis, Method, OneClassSvm, OneClassSvmConfig, Pca, Training,
+    load, save,
+};
 use sconce_tensor_core::{Rng, stats::Summary};
 use sconce_tests::{Golden, golden};
 
@@ -37,9 +40,10 @@ fn the_same_scores() -> Result<()> {
     let g = Golden::load("anomaly.safetensors")?;
     let figures = figures()?;
     let knn = Knn::default();
+    let svm = OneClassSvm::new(OneClassSvmConfig { tolerance: 1e-10, ..Default::default() })?;
     let (lof, mahalanobis, pca, hbos) = (Lof::default(), Mahalanobis::default(), Pca::default(), Hbos::default());
     for set in SETS {
-        let cases: [(&str, &dyn Method, &str, &str); 8] = [
+        let cases: [(&str, &dyn Method, &str, &str); 9] = [
             ("ecod.train", &Ecod, "train", "train"),
             ("copod.train", &Copod, "train", "train"),
             ("hbos.train", &hbos, "train", "train"),
@@ -47,6 +51,7 @@ fn the_same_scores() -> Result<()> {
             ("knn", &knn, "train_std", "test_std"),
             ("lof", &lof, "train_std", "test_std"),
             ("mahalanobis", &mahalanobis, "train_std", "test_std"),
+            ("one-class-svm", &svm, "train_std", "test_std"),
             ("pca", &pca, "train_std", "test_std"),
         ];
         for (name, method, train, test) in cases {

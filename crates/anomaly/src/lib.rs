@@ -10,7 +10,7 @@ mod threshold;
 
 pub use classic::{
     Copod, Ecod, Hbos, HbosConfig, IsolationForest, IsolationForestConfig, Knn, KnnConfig, KnnScore, Lof, LofConfig,
-    Mahalanobis, MahalanobisConfig, Pca, PcaConfig,
+    Mahalanobis, MahalanobisConfig, OneClassSvm, OneClassSvmConfig, Pca, PcaConfig,
 };
 pub use detector::{Detector, Loaded, Method, State, Training, load, save};
 pub use neural::{

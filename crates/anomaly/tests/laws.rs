@@ -5,7 +5,8 @@ use candle_core::{DType, Device, Tensor};
 use sconce_anomaly::metrics::auroc;
 use sconce_anomaly::{
     Copod, Ecod, Hbos, HbosConfig, IsolationForest, IsolationForestConfig, Knn, KnnConfig, KnnScore, Lof, LofConfig,
-    Mahalanobis, MahalanobisConfig, Method, Pca, PcaConfig, Scale, Scaled, Training, load, save,
+    Mahalanobis, MahalanobisConfig, Method, OneClassSvm, OneClassSvmConfig, Pca, PcaConfig, Scale, Scaled, Training,
+    load, save,
 };
 use sconce_tensor_core::{Rng, store};
 
@@ -21,6 +22,7 @@ fn methods() -> Vec<Box<dyn Method>> {
         Box::new(Mahalanobis::default()),
         Box::new(Mahalanobis::new(MahalanobisConfig { ridge: 0.1 }).unwrap()),
         Box::new(Pca::default()),
+        Box::new(OneClassSvm::default()),
         Box::new(Scaled::new(Knn::default(), Scale::Standard)),
         Box::new(Scaled::new(Scaled::new(IsolationForest::default(), Scale::MinMax), Scale::Standard)),
     ]
@@ -126,6 +128,7 @@ fn configurations_and_files() {
         IsolationForest::new(IsolationForestConfig { sample: 1, ..Default::default() }).err(),
         Mahalanobis::new(MahalanobisConfig { ridge: f64::NAN }).err(),
         Pca::new(PcaConfig { variance: 0.0 }).err(),
+        OneClassSvm::new(OneClassSvmConfig { nu: 0.0, ..Default::default() }).err(),
     ] {
         assert!(e.unwrap().to_string().contains("must be"));
     }

@@ -7,6 +7,7 @@ mod isolation_forest;
 mod lof;
 mod mahalanobis;
 mod nearest;
+mod one_class_svm;
 mod pca;
 mod spectrum;
 mod tails;
@@ -18,6 +19,7 @@ pub use isolation_forest::{IsolationForest, IsolationForestConfig};
 pub use lof::{Lof, LofConfig};
 pub use mahalanobis::{Mahalanobis, MahalanobisConfig};
 pub use nearest::{Knn, KnnConfig, KnnScore};
+pub use one_class_svm::{OneClassSvm, OneClassSvmConfig};
 pub use pca::{Pca, PcaConfig};
 
 use crate::rows::Rows;
@@ -35,6 +37,7 @@ pub(crate) fn restore(name: &str, from: &Loaded) -> Option<Result<Box<dyn Detect
         "knn" => nearest::restore(from),
         "lof" => lof::restore(from),
         "mahalanobis" => mahalanobis::restore(from),
+        "one-class-svm" => one_class_svm::restore(from),
         "pca" => pca::restore(from),
         _ => return None,
     })
