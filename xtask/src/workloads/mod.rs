@@ -1,5 +1,6 @@
 //! What is measured. Each workload has its twin in `peer_torch.py` beside this file.
 
+mod anomaly;
 mod candle;
 mod exchange;
 mod gan;
@@ -12,6 +13,7 @@ pub use candle::candle;
 use anyhow::{Result, bail};
 use candle_core::Device;
 use exchange::Exchange;
+use sconce_anomaly::{Ecod, Hbos, IsolationForest};
 use sconce_tensor_core::ops::Output;
 use std::path::Path;
 
@@ -43,6 +45,9 @@ pub fn ours(name: &str, dir: Option<&Path>, device: &Device) -> Result<Work> {
         // The peer composes sigsoftmax, or runs its own cross-entropy on softmax.
         "sigsoftmax-nll-10000" | "sigsoftmax-ce-10000" => parts::nll(&mut out, 10_000, Output::Sigsoftmax)?,
         "sigsoftmax-nll-33000" | "sigsoftmax-ce-33000" => parts::nll(&mut out, 33_000, Output::Sigsoftmax)?,
+        "detect-ecod" => anomaly::detect(&mut out, Ecod)?,
+        "detect-hbos" => anomaly::detect(&mut out, Hbos::default())?,
+        "detect-forest" => anomaly::detect(&mut out, IsolationForest::default())?,
         "matmul-2048" => parts::matmul(&mut out)?,
         _ if name.starts_with("conv-") => parts::conv(&mut out, name)?,
         _ => bail!("no workload `{name}`; there are {:?}", crate::bench_names::ALL),

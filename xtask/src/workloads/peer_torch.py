@@ -267,6 +267,23 @@ def conv(t):
     return lambda: run().flatten()[0]
 
 
+def detect(t):
+    """PyOD, single-threaded where its code is; its forest is scikit-learn's, on all threads."""
+    from pyod.models.ecod import ECOD
+    from pyod.models.hbos import HBOS
+    from pyod.models.iforest import IForest
+    x = t["x"].double().numpy()
+    make = {"ecod": ECOD, "hbos": lambda: HBOS(n_bins=10, alpha=0.1, tol=0.5),
+            "forest": lambda: IForest(n_jobs=int(THREADS), random_state=0)}[NAME.split("-")[1]]
+
+    def step():
+        found = make().fit(x).decision_scores_
+        # PyOD's forest tells 0.5 - score.
+        return torch.tensor(found.mean() + (0.5 if NAME == "detect-forest" else 0.0))
+
+    return step
+
+
 WORK = {
     "small-cnn-train": lambda t: train(t, small_cnn),
     "small-cnn-input-grad": lambda t: input_grad(t, small_cnn),
@@ -285,6 +302,9 @@ WORK = {
     "sigsoftmax-nll-33000": sigsoftmax_nll,
     "sigsoftmax-ce-10000": nll,
     "sigsoftmax-ce-33000": nll,
+    "detect-ecod": detect,
+    "detect-hbos": detect,
+    "detect-forest": detect,
     "matmul-2048": lambda t: lambda: (t["a"] @ t["b"])[0, 0],
 }
 
