@@ -277,9 +277,10 @@ def detect(t):
             "forest": lambda: IForest(n_jobs=int(THREADS), random_state=0)}[NAME.split("-")[1]]
 
     def step():
-        found = make().fit(x).decision_scores_
-        # PyOD's forest tells 0.5 - score.
-        return torch.tensor(found.mean() + (0.5 if NAME == "detect-forest" else 0.0))
+        fitted = make().fit(x)
+        # PyOD's forest tells how far the score is from a threshold.
+        shift = fitted.detector_.offset_ if NAME == "detect-forest" else 0.0
+        return torch.tensor(fitted.decision_scores_.mean() - shift)
 
     return step
 

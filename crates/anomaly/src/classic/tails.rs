@@ -3,6 +3,7 @@
 use crate::rows::Rows;
 use crate::{Detector, Loaded, Result, State, Training};
 use candle_core::Tensor;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// The sorted values of each feature, and the sign of its skewness.
@@ -53,13 +54,14 @@ fn skewness_sign(values: &[f64]) -> f64 {
 
 impl Tails {
     pub(super) fn of(rows: &Rows) -> Self {
-        let columns: Vec<Vec<f64>> = (0..rows.width()).map(|j| rows.column(j)).collect();
-        let skewness = columns.iter().map(|c| skewness_sign(c)).collect();
-        let sorted = |mut c: Vec<f64>| {
-            c.sort_by(f64::total_cmp);
-            c
+        let feature = |j: usize| {
+            let mut column = rows.column(j);
+            let skewness = skewness_sign(&column);
+            column.par_sort_unstable_by(f64::total_cmp);
+            (column, skewness)
         };
-        Self { columns: columns.into_iter().map(sorted).collect(), skewness }
+        let (columns, skewness) = (0..rows.width()).into_par_iter().map(feature).unzip();
+        Self { columns, skewness }
     }
 
     pub(super) fn width(&self) -> usize {
@@ -71,11 +73,16 @@ impl Tails {
         row.iter().zip(&self.columns).zip(&self.skewness).map(|((v, c), s)| {
             let n = c.len();
             let share = |count: usize| -(count.max(1) as f64 / n as f64).ln();
-            Tail {
-                left: share(c.partition_point(|x| x <= v)),
-                right: share(n - c.partition_point(|x| x < v)),
-                skewness: *s,
+            let below = c.partition_point(|x| x < v);
+            // Values equal to it are few as a rule: looked for from there on.
+            let mut upto = below;
+            let mut stride = 1;
+            while upto + stride <= n && c[upto + stride - 1] <= *v {
+                upto += stride;
+                stride *= 2;
             }
+            let upto = upto + c[upto..n.min(upto + stride)].partition_point(|x| x <= v);
+            Tail { left: share(upto), right: share(n - below), skewness: *s }
         })
     }
 
