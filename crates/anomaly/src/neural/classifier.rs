@@ -2,8 +2,8 @@
 
 use super::network::{Mlp, NetworkConfig, examples, fit, score};
 use crate::{Detector, Error, Loaded, Method, Result, State, Training};
-use candle_core::{Device, Tensor};
-use sconce_tensor_core::{Mode, Rng};
+use candle_core::{DType, Device, Tensor};
+use sconce_tensor_core::{Mode, Rng, ops};
 use serde::{Deserialize, Serialize};
 
 /// A network with one output, the logit of being an anomaly, trained by cross-entropy on known anomalies against all others.
@@ -44,12 +44,9 @@ impl Values {
     }
 }
 
-/// `softplus(z) - known z`, by `max(z, 0) + log(1 + e^-|z|)`.
+/// The cross-entropy of the two classes with the logits 0 and z.
 fn cross_entropy(z: &Tensor, known: &Tensor) -> Result<Tensor> {
-    let a = z.abs()?;
-    // (z + |z|) / 2 is max(z, 0), with a derivative at 0.
-    let softplus = (((z + &a)? * 0.5)? + (a.neg()?.exp()? + 1.0)?.log()?)?;
-    Ok((softplus - (z * known)?)?)
+    ops::cross_entropy(&Tensor::stack(&[&z.zeros_like()?, z], 1)?, &known.to_dtype(DType::U32)?)
 }
 
 impl Method for NeuralClassifier {
