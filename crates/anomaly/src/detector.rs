@@ -54,6 +54,12 @@ pub trait Method: Debug + Send + Sync {
     fn fit(&self, train: &Training<'_>, rng: &Rng) -> Result<Box<dyn Detector>>;
 }
 
+impl<M: Method + ?Sized> Method for Box<M> {
+    fn fit(&self, train: &Training<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
+        (**self).fit(train, rng)
+    }
+}
+
 /// A fitted detector. Scores are raw and need a threshold: higher is stranger.
 pub trait Detector: Debug + Send + Sync {
     /// The method's name in files.

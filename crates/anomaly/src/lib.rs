@@ -2,8 +2,10 @@
 
 mod classic;
 mod detector;
+pub mod methods;
 pub mod metrics;
 mod neural;
+pub mod protocol;
 mod rows;
 mod scaled;
 mod threshold;
@@ -14,8 +16,8 @@ pub use classic::{
 };
 pub use detector::{Detector, Loaded, Method, State, Training, load, save};
 pub use neural::{
-    Activation, DeepSad, DeepSadConfig, NetworkConfig, NeuralClassifier, Objective, Reconstruction,
-    ReconstructionConfig, Residual, abc_loss, log_one_minus_exp, lrc_loss,
+    Activation, DeepSad, DeepSadConfig, DevNet, DevNetConfig, NetworkConfig, NeuralClassifier, Objective,
+    Reconstruction, ReconstructionConfig, Residual, Variational, VariationalConfig, abc_loss, log_one_minus_exp, lrc_loss,
 };
 pub use rows::Rows;
 pub use scaled::{Scale, Scaled};

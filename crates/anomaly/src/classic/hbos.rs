@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 /// | `alpha` | 0.1 | added to each density | > 0 |
 /// | `tolerance` | 0.5 | a value outside of the bins by at most this share of a bin is taken as inside | in [0, 1] |
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct HbosConfig {
     /// Bins per feature.
     pub bins: usize,

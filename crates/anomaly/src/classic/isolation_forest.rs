@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 /// | `trees` | 100 | how many | >= 1 |
 /// | `sample` | 256 | training examples of each tree, drawn without return; all where there are fewer | >= 2 |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct IsolationForestConfig {
     /// How many trees.
     pub trees: usize,

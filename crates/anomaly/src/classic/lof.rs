@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 /// |---|---|---|---|
 /// | `neighbours` | 20 | k | >= 1, below the number of training examples |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LofConfig {
     /// k.
     pub neighbours: usize,

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 /// |---|---|---|---|
 /// | `ridge` | 0 | added to each variance, as a share of their mean | finite, >= 0 |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct MahalanobisConfig {
     /// Added to each variance, as a share of their mean.
     pub ridge: f64,

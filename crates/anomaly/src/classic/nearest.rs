@@ -27,6 +27,7 @@ pub enum KnnScore {
 /// | `neighbours` | 5 | k | >= 1, below the number of training examples |
 /// | `score` | largest | what of the k Euclidean distances is the score | |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct KnnConfig {
     /// k.
     pub neighbours: usize,

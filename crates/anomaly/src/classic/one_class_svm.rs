@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 /// | `gamma` | none | of the kernel `exp(-gamma norm(a - b)^2)`; none: 1 over features times variance of all values | > 0 |
 /// | `tolerance` | 1e-6 | how far the conditions of the optimum may be violated | > 0 |
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OneClassSvmConfig {
     /// Share of training examples outside.
     pub nu: f64,

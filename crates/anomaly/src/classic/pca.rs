@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 /// |---|---|---|---|
 /// | `variance` | 0.9 | components are kept until they hold this share of the variance | in (0, 1] |
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PcaConfig {
     /// Share of the variance that is kept.
     pub variance: f64,

@@ -1,7 +1,7 @@
 //! The plain neural classifier: good where anomalies are known, blind where they are not.
 
-use super::network::{Mlp, NetworkConfig, examples, fit, score};
-use crate::{Detector, Error, Loaded, Method, Result, State, Training};
+use super::network::{Mlp, NetworkConfig, examples, fit, require_known, score};
+use crate::{Detector, Loaded, Method, Result, State, Training};
 use candle_core::{DType, Device, Tensor};
 use sconce_tensor_core::{Mode, Rng, ops};
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ impl NeuralClassifier {
     /// Validates the configuration; `hidden` are all hidden layers.
     ///
     /// # Errors
-    /// [`Error::Config`] naming the field.
+    /// [`crate::Error::Config`] naming the field.
     pub fn new(cfg: NetworkConfig) -> Result<Self> {
         cfg.validate()?;
         Ok(Self { cfg })
@@ -38,9 +38,7 @@ struct Values {
 
 impl Values {
     fn net(&self, rng: &Rng, device: &Device) -> Result<Mlp> {
-        let hidden = self.cfg.hidden.iter().copied();
-        let widths: Vec<usize> = std::iter::once(self.width).chain(hidden).chain([1]).collect();
-        Mlp::new(&widths, self.cfg.activation, rng, device)
+        Mlp::scalar(self.width, &self.cfg, rng, device)
     }
 }
 
@@ -52,9 +50,7 @@ fn cross_entropy(z: &Tensor, known: &Tensor) -> Result<Tensor> {
 impl Method for NeuralClassifier {
     fn fit(&self, train: &Training<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
         let (x, known) = examples(train)?;
-        if known.max_all()?.to_scalar::<f32>()? == 0.0 {
-            return Err(Error::value("labels", "a classifier needs known anomalies, none is given"));
-        }
+        require_known(&known, "a classifier")?;
         let values = Values { cfg: self.cfg.clone(), width: x.dim(1)? };
         let net = values.net(rng, x.device())?;
         fit(&net.params, (&x, &known), &self.cfg, rng, |x, known, _| {

@@ -30,6 +30,7 @@ pub enum Activation {
 /// | `batch` | 100 | examples of a step | >= 1 |
 /// | `lr` | 1e-3 | Adam's rate | > 0 |
 /// | `clip` | none | largest norm of a gradient | > 0 |
+/// | `held_out` | 0 | share of the examples that training does not see: the epoch with the lowest loss on them is kept; 0: the last | [0, 1) |
 ///
 /// 300 and 100 with tanh, Adam and batches of 100 are what two public repetitions of arXiv 1903.10709 share; the rest is
 /// chosen by us.
@@ -48,11 +49,21 @@ pub struct NetworkConfig {
     pub lr: f64,
     /// Largest norm of a gradient.
     pub clip: Option<f64>,
+    /// Share of the examples that choose the epoch.
+    pub held_out: f64,
 }
 
 impl Default for NetworkConfig {
     fn default() -> Self {
-        Self { hidden: vec![300, 100, 20], activation: Activation::Tanh, epochs: 50, batch: 100, lr: 1e-3, clip: None }
+        Self {
+            hidden: vec![300, 100, 20],
+            activation: Activation::Tanh,
+            epochs: 50,
+            batch: 100,
+            lr: 1e-3,
+            clip: None,
+            held_out: 0.0,
+        }
     }
 }
 
@@ -65,14 +76,14 @@ impl NetworkConfig {
         require("NetworkConfig.batch", self.batch >= 1, "at least 1", self.batch)?;
         require("NetworkConfig.lr", self.lr.is_finite() && self.lr > 0.0, "finite and > 0", self.lr)?;
         let clip = self.clip.unwrap_or(1.0);
-        require("NetworkConfig.clip", clip.is_finite() && clip > 0.0, "finite and > 0", clip)
+        require("NetworkConfig.clip", clip.is_finite() && clip > 0.0, "finite and > 0", clip)?;
+        require("NetworkConfig.held_out", (0.0..1.0).contains(&self.held_out), "in [0, 1)", self.held_out)
     }
 }
 
-/// Layers with their parameters.
+/// Fully connected layers, the activation between them.
 #[derive(Debug)]
-pub(super) struct Mlp {
-    pub(super) params: Params,
+pub(super) struct Layers {
     layers: Vec<Layer>,
     activation: Activation,
 }
@@ -83,21 +94,9 @@ struct Layer {
     bias: Option<Var>,
 }
 
-impl Mlp {
-    /// Layers of the given widths, inputs first.
-    pub(super) fn new(widths: &[usize], activation: Activation, rng: &Rng, device: &Device) -> Result<Self> {
-        Self::build(widths, true, activation, rng, device)
-    }
-
-    /// The same without biases.
-    pub(super) fn unbiased(widths: &[usize], activation: Activation, rng: &Rng, device: &Device) -> Result<Self> {
-        Self::build(widths, false, activation, rng, device)
-    }
-
-    /// PyTorch's default first values.
-    fn build(widths: &[usize], biased: bool, activation: Activation, rng: &Rng, device: &Device) -> Result<Self> {
-        let mut params = Params::new();
-        let mut b = Builder::new(&mut params, *rng, DType::F32, device);
+impl Layers {
+    /// Layers of the given widths, inputs first, with PyTorch's default first values.
+    pub(super) fn new(widths: &[usize], biased: bool, activation: Activation, mut b: Builder<'_>) -> Result<Self> {
         let layer = |(i, w): (usize, &[usize])| -> Result<Layer> {
             let mut b = b.scope(&format!("layer{i}"));
             let init = Init::fan_in(w[0]);
@@ -105,7 +104,7 @@ impl Mlp {
             Ok(Layer { weight, bias: biased.then(|| b.param("bias", Role::Bias, w[1], init)).transpose()? })
         };
         let layers = widths.windows(2).enumerate().map(layer).collect::<Result<_>>()?;
-        Ok(Self { params, layers, activation })
+        Ok(Self { layers, activation })
     }
 
     pub(super) fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
@@ -121,6 +120,41 @@ impl Mlp {
             }
         }
         Ok(h)
+    }
+}
+
+/// Layers with their parameters.
+#[derive(Debug)]
+pub(super) struct Mlp {
+    pub(super) params: Params,
+    layers: Layers,
+}
+
+impl Mlp {
+    /// Layers of the given widths, inputs first.
+    pub(super) fn new(widths: &[usize], activation: Activation, rng: &Rng, device: &Device) -> Result<Self> {
+        Self::build(widths, true, activation, rng, device)
+    }
+
+    /// The same without biases.
+    pub(super) fn unbiased(widths: &[usize], activation: Activation, rng: &Rng, device: &Device) -> Result<Self> {
+        Self::build(widths, false, activation, rng, device)
+    }
+
+    /// One output behind all hidden layers.
+    pub(super) fn scalar(width: usize, cfg: &NetworkConfig, rng: &Rng, device: &Device) -> Result<Self> {
+        let widths: Vec<usize> = std::iter::once(width).chain(cfg.hidden.iter().copied()).chain([1]).collect();
+        Self::new(&widths, cfg.activation, rng, device)
+    }
+
+    fn build(widths: &[usize], biased: bool, activation: Activation, rng: &Rng, device: &Device) -> Result<Self> {
+        let mut params = Params::new();
+        let layers = Layers::new(widths, biased, activation, Builder::new(&mut params, *rng, DType::F32, device))?;
+        Ok(Self { params, layers })
+    }
+
+    pub(super) fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        self.layers.forward(x, mode)
     }
 
     /// The saved weights back in place.
@@ -151,6 +185,48 @@ pub(super) fn examples(train: &Training<'_>) -> Result<(Tensor, Tensor)> {
     Ok((train.x.to_dtype(DType::F32)?.contiguous()?, Tensor::from_vec(known, n, device)?))
 }
 
+/// Refuses labels without an anomaly for a method that is nothing without one.
+pub(super) fn require_known(known: &Tensor, method: &str) -> Result<()> {
+    match known.max_all()?.to_scalar::<f32>()? > 0.5 {
+        true => Ok(()),
+        false => Err(Error::value("labels", format!("{method} needs known anomalies, none is given"))),
+    }
+}
+
+/// How an epoch's batches are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Batches {
+    /// All examples in a new order.
+    Shuffled,
+    /// Normal examples in a new order fill half of each batch; the other half are known anomalies, drawn anew.
+    Balanced,
+}
+
+impl Batches {
+    fn of(self, known: &[f32], size: usize, rng: &Rng) -> Vec<Vec<u32>> {
+        let part = |want: bool| (0..known.len() as u32).filter(move |i| (known[*i as usize] > 0.5) == want);
+        match self {
+            Self::Shuffled => {
+                let order = rng.permutation(known.len());
+                order.chunks(size).map(|b| b.iter().map(|i| *i as u32).collect()).collect()
+            }
+            Self::Balanced => {
+                let (normals, strange): (Vec<u32>, Vec<u32>) = (part(false).collect(), part(true).collect());
+                if strange.is_empty() {
+                    return Self::Shuffled.of(known, size, rng);
+                }
+                let order = rng.permutation(normals.len());
+                let batch = |(b, chunk): (usize, &[usize])| {
+                    let drawn = rng.stream("anomalies").at(b as u64).below(chunk.len(), strange.len() as u64);
+                    let first = chunk.iter().map(|i| normals[*i]);
+                    first.chain(drawn.into_iter().map(|i| strange[i as usize])).collect()
+                };
+                order.chunks(size.div_ceil(2)).enumerate().map(batch).collect()
+            }
+        }
+    }
+}
+
 /// Trains by Adam on the mean of `loss(batch, labels, batch's rng)`, which gives one number an example.
 pub(super) fn fit(
     params: &Params,
@@ -159,12 +235,56 @@ pub(super) fn fit(
     rng: &Rng,
     loss: impl Fn(&Tensor, &Tensor, &Rng) -> Result<Tensor>,
 ) -> Result<()> {
+    fit_on(Batches::Shuffled, params, (x, known), cfg, rng, loss)
+}
+
+/// The loss on held-out examples, and the weights of the best epoch so far.
+struct Best {
+    x: Tensor,
+    known: Tensor,
+    kept: Option<(f64, Vec<(String, Tensor)>)>,
+}
+
+impl Best {
+    fn see(&mut self, params: &Params, loss: impl Fn(&Tensor, &Tensor, &Rng) -> Result<Tensor>, rng: &Rng) -> Result<()> {
+        let now = loss(&self.x, &self.known, &rng.stream("held out"))?.mean_all()?;
+        let now = now.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+        if self.kept.as_ref().is_none_or(|k| now < k.0) {
+            self.kept = Some((now, params.snapshot()?));
+        }
+        Ok(())
+    }
+}
+
+/// [`fit`] on batches of a kind.
+pub(super) fn fit_on(
+    batches: Batches,
+    params: &Params,
+    (x, known): (&Tensor, &Tensor),
+    cfg: &NetworkConfig,
+    rng: &Rng,
+    loss: impl Fn(&Tensor, &Tensor, &Rng) -> Result<Tensor>,
+) -> Result<()> {
     let mut adam = Adam::new(AdamConfig { lr: cfg.lr, ..AdamConfig::default() })?;
     let n = x.dim(0)?;
+    let (held, seen) = crate::protocol::halves(n, cfg.held_out, &rng.stream("held out"))?;
+    let mut best = None;
+    let (x, known) = if held.is_empty() {
+        (x.clone(), known.clone())
+    } else {
+        let part = |rows: &[u32]| -> Result<(Tensor, Tensor)> {
+            let at = Tensor::new(rows, x.device())?;
+            Ok((x.index_select(&at, 0)?, known.index_select(&at, 0)?))
+        };
+        let (x, known) = part(&held)?;
+        best = Some(Best { x, known, kept: None });
+        part(&seen)?
+    };
+    let labels = known.to_vec1::<f32>()?;
     let mut step = 0;
     for epoch in 0..cfg.epochs {
-        for batch in rng.stream("shuffle").at(epoch as u64).permutation(n).chunks(cfg.batch) {
-            let at = Tensor::from_iter(batch.iter().map(|i| *i as u32), x.device())?;
+        for batch in batches.of(&labels, cfg.batch, &rng.stream("shuffle").at(epoch as u64)) {
+            let at = Tensor::new(batch, x.device())?;
             let each = loss(&x.index_select(&at, 0)?, &known.index_select(&at, 0)?, &rng.stream("noise").at(step))?;
             let mean = each.mean_all()?;
             let value = mean.to_dtype(DType::F64)?.to_scalar::<f64>()?;
@@ -178,8 +298,14 @@ pub(super) fn fit(
             adam.step(params, &grads, cfg.lr)?;
             step += 1;
         }
+        if let Some(best) = &mut best {
+            best.see(params, &loss, rng)?;
+        }
     }
-    Ok(())
+    match best.and_then(|b| b.kept) {
+        Some((_, weights)) => params.restore(&weights.into_iter().collect()),
+        None => Ok(()),
+    }
 }
 
 /// Scores of blocks of rows, in f64.
