@@ -7,6 +7,7 @@ use sconce_tensor_core::{Device, store::write_whole};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// A run in its folder. Stages that were finished before a kill are read back, not done again.
@@ -144,7 +145,7 @@ impl Work {
 /// The bar of one stage, with an ETA; on a terminal it moves, elsewhere each stage is one line at its end.
 pub struct Bar {
     bar: ProgressBar,
-    last: Cell<Instant>,
+    last: Mutex<Instant>,
 }
 
 impl Bar {
@@ -158,16 +159,17 @@ impl Bar {
             None => format!("{share:>3.0}%"),
         });
         bar.set_message(name.to_owned());
-        Self { bar, last: Cell::new(Instant::now()) }
+        Self { bar, last: Mutex::new(Instant::now()) }
     }
 
     /// `done` of `total` is done.
     pub fn at(&self, done: usize, total: usize) {
         // A redraw for each of thousands of short steps would cost more than the steps.
-        if done < total && self.last.get().elapsed() < Duration::from_millis(100) {
+        let Ok(mut last) = self.last.lock() else { return };
+        if done < total && last.elapsed() < Duration::from_millis(100) {
             return;
         }
-        self.last.set(Instant::now());
+        *last = Instant::now();
         self.bar.set_length(total as u64);
         self.bar.set_position(done as u64);
     }

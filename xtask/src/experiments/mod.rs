@@ -1,5 +1,6 @@
 //! The experiments, one a paper.
 
+mod abc;
 mod absum;
 mod blf;
 mod sigsoftmax;
@@ -12,8 +13,9 @@ use anyhow::Result;
 type Start = fn(&Reproduce) -> Result<u8>;
 
 /// All reproductions by slug.
-pub const TABLE: [(&str, Start); 3] = [
+pub const TABLE: [(&str, Start); 4] = [
     ("absum", drive::<absum::AbsumPaper>),
     ("sigsoftmax", drive::<sigsoftmax::SigsoftmaxPaper>),
     ("blf", drive::<blf::BlfPaper>),
+    ("abc", drive::<abc::AbcPaper>),
 ];

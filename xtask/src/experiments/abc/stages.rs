@@ -1,0 +1,225 @@
+//! The stages of `abc`: fitting arms on what training sees, and scoring the test.
+
+use super::config::{Arm, Divergence, ImageSet, TableSet, TableSource};
+use crate::pieces::Source;
+use crate::run::{Run, Stage};
+use anyhow::{Context, Result, bail};
+use candle_core::{DType, Device, Tensor};
+use rayon::prelude::*;
+use sconce_anomaly::metrics::Ranked;
+use sconce_anomaly::protocol::{Amounts, Roles, Seen, Tested, halves};
+use sconce_anomaly::{Method, Training};
+use sconce_datasets::{Images, Lookup, Split, catalog, embedded};
+use sconce_tensor_core::Rng;
+use serde::{Deserialize, Serialize};
+use std::time::Instant;
+
+/// Rows with their classes.
+pub struct Rows {
+    pub x: Tensor,
+    pub classes: Vec<u32>,
+}
+
+/// Both parts of a data set.
+pub struct Sets {
+    pub train: Rows,
+    pub test: Rows,
+}
+
+/// Scores of all test rows, in f32's precision, and the seconds of fitting.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Scored {
+    pub arm: String,
+    pub scores: Vec<f64>,
+    pub fit_s: f64,
+}
+
+/// Areas under the curve and average precisions, on known and on unknown anomalies, where the test has them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Areas {
+    pub known: Option<f64>,
+    pub unknown: Option<f64>,
+    pub known_precision: Option<f64>,
+    pub unknown_precision: Option<f64>,
+}
+
+fn flat(images: &Images) -> Result<Rows> {
+    let data = images.to_labelled(&Device::Cpu)?;
+    Ok(Rows { x: data.x().flatten_from(1)?, classes: data.labels()? })
+}
+
+impl ImageSet {
+    pub fn load(&self, lookup: &Lookup) -> Result<Sets> {
+        let read = |split| -> Result<Rows> {
+            let images = match (self.source, self.name.as_str()) {
+                (Source::Embedded, "fashion-mnist") => embedded::fashion_mnist(split)?,
+                (Source::Embedded, other) => bail!("images: only fashion-mnist is embedded, not `{other}`"),
+                (Source::Files, name) => lookup.load(&catalog::get(name)?, split)?,
+            };
+            flat(&images)
+        };
+        Ok(Sets { train: read(Split::Train)?, test: read(Split::Test)? })
+    }
+}
+
+impl TableSet {
+    /// All rows with the names of their classes; none where optional files are not there.
+    pub fn load(&self, lookup: &Lookup) -> Result<Option<(Rows, Vec<String>)>> {
+        match self.source {
+            TableSource::Shuttle => {
+                let (x, anomaly) = embedded::shuttle()?;
+                let classes = anomaly.into_iter().map(u32::from).collect();
+                Ok(Some((Rows { x, classes }, vec!["normal".to_owned(), "anomaly".to_owned()])))
+            }
+            TableSource::Kdd99 => {
+                let _ = lookup;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Roles of classes by their names.
+    pub fn roles(&self, names: &[String]) -> Result<Roles> {
+        let of = |role: &[String]| -> Result<Vec<u32>> {
+            let at = |n: &String| {
+                let found = names.iter().position(|m| m == n);
+                Ok(found.with_context(|| format!("tables.{}: no class `{n}` among {names:?}", self.name))? as u32)
+            };
+            role.iter().map(at).collect()
+        };
+        Ok(Roles { normal: of(&self.normal)?, known: of(&self.known)?, unknown: of(&self.unknown)? })
+    }
+
+    /// The two parts of a seed.
+    pub fn parts(&self, all: &Rows, seed: u64) -> Result<Sets> {
+        let (train, test) = halves(all.classes.len(), self.train, &Rng::new(seed).stream("parts"))?;
+        let part = |rows: &[u32]| -> Result<Rows> {
+            let x = all.x.index_select(&Tensor::new(rows, &Device::Cpu)?, 0)?;
+            Ok(Rows { x, classes: rows.iter().map(|i| all.classes[*i as usize]).collect() })
+        };
+        Ok(Sets { train: part(&train)?, test: part(&test)? })
+    }
+
+    pub fn amounts(&self) -> Amounts {
+        Amounts { normals: Some(self.normals).filter(|n| *n > 0), labelled: self.labelled, contamination: 0.0 }
+    }
+}
+
+/// What training sees of a seed: the examples, and which are known.
+fn drawn(sets: &Sets, roles: &Roles, amounts: &Amounts, seed: u64) -> Result<(Tensor, Vec<bool>)> {
+    let Seen { rows, known } = roles.seen(&sets.train.classes, amounts, &Rng::new(seed).stream("seen"))?;
+    Ok((sets.train.x.index_select(&Tensor::new(rows, &Device::Cpu)?, 0)?, known))
+}
+
+/// Fits arms side by side and scores the test.
+pub fn score(
+    run: &Run,
+    (name, units): (&str, f64),
+    sets: &Sets,
+    (roles, amounts): (&Roles, &Amounts),
+    arms: &[(&Arm, Box<dyn Method>)],
+    seed: u64,
+) -> Result<Stage<Vec<Scored>>> {
+    run.stage(&format!("{name}-seed{seed}"), units, |bar| {
+        let (x, known) = drawn(sets, roles, amounts, seed)?;
+        let done = std::sync::atomic::AtomicUsize::new(0);
+        let one = |(arm, method): &(&Arm, Box<dyn Method>)| -> Result<Scored> {
+            let started = Instant::now();
+            let train = Training { x: &x, known: Some(&known) };
+            let fitted = method.fit(&train, &Rng::new(seed)).with_context(|| format!("arm `{}`", arm.name))?;
+            let fit_s = started.elapsed().as_secs_f64();
+            let scores = fitted.score(&sets.test.x)?.to_vec1::<f64>()?;
+            bar.at(done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1, arms.len());
+            Ok(Scored { arm: arm.name.clone(), scores, fit_s })
+        };
+        // One job at a time for each thread, in order of the list.
+        arms.par_iter().with_max_len(1).map(one).collect()
+    })
+}
+
+impl Areas {
+    /// Normal rows against those of each role.
+    pub fn of(scores: &[f64], tested: &Tested) -> Result<Self> {
+        let against = |strange: &[u32]| -> Result<Option<Ranked>> {
+            if strange.is_empty() {
+                return Ok(None);
+            }
+            let rows = || tested.normal.iter().chain(strange);
+            let part: Vec<f64> = rows().map(|i| scores[*i as usize]).collect();
+            let truth: Vec<bool> = (0..part.len()).map(|i| i >= tested.normal.len()).collect();
+            Ok(Some(Ranked::new(&part, &truth)?))
+        };
+        let (known, unknown) = (against(&tested.known)?, against(&tested.unknown)?);
+        Ok(Self {
+            known: known.as_ref().map(Ranked::auroc),
+            unknown: unknown.as_ref().map(Ranked::auroc),
+            known_precision: known.as_ref().map(Ranked::average_precision),
+            unknown_precision: unknown.as_ref().map(Ranked::average_precision),
+        })
+    }
+}
+
+/// One arm after some epochs; no numbers where training ended in a loss that is not finite.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Trained {
+    pub arm: String,
+    pub epochs: usize,
+    /// Mean score of the known anomalies that training saw, and of its normal examples.
+    pub known: Option<f64>,
+    pub normal: Option<f64>,
+    /// Areas under the curve of the test.
+    pub known_area: Option<f64>,
+    pub unknown_area: Option<f64>,
+}
+
+/// Every arm at every length of training; each longer one starts anew and goes the same way.
+pub fn diverge(
+    run: &Run,
+    cfg: &Divergence,
+    units: f64,
+    set: &ImageSet,
+    sets: &Sets,
+    seed: u64,
+) -> Result<Stage<Vec<Trained>>> {
+    run.stage(&format!("divergence-seed{seed}"), units, |bar| {
+        let roles = set.turns()?.swap_remove(0);
+        let (x, known) = drawn(sets, &roles, &set.amounts(), seed)?;
+        let tested = roles.tested(&sets.test.classes)?;
+        let done = std::sync::atomic::AtomicUsize::new(0);
+        let jobs: Vec<(&Arm, usize)> =
+            cfg.epochs.iter().rev().flat_map(|e| cfg.arms.iter().map(move |a| (a, *e))).collect();
+        let one = |(arm, epochs): &(&Arm, usize)| -> Result<Trained> {
+            let mut arm = (*arm).clone();
+            arm.config["network"]["epochs"] = (*epochs).into();
+            let fitted = arm.method()?.fit(&Training { x: &x, known: Some(&known) }, &Rng::new(seed));
+            bar.at(done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1, jobs.len());
+            let none =
+                Trained { arm: arm.name, epochs: *epochs, known: None, normal: None, known_area: None, unknown_area: None };
+            let fitted = match fitted {
+                Ok(f) => f,
+                Err(e) if e.to_string().contains("training loss") => return Ok(none),
+                Err(e) => return Err(e.into()),
+            };
+            let seen = fitted.score(&x)?.to_vec1::<f64>()?;
+            let mean = |which: bool| {
+                let part: Vec<f64> = seen.iter().zip(&known).filter(|(_, k)| **k == which).map(|(s, _)| *s).collect();
+                Some(part.iter().sum::<f64>() / part.len() as f64)
+            };
+            let areas = Areas::of(&fitted.score(&sets.test.x)?.to_vec1::<f64>()?, &tested)?;
+            Ok(Trained {
+                known: mean(true),
+                normal: mean(false),
+                known_area: areas.known,
+                unknown_area: areas.unknown,
+                ..none
+            })
+        };
+        jobs.par_iter().with_max_len(1).map(one).collect()
+    })
+}
+
+/// f32 examples of the toy: (training, known, unknown).
+pub fn in_f32(values: Vec<f64>) -> Result<Tensor> {
+    let n = values.len() / 2;
+    Ok(Tensor::from_vec(values, (n, 2), &Device::Cpu)?.to_dtype(DType::F32)?)
+}

@@ -1,0 +1,132 @@
+//! Two dimensions, where a decision can be seen: normals on an arc, known anomalies above it, unknown ones below.
+
+use super::config::Toy;
+use super::stages::{Areas, in_f32};
+use anyhow::{Context, Result};
+use candle_core::Tensor;
+use rayon::prelude::*;
+use sconce_anomaly::protocol::Tested;
+use sconce_anomaly::{Detector, Training};
+use sconce_tensor_core::Rng;
+use serde::{Deserialize, Serialize};
+
+/// Half the side of the square that is mapped.
+const EDGE: f64 = 3.5;
+
+/// One arm's decision.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Decided {
+    pub arm: String,
+    pub known: f64,
+    pub unknown: f64,
+    /// Share of unknown anomalies with a higher score than 95 % of the training normals.
+    pub found: f64,
+    /// For each cell, rows from the top, the share of training normals with a lower score. Of the first seed alone.
+    pub map: Vec<f64>,
+}
+
+/// Points as they are drawn on the maps: x, y, and 0 for normal, 1 for known, 2 for unknown.
+pub type Points = Vec<(f64, f64, u8)>;
+
+/// The training part, and anomalies of both kinds.
+pub struct Data {
+    pub normal: Vec<f64>,
+    pub known: Vec<f64>,
+    pub unknown: Vec<f64>,
+}
+
+impl Data {
+    pub fn draw(cfg: &Toy, seed: u64, stream: &str) -> Self {
+        let rng = Rng::new(seed).stream(stream);
+        let t = rng.stream("angles").uniforms(cfg.normals);
+        let noise = |name: &str, n: usize| rng.stream(name).normals(2 * n);
+        let (z, spread) = (noise("arc", cfg.normals), cfg.spread);
+        let arc = |i: usize| {
+            let a = 3.0 * t[i] + 0.07;
+            [2.0 * a.cos() + 0.5 * spread * z[2 * i], 2.0 * a.sin() - 1.0 + 0.5 * spread * z[2 * i + 1]]
+        };
+        let about = |name: &str, n: usize, y: f64| {
+            let z = noise(name, n);
+            (0..n).flat_map(|i| [spread * z[2 * i], y + spread * z[2 * i + 1]]).collect()
+        };
+        Self {
+            normal: (0..cfg.normals).flat_map(arc).collect(),
+            known: about("known", cfg.known, 2.4),
+            unknown: about("unknown", cfg.unknown, -1.5),
+        }
+    }
+
+    /// For the maps.
+    pub fn points(&self) -> Points {
+        let kinds = [(&self.normal, 0), (&self.known, 1), (&self.unknown, 2)];
+        kinds.iter().flat_map(|(v, kind)| v.chunks_exact(2).map(move |p| (p[0], p[1], *kind))).collect()
+    }
+}
+
+fn scores(d: &dyn Detector, points: &[f64]) -> Result<Vec<f64>> {
+    Ok(d.score(&in_f32(points.to_vec())?)?.to_vec1::<f64>()?)
+}
+
+/// Fits all arms with one seed; `mapped` adds the maps.
+pub fn decide(cfg: &Toy, seed: u64, mapped: bool) -> Result<Vec<Decided>> {
+    let train = Data::draw(cfg, seed, "train");
+    let test = Data::draw(cfg, seed, "test");
+    let x: Tensor = in_f32([&train.normal[..], &train.known].concat())?;
+    let known: Vec<bool> = (0..cfg.normals + cfg.known).map(|i| i >= cfg.normals).collect();
+    let one = |arm: &super::config::Arm| -> Result<Decided> {
+        let fitted = arm.method()?.fit(&Training { x: &x, known: Some(&known) }, &Rng::new(seed));
+        let fitted = fitted.with_context(|| format!("arm `{}`", arm.name))?;
+        let all = scores(&*fitted, &[&test.normal[..], &test.known, &test.unknown].concat())?;
+        let rows = |from: usize, n: usize| (from as u32..(from + n) as u32).collect::<Vec<u32>>();
+        let tested = Tested {
+            normal: rows(0, cfg.normals),
+            known: rows(cfg.normals, cfg.known),
+            unknown: rows(cfg.normals + cfg.known, cfg.unknown),
+        };
+        let areas = Areas::of(&all, &tested)?;
+        let mut normal = scores(&*fitted, &train.normal)?;
+        normal.sort_by(f64::total_cmp);
+        let below = |s: f64| normal.partition_point(|n| *n < s) as f64 / normal.len() as f64;
+        let found = all[cfg.normals + cfg.known..].iter().filter(|s| below(**s) > 0.95).count();
+        let map = if mapped {
+            let side = cfg.pixels;
+            let at = |i: usize| EDGE * (2.0 * (i as f64 + 0.5) / side as f64 - 1.0);
+            let grid = (0..side * side).flat_map(|i| [at(i % side), -at(i / side)]).collect::<Vec<f64>>();
+            scores(&*fitted, &grid)?.into_iter().map(below).collect()
+        } else {
+            Vec::new()
+        };
+        Ok(Decided {
+            arm: arm.name.clone(),
+            known: areas.known.unwrap_or(f64::NAN),
+            unknown: areas.unknown.unwrap_or(f64::NAN),
+            found: found as f64 / cfg.unknown as f64,
+            map,
+        })
+    };
+    cfg.arms.par_iter().with_max_len(1).map(one).collect()
+}
+
+/// The pixel of a point on a map of this side, where it is inside.
+pub fn pixel((x, y): (f64, f64), side: usize) -> Option<usize> {
+    let at = |v: f64| ((v / EDGE + 1.0) / 2.0 * side as f64).floor();
+    let (i, j) = (at(x), at(-y));
+    let inside = |v: f64| v >= 0.0 && v < side as f64;
+    (inside(i) && inside(j)).then(|| j as usize * side + i as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn points_and_pixels_have_one_orientation() {
+        assert_eq!(pixel((-3.49, 3.49), 10), Some(0));
+        assert_eq!(pixel((3.49, -3.49), 10), Some(99));
+        assert_eq!((pixel((4.0, 0.0), 10), pixel((0.01, 3.49), 10)), (None, Some(5)));
+        let cfg = Toy { normals: 50, known: 5, unknown: 7, spread: 0.2, pixels: 4, arms: Vec::new() };
+        let d = Data::draw(&cfg, 0, "train");
+        assert_eq!(d.points().len(), 62);
+        assert!(d.known.chunks(2).all(|p| p[1] > 1.5) && d.unknown.chunks(2).all(|p| p[1] < -0.7));
+    }
+}
