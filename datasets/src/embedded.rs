@@ -59,7 +59,9 @@ const SHUTTLE: &[u8] = include_bytes!("../embedded/shuttle/shuttle.csv.gz");
 /// None in a build whose tests passed.
 pub fn shuttle() -> Result<(Tensor, Vec<bool>)> {
     let path = Path::new("shuttle.csv.gz");
-    csv::parse(&bytes::inflate(SHUTTLE, path)?, path)?.labelled("anomaly")
+    let (table, labels) =
+        csv::parse(&[(&bytes::inflate(SHUTTLE, path)?, path)], None, &[])?.labelled("anomaly", &[])?;
+    Ok((table.tensor()?, labels.into_iter().map(|l| l == Some(true)).collect()))
 }
 
 #[cfg(test)]

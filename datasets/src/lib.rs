@@ -9,6 +9,7 @@ pub mod embedded;
 mod hub;
 pub mod idx;
 mod images;
+pub mod kdd;
 mod lookup;
 pub mod npz;
 pub mod text;

@@ -74,6 +74,22 @@ impl Lookup {
         Err(Error::NotFound { name: d.name.clone(), looked })
     }
 
+    /// The paths of named files, all from the first folder of a data set that has them; each may end in `.gz`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] with the places looked in.
+    pub fn files(&self, name: &str, files: &[&str]) -> Result<Vec<PathBuf>> {
+        let mut looked = Vec::new();
+        for folder in self.folders(name) {
+            let locate = |f: &&str| [folder.join(f), folder.join(format!("{f}.gz"))].into_iter().find(|p| p.is_file());
+            match files.iter().map(locate).collect() {
+                Some(paths) => return Ok(paths),
+                None => looked.push(format!("{} ({})", folder.display(), files.join(", "))),
+            }
+        }
+        Err(Error::NotFound { name: name.to_owned(), looked })
+    }
+
     /// Reads the three parts of a text, all from the first folder that has them.
     ///
     /// # Errors

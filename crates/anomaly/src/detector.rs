@@ -1,7 +1,8 @@
 //! The contract: a method is fitted, the detector that comes of it scores.
 
-use crate::{Error, Result};
+use crate::{Conformal, Error, Result};
 use candle_core::{Device, Tensor};
+use sconce_tensor_core::table::Schema;
 use sconce_tensor_core::{Params, Rng, store};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -83,6 +84,16 @@ pub trait Detector: Debug + Send + Sync {
         Ok(None)
     }
 
+    /// The table that examples are rows of; `None` where they are plain features.
+    fn schema(&self) -> Option<&Schema> {
+        None
+    }
+
+    /// The scores of normal examples that were held out in fitting, if any were.
+    fn calibration(&self) -> Option<&Conformal> {
+        None
+    }
+
     /// All that [`load`] needs.
     ///
     /// # Errors
@@ -107,6 +118,12 @@ impl State {
     pub fn new(values: &impl Serialize, tensors: Vec<(&'static str, Tensor)>) -> Result<Self> {
         let values = serde_json::to_value(values).map_err(|e| Error::value("detector state", e.to_string()))?;
         Ok(Self { tensors: tensors.into_iter().map(|(n, t)| (n.to_owned(), t)).collect(), values })
+    }
+
+    /// The state of a detector that stands around the one of this state: `values` makes its own from this one's.
+    pub(crate) fn inside<V: Serialize>(self, values: impl FnOnce(Value) -> V) -> Result<Self> {
+        let tensors = self.tensors.into_iter().map(|(n, t)| (format!("inner.{n}"), t)).collect();
+        Ok(Self { tensors, ..Self::new(&values(self.values), Vec::new())? })
     }
 
     /// A state of values and a network's parameters.
@@ -190,8 +207,11 @@ pub fn load(path: &Path) -> Result<Box<dyn Detector>> {
 
 /// The detector of a name from its parts.
 pub(crate) fn restore(name: &str, from: &Loaded) -> Result<Box<dyn Detector>> {
-    if name == "scaled" {
-        return crate::scaled::restore(from);
+    match name {
+        "scaled" => return crate::scaled::restore(from),
+        "encoded" => return crate::encoded::restore(from),
+        "calibrated" => return crate::calibrated::restore(from),
+        _ => {}
     }
     let known = crate::classic::restore(name, from).or_else(|| crate::neural::restore(name, from));
     known.unwrap_or_else(|| Err(Error::value("detector", format!("no detector `{name}` in this build"))))

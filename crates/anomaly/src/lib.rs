@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+mod calibrated;
 mod classic;
 mod detector;
+mod encoded;
 pub mod methods;
 pub mod metrics;
 mod neural;
@@ -10,14 +12,17 @@ mod rows;
 mod scaled;
 mod threshold;
 
+pub use calibrated::Calibrated;
 pub use classic::{
     Copod, Ecod, Hbos, HbosConfig, IsolationForest, IsolationForestConfig, Knn, KnnConfig, KnnScore, Lof, LofConfig,
     Mahalanobis, MahalanobisConfig, OneClassSvm, OneClassSvmConfig, Pca, PcaConfig,
 };
 pub use detector::{Detector, Loaded, Method, State, Training, load, save};
+pub use encoded::{Encoded, Missing};
 pub use neural::{
     Activation, DeepSad, DeepSadConfig, DevNet, DevNetConfig, NetworkConfig, NeuralClassifier, Objective,
-    Reconstruction, ReconstructionConfig, Residual, Variational, VariationalConfig, abc_loss, log_one_minus_exp, lrc_loss,
+    Reconstruction, ReconstructionConfig, Residual, Variational, VariationalConfig, abc_loss, log_one_minus_exp,
+    lrc_loss,
 };
 pub use rows::Rows;
 pub use scaled::{Scale, Scaled};

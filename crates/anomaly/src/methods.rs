@@ -103,9 +103,7 @@ pub fn method(name: &str, changes: &Value) -> Result<Box<dyn Method>> {
             let default = NetworkConfig { hidden: vec![300, 100], ..Default::default() };
             Box::new(NeuralClassifier::new(merged(name, default, changes)?)?)
         }
-        "isolation-forest" => {
-            Box::new(IsolationForest::new(merged(name, IsolationForestConfig::default(), changes)?)?)
-        }
+        "isolation-forest" => Box::new(IsolationForest::new(merged(name, IsolationForestConfig::default(), changes)?)?),
         "knn" => Box::new(Knn::new(merged(name, KnnConfig::default(), changes)?)?),
         "lof" => Box::new(Lof::new(merged(name, LofConfig::default(), changes)?)?),
         "pca" => Box::new(Pca::new(merged(name, PcaConfig::default(), changes)?)?),

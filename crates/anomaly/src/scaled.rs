@@ -1,7 +1,7 @@
 //! Preprocessing that is part of the detector: features brought to one scale.
 
 use crate::rows::Rows;
-use crate::{Detector, Error, Loaded, Method, Result, State, Training};
+use crate::{Conformal, Detector, Error, Loaded, Method, Result, State, Training};
 use candle_core::{DType, Device, Tensor};
 use sconce_tensor_core::Rng;
 use serde::{Deserialize, Serialize};
@@ -131,10 +131,15 @@ impl Detector for Fitted {
         self.inner.contributions(&self.map.apply(x)?)
     }
 
+    fn calibration(&self) -> Option<&Conformal> {
+        self.inner.calibration()
+    }
+
     fn state(&self) -> Result<State> {
-        let State { tensors, values } = self.inner.state()?;
-        let own = Values { map: self.map.clone(), inner: self.inner.name().to_owned(), values };
-        let tensors = tensors.into_iter().map(|(n, t)| (format!("inner.{n}"), t)).collect();
-        Ok(State { tensors, ..State::new(&own, Vec::new())? })
+        self.inner.state()?.inside(|values| Values {
+            map: self.map.clone(),
+            inner: self.inner.name().to_owned(),
+            values,
+        })
     }
 }

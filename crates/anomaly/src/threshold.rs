@@ -94,6 +94,11 @@ impl Conformal {
         Ok(Self { scores: sorted(held_out)? })
     }
 
+    /// The held-out scores, in rising order.
+    pub fn scores(&self) -> &[f64] {
+        &self.scores
+    }
+
     /// The p-value of a score, in [1 / (n + 1), 1].
     ///
     /// # Errors

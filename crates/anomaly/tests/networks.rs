@@ -4,8 +4,8 @@
 use candle_core::{DType, Device, Tensor};
 use sconce_anomaly::metrics::auroc;
 use sconce_anomaly::{
-    DeepSad, DeepSadConfig, Detector, DevNet, DevNetConfig, Method, NetworkConfig, NeuralClassifier, Objective, Reconstruction,
-    ReconstructionConfig, Residual, Training, Variational, VariationalConfig, load, save,
+    DeepSad, DeepSadConfig, Detector, DevNet, DevNetConfig, Method, NetworkConfig, NeuralClassifier, Objective,
+    Reconstruction, ReconstructionConfig, Residual, Training, Variational, VariationalConfig, load, save,
 };
 use sconce_tensor_core::Rng;
 
@@ -195,7 +195,10 @@ fn files_contributions_and_what_is_refused() {
             let square = parts.sum(1).unwrap().to_vec1::<f64>().unwrap();
             let r = |i: usize| if m_is_norm(&m) { square[i].sqrt() } else { (square[i] / 2.0).sqrt() };
             // A variational score has the divergence beside.
-            assert!(fitted.name() == "vae" || (0..440).all(|i| (r(i) - scores[i]).abs() < 1e-5 * (1.0 + scores[i])), "{m:?}");
+            assert!(
+                fitted.name() == "vae" || (0..440).all(|i| (r(i) - scores[i]).abs() < 1e-5 * (1.0 + scores[i])),
+                "{m:?}"
+            );
         }
         let wide = Tensor::zeros((2, 3), DType::F32, &Device::Cpu).unwrap();
         assert!(fitted.score(&wide).unwrap_err().to_string().contains("(N, 2)"));

@@ -15,6 +15,7 @@ pub mod regularizer;
 mod rng;
 pub mod stats;
 pub mod store;
+pub mod table;
 pub mod train;
 
 pub use attack::{Attack, Effort, Goal, Norm, Perturbed, Threat};

@@ -246,7 +246,12 @@ struct Best {
 }
 
 impl Best {
-    fn see(&mut self, params: &Params, loss: impl Fn(&Tensor, &Tensor, &Rng) -> Result<Tensor>, rng: &Rng) -> Result<()> {
+    fn see(
+        &mut self,
+        params: &Params,
+        loss: impl Fn(&Tensor, &Tensor, &Rng) -> Result<Tensor>,
+        rng: &Rng,
+    ) -> Result<()> {
         let now = loss(&self.x, &self.known, &rng.stream("held out"))?.mean_all()?;
         let now = now.to_dtype(DType::F64)?.to_scalar::<f64>()?;
         if self.kept.as_ref().is_none_or(|k| now < k.0) {

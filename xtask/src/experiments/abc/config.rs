@@ -2,7 +2,8 @@
 
 use anyhow::{Context, Result, bail};
 use sconce_anomaly::protocol::{Amounts, Roles};
-use sconce_anomaly::{Method, Scale, Scaled, methods};
+use sconce_anomaly::{Encoded, Method, Missing, Scale, Scaled, methods};
+use sconce_tensor_core::table::Schema;
 use serde::Deserialize;
 
 /// `xtask/recipes/abc/<preset>.toml`.
@@ -60,6 +61,10 @@ pub struct Sweep {
 pub struct TableSet {
     pub name: String,
     pub source: TableSource,
+    /// Columns that are left out.
+    pub drop: Vec<String>,
+    /// Whether rows that are the same, label and all, are taken once.
+    pub distinct: bool,
     /// Names of classes.
     pub normal: Vec<String>,
     pub known: Vec<String>,
@@ -78,7 +83,7 @@ pub struct TableSet {
 pub enum TableSource {
     /// Shuttle: classes `normal` and `anomaly`.
     Shuttle,
-    /// KDD'99 below the data folder; left out where it is not there.
+    /// KDD'99, ten per cent and the corrected test, in the data folder; left out where they are not there.
     Kdd99,
 }
 
@@ -129,9 +134,10 @@ impl ImageSet {
 }
 
 impl TableSet {
-    /// The method behind the table's scale.
-    pub fn method(&self, arm: &Arm) -> Result<Box<dyn Method>> {
-        Ok(Box::new(Scaled::new(arm.method()?, self.scale)))
+    /// The method behind the table's encoding and scale.
+    pub fn method(&self, arm: &Arm, schema: &Schema) -> Result<Box<dyn Method>> {
+        let scaled = Scaled::new(arm.method()?, self.scale);
+        Ok(Box::new(Encoded::new(scaled, schema.clone(), Missing::Refuse)))
     }
 }
 

@@ -118,7 +118,8 @@ fn setting(
         let mut shared = Vec::new();
         if !without.is_empty() {
             let units = without.len() as f64;
-            let done = stages::score(run, (&format!("{name}-unlabelled"), units), sets, (&turns[0], amounts), &without, seed)?;
+            let done =
+                stages::score(run, (&format!("{name}-unlabelled"), units), sets, (&turns[0], amounts), &without, seed)?;
             m.wall_s += done.wall_s;
             shared = done.value;
         }
@@ -241,18 +242,18 @@ fn divergence(cfg: &Config, set: &ImageSet, sets: &Sets, run: &Run, m: &mut Meas
 }
 
 fn table(set: &TableSet, run: &Run, m: &mut Measured) -> Result<()> {
-    let Some((rows, names)) = set.load(&run.lookup)? else {
+    let Some(table) = set.load(&run.lookup)? else {
         m.flags.push(format!("{} was left out: its files are not in the data folder.", set.name));
         return Ok(());
     };
-    let roles = set.roles(&names)?;
+    let roles = set.roles(&table.names)?;
     let arms: Vec<&Arm> = set.arms.iter().collect();
     let mut all = ByArm::new();
     // Every seed cuts the table anew.
     for &seed in &run.seeds {
-        let sets = set.parts(&rows, seed)?;
+        let sets = set.parts(&table.rows, seed)?;
         let tested = roles.tested(&sets.test.classes)?;
-        let methods = arms.iter().map(|a| Ok((*a, set.method(a)?))).collect::<Result<Vec<_>>>()?;
+        let methods = arms.iter().map(|a| Ok((*a, set.method(a, &table.schema)?))).collect::<Result<Vec<_>>>()?;
         let done = stages::score(run, (&set.name, 0.0), &sets, (&roles, &set.amounts()), &methods, seed)?;
         m.wall_s += done.wall_s;
         for Scored { arm, scores, fit_s } in done.value {

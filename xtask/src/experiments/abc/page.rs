@@ -92,8 +92,15 @@ fn images(set: &ImageSet, r: &Results, page: &mut Page) {
          deviation over seeds, averaged over the turns.",
         set.normal, set.anomalies, set.labelled
     ));
-    let measures =
-        ["known", "unknown", "lowest_unknown", "spread_known", "spread_unknown", "known_precision", "unknown_precision"];
+    let measures = [
+        "known",
+        "unknown",
+        "lowest_unknown",
+        "spread_known",
+        "spread_unknown",
+        "known_precision",
+        "unknown_precision",
+    ];
     let head = [
         "arm",
         "AUROC known",

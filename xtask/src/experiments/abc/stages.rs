@@ -9,8 +9,9 @@ use rayon::prelude::*;
 use sconce_anomaly::metrics::Ranked;
 use sconce_anomaly::protocol::{Amounts, Roles, Seen, Tested, halves};
 use sconce_anomaly::{Method, Training};
-use sconce_datasets::{Images, Lookup, Split, catalog, embedded};
+use sconce_datasets::{Images, Lookup, Split, catalog, embedded, kdd};
 use sconce_tensor_core::Rng;
+use sconce_tensor_core::table::{Column, Kind, Schema, Table};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
@@ -18,6 +19,20 @@ use std::time::Instant;
 pub struct Rows {
     pub x: Tensor,
     pub classes: Vec<u32>,
+}
+
+impl Rows {
+    fn part(&self, rows: &[u32]) -> Result<Self> {
+        let x = self.x.index_select(&Tensor::new(rows, &Device::Cpu)?, 0)?;
+        Ok(Self { x, classes: rows.iter().map(|i| self.classes[*i as usize]).collect() })
+    }
+}
+
+/// A table's rows, the names of their classes, and its columns.
+pub struct TableRows {
+    pub rows: Rows,
+    pub names: Vec<String>,
+    pub schema: Schema,
 }
 
 /// Both parts of a data set.
@@ -63,19 +78,39 @@ impl ImageSet {
 }
 
 impl TableSet {
-    /// All rows with the names of their classes; none where optional files are not there.
-    pub fn load(&self, lookup: &Lookup) -> Result<Option<(Rows, Vec<String>)>> {
-        match self.source {
+    /// All rows; none where optional files are not there.
+    pub fn load(&self, lookup: &Lookup) -> Result<Option<TableRows>> {
+        let (table, names, classes) = match self.source {
             TableSource::Shuttle => {
                 let (x, anomaly) = embedded::shuttle()?;
-                let classes = anomaly.into_iter().map(u32::from).collect();
-                Ok(Some((Rows { x, classes }, vec!["normal".to_owned(), "anomaly".to_owned()])))
+                let column = |i| Column { name: format!("reading {i}"), kind: Kind::Number };
+                let schema = Schema::new((1..=x.dim(1)?).map(column).collect())?;
+                let table = Table::new(schema, x.flatten_all()?.to_vec1()?)?;
+                let names = ["normal", "anomaly"].map(String::from).to_vec();
+                (table, names, anomaly.into_iter().map(u32::from).collect())
             }
             TableSource::Kdd99 => {
-                let _ = lookup;
-                Ok(None)
+                let paths = match lookup.files("kdd99", &["kddcup.data_10_percent", "corrected"]) {
+                    Ok(paths) => paths,
+                    Err(sconce_datasets::Error::NotFound { .. }) => return Ok(None),
+                    Err(e) => return Err(e.into()),
+                };
+                let paths: Vec<&std::path::Path> = paths.iter().map(AsRef::as_ref).collect();
+                let found = kdd::read(&paths)?;
+                (found.table, found.names, found.classes)
             }
+        };
+        let table = table.without(&self.drop).with_context(|| format!("tables.{}.drop", self.name))?;
+        let mut rows = Rows { x: table.tensor()?, classes };
+        if self.distinct {
+            let bits = |(row, class): (&[f64], &u32)| (row.iter().map(|v| v.to_bits()).collect::<Vec<u64>>(), *class);
+            let values = rows.x.flatten_all()?.to_vec1::<f64>()?;
+            let mut seen = std::collections::HashSet::new();
+            let each = values.chunks_exact(rows.x.dim(1)?).zip(&rows.classes).enumerate();
+            let kept: Vec<u32> = each.filter(|(_, r)| seen.insert(bits(*r))).map(|(i, _)| i as u32).collect();
+            rows = rows.part(&kept)?;
         }
+        Ok(Some(TableRows { rows, names, schema: table.schema().clone() }))
     }
 
     /// Roles of classes by their names.
@@ -93,11 +128,7 @@ impl TableSet {
     /// The two parts of a seed.
     pub fn parts(&self, all: &Rows, seed: u64) -> Result<Sets> {
         let (train, test) = halves(all.classes.len(), self.train, &Rng::new(seed).stream("parts"))?;
-        let part = |rows: &[u32]| -> Result<Rows> {
-            let x = all.x.index_select(&Tensor::new(rows, &Device::Cpu)?, 0)?;
-            Ok(Rows { x, classes: rows.iter().map(|i| all.classes[*i as usize]).collect() })
-        };
-        Ok(Sets { train: part(&train)?, test: part(&test)? })
+        Ok(Sets { train: all.part(&train)?, test: all.part(&test)? })
     }
 
     pub fn amounts(&self) -> Amounts {
@@ -193,8 +224,14 @@ pub fn diverge(
             arm.config["network"]["epochs"] = (*epochs).into();
             let fitted = arm.method()?.fit(&Training { x: &x, known: Some(&known) }, &Rng::new(seed));
             bar.at(done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1, jobs.len());
-            let none =
-                Trained { arm: arm.name, epochs: *epochs, known: None, normal: None, known_area: None, unknown_area: None };
+            let none = Trained {
+                arm: arm.name,
+                epochs: *epochs,
+                known: None,
+                normal: None,
+                known_area: None,
+                unknown_area: None,
+            };
             let fitted = match fitted {
                 Ok(f) => f,
                 Err(e) if e.to_string().contains("training loss") => return Ok(none),

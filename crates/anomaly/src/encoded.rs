@@ -1,0 +1,210 @@
+//! Preprocessing that is part of the detector: categories and missing values as plain features.
+
+use crate::{Conformal, Detector, Error, Loaded, Method, Result, State, Training};
+use candle_core::{DType, Device, Tensor};
+use sconce_tensor_core::Rng;
+use sconce_tensor_core::table::{Kind, Schema};
+use serde::{Deserialize, Serialize};
+
+/// What is done about missing values (NaN).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Missing {
+    /// They are an error that names row and column.
+    #[default]
+    Refuse,
+    /// A number is replaced by the median of the column's normal training examples; a category has no indicator set.
+    Impute,
+}
+
+/// A method for tables with categories and gaps: a number stays a feature, a category becomes one indicator a name (1 where
+/// it is that one, 0 else; all 0 for a name that the training did not have). The schema is saved with the detector.
+///
+/// An example is a row as [`sconce_tensor_core::table::Table::tensor`] gives it. Contributions are summed over a category's
+/// indicators, so that there is one a column.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use sconce_anomaly::{Encoded, Knn, KnnConfig, Method, Missing, Training};
+/// use sconce_tensor_core::table::{Column, Kind, Schema};
+/// use sconce_tensor_core::Rng;
+/// let colour = Kind::Category(vec!["blue".into(), "red".into()]);
+/// let schema = Schema::new(vec![
+///     Column { name: "size".into(), kind: Kind::Number },
+///     Column { name: "colour".into(), kind: colour },
+/// ])?;
+/// let x = Tensor::new(&[[1f64, 1.0], [f64::NAN, 1.0], [3.0, 1.0], [2.0, 0.0]], &Device::Cpu)?;
+/// let knn = Knn::new(KnnConfig { neighbours: 1, ..Default::default() })?;
+/// let fitted = Encoded::new(knn, schema, Missing::Impute).fit(&Training::normal(&x), &Rng::new(0))?;
+/// // The gap is filled by the median, 2.
+/// let s = fitted.score(&Tensor::new(&[[2f64, 1.0], [f64::NAN, 0.0]], &Device::Cpu)?)?.to_vec1::<f64>()?;
+/// assert_eq!(s, [0.0, 0.0]);
+/// # Ok::<(), sconce_anomaly::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Encoded<M> {
+    method: M,
+    schema: Schema,
+    missing: Missing,
+}
+
+impl<M: Method> Encoded<M> {
+    /// `method` behind the encoding of a schema.
+    pub fn new(method: M, schema: Schema, missing: Missing) -> Self {
+        Self { method, schema, missing }
+    }
+}
+
+#[derive(Debug)]
+struct Fitted {
+    code: Code,
+    inner: Box<dyn Detector>,
+}
+
+/// The way from rows of a table to features.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Code {
+    schema: Schema,
+    missing: Missing,
+    /// What replaces a missing number, for each column; 0 for categories.
+    fill: Vec<f64>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Values {
+    code: Code,
+    inner: String,
+    values: serde_json::Value,
+}
+
+fn median(values: &mut [f64]) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let n = values.len();
+    match n {
+        0 => None,
+        _ if n % 2 == 1 => Some(values[n / 2]),
+        _ => Some(0.5 * (values[n / 2 - 1] + values[n / 2])),
+    }
+}
+
+fn rows(x: &Tensor, width: usize) -> Result<Vec<f64>> {
+    match x.dims() {
+        [n, d] if *d == width && *n > 0 => {
+            Ok(x.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
+        }
+        other => Err(Error::shape("examples", format!("(N, {width}): the columns of the schema, N at least 1"), other)),
+    }
+}
+
+impl Code {
+    fn of(schema: &Schema, missing: Missing, normals: &Tensor) -> Result<Self> {
+        let width = schema.columns().len();
+        let values = rows(normals, width)?;
+        let fill = |(j, c): (usize, &sconce_tensor_core::table::Column)| match c.kind {
+            Kind::Category(_) => Ok(0.0),
+            Kind::Number => {
+                let there = values.iter().skip(j).step_by(width).filter(|v| !v.is_nan());
+                let found = median(&mut there.copied().collect::<Vec<f64>>());
+                // Where gaps are refused, they are when the rows are encoded.
+                let none = || Error::value(format!("column `{}`", c.name), "no normal example has a value in it");
+                if missing == Missing::Impute { found.ok_or_else(none) } else { Ok(0.0) }
+            }
+        };
+        let fill = schema.columns().iter().enumerate().map(fill).collect::<Result<_>>()?;
+        Ok(Self { schema: schema.clone(), missing, fill })
+    }
+
+    /// How many features each column becomes.
+    fn widths(&self) -> impl Iterator<Item = usize> {
+        self.schema.columns().iter().map(|c| match &c.kind {
+            Kind::Number => 1,
+            Kind::Category(names) => names.len(),
+        })
+    }
+
+    fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        let columns = self.schema.columns();
+        let values = rows(x, columns.len())?;
+        let width: usize = self.widths().sum();
+        let mut out = Vec::with_capacity(values.len() / columns.len() * width);
+        for (i, row) in values.chunks_exact(columns.len()).enumerate() {
+            for ((v, c), fill) in row.iter().zip(columns).zip(&self.fill) {
+                let bad = |what: &str| Error::value("examples", format!("{what} at row {i}, column `{}`", c.name));
+                if v.is_nan() && self.missing == Missing::Refuse {
+                    return Err(bad("a missing value (NaN)"));
+                }
+                match &c.kind {
+                    Kind::Number if v.is_infinite() => return Err(bad(&v.to_string())),
+                    Kind::Number => out.push(if v.is_nan() { *fill } else { *v }),
+                    Kind::Category(names) => {
+                        if !v.is_nan() && (v.fract() != 0.0 || *v < 0.0 || *v > names.len() as f64) {
+                            return Err(bad(&format!("{v}, no index of {} categories,", names.len())));
+                        }
+                        out.extend((0..names.len()).map(|k| f64::from(u8::from(*v == k as f64))));
+                    }
+                }
+            }
+        }
+        Ok(Tensor::from_vec(out, (values.len() / columns.len(), width), x.device())?)
+    }
+}
+
+impl<M: Method> Method for Encoded<M> {
+    fn fit(&self, train: &Training<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
+        let code = Code::of(&self.schema, self.missing, &train.normals()?)?;
+        let x = code.apply(train.x)?;
+        let inner = self.method.fit(&Training { x: &x, known: train.known }, rng)?;
+        Ok(Box::new(Fitted { code, inner }))
+    }
+}
+
+pub(crate) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
+    let Values { code, inner, values } = from.values()?;
+    let inner = crate::detector::restore(&inner, &from.under("inner.", values))?;
+    if code.widths().sum::<usize>() != inner.features() || code.fill.len() != code.schema.columns().len() {
+        return Err(Error::value("detector", "the schema does not fit the detector behind it"));
+    }
+    Ok(Box::new(Fitted { code, inner }))
+}
+
+impl Detector for Fitted {
+    fn name(&self) -> &'static str {
+        "encoded"
+    }
+
+    fn features(&self) -> usize {
+        self.code.schema.columns().len()
+    }
+
+    fn score(&self, x: &Tensor) -> Result<Tensor> {
+        self.inner.score(&self.code.apply(x)?)
+    }
+
+    fn contributions(&self, x: &Tensor) -> Result<Option<Tensor>> {
+        let Some(each) = self.inner.contributions(&self.code.apply(x)?)? else { return Ok(None) };
+        let mut at = 0;
+        let column = |w: usize| -> Result<Tensor> {
+            at += w;
+            // A category without a name in training has no feature.
+            match w {
+                0 => Ok(Tensor::zeros((each.dim(0)?, 1), DType::F64, each.device())?),
+                _ => Ok(each.narrow(1, at - w, w)?.sum_keepdim(1)?),
+            }
+        };
+        let columns = self.code.widths().map(column).collect::<Result<Vec<_>>>()?;
+        Ok(Some(Tensor::cat(&columns, 1)?))
+    }
+
+    fn schema(&self) -> Option<&Schema> {
+        Some(&self.code.schema)
+    }
+
+    fn calibration(&self) -> Option<&Conformal> {
+        self.inner.calibration()
+    }
+
+    fn state(&self) -> Result<State> {
+        let values = |inner| Values { code: self.code.clone(), inner: self.inner.name().to_owned(), values: inner };
+        self.inner.state()?.inside(values)
+    }
+}
