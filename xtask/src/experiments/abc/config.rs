@@ -36,6 +36,8 @@ pub struct ImageSet {
     pub source: crate::pieces::Source,
     pub normal: Vec<u32>,
     pub anomalies: Vec<u32>,
+    /// Which of the anomalies are unknown in turn.
+    pub held_out: Vec<u32>,
     /// Normal examples in training; 0: all.
     pub normals: usize,
     pub labelled: usize,
@@ -121,7 +123,15 @@ impl Arm {
 
 impl ImageSet {
     pub fn turns(&self) -> Result<Vec<Roles>> {
-        Ok(Roles::in_turn(&self.normal, &self.anomalies).with_context(|| format!("images.{}", self.name))?)
+        let all = Roles::in_turn(&self.normal, &self.anomalies).with_context(|| format!("images.{}", self.name))?;
+        if let Some(c) = self.held_out.iter().find(|c| !self.anomalies.contains(c)) {
+            bail!("images.{}.held_out: {c} is not among the anomalies", self.name);
+        }
+        let turns: Vec<Roles> = all.into_iter().filter(|r| self.held_out.contains(&r.unknown[0])).collect();
+        if turns.is_empty() {
+            bail!("images.{}.held_out: needs at least one class", self.name);
+        }
+        Ok(turns)
     }
 
     pub fn amounts(&self) -> Amounts {

@@ -67,7 +67,7 @@ fn plan(cfg: &Config, run: &Run) -> f64 {
     let image = |s: &ImageSet| {
         let known = s.arms.iter().filter(|a| a.uses_known()).count();
         let sweep = s.sweep.arms.len() * s.sweep.turns * (s.sweep.labelled.len() + s.sweep.contamination.len());
-        s.arms.len() - known + known * s.anomalies.len() + sweep
+        s.arms.len() - known + known * s.held_out.len() + sweep
     };
     let all: usize = cfg.images.iter().map(image).sum();
     all as f64 * run.seeds.len() as f64 + 1.0

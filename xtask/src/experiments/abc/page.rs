@@ -86,11 +86,11 @@ fn images(set: &ImageSet, r: &Results, page: &mut Page) {
         String::new()
     };
     page.text(&format!(
-        "Normal are the classes {:?}; of {:?} each in turn is unknown, the others known: {} examples of them in all are seen \
-         in training, with their label.{hidden} The test sets normal images against all of the known classes, and against all \
+        "Normal are the classes {:?}; {:?} are classes of anomalies, of which {:?} in turn is unknown and the others \
+         known: {} examples of them in all are seen in training, with their label.{hidden} The test sets normal images against all of the known classes, and against all \
          of the unknown one. Means over the turns; in brackets the 95 % interval over the seeds; the spread is the standard \
          deviation over seeds, averaged over the turns.",
-        set.normal, set.anomalies, set.labelled
+        set.normal, set.anomalies, set.held_out, set.labelled
     ));
     let measures = [
         "known",
@@ -114,15 +114,15 @@ fn images(set: &ImageSet, r: &Results, page: &mut Page) {
     ];
     let rows = set.arms.iter().map(|a| {
         let mut cells = row(r, &set.name, &a.name, &measures);
-        let place = if a.uses_known() { format!("{}", set.name) } else { set.name.clone() };
-        cells.push(seconds(r, &place, &a.name));
+        cells.push(seconds(r, &set.name, &a.name));
         cells
     });
     page.table(&head, rows.collect());
     let turns: BTreeMap<String, Vec<(Option<f64>, Option<f64>)>> =
         serde_json::from_value(r.series[&format!("{}.turns", set.name)].clone()).unwrap_or_default();
     page.text("AUROC on the unknown class, turn by turn (mean over the seeds):");
-    let head: Vec<String> = set.anomalies.iter().map(|c| format!("class {c}")).collect();
+    let head: Vec<String> =
+        set.anomalies.iter().filter(|c| set.held_out.contains(c)).map(|c| format!("class {c}")).collect();
     let head: Vec<&str> = std::iter::once("arm").chain(head.iter().map(String::as_str)).collect();
     let rows = set.arms.iter().filter_map(|a| {
         let number = |v: &(Option<f64>, Option<f64>)| v.1.map_or_else(|| "–".to_owned(), |v| format!("{v:.3}"));
@@ -166,7 +166,7 @@ fn sweep(set: &ImageSet, r: &Results, page: &mut Page) -> Result<()> {
             };
             let text = format!(
                 "AUROC on {measure} anomalies, {} turns; bars are 95 % intervals over the seeds.",
-                set.sweep.turns.min(set.anomalies.len())
+                set.sweep.turns.min(set.held_out.len())
             );
             page.plot(&text, label, "AUROC", &set.sweep.arms.iter().map(curve).collect::<Vec<_>>())?;
         }
