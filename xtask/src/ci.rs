@@ -42,7 +42,7 @@ pub fn main() -> Result<u8> {
             "--workspace",
             "--all-targets",
             "--features",
-            "xtask/reproduce,xtask/bench,sconce-attacks/cli",
+            "xtask/reproduce,xtask/bench,sconce-attacks/cli,sconce-anomaly/cli",
             "--",
             "-D",
             "warnings",
@@ -83,6 +83,32 @@ pub fn main() -> Result<u8> {
     })?;
     step("reproduce sigsoftmax in its smallest form, killed and on another number of threads", || {
         smallest("sigsoftmax", &SIGSOFTMAX, &[2, 3])
+    })?;
+    step("reproduce abc in its smallest form, killed and on another number of threads", || {
+        smallest("abc", &ABC, &[2, 5])
+    })?;
+    step("detect: fitted, and scored from standard input", || {
+        let model = workspace().join("target/ci/shuttle.safetensors");
+        let mut fit = with(&["xtask", "detect", "fit", "--data", "shuttle:embedded", "--label", "anomaly", "--out"]);
+        fit.arg(&model).args(["--set", "network.epochs=2", "--set", "network.hidden=[16,4]"]);
+        run(fit)?;
+        let score = |rows: &'static str| -> Result<(Option<i32>, String)> {
+            let mut c = with(&["xtask", "detect", "score", "--model"]);
+            let (reader, mut writer) = std::io::pipe()?;
+            std::io::Write::write_all(&mut writer, rows.as_bytes())?;
+            drop(writer);
+            let out = c.arg(&model).stdin(reader).stderr(std::process::Stdio::inherit()).output()?;
+            Ok((out.status.code(), String::from_utf8_lossy(&out.stdout).into_owned()))
+        };
+        let (code, lines) = score("f1,f2,f3,f4,f5,f6,f7,f8,f9\n50,21,77,0,28,0,27,48,22\n55,0,92,0,0,26,36,92,56\n")?;
+        let last = |i: usize| lines.lines().nth(i).map(|l| l.ends_with(",1"));
+        if (code, last(1), last(2)) != (Some(0), Some(true), Some(false)) {
+            bail!("an anomaly and a normal row gave exit code {code:?} and\n{lines}");
+        }
+        match score("f1,f2\n1,2\n")? {
+            (Some(1), _) => Ok(()),
+            other => bail!("a table of other columns gave {other:?}, not exit code 1"),
+        }
     })?;
     step("generate: text from a model of that run, and one whose words are another's", || {
         let folder = workspace().join("target/ci/sigsoftmax-whole/runs");
@@ -160,6 +186,15 @@ const SIGSOFTMAX: [&str; 15] = [
     "corpora.0.mixture.train.epochs=2",
     "rank.contexts=50",
     "corpora.0.selection.words=10000",
+];
+const ABC: [&str; 7] = [
+    "seeds=[0]",
+    "images.0.normals=300",
+    "images.0.held_out=[3,5]",
+    "images.0.labelled=20",
+    "tables.0.normals=500",
+    "divergence.epochs=[1,2]",
+    "toy.pixels=20",
 ];
 const BLF: [&str; 12] = [
     "seeds=[0]",

@@ -37,6 +37,14 @@ pub enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Finds the rows of a table that are unlike the others; `cargo xtask detect --help` lists the arguments. Beside files,
+    /// --data takes shuttle:embedded (labels: anomaly).
+    #[command(disable_help_flag = true)]
+    Detect {
+        /// The arguments of sconce-detect.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Prints text drawn from a language model that `reproduce sigsoftmax` trained.
     Generate(Generate),
     /// Compares our attacks with what other libraries reached on the same network and images; exit 1 where one differs.
@@ -48,7 +56,7 @@ pub enum Command {
 /// Arguments of `reproduce`.
 #[derive(Debug, Args)]
 pub struct Reproduce {
-    /// The paper: absum, sigsoftmax or blf.
+    /// The paper: absum, sigsoftmax, blf or abc.
     pub slug: String,
     /// How much of it.
     #[arg(long, value_enum, default_value = "quick")]

@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         cli::Command::Report { check } => reproductions::main(check),
         cli::Command::Reproduce(args) => shell::heavy(&args.device, args.hub),
         cli::Command::Attack { args } => shell::heavy(device(&args), false),
+        cli::Command::Detect { .. } => shell::heavy("cpu", false),
         cli::Command::Generate(_) => shell::heavy("cpu", false),
         cli::Command::Oracle(_) => shell::heavy("cpu", false),
         cli::Command::Datasets(_) => shell::heavy("cpu", false),

@@ -6,6 +6,7 @@ mod attack;
 mod claims;
 mod cli;
 mod datasets;
+mod detect;
 mod experiment;
 mod experiments;
 mod generate;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
     let done = rayon::scope(|_| match command {
         cli::Command::Reproduce(args) => experiment::reproduce(&args),
         cli::Command::Attack { args } => attack::main(&args),
+        cli::Command::Detect { args } => detect::main(&args),
         cli::Command::Generate(args) => generate::main(&args),
         cli::Command::Oracle(args) => oracle::main(&args),
         cli::Command::Datasets(args) => datasets::main(&args.verb),

@@ -2,6 +2,8 @@
 
 mod calibrated;
 mod classic;
+#[cfg(feature = "cli")]
+pub mod cli;
 mod detector;
 mod encoded;
 pub mod methods;
@@ -10,6 +12,7 @@ mod neural;
 pub mod protocol;
 mod rows;
 mod scaled;
+pub mod testbed;
 mod threshold;
 
 pub use calibrated::Calibrated;

@@ -146,7 +146,7 @@ fn a_table_with_categories_and_gaps() {
         0 => [f64::NAN, 0.0],
         1 => [5.0, f64::NAN],
         2 => [5.0, 1.0],
-        _ if i % 2 == 0 => [1.0 + 0.01 * i as f64, 0.0],
+        _ if i.is_multiple_of(2) => [1.0 + 0.01 * i as f64, 0.0],
         _ => [9.0 + 0.01 * i as f64, 2.0],
     };
     let table = |rows: &[[f64; 2]]| Tensor::from_slice(&rows.concat(), (rows.len(), 2), &Device::Cpu).unwrap();

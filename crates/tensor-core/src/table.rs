@@ -203,7 +203,9 @@ impl Inference {
                 }
                 seen.number = false;
             }
-            if !(full && seen.number) && !seen.names.contains(field) {
+            // Of numbers only so many are kept.
+            let room = !full || !seen.number;
+            if room && !seen.names.contains(field) {
                 seen.names.insert(field.to_owned());
             }
         }
@@ -263,6 +265,12 @@ impl Table {
     pub fn tensor(&self) -> Result<Tensor> {
         let shape = (self.rows(), self.schema.columns.len());
         Ok(Tensor::from_slice(&self.values, shape, &Device::Cpu)?)
+    }
+
+    /// The first missing value: its row, counted from 0, and its column.
+    pub fn gap(&self) -> Option<(usize, &Column)> {
+        let (at, width) = (self.values.iter().position(|v| v.is_nan())?, self.schema.columns.len());
+        Some((at / width, &self.schema.columns[at % width]))
     }
 
     /// Takes a column out: the table without it, the column, its values.
@@ -361,6 +369,7 @@ mod tests {
         assert_eq!(out[10], 2.0, "a name never seen");
         assert_eq!((schema.columns()[2].category(1.0), schema.columns()[2].category(f64::NAN)), (Some("x"), None));
         let table = Table::new(schema, out).unwrap();
+        assert_eq!(table.gap().map(|(row, c)| (row, c.name.as_str())), Some((1, "a")));
         assert_eq!((table.rows(), table.tensor().unwrap().dims()), (4, &[4, 3][..]));
         let (rest, column, values) = table.take("b").unwrap();
         assert_eq!(

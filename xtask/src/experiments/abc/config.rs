@@ -97,7 +97,7 @@ pub struct Divergence {
     pub arms: Vec<Arm>,
 }
 
-/// Two dimensions: normals on an arc, known anomalies above it, unknown ones below.
+/// Two dimensions: normals on an arc, known anomalies in a gap of it, unknown ones outside.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Toy {

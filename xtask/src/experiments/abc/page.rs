@@ -37,10 +37,10 @@ fn title(name: &str) -> String {
 
 fn toy(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
     page.text(
-        "Normal examples (black) lie on an arc. The known anomalies (red) are above it; those of the test that no training \
-         saw (white) are below. The colour is the share of normal training examples that are less strange than the place: \
-         yellow is an anomaly, blue is normal. The classifier has drawn a line between what it was shown and calls the far \
-         side of the arc normal.",
+        "Normal examples (black) lie on an arc with a gap. The known anomalies (red) are in the gap, where an autoencoder \
+         interpolates and reconstructs them well; those of the test that no training saw (magenta) are outside, and nearer to \
+         normal examples than to known anomalies. The colour is the share of normal training examples that are less strange \
+         than the place: yellow is an anomaly, blue is normal.",
     );
     let series = &r.series["toy"];
     let points: Points = serde_json::from_value(series["points"].clone())?;
@@ -51,7 +51,7 @@ fn toy(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
         let mut rgb: Vec<[u8; 3]> = map.iter().map(|v| viridis(*v)).collect();
         for (x, y, kind) in &points {
             if let Some(at) = pixel((*x, *y), side) {
-                rgb[at] = [[0, 0, 0], [220, 30, 40], [255, 255, 255]][usize::from(*kind).min(2)];
+                rgb[at] = [[0, 0, 0], [220, 30, 40], [210, 40, 220]][usize::from(*kind).min(2)];
             }
         }
         let area = |which: &str| r.metrics.get(&format!("toy.{which}.{}", arm.name)).map_or(f64::NAN, |s| s.mean);

@@ -1,4 +1,5 @@
-//! Two dimensions, where a decision can be seen: normals on an arc, known anomalies above it, unknown ones below.
+//! Two dimensions, where a decision can be seen: normals on an arc with a gap, known anomalies in the gap, where an autoencoder
+//! reconstructs them well, unknown ones outside, on the side of the normals.
 
 use super::config::Toy;
 use super::stages::{Areas, in_f32};
@@ -12,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 /// Half the side of the square that is mapped.
 const EDGE: f64 = 3.5;
+/// The angle of the gap at the top of the arc.
+const GAP: f64 = 0.9;
 
 /// One arm's decision.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -40,19 +43,22 @@ impl Data {
         let rng = Rng::new(seed).stream(stream);
         let t = rng.stream("angles").uniforms(cfg.normals);
         let noise = |name: &str, n: usize| rng.stream(name).normals(2 * n);
-        let (z, spread) = (noise("arc", cfg.normals), cfg.spread);
+        let (z, spread) = (noise("normal", cfg.normals), cfg.spread);
+        let on = |a: f64, (x, y): (f64, f64)| [2.0 * a.cos() + spread * x, 2.0 * a.sin() - 1.0 + spread * y];
+        // Angles from 0.07 to 3.07, but for the gap about the top.
         let arc = |i: usize| {
-            let a = 3.0 * t[i] + 0.07;
-            [2.0 * a.cos() + 0.5 * spread * z[2 * i], 2.0 * a.sin() - 1.0 + 0.5 * spread * z[2 * i + 1]]
+            let a = 0.07 + (3.0 - GAP) * t[i];
+            on(if a < (3.14 - GAP) / 2.0 { a } else { a + GAP }, (z[2 * i], z[2 * i + 1]))
         };
-        let about = |name: &str, n: usize, y: f64| {
-            let z = noise(name, n);
-            (0..n).flat_map(|i| [spread * z[2 * i], y + spread * z[2 * i + 1]]).collect()
-        };
+        let u = rng.stream("gap").uniforms(cfg.known);
+        let k = noise("known", cfg.known);
+        let known = |i: usize| on(1.57 + 0.5 * GAP * (u[i] - 0.5), (k[2 * i], k[2 * i + 1]));
+        let z = noise("unknown", cfg.unknown);
+        let outside = |i: usize| [2.2 + 2.0 * spread * z[2 * i], -2.6 + 2.0 * spread * z[2 * i + 1]];
         Self {
             normal: (0..cfg.normals).flat_map(arc).collect(),
-            known: about("known", cfg.known, 2.4),
-            unknown: about("unknown", cfg.unknown, -1.5),
+            known: (0..cfg.known).flat_map(known).collect(),
+            unknown: (0..cfg.unknown).flat_map(outside).collect(),
         }
     }
 
@@ -124,9 +130,10 @@ mod tests {
         assert_eq!(pixel((-3.49, 3.49), 10), Some(0));
         assert_eq!(pixel((3.49, -3.49), 10), Some(99));
         assert_eq!((pixel((4.0, 0.0), 10), pixel((0.01, 3.49), 10)), (None, Some(5)));
-        let cfg = Toy { normals: 50, known: 5, unknown: 7, spread: 0.2, pixels: 4, arms: Vec::new() };
+        let cfg = Toy { normals: 50, known: 5, unknown: 7, spread: 0.05, pixels: 4, arms: Vec::new() };
         let d = Data::draw(&cfg, 0, "train");
         assert_eq!(d.points().len(), 62);
-        assert!(d.known.chunks(2).all(|p| p[1] > 1.5) && d.unknown.chunks(2).all(|p| p[1] < -0.7));
+        assert!(d.known.chunks(2).all(|p| p[0].abs() < 0.7 && p[1] > 0.7) && d.unknown.chunks(2).all(|p| p[0] > 2.0));
+        assert!(d.normal.chunks(2).all(|p| p[0].abs() > 0.5), "the gap is empty");
     }
 }

@@ -1,0 +1,24 @@
+//! Finds the rows of a table that are unlike the others: `sconce-detect --help`.
+#![allow(clippy::print_stderr)] // a program that talks by its output
+
+use clap::Parser;
+use sconce_anomaly::cli;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let args = cli::Cli::parse();
+    match cli::run(&args, &mut std::io::stdout().lock(), &|line| eprintln!("{line}")) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads has read enough.
+        Err(sconce_anomaly::Error::Io { cause, .. }) if cause.kind() == std::io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(e) => {
+            eprintln!("error: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}

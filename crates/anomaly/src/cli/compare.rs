@@ -1,0 +1,119 @@
+//! `compare`.
+
+use super::args::Compare;
+use super::data::{Data, read};
+use super::fit::{part, prepared};
+use crate::protocol::halves;
+use crate::testbed::{Cell, Outcomes, Task, Testbed};
+use crate::{Error, Result, methods};
+use candle_core::Tensor;
+use sconce_tensor_core::{Rng, store};
+use serde_json::Value;
+use std::path::Path;
+
+/// A table in memory, cut anew for each seed.
+struct Source {
+    x: Tensor,
+    labels: Vec<Option<bool>>,
+    test: f64,
+    labelled: Option<usize>,
+}
+
+impl Source {
+    fn task(&self, rng: &Rng) -> Result<Task> {
+        let (test, mut train) = halves(self.labels.len(), self.test, rng)?;
+        let strange = |i: &u32| self.labels[*i as usize] == Some(true);
+        if let Some(most) = self.labelled {
+            let all: Vec<u32> = train.iter().copied().filter(strange).collect();
+            let order = rng.stream("labelled").permutation(all.len());
+            let kept: Vec<u32> = order.into_iter().take(most).map(|i| all[i]).collect();
+            train.retain(|i| !strange(i) || kept.contains(i));
+        }
+        // A row without a label judges nobody.
+        let test: Vec<u32> = test.into_iter().filter(|i| self.labels[*i as usize].is_some()).collect();
+        Ok(Task {
+            known: train.iter().map(strange).collect(),
+            truth: test.iter().map(strange).collect(),
+            train: part(&self.x, &train)?,
+            test: part(&self.x, &test)?,
+        })
+    }
+}
+
+/// Runs the cells, writes `cells.json` and `ranks.svg`, and gives the table for people; `watch` is told of each cell.
+///
+/// # Errors
+/// A table, a label or a configuration that is wrong; a folder that cannot be written to.
+pub fn compare(args: &Compare, watch: &(dyn Fn(&Cell) + Sync)) -> Result<String> {
+    if !(args.test > 0.0 && args.test < 1.0) {
+        return Err(Error::config("--test", format!("must be in (0, 1), got {}", args.test)));
+    }
+    if args.reading.label.is_none() {
+        return Err(Error::config("--label", "is needed: detectors are compared by labels"));
+    }
+    let mut all: Option<Outcomes> = None;
+    for path in &args.data {
+        let one = dataset(args, path, watch)?;
+        match &mut all {
+            Some(all) => all.cells.extend(one.cells),
+            None => all = Some(one),
+        }
+    }
+    let Some(all) = all else { return Err(Error::config("--data", "needs at least one table")) };
+    let json = serde_json::to_vec_pretty(&all).map_err(|e| Error::value("cells", e.to_string()))?;
+    store::write_whole(&args.out.join("cells.json"), &json)?;
+    let mut lines = table(&all);
+    if args.detectors.len() > 1 {
+        let ranking = all.ranking()?;
+        let svg = args.out.join("ranks.svg");
+        store::write_whole(&svg, ranking.diagram().as_bytes())?;
+        lines += "\nmean rank (1 is best)\n";
+        for (name, rank) in ranking.names.iter().zip(&ranking.mean_ranks) {
+            lines += &format!("{rank:>8.2}  {name}\n");
+        }
+        let differ = if ranking.friedman > ranking.friedman_quantile { "differ" } else { "are not told apart" };
+        lines += &format!(
+            "the detectors {differ} at 5 % (Friedman {:.2}, quantile {:.2}); ranks closer than {:.2} are not told apart\n{}\n",
+            ranking.friedman,
+            ranking.friedman_quantile,
+            ranking.critical_difference,
+            svg.display()
+        );
+    }
+    Ok(lines)
+}
+
+fn dataset(args: &Compare, path: &Path, watch: &(dyn Fn(&Cell) + Sync)) -> Result<Outcomes> {
+    let Data { table, labels } = read(path, &args.reading, &args.preparing)?;
+    let name = path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
+    let size = std::fs::metadata(path).map_err(Error::io(path))?.len();
+    let (test, labelled) = (args.test, args.labelled);
+    let print = format!(
+        "{} of {size} bytes, test {test}, labelled {labelled:?}, normal {:?}",
+        path.display(),
+        args.reading.normal
+    );
+    let source = Source { x: table.tensor()?, labels: labels.unwrap_or_default(), test, labelled };
+    let mut bed = Testbed::new((0..args.seeds).collect()).resuming(&args.out, print);
+    for d in &args.detectors {
+        let method = prepared(methods::method(d, &Value::Null)?, &args.preparing, table.schema());
+        bed = bed.method(d.clone(), method);
+    }
+    bed.dataset(name, move |rng| source.task(rng)).run(watch)
+}
+
+/// Mean areas, a row for each data set.
+fn table(all: &Outcomes) -> String {
+    let (methods, datasets) = (all.methods(), all.datasets());
+    let first = datasets.iter().map(String::len).max().unwrap_or(0).max(8);
+    let mut lines = format!("{:<first$}", "AUROC");
+    methods.iter().for_each(|m| lines += &format!("  {m:>w$}", w = m.len().max(6)));
+    for d in &datasets {
+        lines += &format!("\n{d:<first$}");
+        for m in &methods {
+            let cell = all.mean(d, m).map_or_else(|| "failed".to_owned(), |v| format!("{v:.4}"));
+            lines += &format!("  {cell:>w$}", w = m.len().max(6));
+        }
+    }
+    lines + "\n"
+}

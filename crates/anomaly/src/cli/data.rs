@@ -1,0 +1,180 @@
+//! Tables from files, and their rows as a detector wants them.
+
+use super::args::{Preparing, Reading};
+use crate::{Error, Missing, Result};
+use candle_core::npy::NpzTensors;
+use candle_core::{DType, Tensor};
+use sconce_tensor_core::table::{Column, Inference, Kind, Schema, Table};
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+/// Features with what is known of each row: `None` without labels, a row's `None` where its label is missing.
+pub(super) struct Data {
+    pub(super) table: Table,
+    pub(super) labels: Option<Vec<Option<bool>>>,
+}
+
+/// Opens a file; `.gz` is decompressed.
+pub(super) fn open(path: &Path) -> Result<Box<dyn Read>> {
+    let file = BufReader::new(File::open(path).map_err(Error::io(path))?);
+    let packed = path.extension().is_some_and(|e| e == "gz");
+    Ok(if packed { Box::new(flate2::read::MultiGzDecoder::new(file)) } else { Box::new(file) })
+}
+
+pub(super) fn reader(from: Box<dyn Read>) -> csv::Reader<Box<dyn Read>> {
+    csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(from)
+}
+
+/// An error of a file's reading, with its place.
+pub(super) fn broken(path: &Path) -> impl Fn(csv::Error) -> Error + '_ {
+    move |e| {
+        let offset = e.position().map_or(0, csv::Position::byte);
+        Error::Data { path: path.to_owned(), offset, reason: e.to_string() }
+    }
+}
+
+pub(super) fn header(reader: &mut csv::Reader<Box<dyn Read>>, path: &Path) -> Result<Vec<String>> {
+    Ok(reader.headers().map_err(broken(path))?.iter().map(str::to_owned).collect())
+}
+
+/// Reads the whole of a table for fitting; gaps are refused where they are to be.
+pub(super) fn read(path: &Path, reading: &Reading, preparing: &Preparing) -> Result<Data> {
+    let data = read_any(path, reading, &preparing.category)?;
+    match data.table.gap() {
+        Some((row, c)) if preparing.missing() == Missing::Refuse => Err(Error::value(
+            format!("{}: row {}, column `{}`", path.display(), row + 1, c.name),
+            "a missing value; --missing impute fills it",
+        )),
+        _ => Ok(data),
+    }
+}
+
+fn read_any(path: &Path, reading: &Reading, categories: &[String]) -> Result<Data> {
+    if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npz")) {
+        return npz(path, reading);
+    }
+    let mut first = reader(open(path)?);
+    let at = |offset: u64, row: usize, e: &Error| Error::Data {
+        path: path.to_owned(),
+        offset,
+        reason: format!("row {row}: {e}"),
+    };
+    let mut seen = Inference::new(header(&mut first, path)?, categories).map_err(|e| at(0, 0, &e))?;
+    let mut record = csv::StringRecord::new();
+    let mut rows = 0;
+    while first.read_record(&mut record).map_err(broken(path))? {
+        rows += 1;
+        seen.row(&record).map_err(|e| at(record.position().map_or(0, csv::Position::byte), rows, &e))?;
+    }
+    if rows == 0 {
+        return Err(Error::Data { path: path.to_owned(), offset: 0, reason: "no rows after the header".to_owned() });
+    }
+    let schema = seen.finish()?;
+    let mut values = Vec::with_capacity(rows * schema.columns().len());
+    let mut again = reader(open(path)?);
+    for row in 1..=rows {
+        again.read_record(&mut record).map_err(broken(path))?;
+        let read = schema.read(&record, &mut values);
+        read.map_err(|e| at(record.position().map_or(0, csv::Position::byte), row, &e))?;
+    }
+    let table = Table::new(schema, values)?;
+    let (table, labels) = match &reading.label {
+        None => (table, None),
+        Some(label) => {
+            let (table, labels) = table.labelled(label, &reading.normal)?;
+            (table, Some(labels))
+        }
+    };
+    Ok(Data { table: table.without(&reading.drop)?, labels })
+}
+
+/// `X` (N, D) and, where there is one, `y` (N,): columns `x0`, `x1`, ...
+fn npz(path: &Path, reading: &Reading) -> Result<Data> {
+    std::fs::metadata(path).map_err(Error::io(path))?;
+    let bad = |reason: String| Error::Data { path: path.to_owned(), offset: 0, reason };
+    let archive = NpzTensors::new(path).map_err(|e| bad(format!("no numpy archive: {e}")))?;
+    let array = |name: &str| -> Result<Option<Tensor>> {
+        let found = archive.get(name).map_err(|e| bad(format!("array `{name}`: {e}")))?;
+        Ok(found.map(|t| t.to_dtype(DType::F64)).transpose()?)
+    };
+    let x = array("X")?.ok_or_else(|| bad("no array `X`".to_owned()))?;
+    let &[n, d] = x.dims() else { return Err(bad(format!("X is {:?}, not (N, D)", x.dims()))) };
+    let column = |i| Column { name: format!("x{i}"), kind: Kind::Number };
+    let table = Table::new(Schema::new((0..d).map(column).collect())?, x.flatten_all()?.to_vec1()?)?;
+    let labels = match (&reading.label, array("y")?) {
+        (Some(label), Some(y)) if label == "y" => {
+            let y = y.flatten_all()?.to_vec1::<f64>()?;
+            if y.len() != n || y.iter().any(|v| *v != 0.0 && *v != 1.0) {
+                return Err(bad(format!("y has {} values for {n} rows, or one that is neither 0 nor 1", y.len())));
+            }
+            Some(y.into_iter().map(|v| Some(v == 1.0)).collect())
+        }
+        (Some(label), _) => return Err(bad(format!("no labels `{label}`: in an archive they are the array `y`"))),
+        (None, _) => None,
+    };
+    Ok(Data { table: table.without(&reading.drop)?, labels })
+}
+
+/// The way from a file's columns to those of a schema.
+pub(super) struct Mapping {
+    /// For each column of the schema its place in the file.
+    places: Vec<usize>,
+    /// The place of the labels.
+    pub(super) label: Option<usize>,
+    width: usize,
+}
+
+impl Mapping {
+    /// Finds the schema's columns in a header, in any order.
+    pub(super) fn new(header: &[String], schema: &Schema, reading: &Reading) -> Result<Self> {
+        let wanted: Vec<&String> = schema.columns().iter().map(|c| &c.name).collect();
+        let bad = |reason: String| Err(Error::value("columns", reason));
+        let missing: Vec<&&String> = wanted.iter().filter(|n| !header.contains(n)).collect();
+        if !missing.is_empty() {
+            return bad(format!("the detector was fitted on {missing:?}, which the header {header:?} lacks"));
+        }
+        let other =
+            |n: &&String| !wanted.contains(n) && Some(*n) != reading.label.as_ref() && !reading.drop.contains(n);
+        let more: Vec<&String> = header.iter().filter(other).collect();
+        if !more.is_empty() {
+            return bad(format!(
+                "{more:?} are more than the {} that the detector was fitted on; leave them out by --drop or name one --label",
+                wanted.len()
+            ));
+        }
+        let place = |n: &String| header.iter().position(|h| h == n);
+        let label = match &reading.label {
+            Some(l) => match place(l) {
+                Some(at) => Some(at),
+                None => return bad(format!("no label `{l}` among {header:?}")),
+            },
+            None => None,
+        };
+        Ok(Self { places: wanted.into_iter().filter_map(place).collect(), label, width: header.len() })
+    }
+
+    /// A record's fields as the schema's numbers.
+    pub(super) fn read(&self, schema: &Schema, record: &csv::StringRecord, out: &mut Vec<f64>) -> Result<()> {
+        if record.len() != self.width {
+            return Err(Error::value("row", format!("{} fields for {} columns", record.len(), self.width)));
+        }
+        schema.read(self.places.iter().map(|i| record.get(*i).unwrap_or_default()), out)
+    }
+}
+
+/// What one label says; `None` where it is missing.
+pub(super) fn truth(field: &str, normal: &[String]) -> Result<Option<bool>> {
+    let field = field.trim();
+    if sconce_tensor_core::table::MISSING.contains(&field) {
+        return Ok(None);
+    }
+    if !normal.is_empty() {
+        return Ok(Some(normal.iter().all(|n| n != field)));
+    }
+    match field.parse::<f64>() {
+        Ok(0.0) => Ok(Some(false)),
+        Ok(1.0) => Ok(Some(true)),
+        _ => Err(Error::value("label", format!("`{field}` is neither 0 nor 1; say which labels are normal: --normal"))),
+    }
+}

@@ -1,0 +1,328 @@
+//! Detectors x data sets x seeds: run side by side over all cores, resumed after a kill, ranked.
+
+mod diagram;
+mod ranking;
+
+pub use ranking::Ranking;
+
+use crate::metrics::Ranked;
+use crate::{Error, Method, Result, Training};
+use candle_core::Tensor;
+use rayon::prelude::*;
+use sconce_tensor_core::{Rng, store};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// What one cell is fitted on and judged by.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// Training examples (N, D).
+    pub train: Tensor,
+    /// Which of them are known anomalies.
+    pub known: Vec<bool>,
+    /// Test examples (M, D).
+    pub test: Tensor,
+    /// Which of them are anomalies.
+    pub truth: Vec<bool>,
+}
+
+/// A data set's task for a seed.
+type Draw = Box<dyn Fn(&Rng) -> Result<Task> + Send + Sync>;
+
+/// Methods, data sets and seeds.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use sconce_anomaly::testbed::{Task, Testbed};
+/// use sconce_anomaly::{Ecod, Mahalanobis};
+/// let draw = |rng: &sconce_tensor_core::Rng| {
+///     let x = rng.normal((100, 2), 0.0, 1.0, DType::F64, &Device::Cpu)?;
+///     let far = Tensor::new(&[[6f64, 6.0], [-6.0, 6.0]], &Device::Cpu)?;
+///     let truth = (0..102).map(|i| i >= 100).collect();
+///     Ok(Task { known: vec![false; 100], test: Tensor::cat(&[&x, &far], 0)?, train: x, truth })
+/// };
+/// let bed = Testbed::new(vec![0, 1])
+///     .method("ecod", Box::new(Ecod))
+///     .method("mahalanobis", Box::new(Mahalanobis::default()))
+///     .dataset("two far points", draw);
+/// let outcomes = bed.run(&|_| {})?;
+/// assert_eq!(outcomes.cells.len(), 4);
+/// assert!(outcomes.mean("two far points", "mahalanobis") > Some(0.99));
+/// # Ok::<(), sconce_anomaly::Error>(())
+/// ```
+pub struct Testbed {
+    methods: Vec<(String, Box<dyn Method>)>,
+    datasets: Vec<(String, Draw)>,
+    seeds: Vec<u64>,
+    folder: Option<(PathBuf, String)>,
+}
+
+/// One method on one data set with one seed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cell {
+    /// The data set.
+    pub dataset: String,
+    /// The method.
+    pub method: String,
+    /// The seed.
+    pub seed: u64,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// What came of a cell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It was fitted and scored.
+    Measured {
+        /// Area under the curve.
+        auroc: f64,
+        /// Average precision.
+        average_precision: f64,
+        /// Seconds of fitting, beside other cells.
+        fit_s: f64,
+        /// Seconds of scoring, beside other cells.
+        score_s: f64,
+    },
+    /// The method's or the data set's error.
+    Failed(String),
+}
+
+/// All cells, in the order of data sets, seeds and methods.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcomes {
+    /// The cells.
+    pub cells: Vec<Cell>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    fingerprint: String,
+    cell: Cell,
+}
+
+impl Testbed {
+    /// An empty one with its seeds.
+    pub fn new(seeds: Vec<u64>) -> Self {
+        Self { methods: Vec::new(), datasets: Vec::new(), seeds, folder: None }
+    }
+
+    /// Adds a method.
+    #[must_use]
+    pub fn method(mut self, name: impl Into<String>, method: Box<dyn Method>) -> Self {
+        self.methods.push((name.into(), method));
+        self
+    }
+
+    /// Adds a data set: a task for each seed.
+    #[must_use]
+    pub fn dataset(
+        mut self,
+        name: impl Into<String>,
+        draw: impl Fn(&Rng) -> Result<Task> + Send + Sync + 'static,
+    ) -> Self {
+        self.datasets.push((name.into(), Box::new(draw)));
+        self
+    }
+
+    /// Keeps every finished cell in a folder, and takes those that are there. `fingerprint` stands for the data: cells with
+    /// another one, or of a method with another configuration, are measured anew.
+    #[must_use]
+    pub fn resuming(self, folder: impl Into<PathBuf>, fingerprint: impl Into<String>) -> Self {
+        Self { folder: Some((folder.into(), fingerprint.into())), ..self }
+    }
+
+    /// Measures every cell, side by side; `watch` is told of each. A cell that fails is an outcome, not an error.
+    ///
+    /// # Errors
+    /// No methods, data sets or seeds; a name that is there twice; a folder that cannot be written to.
+    pub fn run(&self, watch: &(dyn Fn(&Cell) + Sync)) -> Result<Outcomes> {
+        let names = |all: Vec<&String>, what: &str| match (1..all.len()).find(|i| all[..*i].contains(&all[*i])) {
+            _ if all.is_empty() => Err(Error::value("testbed", format!("no {what}"))),
+            Some(i) => Err(Error::value("testbed", format!("two {what} are named `{}`", all[i]))),
+            None => Ok(()),
+        };
+        names(self.methods.iter().map(|m| &m.0).collect(), "methods")?;
+        names(self.datasets.iter().map(|d| &d.0).collect(), "data sets")?;
+        if self.seeds.is_empty() {
+            return Err(Error::value("testbed", "no seeds"));
+        }
+        if let Some((folder, _)) = &self.folder {
+            std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        }
+        let tasks: Vec<_> = self.datasets.iter().flat_map(|d| self.seeds.iter().map(move |s| (d, *s))).collect();
+        let cells = tasks.par_iter().map(|(d, s)| self.task(d, *s, watch)).collect::<Result<Vec<_>>>()?;
+        Ok(Outcomes { cells: cells.concat() })
+    }
+
+    fn task(&self, dataset: &(String, Draw), seed: u64, watch: &(dyn Fn(&Cell) + Sync)) -> Result<Vec<Cell>> {
+        let found: Vec<Option<Cell>> = self.methods.iter().map(|m| self.stored(&dataset.0, m, seed)).collect();
+        let missing = found.iter().any(Option::is_none);
+        let task = missing.then(|| (dataset.1)(&Rng::new(seed).stream("task")));
+        let one = |(method, found): (&(String, Box<dyn Method>), Option<Cell>)| -> Result<Cell> {
+            let cell = match (found, &task) {
+                (Some(cell), _) => return Ok(cell),
+                (None, Some(Ok(task))) => self.cell(&dataset.0, method, seed, measure(&*method.1, task, seed)),
+                (None, Some(Err(e))) => {
+                    self.cell(&dataset.0, method, seed, Err(Error::value("data set", e.to_string())))
+                }
+                (None, None) => return Err(Error::value("testbed", "a cell without its task")),
+            };
+            self.keep(method, &cell)?;
+            watch(&cell);
+            Ok(cell)
+        };
+        self.methods.par_iter().zip(found).with_max_len(1).map(one).collect()
+    }
+
+    fn cell(&self, dataset: &str, method: &(String, Box<dyn Method>), seed: u64, outcome: Result<Outcome>) -> Cell {
+        let outcome = outcome.unwrap_or_else(|e| Outcome::Failed(e.to_string()));
+        Cell { dataset: dataset.to_owned(), method: method.0.clone(), seed, outcome }
+    }
+
+    fn path(&self, dataset: &str, method: &str, seed: u64) -> Option<PathBuf> {
+        let plain = |t: &str| t.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '.', "_");
+        let name = format!("{}--{}--{seed}.json", plain(dataset), plain(method));
+        self.folder.as_ref().map(|f| f.0.join(name))
+    }
+
+    fn fingerprint(&self, (name, method): &(String, Box<dyn Method>)) -> String {
+        let data = self.folder.as_ref().map_or("", |f| f.1.as_str());
+        format!("{} {data} {name} {method:?}", env!("CARGO_PKG_VERSION"))
+    }
+
+    /// A cell that was finished before; a file that cannot be read is none.
+    fn stored(&self, dataset: &str, method: &(String, Box<dyn Method>), seed: u64) -> Option<Cell> {
+        let bytes = std::fs::read(self.path(dataset, &method.0, seed)?).ok()?;
+        let Stored { fingerprint, cell } = serde_json::from_slice(&bytes).ok()?;
+        let same = (&cell.dataset[..], &cell.method[..], cell.seed) == (dataset, &method.0[..], seed);
+        (same && fingerprint == self.fingerprint(method)).then_some(cell)
+    }
+
+    fn keep(&self, method: &(String, Box<dyn Method>), cell: &Cell) -> Result<()> {
+        let Some(path) = self.path(&cell.dataset, &cell.method, cell.seed) else { return Ok(()) };
+        let stored = Stored { fingerprint: self.fingerprint(method), cell: cell.clone() };
+        let bytes = serde_json::to_vec_pretty(&stored).map_err(|e| Error::value("cell", e.to_string()))?;
+        store::write_whole(&path, &bytes)
+    }
+}
+
+fn measure(method: &dyn Method, task: &Task, seed: u64) -> Result<Outcome> {
+    let started = Instant::now();
+    let fitted = method.fit(&Training { x: &task.train, known: Some(&task.known) }, &Rng::new(seed))?;
+    let fit_s = started.elapsed().as_secs_f64();
+    let scores = fitted.score(&task.test)?.to_vec1::<f64>()?;
+    let score_s = started.elapsed().as_secs_f64() - fit_s;
+    let ranked = Ranked::new(&scores, &task.truth)?;
+    Ok(Outcome::Measured { auroc: ranked.auroc(), average_precision: ranked.average_precision(), fit_s, score_s })
+}
+
+impl Outcomes {
+    /// The mean area under the curve over the seeds; none where a cell failed or is not there.
+    pub fn mean(&self, dataset: &str, method: &str) -> Option<f64> {
+        let cells = self.cells.iter().filter(|c| c.dataset == dataset && c.method == method);
+        let areas: Option<Vec<f64>> = cells
+            .map(|c| match c.outcome {
+                Outcome::Measured { auroc, .. } => Some(auroc),
+                Outcome::Failed(_) => None,
+            })
+            .collect();
+        areas.filter(|a| !a.is_empty()).map(|a| a.iter().sum::<f64>() / a.len() as f64)
+    }
+
+    /// Methods or data sets, in the order of their first cells.
+    fn names(&self, of: fn(&Cell) -> &String) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for c in &self.cells {
+            if !names.contains(of(c)) {
+                names.push(of(c).clone());
+            }
+        }
+        names
+    }
+
+    /// The methods.
+    pub fn methods(&self) -> Vec<String> {
+        self.names(|c| &c.method)
+    }
+
+    /// The data sets.
+    pub fn datasets(&self) -> Vec<String> {
+        self.names(|c| &c.dataset)
+    }
+
+    /// Ranks the methods by their mean areas on each data set; one that failed anywhere on a data set is last there.
+    ///
+    /// # Errors
+    /// As [`Ranking::new`].
+    pub fn ranking(&self) -> Result<Ranking> {
+        let methods = self.methods();
+        let row = |d: &String| methods.iter().map(|m| self.mean(d, m).unwrap_or(f64::NEG_INFINITY)).collect();
+        let rows: Vec<Vec<f64>> = self.datasets().iter().map(row).collect();
+        Ranking::new(methods, &rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Ecod, Hbos, Knn, KnnConfig, NetworkConfig, NeuralClassifier};
+    use candle_core::{DType, Device};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn task(rng: &Rng) -> Result<Task> {
+        let x = rng.normal((80, 2), 0.0, 1.0, DType::F64, &Device::Cpu)?;
+        let far = rng.stream("far").normal((20, 2), 3.0, 1.0, DType::F64, &Device::Cpu)?;
+        let truth = (0..100).map(|i| i >= 80).collect();
+        Ok(Task { known: vec![false; 80], test: Tensor::cat(&[&x, &far], 0)?, train: x, truth })
+    }
+
+    fn bed(neighbours: usize) -> Testbed {
+        let knn = Knn::new(KnnConfig { neighbours, ..Default::default() }).unwrap();
+        let net = NeuralClassifier::new(NetworkConfig { epochs: 1, ..Default::default() }).unwrap();
+        Testbed::new(vec![0, 1])
+            .method("ecod", Box::new(Ecod))
+            .method("knn", Box::new(knn))
+            .method("hbos", Box::new(Hbos::default()))
+            .method("classifier", Box::new(net))
+            .dataset("far", task)
+            .dataset("broken", |_| Err(Error::value("rows", "there are none")))
+    }
+
+    #[test]
+    fn every_cell_has_an_outcome_and_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let fresh = AtomicUsize::new(0);
+        let run = |b: Testbed, print: &str| {
+            fresh.store(0, Ordering::Relaxed);
+            let all = b.resuming(dir.path(), print).run(&|_| {
+                fresh.fetch_add(1, Ordering::Relaxed);
+            });
+            (all.unwrap(), fresh.load(Ordering::Relaxed))
+        };
+        let (first, n) = run(bed(3), "a");
+        assert_eq!((first.cells.len(), n), (16, 16));
+        assert!(first.mean("far", "knn").unwrap() > 0.9 && first.mean("far", "classifier").is_none());
+        let failed = |d: &str, m: &str| {
+            let c = first.cells.iter().find(|c| c.dataset == d && c.method == m).unwrap();
+            format!("{:?}", c.outcome)
+        };
+        assert!(failed("far", "classifier").contains("needs known anomalies"));
+        assert!(failed("broken", "ecod").contains("there are none"));
+        assert_eq!(run(bed(3), "a"), (first.clone(), 0), "nothing is measured twice");
+        assert_eq!(run(bed(4), "a").1, 4, "another configuration: its own cells alone");
+        assert_eq!(run(bed(4), "b").1, 16, "other data: all");
+        // A cell that was cut off is measured again.
+        let file = dir.path().join("far--ecod--1.json");
+        let bytes = std::fs::read(&file).unwrap();
+        std::fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
+        assert_eq!(run(bed(4), "b").1, 1);
+        let ranking = first.ranking().unwrap();
+        assert_eq!(ranking.names.len(), 4);
+        assert!(Testbed::new(vec![0]).dataset("far", task).run(&|_| {}).is_err());
+        let twice = bed(3).method("ecod", Box::new(Ecod)).run(&|_| {}).unwrap_err().to_string();
+        assert!(twice.contains("two methods are named `ecod`"));
+    }
+}
