@@ -19,6 +19,7 @@ pub const ALL: &[&str] = &[
     "sigsoftmax-nll-33000",
     "sigsoftmax-ce-10000",
     "sigsoftmax-ce-33000",
+    "detect-abc",
     "detect-ecod",
     "detect-hbos",
     "detect-forest",

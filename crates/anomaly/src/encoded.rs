@@ -1,5 +1,6 @@
 //! Preprocessing that is part of the detector: categories and missing values as plain features.
 
+use crate::rows::in_blocks;
 use crate::{Conformal, Detector, Error, Loaded, Method, Result, State, Training};
 use candle_core::{DType, Device, Tensor};
 use sconce_tensor_core::Rng;
@@ -122,14 +123,16 @@ impl Code {
         })
     }
 
-    fn apply(&self, x: &Tensor) -> Result<Tensor> {
+    /// The features of rows; `first` is the number of the first of them.
+    fn apply(&self, x: &Tensor, first: usize) -> Result<Tensor> {
         let columns = self.schema.columns();
         let values = rows(x, columns.len())?;
         let width: usize = self.widths().sum();
         let mut out = Vec::with_capacity(values.len() / columns.len() * width);
         for (i, row) in values.chunks_exact(columns.len()).enumerate() {
             for ((v, c), fill) in row.iter().zip(columns).zip(&self.fill) {
-                let bad = |what: &str| Error::value("examples", format!("{what} at row {i}, column `{}`", c.name));
+                let bad =
+                    |what: &str| Error::value("examples", format!("{what} at row {}, column `{}`", first + i, c.name));
                 if v.is_nan() && self.missing == Missing::Refuse {
                     return Err(bad("a missing value (NaN)"));
                 }
@@ -152,7 +155,7 @@ impl Code {
 impl<M: Method> Method for Encoded<M> {
     fn fit(&self, train: &Training<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
         let code = Code::of(&self.schema, self.missing, &train.normals()?)?;
-        let x = code.apply(train.x)?;
+        let x = code.apply(train.x, 0)?;
         let inner = self.method.fit(&Training { x: &x, known: train.known }, rng)?;
         Ok(Box::new(Fitted { code, inner }))
     }
@@ -177,11 +180,11 @@ impl Detector for Fitted {
     }
 
     fn score(&self, x: &Tensor) -> Result<Tensor> {
-        self.inner.score(&self.code.apply(x)?)
+        in_blocks(x, |x, first| self.inner.score(&self.code.apply(x, first)?))
     }
 
     fn contributions(&self, x: &Tensor) -> Result<Option<Tensor>> {
-        let Some(each) = self.inner.contributions(&self.code.apply(x)?)? else { return Ok(None) };
+        let Some(each) = self.inner.contributions(&self.code.apply(x, 0)?)? else { return Ok(None) };
         let mut at = 0;
         let column = |w: usize| -> Result<Tensor> {
             at += w;

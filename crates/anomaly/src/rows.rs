@@ -10,18 +10,96 @@ pub struct Rows {
     width: usize,
 }
 
+/// Rows that are copied at a time where no more are needed at once.
+pub(crate) const BLOCK: usize = 1 << 14;
+
+fn shape(x: &Tensor) -> Result<(usize, usize)> {
+    match *x.dims() {
+        [n, d] if n * d > 0 => Ok((n, d)),
+        [_, _] => Err(Error::shape("examples", "(N, D), neither of them 0", x.dims())),
+        _ => Err(Error::shape("examples", "(N, D)", x.dims())),
+    }
+}
+
+/// What `f` gives for blocks of rows, one after the other; `f` also gets the number of a block's first row.
+pub(crate) fn in_blocks(x: &Tensor, f: impl Fn(&Tensor, usize) -> Result<Tensor>) -> Result<Tensor> {
+    let (n, _) = shape(x)?;
+    let part = |from: usize| f(&x.narrow(0, from, BLOCK.min(n - from))?, from);
+    let parts = (0..n).step_by(BLOCK).map(part).collect::<Result<Vec<_>>>()?;
+    Ok(Tensor::cat(&parts, 0)?)
+}
+
+/// The values in f64 on the host.
+fn host(x: &Tensor) -> Result<Vec<f64>> {
+    Ok(x.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
+}
+
+/// Refuses a value that is not finite; `first` is the number of the first row.
+fn finite(values: &[f64], width: usize, first: usize) -> Result<()> {
+    match values.iter().position(|v| !v.is_finite()) {
+        Some(i) => {
+            let (row, column) = (first + i / width, i % width);
+            Err(Error::value("examples", format!("{} at row {row}, column {column}", values[i])))
+        }
+        None => Ok(()),
+    }
+}
+
 impl Rows {
     /// Takes a tensor (N, D).
     ///
     /// # Errors
     /// Another shape, an empty axis, a value that is not finite with its row and column.
     pub fn of(x: &Tensor) -> Result<Self> {
-        let &[n, d] = x.dims() else { return Err(Error::shape("examples", "(N, D)", x.dims())) };
-        if n * d == 0 {
-            return Err(Error::shape("examples", "(N, D), neither of them 0", x.dims()));
+        let (_, width) = shape(x)?;
+        Self::new(host(x)?, width)
+    }
+
+    /// Rows of a tensor (N, D), at most `most` at a time, each block with the number of its first row: what is done row by row
+    /// needs no copy of the whole.
+    ///
+    /// # Errors
+    /// As [`Rows::of`], where the block is reached.
+    pub fn blocks(x: &Tensor, most: usize) -> Result<impl Iterator<Item = Result<(usize, Self)>>> {
+        let (n, width) = shape(x)?;
+        Ok((0..n).step_by(most.max(1)).map(move |from| {
+            let values = host(&x.narrow(0, from, most.min(n - from))?)?;
+            finite(&values, width, from)?;
+            Ok((from, Self { values, width }))
+        }))
+    }
+
+    /// Refuses what [`Rows::of`] refuses, and another number of features; copies a block at a time.
+    ///
+    /// # Errors
+    /// As [`Rows::of`] and [`Rows::require_width`].
+    pub fn check(x: &Tensor, width: usize) -> Result<()> {
+        Self::blocks(x, BLOCK)?.try_for_each(|block| block?.1.require_width(width))
+    }
+
+    /// How many rows and features there are, all of them finite.
+    ///
+    /// # Errors
+    /// As [`Rows::of`].
+    pub fn checked(x: &Tensor) -> Result<(usize, usize)> {
+        let (n, width) = shape(x)?;
+        Self::check(x, width)?;
+        Ok((n, width))
+    }
+
+    /// The features of a tensor (N, D), each with all its values.
+    ///
+    /// # Errors
+    /// As [`Rows::of`].
+    pub fn columns(x: &Tensor) -> Result<Vec<Vec<f64>>> {
+        let (n, width) = shape(x)?;
+        let mut columns: Vec<Vec<f64>> = (0..width).map(|_| Vec::with_capacity(n)).collect();
+        for block in Self::blocks(x, BLOCK)? {
+            for row in block?.1.iter() {
+                columns.iter_mut().zip(row).for_each(|(c, v)| c.push(*v));
+            }
         }
-        let values = x.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
-        Self::new(values, d)
+        Ok(columns)
     }
 
     /// Takes values, row after row.
@@ -32,12 +110,8 @@ impl Rows {
         if width == 0 || values.is_empty() || !values.len().is_multiple_of(width) {
             return Err(Error::value("examples", format!("{} values do not make rows of {width}", values.len())));
         }
-        match values.iter().position(|v| !v.is_finite()) {
-            Some(i) => {
-                Err(Error::value("examples", format!("{} at row {}, column {}", values[i], i / width, i % width)))
-            }
-            None => Ok(Self { values, width }),
-        }
+        finite(&values, width, 0)?;
+        Ok(Self { values, width })
     }
 
     /// How many rows.
@@ -101,6 +175,12 @@ mod tests {
         assert!(message(Rows::new(vec![1.0; 3], 2)).contains("3 values"));
         let e = r.require_width(3).unwrap_err().to_string();
         assert!(e.contains("(N, 3)") && e.contains("[2, 2]"), "{e}");
+        let x = Tensor::new(&[[1f64, 2.0], [3.0, 4.0], [5.0, f64::INFINITY]], &Device::Cpu).unwrap();
+        let blocks: Vec<_> = Rows::blocks(&x, 2).unwrap().collect();
+        assert_eq!(blocks[0].as_ref().unwrap().1, r);
+        assert!(blocks[1].as_ref().unwrap_err().to_string().contains("inf at row 2, column 1"));
+        assert_eq!(Rows::columns(&x.narrow(0, 0, 2).unwrap()).unwrap(), [[1.0, 3.0], [2.0, 4.0]]);
+        assert!(Rows::columns(&x).unwrap_err().to_string().contains("row 2"));
         assert!(Rows::of(&Tensor::zeros((0, 3), DType::F32, &Device::Cpu).unwrap()).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! Preprocessing that is part of the detector: features brought to one scale.
 
-use crate::rows::Rows;
+use crate::rows::{Rows, in_blocks};
 use crate::{Conformal, Detector, Error, Loaded, Method, Result, State, Training};
 use candle_core::{DType, Device, Tensor};
 use sconce_tensor_core::Rng;
@@ -66,9 +66,8 @@ struct Values {
 }
 
 impl Map {
-    fn of(rows: &Rows, scale: Scale) -> Self {
-        let each = (0..rows.width()).map(|j| {
-            let c = rows.column(j);
+    fn of(columns: &[Vec<f64>], scale: Scale) -> Self {
+        let each = columns.iter().map(|c| {
             let n = c.len() as f64;
             let (shift, width) = match scale {
                 Scale::Standard => {
@@ -89,7 +88,6 @@ impl Map {
 
     fn apply(&self, x: &Tensor) -> Result<Tensor> {
         let d = self.shift.len();
-        Rows::of(x)?.require_width(d)?;
         let row = |v: &[f64]| Tensor::from_slice(v, (1, d), &Device::Cpu)?.to_device(x.device());
         let wide = x.to_dtype(DType::F64)?;
         Ok(wide.broadcast_sub(&row(&self.shift)?)?.broadcast_div(&row(&self.width)?)?)
@@ -98,7 +96,8 @@ impl Map {
 
 impl<M: Method> Method for Scaled<M> {
     fn fit(&self, train: &Training<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
-        let map = Map::of(&Rows::of(&train.normals()?)?, self.scale);
+        let map = Map::of(&Rows::columns(&train.normals()?)?, self.scale);
+        Rows::check(train.x, map.shift.len())?;
         let x = map.apply(train.x)?;
         let inner = self.method.fit(&Training { x: &x, known: train.known }, rng)?;
         Ok(Box::new(Fitted { map, inner }))
@@ -124,10 +123,12 @@ impl Detector for Fitted {
     }
 
     fn score(&self, x: &Tensor) -> Result<Tensor> {
-        self.inner.score(&self.map.apply(x)?)
+        Rows::check(x, self.features())?;
+        in_blocks(x, |x, _| self.inner.score(&self.map.apply(x)?))
     }
 
     fn contributions(&self, x: &Tensor) -> Result<Option<Tensor>> {
+        Rows::check(x, self.features())?;
         self.inner.contributions(&self.map.apply(x)?)
     }
 

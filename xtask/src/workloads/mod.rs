@@ -45,6 +45,7 @@ pub fn ours(name: &str, dir: Option<&Path>, device: &Device) -> Result<Work> {
         // The peer composes sigsoftmax, or runs its own cross-entropy on softmax.
         "sigsoftmax-nll-10000" | "sigsoftmax-ce-10000" => parts::nll(&mut out, 10_000, Output::Sigsoftmax)?,
         "sigsoftmax-nll-33000" | "sigsoftmax-ce-33000" => parts::nll(&mut out, 33_000, Output::Sigsoftmax)?,
+        "detect-abc" => anomaly::detect_abc(&mut out)?,
         "detect-ecod" => anomaly::detect(&mut out, Ecod)?,
         "detect-hbos" => anomaly::detect(&mut out, Hbos::default())?,
         "detect-forest" => anomaly::detect(&mut out, IsolationForest::default())?,

@@ -285,6 +285,16 @@ def detect(t):
     return step
 
 
+def detect_abc(t):
+    """PyOD's autoencoder of the same layers, fitted on some rows before; large batches, which are faster than its 32."""
+    from pyod.models.auto_encoder import AutoEncoder
+    x = t["x"].double().numpy()
+    net = AutoEncoder(hidden_neuron_list=[64, 32], epoch_num=1, batch_norm=False, dropout_rate=0.0,
+                      verbose=0, device="cpu").fit(x[:2000])
+    net.batch_size = 4096
+    return lambda: torch.tensor(net.decision_function(x).mean())
+
+
 WORK = {
     "small-cnn-train": lambda t: train(t, small_cnn),
     "small-cnn-input-grad": lambda t: input_grad(t, small_cnn),
@@ -303,6 +313,7 @@ WORK = {
     "sigsoftmax-nll-33000": sigsoftmax_nll,
     "sigsoftmax-ce-10000": nll,
     "sigsoftmax-ce-33000": nll,
+    "detect-abc": detect_abc,
     "detect-ecod": detect,
     "detect-hbos": detect,
     "detect-forest": detect,

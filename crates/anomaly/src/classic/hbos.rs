@@ -118,8 +118,7 @@ fn bin(v: f64, lo: f64, width: f64, bins: usize) -> usize {
 
 impl Method for Hbos {
     fn fit(&self, train: &Training<'_>, _: &Rng) -> Result<Box<dyn Detector>> {
-        let rows = Rows::of(&train.normals()?)?;
-        let features = (0..rows.width()).map(|j| Histogram::of(&rows.column(j), &self.cfg)).collect();
+        let features = Rows::columns(&train.normals()?)?.iter().map(|c| Histogram::of(c, &self.cfg)).collect();
         Ok(Box::new(Fitted { cfg: self.cfg, features }))
     }
 }

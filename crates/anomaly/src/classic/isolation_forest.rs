@@ -143,20 +143,24 @@ struct Values {
 
 impl Method for IsolationForest {
     fn fit(&self, train: &Training<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
-        let rows = Rows::of(&train.normals()?)?;
-        let sample = self.cfg.sample.min(rows.len());
+        let x = train.normals()?;
+        let (n, width) = Rows::checked(&x)?;
+        let x = x.contiguous()?;
+        let sample = self.cfg.sample.min(n);
         if sample < 2 {
             return Err(Error::value("examples", "an isolation forest needs at least 2, got 1"));
         }
         let most = (sample as f64).log2().ceil() as usize;
         let rng = rng.stream("isolation forest");
-        let tree = |t: usize| {
+        let tree = |t: usize| -> Result<Vec<Node>> {
             // A stream of its own: a tree draws at many places.
             let rng = Rng::new(rng.at(t as u64).bits(1)[0]);
-            grow(&rows, choose(rows.len(), sample, &rng), most, &rng)
+            let at = Tensor::new(choose(n, sample, &rng), x.device())?;
+            let rows = Rows::of(&x.index_select(&at, 0)?)?;
+            Ok(grow(&rows, (0..sample as u32).collect(), most, &rng))
         };
-        let trees = (0..self.cfg.trees).into_par_iter().map(tree).collect();
-        Ok(Box::new(Fitted { values: Values { cfg: self.cfg, sample, width: rows.width() }, trees }))
+        let trees = (0..self.cfg.trees).into_par_iter().map(tree).collect::<Result<_>>()?;
+        Ok(Box::new(Fitted { values: Values { cfg: self.cfg, sample, width }, trees }))
     }
 }
 

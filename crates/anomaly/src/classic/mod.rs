@@ -22,7 +22,7 @@ pub use nearest::{Knn, KnnConfig, KnnScore};
 pub use one_class_svm::{OneClassSvm, OneClassSvmConfig};
 pub use pca::{Pca, PcaConfig};
 
-use crate::rows::Rows;
+use crate::rows::{BLOCK, Rows};
 use crate::{Detector, Loaded, Result};
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
@@ -45,9 +45,19 @@ pub(crate) fn restore(name: &str, from: &Loaded) -> Option<Result<Box<dyn Detect
 
 /// A score for each row.
 fn score_rows(x: &Tensor, width: usize, f: impl Fn(&[f64]) -> f64 + Send + Sync) -> Result<Tensor> {
-    let rows = Rows::of(x)?;
-    rows.require_width(width)?;
-    let scores: Vec<f64> = rows.values().par_chunks_exact(width).map(f).collect();
+    score_blocks(x, width, |rows| rows.chunks_exact(width).map(&f).collect())
+}
+
+/// Scores of some rows at a time.
+fn score_blocks(x: &Tensor, width: usize, f: impl Fn(&[f64]) -> Vec<f64> + Send + Sync) -> Result<Tensor> {
+    let mut scores = Vec::with_capacity(x.dims().first().copied().unwrap_or(0));
+    for block in Rows::blocks(x, BLOCK)? {
+        let (_, rows) = block?;
+        rows.require_width(width)?;
+        // A few blocks a thread.
+        let each = rows.len().div_ceil(4 * rayon::current_num_threads()) * width;
+        scores.par_extend(rows.values().par_chunks(each).flat_map_iter(&f));
+    }
     column(scores)
 }
 

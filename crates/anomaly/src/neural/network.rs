@@ -321,11 +321,13 @@ pub(super) fn score(
     f: impl Fn(&Tensor) -> Result<Tensor>,
 ) -> Result<Tensor> {
     const BLOCK: usize = 4096;
-    let rows = Rows::of(x)?;
-    rows.require_width(width)?;
     let device = params.iter().next().map_or(Device::Cpu, |p| p.var().device().clone());
-    let x = x.to_dtype(DType::F32)?.to_device(&device)?.contiguous()?;
-    let part = |from: usize| Ok(f(&x.narrow(0, from, BLOCK.min(rows.len() - from))?)?.to_dtype(DType::F64)?);
-    let parts: Vec<Tensor> = (0..rows.len()).step_by(BLOCK).map(part).collect::<Result<_>>()?;
+    let mut parts = Vec::new();
+    for block in Rows::blocks(x, BLOCK)? {
+        let (from, rows) = block?;
+        rows.require_width(width)?;
+        let x = x.narrow(0, from, rows.len())?.to_dtype(DType::F32)?.to_device(&device)?.contiguous()?;
+        parts.push(f(&x)?.to_dtype(DType::F64)?);
+    }
     Ok(Tensor::cat(&parts, 0)?.to_device(&Device::Cpu)?)
 }
