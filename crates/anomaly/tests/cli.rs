@@ -205,7 +205,7 @@ fn archives_and_comparisons() {
     let f = Folder::new();
     let x = Rng::new(0).normals(300);
     let y: Vec<u8> = (0..150).map(|i| u8::from(i % 15 == 0)).collect();
-    let far = |i: usize| if (i / 2) % 15 == 0 { 5.0 } else { 0.0 };
+    let far = |i: usize| if (i / 2).is_multiple_of(15) { 5.0 } else { 0.0 };
     let x: Vec<f64> = x.iter().enumerate().map(|(i, v)| v + far(i)).collect();
     let path = f.path("a.npz");
     let x = Tensor::from_vec(x, (150, 2), &Device::Cpu).unwrap();
