@@ -23,6 +23,6 @@ pub fn main(words: &[String]) -> Result<u8> {
             return Ok(u8::try_from(code).unwrap_or(2));
         }
     };
-    cli::run(&args, &mut std::io::stdout(), &|line| eprintln!("{line}"))?;
+    cli::run(&args, Box::new(std::io::stdin()), &mut std::io::stdout(), &|line| eprintln!("{line}"))?;
     Ok(0)
 }

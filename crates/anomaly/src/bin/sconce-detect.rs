@@ -10,7 +10,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let args = cli::Cli::parse();
-    match cli::run(&args, &mut std::io::stdout().lock(), &|line| eprintln!("{line}")) {
+    match cli::run(&args, Box::new(std::io::stdin()), &mut std::io::stdout().lock(), &|line| eprintln!("{line}")) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever reads has read enough.
         Err(sconce_anomaly::Error::Io { cause, .. }) if cause.kind() == std::io::ErrorKind::BrokenPipe => {

@@ -15,7 +15,7 @@ pub use score::{Done, score};
 use crate::Result;
 use crate::metrics::{Ranked, auroc_interval};
 use sconce_tensor_core::Rng;
-use std::io::Write;
+use std::io::{Read, Write};
 
 /// Draws behind an interval.
 const RESAMPLES: usize = 200;
@@ -44,15 +44,15 @@ fn judged(what: &str, scores: &[f64], truth: &[Option<bool>], seed: u64) -> Resu
     ))
 }
 
-/// Does what the arguments say; scores go to `out`, lines for people to `warn`.
+/// Does what the arguments say: rows without a file come from `input`, scores go to `out`, lines for people to `warn`.
 ///
 /// # Errors
 /// Those of the verb.
-pub fn run(cli: &Cli, out: &mut dyn Write, warn: &(dyn Fn(&str) + Sync)) -> Result<()> {
+pub fn run(cli: &Cli, input: Box<dyn Read>, out: &mut dyn Write, warn: &(dyn Fn(&str) + Sync)) -> Result<()> {
     match &cli.verb {
         Verb::Fit(args) => warn(fit(args)?.trim_end()),
         Verb::Score(args) => {
-            let done = score(args, Box::new(std::io::stdin()), out, &mut |w| warn(w))?;
+            let done = score(args, input, out, &mut |w| warn(w))?;
             let bad = if done.bad > 0 { format!(", {} could not be scored", done.bad) } else { String::new() };
             warn(&format!("{} rows, {} anomalies{bad}", done.rows, done.anomalies));
             if !done.lines.is_empty() {

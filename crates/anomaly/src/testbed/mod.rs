@@ -12,7 +12,6 @@ use rayon::prelude::*;
 use sconce_tensor_core::{Rng, store};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-use std::time::Instant;
 
 /// What one cell is fitted on and judged by.
 #[derive(Clone, Debug)]
@@ -81,10 +80,6 @@ pub enum Outcome {
         auroc: f64,
         /// Average precision.
         average_precision: f64,
-        /// Seconds of fitting, beside other cells.
-        fit_s: f64,
-        /// Seconds of scoring, beside other cells.
-        score_s: f64,
     },
     /// The method's or the data set's error.
     Failed(String),
@@ -210,13 +205,10 @@ impl Testbed {
 }
 
 fn measure(method: &dyn Method, task: &Task, seed: u64) -> Result<Outcome> {
-    let started = Instant::now();
     let fitted = method.fit(&Training { x: &task.train, known: Some(&task.known) }, &Rng::new(seed))?;
-    let fit_s = started.elapsed().as_secs_f64();
     let scores = fitted.score(&task.test)?.to_vec1::<f64>()?;
-    let score_s = started.elapsed().as_secs_f64() - fit_s;
     let ranked = Ranked::new(&scores, &task.truth)?;
-    Ok(Outcome::Measured { auroc: ranked.auroc(), average_precision: ranked.average_precision(), fit_s, score_s })
+    Ok(Outcome::Measured { auroc: ranked.auroc(), average_precision: ranked.average_precision() })
 }
 
 impl Outcomes {

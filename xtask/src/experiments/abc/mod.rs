@@ -89,8 +89,8 @@ fn toys(cfg: &Config, run: &Run, m: &mut Measured) -> Result<()> {
         put("found", &|d| d.found)?;
     }
     let points = toy::Data::draw(&cfg.toy, run.seeds[0], "train").points();
-    let rounded = |d: &toy::Decided| -> Vec<f64> { d.map.iter().map(|v| (v * 1000.0).round() / 1000.0).collect() };
-    let maps: Vec<Vec<f64>> = toy.value[0].iter().map(rounded).collect();
+    let points: Vec<String> = points.iter().map(|(x, y, kind)| format!("{x:.2} {y:.2} {kind}")).collect();
+    let maps: Vec<Vec<String>> = toy.value[0].iter().map(|d| toy::to_text(&d.map, cfg.toy.pixels)).collect();
     m.series.insert("toy".into(), json!({ "points": points, "maps": maps }));
     Ok(())
 }

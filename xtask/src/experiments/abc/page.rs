@@ -2,7 +2,7 @@
 
 use super::config::{Arm, Config, ImageSet, TableSet};
 use super::stages::Trained;
-use super::toy::{Points, pixel};
+use super::toy::{from_text, pixel};
 use crate::html::{Page, Tile, cell, escape};
 use crate::plot::{self, Curve, viridis};
 use crate::results::Results;
@@ -43,15 +43,19 @@ fn toy(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
          than the place: yellow is an anomaly, blue is normal.",
     );
     let series = &r.series["toy"];
-    let points: Points = serde_json::from_value(series["points"].clone())?;
-    let maps: Vec<Vec<f64>> = serde_json::from_value(series["maps"].clone())?;
+    let points: Vec<String> = serde_json::from_value(series["points"].clone())?;
+    let points = points.iter().filter_map(|p| {
+        let numbers: Vec<f64> = p.split(' ').filter_map(|v| v.parse().ok()).collect();
+        Some((*numbers.first()?, *numbers.get(1)?, *numbers.get(2)? as usize))
+    });
+    let maps: Vec<Vec<String>> = serde_json::from_value(series["maps"].clone())?;
     let side = cfg.toy.pixels;
     let mut tiles = Vec::new();
     for (arm, map) in cfg.toy.arms.iter().zip(&maps) {
-        let mut rgb: Vec<[u8; 3]> = map.iter().map(|v| viridis(*v)).collect();
-        for (x, y, kind) in &points {
-            if let Some(at) = pixel((*x, *y), side) {
-                rgb[at] = [[0, 0, 0], [220, 30, 40], [210, 40, 220]][usize::from(*kind).min(2)];
+        let mut rgb: Vec<[u8; 3]> = from_text(map)?.into_iter().map(viridis).collect();
+        for (x, y, kind) in points.clone() {
+            if let Some(at) = pixel((x, y), side) {
+                rgb[at] = [[0, 0, 0], [220, 30, 40], [210, 40, 220]][kind.min(2)];
             }
         }
         let area = |which: &str| r.metrics.get(&format!("toy.{which}.{}", arm.name)).map_or(f64::NAN, |s| s.mean);

@@ -113,6 +113,18 @@ pub fn decide(cfg: &Toy, seed: u64, mapped: bool) -> Result<Vec<Decided>> {
     cfg.arms.par_iter().with_max_len(1).map(one).collect()
 }
 
+/// A map as text, a line for each of its rows: two hexadecimal digits a cell.
+pub fn to_text(map: &[f64], side: usize) -> Vec<String> {
+    let cell = |v: &f64| format!("{:02x}", (v.clamp(0.0, 1.0) * 255.0).round() as u8);
+    map.chunks(side).map(|row| row.iter().map(cell).collect()).collect()
+}
+
+/// The way back.
+pub fn from_text(rows: &[String]) -> Result<Vec<f64>> {
+    let cell = |r: &str, i: usize| Ok(f64::from(u8::from_str_radix(r.get(i..i + 2).unwrap_or(""), 16)?) / 255.0);
+    rows.iter().flat_map(|r| (0..r.len() / 2).map(move |i| cell(r, 2 * i))).collect()
+}
+
 /// The pixel of a point on a map of this side, where it is inside.
 pub fn pixel((x, y): (f64, f64), side: usize) -> Option<usize> {
     let at = |v: f64| ((v / EDGE + 1.0) / 2.0 * side as f64).floor();
@@ -124,6 +136,15 @@ pub fn pixel((x, y): (f64, f64), side: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_map_survives_its_text() {
+        let map = [0.0, 0.25, 0.5, 1.0];
+        let text = to_text(&map, 2);
+        assert_eq!(text, ["0040", "80ff"]);
+        let back = from_text(&text).unwrap();
+        assert!(map.iter().zip(&back).all(|(a, b)| (a - b).abs() <= 0.5 / 255.0) && from_text(&["zz".into()]).is_err());
+    }
 
     #[test]
     fn points_and_pixels_have_one_orientation() {
