@@ -1,0 +1,63 @@
+//! Small symmetric matrices on the host, row after row.
+
+use crate::{Error, Result};
+
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+pub(crate) fn norm(a: &[f64]) -> f64 {
+    dot(a, a).sqrt()
+}
+
+fn view(h: &[f64], d: usize) -> Result<faer::MatRef<'_, f64>> {
+    match d > 0 && h.len() == d * d && h.iter().all(|v| v.is_finite()) {
+        true => Ok(faer::MatRef::from_row_major_slice(h, d, d)),
+        false => Err(Error::value("matrix", format!("{} values, not {d} x {d} finite ones", h.len()))),
+    }
+}
+
+/// The eigenvalues of a symmetric matrix (D x D, row after row), from the smallest on. The lower half is read.
+///
+/// # Errors
+/// [`Error::Value`] for values that are no such matrix.
+pub fn eigenvalues(h: &[f64], d: usize) -> Result<Vec<f64>> {
+    let found = view(h, d)?.self_adjoint_eigenvalues(faer::Side::Lower);
+    found.map_err(|e| Error::value("eigenvalues", format!("were not found: {e:?}")))
+}
+
+/// Eigenvalues as [`eigenvalues`] has them, and the eigenvectors, one after the other.
+pub(crate) fn eigen(h: &[f64], d: usize) -> Result<(Vec<f64>, Vec<Vec<f64>>)> {
+    let found = view(h, d)?.self_adjoint_eigen(faer::Side::Lower);
+    let found = found.map_err(|e| Error::value("eigenvalues", format!("were not found: {e:?}")))?;
+    let (s, u) = (found.S(), found.U());
+    let vector = |i: usize| (0..d).map(|j| u[(j, i)]).collect();
+    Ok(((0..d).map(|i| s[i]).collect(), (0..d).map(vector).collect()))
+}
+
+/// `h^-1 v` for a symmetric positive definite h.
+pub(crate) fn solve(h: &[f64], v: &[f64]) -> Result<Vec<f64>> {
+    use faer::linalg::solvers::Solve;
+    let d = v.len();
+    let factor = view(h, d)?.llt(faer::Side::Lower);
+    let factor = factor.map_err(|e| Error::value("Hessian", format!("is not positive definite: {e:?}")))?;
+    let x = factor.solve(faer::Mat::from_fn(d, 1, |i, _| v[i]));
+    Ok((0..d).map(|i| x[(i, 0)]).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_by_two() {
+        let h = [2.0, 1.0, 1.0, 2.0];
+        let (values, vectors) = eigen(&h, 2).unwrap();
+        assert!((values[0] - 1.0).abs() < 1e-14 && (values[1] - 3.0).abs() < 1e-14);
+        assert_eq!(eigenvalues(&h, 2).unwrap().len(), 2);
+        assert!((vectors[1][0] - vectors[1][1]).abs() < 1e-14);
+        let x = solve(&h, &[3.0, 3.0]).unwrap();
+        assert!((x[0] - 1.0).abs() < 1e-14 && (x[1] - 1.0).abs() < 1e-14);
+        assert!(solve(&[1.0, 2.0, 2.0, 1.0], &[1.0, 1.0]).is_err() && eigenvalues(&[f64::NAN], 1).is_err());
+    }
+}
