@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 mod dense;
+pub mod entropy;
 pub mod logistic;
+pub mod smoothness;
 
 pub use dense::eigenvalues;
 pub use sconce_tensor_core::{Error, Result};

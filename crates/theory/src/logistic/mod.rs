@@ -129,6 +129,11 @@ impl AdversarialLogistic {
         self.d
     }
 
+    /// The examples times their labels.
+    pub(crate) fn examples(&self) -> impl Iterator<Item = &[f64]> {
+        self.rows.chunks_exact(self.d)
+    }
+
     /// The configuration.
     pub fn config(&self) -> LogisticConfig {
         self.cfg
@@ -160,7 +165,10 @@ impl AdversarialLogistic {
         let sign = |v: f64| if v == 0.0 { 0.0 } else { v.signum() };
         if q.is_infinite() {
             let first = w.iter().position(|v| v.abs() == largest);
-            return (largest, w.iter().enumerate().map(|(i, v)| if Some(i) == first { sign(*v) } else { 0.0 }).collect());
+            return (
+                largest,
+                w.iter().enumerate().map(|(i, v)| if Some(i) == first { sign(*v) } else { 0.0 }).collect(),
+            );
         }
         let norm = largest * w.iter().map(|v| (v.abs() / largest).powf(q)).sum::<f64>().powf(1.0 / q);
         (norm, w.iter().map(|v| sign(*v) * (v.abs() / norm).powf(q - 1.0)).collect())
