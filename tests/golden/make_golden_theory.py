@@ -1,6 +1,7 @@
-"""Logistic regression under attack: minimisers by scipy, Hessians by PyTorch's autograd, for tests/tests/theory_golden.rs.
+"""Logistic regression under attack (minimisers by scipy, Hessians by PyTorch's autograd), and the whole Hessian of a small CNN
+by PyTorch with PyHessian's figures for it, for tests/tests/theory_golden.rs.
 
-python make_golden_theory.py (numpy 2.4, scipy 1.17, torch 2.15). Data: 300 Gaussian rows of 5, labels with probability
+python make_golden_theory.py (numpy 2.4, scipy 1.17, torch 2.15, pyhessian 0.1). Data of the former: 300 Gaussian rows of 5, labels with probability
 sigmoid(1.5 w.x), all from default_rng(0); then, for each eps of the table, a direction of random noise for every row.
 Writes theory.json and theory.safetensors.
 """
@@ -94,5 +95,80 @@ for p, eps, l2 in [(2.0, 0.3, 0.1), (3.0, 0.3, 0.0), (1.5, 0.2, 0.05), ("inf", 0
 kinks = [dict(eps=eps, l2=l2, w=minimum(x, eps, 1, l2).tolist(), loss=None) for eps, l2 in [(0.1, 0.0), (0.2, 0.0), (0.3, 0.0), (0.3, 0.1)]]
 for k in kinks:
     k["loss"] = loss(torch.tensor(k["w"]), x, k["eps"], 1, k["l2"]).item()
-save_file({"x": x, "y": y, "noise": noise}, "theory.safetensors")
-json.dump(dict(table=table, at=at.tolist(), others=others, kinks=kinks), open("theory.json", "w"), indent=1)
+
+# A CNN of 2,066 weights after some training, in float64.
+import torch.nn.functional as F
+from torch.func import functional_call
+
+torch.manual_seed(0)
+
+
+class Cnn(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2 = torch.nn.Conv2d(1, 4, 3, padding=1), torch.nn.Conv2d(4, 8, 3, padding=1)
+        self.fc1, self.fc2 = torch.nn.Linear(32, 40), torch.nn.Linear(40, 10)
+
+    def forward(self, x):
+        for conv in (self.conv1, self.conv2):
+            x = F.max_pool2d(F.relu(conv(x)), 2)
+        return self.fc2(F.relu(self.fc1(x.flatten(1))))
+
+
+net = Cnn()
+labels = torch.arange(60) % 10
+images = (torch.randn(10, 1, 8, 8)[labels] * 0.5 + torch.randn(60, 1, 8, 8) * 0.5).sigmoid()
+sgd = torch.optim.SGD(net.parameters(), lr=0.03, momentum=0.9)
+for _ in range(120):
+    sgd.zero_grad()
+    F.cross_entropy(net(images), labels).backward()
+    sgd.step()
+names = [n for n, _ in net.named_parameters()]
+flat = torch.cat([p.detach().flatten() for p in net.parameters()])
+shapes = [p.shape for p in net.parameters()]
+
+
+def cut(v):
+    parts = torch.split(v, [s.numel() for s in shapes])
+    return {n: p.view(s) for n, p, s in zip(names, parts, shapes)}
+
+
+logits = lambda v: functional_call(net, cut(v), (images,))
+hessian = torch.autograd.functional.hessian(lambda v: F.cross_entropy(logits(v), labels), flat)
+jacobian = torch.autograd.functional.jacobian(logits, flat)
+p = logits(flat).softmax(1).detach()
+inner = torch.diag_embed(p) - p[:, :, None] * p[:, None, :]
+newton = torch.einsum("nki,nkl,nlj->ij", jacobian, inner, jacobian) / len(labels)
+vector = torch.randn(len(flat))
+values = torch.linalg.eigvalsh(hessian)
+block = slice(40 + 296, 40 + 296 + 1320)
+
+from pyhessian import hessian as py
+
+
+def eig(a, eigenvectors=True):
+    """What PyHessian calls and PyTorch no longer has, for symmetric matrices."""
+    values, vectors = torch.linalg.eigh(a)
+    return torch.stack([values, torch.zeros_like(values)], 1), vectors
+
+
+torch.eig = eig
+them = py(net, torch.nn.CrossEntropyLoss(), data=(images, labels), cuda=False)
+np.random.seed(0)
+top, _ = them.eigenvalues(maxIter=2000, tol=1e-9, top_n=3)
+pytrace = them.trace(maxIter=300, tol=1e-6)
+eigs, weights = them.density(iter=60, n_v=20)
+near = lambda lo, hi: float(np.mean([sum(w for e, w in zip(a, b) if lo <= e < hi) for a, b in zip(eigs, weights)]))
+network = dict(
+    loss=F.cross_entropy(logits(flat), labels).item(), top=values[-5:].flip(0).tolist(), bottom=values[:2].tolist(),
+    trace=hessian.trace().item(), layer_top=torch.linalg.eigvalsh(hessian[block, block])[-1].item(),
+    newton_top=torch.linalg.eigvalsh(newton)[-3:].flip(0).tolist(), newton_trace=newton.trace().item(),
+    shares={"above 0.1": (values > 0.1).double().mean().item(), "below -0.05": (values < -0.05).double().mean().item()},
+    pyhessian=dict(top=[float(t) for t in top], trace=float(np.mean(pytrace)), shares={"above 0.1": near(0.1, 1e9), "below -0.05": near(-1e9, -0.05)}),
+)
+print(network)
+tensors = {"x": x, "y": y, "noise": noise, "images": images.numpy(), "labels": labels.numpy(), "vector": vector.numpy(),
+           "hessian_vector": (hessian @ vector).numpy(), "newton_vector": (newton @ vector).numpy()}
+tensors |= {"net." + n: q.detach().numpy() for n, q in net.named_parameters()}
+save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, "theory.safetensors")
+json.dump(dict(table=table, at=at.tolist(), others=others, kinks=kinks, network=network), open("theory.json", "w"), indent=1)

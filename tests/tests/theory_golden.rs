@@ -1,9 +1,15 @@
-//! Logistic regression under attack against scipy's minimisers and PyTorch's Hessians: the table of the spec, 3.b, and more.
+//! Logistic regression under attack against scipy's minimisers and PyTorch's Hessians (the table of the spec, 3.b, and more);
+//! the Hessian of a small CNN against PyTorch's whole one and PyHessian.
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
+use sconce_tensor_core::nets::{SmallCnn, SmallCnnConfig};
+use sconce_tensor_core::{Mode, Network, Rng, ops};
 use sconce_tests::{Golden, golden};
 use sconce_theory::eigenvalues;
+use sconce_theory::hessian::{
+    Curvature, GaussNewton, LanczosConfig, Operator, Route, density, hutch_plus_plus, hutchinson, top,
+};
 use sconce_theory::logistic::{AdversarialLogistic, Attack, LogisticConfig};
 use serde_json::Value;
 
@@ -148,4 +154,99 @@ fn other_norms_and_a_penalty() {
         let zeros = |w: &[f64]| w.iter().map(|v| v.abs() < 1e-9).collect::<Vec<_>>();
         assert_eq!(zeros(&best.w), zeros(&numbers(&row["w"])));
     }
+}
+
+/// The CNN of the golden values in f64, and its mean cross-entropy in two batches.
+fn network(g: &Golden) -> (SmallCnn, Tensor, Tensor) {
+    let cfg = SmallCnnConfig { input: (1, 8, 8), channels: (4, 8), kernel: 3, hidden: 40, ..Default::default() };
+    let net = SmallCnn::new(cfg, Rng::new(0), DType::F64, &Device::Cpu).unwrap();
+    let named =
+        |p: &sconce_tensor_core::Param| (p.name().to_owned(), g.get(&format!("net.{}", p.name())).unwrap().clone());
+    net.params().restore(&net.params().iter().map(named).collect()).unwrap();
+    let labels = g.get("labels").unwrap().to_dtype(DType::U32).unwrap();
+    (net, g.get("images").unwrap().clone(), labels)
+}
+
+#[test]
+fn a_network_of_2066_weights() {
+    let (g, values) = (Golden::load("theory.safetensors").unwrap(), values());
+    let want = &values["network"];
+    let (net, x, y) = network(&g);
+    let logits = |i: usize| net.forward(&x.narrow(0, 30 * i, 30)?, Mode::Eval);
+    let loss = |i: usize| Ok((ops::cross_entropy(&logits(i)?, &y.narrow(0, 30 * i, 30)?)?.mean_all()? / 2.0)?);
+    let route = Route::differences(DType::F64);
+    let h = Curvature::new(net.params(), 2, &loss, route).unwrap();
+    assert_eq!(h.dim(), 2066);
+    let number = |v: &Value| v.as_f64().unwrap();
+    assert!((h.loss().unwrap() - number(&want["loss"])).abs() < 1e-12);
+    let relative = |a: &[f64], b: &[f64]| far(a, b) / b.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+    let vector: Vec<f64> = g.get("vector").unwrap().to_vec1().unwrap();
+    let before = h.weights().unwrap();
+    let product = h.apply(&vector).unwrap();
+    assert_eq!(h.weights().unwrap(), before, "the weights are put back");
+    let exact: Vec<f64> = g.get("hessian_vector").unwrap().to_vec1().unwrap();
+    assert!(relative(&product, &exact) < 1e-6, "{}", relative(&product, &exact));
+
+    let cfg = LanczosConfig { count: 5, tolerance: 1e-7, most: 200 };
+    let pairs = top(&h, &cfg, &Rng::new(0)).unwrap();
+    let found: Vec<f64> = pairs.iter().map(|p| p.value).collect();
+    assert!(relative(&found, &numbers(&want["top"])) < 1e-5, "{found:?}");
+    // PyHessian's power iteration, on the same weights and data.
+    let theirs = numbers(&want["pyhessian"]["top"]);
+    assert!((found[0] / theirs[0] - 1.0).abs() < 1e-4, "{found:?} {theirs:?}");
+    let trace = hutch_plus_plus(&h, 600, &Rng::new(1)).unwrap();
+    assert!((trace.value / number(&want["trace"]) - 1.0).abs() < 1e-2, "{trace:?}");
+    let plain = hutchinson(&h, 200, &Rng::new(2)).unwrap();
+    assert!((plain.value - number(&want["trace"])).abs() < 4.0 * plain.error, "{plain:?}");
+    let spectrum = density(&h, 10, 60, &Rng::new(3)).unwrap();
+    for (name, share) in want["shares"].as_object().unwrap() {
+        let ours = spectrum.mean(|l| f64::from(u8::from(if name.starts_with("above") { l > 0.1 } else { l < -0.05 })));
+        let theirs = number(&want["pyhessian"]["shares"][name]);
+        assert!((ours - number(share)).abs() < 4e-3, "{name}: {ours}, exactly {share}, PyHessian {theirs}");
+    }
+    let fc1 = Curvature::layer(net.params(), "fc1", 2, &loss, route).unwrap();
+    let one = top(&fc1, &LanczosConfig { count: 1, tolerance: 1e-7, most: 100 }, &Rng::new(0)).unwrap()[0].value;
+    assert!((one / number(&want["layer_top"]) - 1.0).abs() < 1e-5, "{one}");
+    let none = Curvature::layer(net.params(), "fc9", 2, &loss, route).unwrap_err().to_string();
+    assert!(none.contains("`fc9`") && none.contains("fc1.weight"), "{none}");
+
+    let newton = GaussNewton::new(&h, &logits, 1e-8);
+    let exact: Vec<f64> = g.get("newton_vector").unwrap().to_vec1().unwrap();
+    let product = newton.apply(&vector).unwrap();
+    assert!(relative(&product, &exact) < 1e-6, "{}", relative(&product, &exact));
+    let pairs = top(&newton, &LanczosConfig { count: 3, tolerance: 1e-6, most: 200 }, &Rng::new(0)).unwrap();
+    let found: Vec<f64> = pairs.iter().map(|p| p.value).collect();
+    assert!(relative(&found, &numbers(&want["newton_top"])) < 1e-4, "{found:?}");
+
+    // A weight that is no number is named.
+    let name = "fc2.bias";
+    let nan = Tensor::full(f64::NAN, 10, &Device::Cpu).unwrap();
+    net.params().get(name).unwrap().var().set(&nan).unwrap();
+    let bad = Curvature::new(net.params(), 2, &loss, route).unwrap_err().to_string();
+    assert!(bad.contains("`fc2.bias`") && bad.contains("NaN at 0"), "{bad}");
+}
+
+/// candle reads the variable once a thread, so the test runs itself in a process that has it: the product by a double backward
+/// pass is PyTorch's, and the routes agree.
+#[test]
+fn both_routes_agree() {
+    const KEEP: &str = "CANDLE_GRAD_DO_NOT_DETACH";
+    let g = Golden::load("theory.safetensors").unwrap();
+    let (net, x, y) = network(&g);
+    let loss = |_: usize| Ok(ops::cross_entropy(&net.forward(&x, Mode::Eval)?, &y)?.mean_all()?);
+    let h = Curvature::new(net.params(), 1, &loss, Route::DoubleBackward).unwrap();
+    let vector: Vec<f64> = g.get("vector").unwrap().to_vec1().unwrap();
+    if std::env::var_os(KEEP).is_none() {
+        assert!(h.apply(&vector).unwrap_err().to_string().contains(KEEP));
+        let me = std::env::current_exe().unwrap();
+        let done =
+            std::process::Command::new(me).args(["--exact", "both_routes_agree"]).env(KEEP, "1").output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+        return;
+    }
+    let exact: Vec<f64> = g.get("hessian_vector").unwrap().to_vec1().unwrap();
+    let product = h.apply(&vector).unwrap();
+    assert!(far(&product, &exact) < 1e-10, "{}", far(&product, &exact));
+    let apart = h.disagreement(&vector).unwrap();
+    assert!(apart < 1e-6 && h.gradients() == 6, "{apart} {}", h.gradients());
 }

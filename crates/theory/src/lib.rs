@@ -2,6 +2,7 @@
 
 mod dense;
 pub mod entropy;
+pub mod hessian;
 pub mod logistic;
 pub mod smoothness;
 

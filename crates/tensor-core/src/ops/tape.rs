@@ -84,8 +84,12 @@ impl Drop for Pause {
     }
 }
 
-/// Asks candle for the second derivative of x^4 at 1 by two backward passes: 12 where it keeps the graph of the first.
-fn keeps_graph() -> Result<bool> {
+/// Whether gradients can be differentiated again on this thread: asks candle for the second derivative of x^4 at 1 by two
+/// backward passes, 12 where it keeps the graph of the first.
+///
+/// # Errors
+/// candle's only.
+pub fn keeps_graph() -> Result<bool> {
     if let Some(known) = KEEPS_GRAPH.with(|k| k.get().copied()) {
         return Ok(known);
     }
