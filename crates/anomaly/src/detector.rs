@@ -140,6 +140,7 @@ impl State {
 pub struct Loaded {
     tensors: HashMap<String, Tensor>,
     values: Value,
+    device: Device,
 }
 
 impl Loaded {
@@ -152,6 +153,11 @@ impl Loaded {
         Ok(t.to_dtype(candle_core::DType::F64)?.flatten_all()?.to_vec1()?)
     }
 
+    /// Where networks are to live.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// All tensors by name.
     pub fn tensors(&self) -> &HashMap<String, Tensor> {
         &self.tensors
@@ -160,7 +166,7 @@ impl Loaded {
     /// The tensors whose names start with a prefix, without it, with other values.
     pub(crate) fn under(&self, prefix: &str, values: Value) -> Self {
         let cut = |(n, t): (&String, &Tensor)| Some((n.strip_prefix(prefix)?.to_owned(), t.clone()));
-        Self { tensors: self.tensors.iter().filter_map(cut).collect(), values }
+        Self { tensors: self.tensors.iter().filter_map(cut).collect(), values, device: self.device.clone() }
     }
 
     /// The plain values.
@@ -190,18 +196,27 @@ pub fn save(detector: &dyn Detector, path: &Path) -> Result<()> {
     store::save(path, state.tensors.iter().map(|(n, t)| (n.as_str(), t.clone())), &meta)
 }
 
-/// Loads what [`save`] wrote, whichever detector it is.
+/// Loads what [`save`] wrote, whichever detector it is, to the CPU.
+///
+/// # Errors
+/// As [`load_to`].
+pub fn load(path: &Path) -> Result<Box<dyn Detector>> {
+    load_to(path, &Device::Cpu)
+}
+
+/// Loads what [`save`] wrote; networks live on `device`, whichever one they were fitted on. Detectors without a network work on
+/// the host.
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::Checkpoint`] with the path where the file is broken or of a detector that this build lacks.
-pub fn load(path: &Path) -> Result<Box<dyn Detector>> {
+pub fn load_to(path: &Path, device: &Device) -> Result<Box<dyn Detector>> {
     let refuse = |reason: String| Error::Checkpoint { path: path.to_owned(), reason };
     let (tensors, meta) = store::load(path, &Device::Cpu)?;
     let meta: Meta = serde_json::from_str(&meta).map_err(|e| refuse(format!("no detector: {e}")))?;
     if meta.format != 1 {
         return Err(refuse(format!("detector format {}, this build reads 1", meta.format)));
     }
-    let loaded = Loaded { tensors, values: meta.values };
+    let loaded = Loaded { tensors, values: meta.values, device: device.clone() };
     restore(&meta.detector, &loaded).map_err(|e| refuse(e.to_string()))
 }
 

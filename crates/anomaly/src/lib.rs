@@ -20,7 +20,7 @@ pub use classic::{
     Copod, Ecod, Hbos, HbosConfig, IsolationForest, IsolationForestConfig, Knn, KnnConfig, KnnScore, Lof, LofConfig,
     Mahalanobis, MahalanobisConfig, OneClassSvm, OneClassSvmConfig, Pca, PcaConfig,
 };
-pub use detector::{Detector, Loaded, Method, State, Training, load, save};
+pub use detector::{Detector, Loaded, Method, State, Training, load, load_to, save};
 pub use encoded::{Encoded, Missing};
 pub use neural::{
     Activation, DeepSad, DeepSadConfig, DevNet, DevNetConfig, NetworkConfig, NeuralClassifier, Objective,

@@ -60,6 +60,29 @@ fn known_anomalies_like_a_classifier_unknown_ones_unlike_it() {
     assert!(unseen(&*abc) > 0.9 && unseen(&*classifier) < 0.6, "{} {}", unseen(&*abc), unseen(&*classifier));
 }
 
+/// A7: r and 1 - e^-r rank alike in f64, while the latter is 1 for many in f32. A8: far from all examples r grows with the
+/// distance in every direction, for the code behind tanh is bounded.
+#[test]
+fn ranks_by_r_which_grows_far_away() {
+    let (x, known, _) = toy();
+    let abc = reconstruction(Objective::Abc, network(40));
+    let abc = abc.fit(&Training { x: &x, known: Some(&known) }, &Rng::new(0)).unwrap();
+    let r = abc.score(&x).unwrap().to_vec1::<f64>().unwrap();
+    let p: Vec<f64> = r.iter().map(|r| -(-r).exp_m1()).collect();
+    assert_eq!(auroc(&r, &known).unwrap(), auroc(&p, &known).unwrap());
+    assert!([20f32, 30.0].map(|r| 1.0 - (-r).exp()) == [1.0, 1.0]);
+    let most = r[..400].iter().copied().fold(0.0, f64::max);
+    for turn in 0..8 {
+        let a = f64::from(turn) * std::f64::consts::FRAC_PI_4;
+        let at = |d: f64| {
+            let far = Tensor::new(&[[d * a.cos(), d * a.sin()]], &Device::Cpu).unwrap();
+            abc.score(&far).unwrap().to_vec1::<f64>().unwrap()[0]
+        };
+        let (near, far) = (at(20.0), at(200.0));
+        assert!(near > 5.0 * most && far > 8.0 * near, "{turn}: {near} {far} {most}");
+    }
+}
+
 /// Deep SAD keeps normal examples near its centre and known anomalies away; deep SVDD does not see the latter.
 #[test]
 fn distances_to_a_centre() {

@@ -147,9 +147,9 @@ fn an_interior_attack_turns_faster_the_flatter_the_loss() {
         let m: Vec<f64> = (0..4).map(|e| k * a[e] + if e % 3 == 0 { 1.0 } else { 0.0 }).collect();
         let s = interior_slope(&[-k, 0.0, 0.0, -k], &m, 2).unwrap();
         // x*(t) = A t + t / k.
-        for e in 0..4 {
-            let exact = a[e] + if e % 3 == 0 { 1.0 / k } else { 0.0 };
-            assert!((s.jacobian[e] - exact).abs() < 1e-12 * exact.abs().max(1.0), "{s:?}");
+        for (e, (found, a)) in s.jacobian.iter().zip(a).enumerate() {
+            let exact = a + if e % 3 == 0 { 1.0 / k } else { 0.0 };
+            assert!((found - exact).abs() < 1e-12 * exact.abs().max(1.0), "{s:?}");
         }
         assert!(s.bound > last, "{} {last}", s.bound);
         last = s.bound;

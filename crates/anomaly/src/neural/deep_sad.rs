@@ -107,7 +107,7 @@ impl Method for DeepSad {
 
 pub(super) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
     let values: Values = from.values()?;
-    let net = values.net(&Rng::new(0), &Device::Cpu)?;
+    let net = values.net(&Rng::new(0), from.device())?;
     let mut tensors = from.tensors().clone();
     let centre = tensors.remove("centre").ok_or_else(|| Error::value("detector", "no tensor `centre`"))?;
     net.params.restore(&tensors)?;
@@ -115,7 +115,7 @@ pub(super) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
     if centre.dims() != [1, last] {
         return Err(Error::shape("centre", format!("(1, {last})"), centre.dims()));
     }
-    Ok(Box::new(Fitted { values, net, centre }))
+    Ok(Box::new(Fitted { values, net, centre: centre.to_device(from.device())? }))
 }
 
 impl Detector for Fitted {

@@ -100,7 +100,7 @@ impl Method for DevNet {
 
 pub(super) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
     let values: Values = from.values()?;
-    let net = values.net(&Rng::new(0), &Device::Cpu)?;
+    let net = values.net(&Rng::new(0), from.device())?;
     net.restore(from)?;
     Ok(Box::new(Fitted { values, net }))
 }

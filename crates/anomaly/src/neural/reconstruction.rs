@@ -126,7 +126,7 @@ pub(super) fn restore(name: &str, from: &Loaded) -> Option<Result<Box<dyn Detect
         if values.objective != objective {
             return Err(Error::value("detector", format!("`{name}` with the objective {:?}", values.objective)));
         }
-        let net = values.net(&Rng::new(0), &Device::Cpu)?;
+        let net = values.net(&Rng::new(0), from.device())?;
         net.restore(from)?;
         Ok(Box::new(Fitted { values, net }))
     };

@@ -127,7 +127,7 @@ impl Method for Variational {
 
 pub(super) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
     let values: Values = from.values()?;
-    let net = values.net(&Rng::new(0), &Device::Cpu)?;
+    let net = values.net(&Rng::new(0), from.device())?;
     net.params.restore(from.tensors())?;
     Ok(Box::new(Fitted { values, net }))
 }

@@ -122,7 +122,9 @@ fn images(set: &ImageSet, r: &Results, page: &mut Page) {
         cells
     });
     page.table(&head, rows.collect());
-    let turns: BTreeMap<String, Vec<(Option<f64>, Option<f64>)>> =
+    // (known, unknown) of each turn.
+    type Turns = Vec<(Option<f64>, Option<f64>)>;
+    let turns: BTreeMap<String, Turns> =
         serde_json::from_value(r.series[&format!("{}.turns", set.name)].clone()).unwrap_or_default();
     page.text("AUROC on the unknown class, turn by turn (mean over the seeds):");
     let head: Vec<String> =
@@ -137,7 +139,8 @@ fn images(set: &ImageSet, r: &Results, page: &mut Page) {
 
 /// Curves over an amount, with the main setting's turns left out: other amounts may have had fewer turns.
 fn sweep(set: &ImageSet, r: &Results, page: &mut Page) -> Result<()> {
-    let amounts: [(&str, &str, Vec<String>, fn(f64) -> f64); 2] = [
+    type Amount = (&'static str, &'static str, Vec<String>, fn(f64) -> f64);
+    let amounts: [Amount; 2] = [
         (
             "labelled",
             "known anomalies in training (powers of ten)",

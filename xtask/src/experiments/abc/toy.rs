@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 /// Half the side of the square that is mapped.
 const EDGE: f64 = 3.5;
+/// The middle of the arc's angles.
+const TOP: f64 = 0.07 + 1.5;
 /// The angle of the gap at the top of the arc.
 const GAP: f64 = 0.9;
 
@@ -48,11 +50,11 @@ impl Data {
         // Angles from 0.07 to 3.07, but for the gap about the top.
         let arc = |i: usize| {
             let a = 0.07 + (3.0 - GAP) * t[i];
-            on(if a < (3.14 - GAP) / 2.0 { a } else { a + GAP }, (z[2 * i], z[2 * i + 1]))
+            on(if a < TOP - 0.5 * GAP { a } else { a + GAP }, (z[2 * i], z[2 * i + 1]))
         };
         let u = rng.stream("gap").uniforms(cfg.known);
         let k = noise("known", cfg.known);
-        let known = |i: usize| on(1.57 + 0.5 * GAP * (u[i] - 0.5), (k[2 * i], k[2 * i + 1]));
+        let known = |i: usize| on(TOP + 0.5 * GAP * (u[i] - 0.5), (k[2 * i], k[2 * i + 1]));
         let z = noise("unknown", cfg.unknown);
         let outside = |i: usize| [2.2 + 2.0 * spread * z[2 * i], -2.6 + 2.0 * spread * z[2 * i + 1]];
         Self {
