@@ -31,16 +31,19 @@ fn labels(g: &Golden) -> Vec<bool> {
 }
 
 fn model(g: &Golden, cfg: LogisticConfig) -> AdversarialLogistic {
-    AdversarialLogistic::new(&g.get("x").unwrap(), &labels(g), cfg).unwrap()
+    AdversarialLogistic::new(g.get("x").unwrap(), &labels(g), cfg).unwrap()
 }
 
 fn norm(w: &[f64]) -> f64 {
     w.iter().map(|v| v * v).sum::<f64>().sqrt()
 }
 
+/// eps, norm of w, three spectra.
+type Row = (f64, f64, [f64; 5], [f64; 5], [f64; 5]);
+
 /// The table as the spec prints it: eps, norm of w, eigenvalues of the Hessian with the attack following, frozen, and of random
 /// noise instead.
-const PRINTED: [(f64, f64, [f64; 5], [f64; 5], [f64; 5]); 7] = [
+const PRINTED: [Row; 7] = [
     (
         0.0,
         2.759,
