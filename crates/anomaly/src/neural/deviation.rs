@@ -1,10 +1,10 @@
 //! Deviation networks: scores that are counted in standard deviations of a prior.
 
-use super::network::{Batches, Mlp, NetworkConfig, examples, fit_on, require_known, score};
-use crate::{Detector, Loaded, Method, Result, State, Training};
-use candle_core::Device;
+use super::network::{Batches, NetworkConfig, examples, fit_on, require_known};
+use super::scalar::{Config, Scalar};
+use crate::{Detector, Loaded, Method, Result, Training};
 use sconce_tensor_core::error::require;
-use sconce_tensor_core::{Mode, Rng, ops};
+use sconce_tensor_core::{Rng, ops};
 use serde::{Deserialize, Serialize};
 
 /// Configuration of [`DevNet`].
@@ -57,21 +57,11 @@ impl DevNet {
     }
 }
 
-#[derive(Debug)]
-struct Fitted {
-    values: Values,
-    net: Mlp,
-}
+impl Config for DevNetConfig {
+    const NAME: &'static str = "devnet";
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Values {
-    cfg: DevNetConfig,
-    width: usize,
-}
-
-impl Values {
-    fn net(&self, rng: &Rng, device: &Device) -> Result<Mlp> {
-        Mlp::scalar(self.width, &self.cfg.network, rng, device)
+    fn network(&self) -> &NetworkConfig {
+        &self.network
     }
 }
 
@@ -86,39 +76,17 @@ impl Method for DevNet {
     fn fit(&self, train: &Training<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
         let (x, known) = examples(train)?;
         require_known(&known, "a deviation network")?;
-        let values = Values { cfg: self.cfg.clone(), width: x.dim(1)? };
-        let net = values.net(rng, x.device())?;
+        let fitted = Scalar::new(&self.cfg, x.dim(1)?, rng, x.device())?;
         let (mean, deviation) = prior(&rng.stream("prior").normals(self.cfg.references));
-        fit_on(Batches::Balanced, &net.params, (&x, &known), &self.cfg.network, rng, |x, known, _| {
-            let z = ((net.forward(x, Mode::Train)?.squeeze(1)? - mean)? / deviation)?;
+        fit_on(Batches::Balanced, &fitted.net.params, (&x, &known), &self.cfg.network, rng, |x, known, _| {
+            let z = ((fitted.train(x)? - mean)? / deviation)?;
             let short = ops::relu(&z.affine(-1.0, self.cfg.margin)?)?;
             Ok(known.gt(0.5)?.where_cond(&short, &z.abs()?)?)
         })?;
-        Ok(Box::new(Fitted { values, net }))
+        Ok(Box::new(fitted))
     }
 }
 
 pub(super) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
-    let values: Values = from.values()?;
-    let net = values.net(&Rng::new(0), from.device())?;
-    net.restore(from)?;
-    Ok(Box::new(Fitted { values, net }))
-}
-
-impl Detector for Fitted {
-    fn name(&self) -> &'static str {
-        "devnet"
-    }
-
-    fn features(&self) -> usize {
-        self.values.width
-    }
-
-    fn score(&self, x: &candle_core::Tensor) -> Result<candle_core::Tensor> {
-        score(x, self.values.width, &self.net.params, |x| Ok(self.net.forward(x, Mode::Frozen)?.squeeze(1)?))
-    }
-
-    fn state(&self) -> Result<State> {
-        State::of(&self.values, &self.net.params)
-    }
+    Scalar::<DevNetConfig>::restore(from)
 }

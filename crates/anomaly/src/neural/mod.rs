@@ -6,6 +6,7 @@ mod deviation;
 mod network;
 mod reconstruction;
 mod residual;
+mod scalar;
 mod variational;
 
 pub use classifier::NeuralClassifier;
