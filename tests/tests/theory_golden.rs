@@ -6,11 +6,11 @@ use candle_core::{DType, Device, Tensor};
 use sconce_tensor_core::nets::{SmallCnn, SmallCnnConfig};
 use sconce_tensor_core::{Mode, Network, Rng, ops};
 use sconce_tests::{Golden, golden};
-use sconce_theory::eigenvalues;
 use sconce_theory::hessian::{
     Curvature, GaussNewton, LanczosConfig, Operator, Route, density, hutch_plus_plus, hutchinson, top,
 };
 use sconce_theory::logistic::{AdversarialLogistic, Attack, LogisticConfig};
+use sconce_theory::{Weights, eigenvalues};
 use serde_json::Value;
 
 fn numbers(v: &Value) -> Vec<f64> {
@@ -184,9 +184,9 @@ fn a_network_of_2066_weights() {
     assert!((h.loss().unwrap() - number(&want["loss"])).abs() < 1e-12);
     let relative = |a: &[f64], b: &[f64]| far(a, b) / b.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
     let vector: Vec<f64> = g.get("vector").unwrap().to_vec1().unwrap();
-    let before = h.weights().unwrap();
+    let before = h.weights().values().unwrap();
     let product = h.apply(&vector).unwrap();
-    assert_eq!(h.weights().unwrap(), before, "the weights are put back");
+    assert_eq!(h.weights().values().unwrap(), before, "the weights are put back");
     let exact: Vec<f64> = g.get("hessian_vector").unwrap().to_vec1().unwrap();
     assert!(relative(&product, &exact) < 1e-6, "{}", relative(&product, &exact));
 
@@ -207,10 +207,10 @@ fn a_network_of_2066_weights() {
         let theirs = number(&want["pyhessian"]["shares"][name]);
         assert!((ours - number(share)).abs() < 4e-3, "{name}: {ours}, exactly {share}, PyHessian {theirs}");
     }
-    let fc1 = Curvature::layer(net.params(), "fc1", 2, &loss, route).unwrap();
+    let fc1 = Curvature::of(Weights::layer(net.params(), "fc1").unwrap(), 2, &loss, route).unwrap();
     let one = top(&fc1, &LanczosConfig { count: 1, tolerance: 1e-7, most: 100 }, &Rng::new(0)).unwrap()[0].value;
     assert!((one / number(&want["layer_top"]) - 1.0).abs() < 1e-5, "{one}");
-    let none = Curvature::layer(net.params(), "fc9", 2, &loss, route).unwrap_err().to_string();
+    let none = Weights::layer(net.params(), "fc9").unwrap_err().to_string();
     assert!(none.contains("`fc9`") && none.contains("fc1.weight"), "{none}");
 
     let newton = GaussNewton::new(&h, &logits, 1e-8);

@@ -3,8 +3,11 @@
 mod dense;
 pub mod entropy;
 pub mod hessian;
+pub mod landscape;
 pub mod logistic;
 pub mod smoothness;
+mod weights;
 
 pub use dense::eigenvalues;
 pub use sconce_tensor_core::{Error, Result};
+pub use weights::Weights;

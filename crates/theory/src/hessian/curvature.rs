@@ -2,6 +2,7 @@
 
 use super::operator::{Operator, fits};
 use crate::dense::norm;
+use crate::weights::{Weights, flat};
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
 use sconce_tensor_core::error::require;
@@ -54,18 +55,17 @@ type Loss<'a> = dyn Fn(usize) -> Result<Tensor> + 'a;
 /// # Ok::<(), sconce_theory::Error>(())
 /// ```
 pub struct Curvature<'a> {
-    variables: Vec<&'a sconce_tensor_core::Param>,
+    weights: Weights<'a>,
     parts: usize,
     loss: &'a Loss<'a>,
     route: Route,
-    dim: usize,
     gradients: Cell<usize>,
 }
 
 impl std::fmt::Debug for Curvature<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names: Vec<&str> = self.variables.iter().map(|p| p.name()).collect();
-        write!(f, "Curvature of {} values in {names:?} by {:?}", self.dim, self.route)
+        let names: Vec<&str> = self.weights.params().iter().map(|p| p.name()).collect();
+        write!(f, "Curvature of {} values in {names:?} by {:?}", self.weights.dim(), self.route)
     }
 }
 
@@ -76,63 +76,24 @@ impl<'a> Curvature<'a> {
     /// # Errors
     /// No parameters or parts; a step out of range; weights that are not finite, with the parameter's name.
     pub fn new(params: &'a Params, parts: usize, loss: &'a Loss<'a>, route: Route) -> Result<Self> {
-        Self::of(params.trainable().collect(), parts, loss, route)
+        Self::of(Weights::new(params)?, parts, loss, route)
     }
 
-    /// The same for the parameters whose names start with `prefix`: a layer's block of the Hessian.
+    /// The same for a part of the weights, [`Weights::layer`]: a block of the Hessian.
     ///
     /// # Errors
-    /// As [`Curvature::new`]; a prefix that no trainable parameter has.
-    pub fn layer(params: &'a Params, prefix: &str, parts: usize, loss: &'a Loss<'a>, route: Route) -> Result<Self> {
-        let chosen: Vec<_> = params.trainable().filter(|p| p.name().starts_with(prefix)).collect();
-        if chosen.is_empty() {
-            let names: Vec<&str> = params.trainable().map(|p| p.name()).collect();
-            return Err(Error::value("layer", format!("no parameter starts with `{prefix}`; there are {names:?}")));
-        }
-        Self::of(chosen, parts, loss, route)
-    }
-
-    fn of(
-        variables: Vec<&'a sconce_tensor_core::Param>,
-        parts: usize,
-        loss: &'a Loss<'a>,
-        route: Route,
-    ) -> Result<Self> {
+    /// As [`Curvature::new`].
+    pub fn of(weights: Weights<'a>, parts: usize, loss: &'a Loss<'a>, route: Route) -> Result<Self> {
         require("Curvature.parts", parts >= 1, "at least 1", parts)?;
         if let Route::Differences { step } = route {
             require("Route.step", step.is_finite() && step > 0.0, "finite and > 0", step)?;
         }
-        let dim = variables.iter().map(|p| p.var().elem_count()).sum();
-        if dim == 0 {
-            return Err(Error::value("parameters", "there is none to differentiate by"));
-        }
-        let it = Self { variables, parts, loss, route, dim, gradients: Cell::new(0) };
-        for (p, w) in it.variables.iter().zip(it.split(&it.weights()?)) {
-            if let Some(i) = w.iter().position(|v| !v.is_finite()) {
-                return Err(Error::value(format!("parameter `{}`", p.name()), format!("{} at {i}", w[i])));
-            }
-        }
-        Ok(it)
+        Ok(Self { weights, parts, loss, route, gradients: Cell::new(0) })
     }
 
-    /// The weights, one parameter after the other.
-    ///
-    /// # Errors
-    /// candle's only.
-    pub fn weights(&self) -> Result<Vec<f64>> {
-        let each = self.variables.iter().map(|p| flat(p.var().as_tensor())).collect::<Result<Vec<_>>>()?;
-        Ok(each.concat())
-    }
-
-    /// A vector cut into the parameters' parts.
-    fn split<'v>(&self, v: &'v [f64]) -> Vec<&'v [f64]> {
-        let mut rest = v;
-        let cut = |p: &&sconce_tensor_core::Param| {
-            let (a, b) = rest.split_at(p.var().elem_count());
-            rest = b;
-            a
-        };
-        self.variables.iter().map(cut).collect()
+    /// The weights.
+    pub fn weights(&self) -> &Weights<'a> {
+        &self.weights
     }
 
     /// How many gradients of the whole loss were taken so far; a double backward pass counts as two.
@@ -156,7 +117,7 @@ impl<'a> Curvature<'a> {
     /// As [`Curvature::loss`]; a parameter that the loss does not reach.
     pub fn gradient(&self) -> Result<Vec<f64>> {
         self.gradients.set(self.gradients.get() + 1);
-        let mut sum = vec![0.0; self.dim];
+        let mut sum = vec![0.0; self.weights.dim()];
         for i in 0..self.parts {
             sum.iter_mut().zip(self.gradient_of(&(self.loss)(i)?)?).for_each(|(s, g)| *s += g);
         }
@@ -174,56 +135,31 @@ impl<'a> Curvature<'a> {
     /// The gradient of any scalar with the weights in its graph.
     pub(super) fn gradient_of(&self, scalar: &Tensor) -> Result<Vec<f64>> {
         let grads = ops::backward(scalar)?;
-        let mut all = Vec::with_capacity(self.dim);
-        for p in &self.variables {
+        let mut all = Vec::with_capacity(self.weights.dim());
+        for p in self.weights.params() {
             let missing = || Error::NoGradient { name: p.name().to_owned() };
             all.extend(flat(grads.get(p.var()).ok_or_else(missing)?)?);
         }
         Ok(all)
     }
 
-    fn set(&self, w: &[f64]) -> Result<()> {
-        for (p, part) in self.variables.iter().zip(self.split(w)) {
-            let var = p.var();
-            let t = Tensor::from_slice(part, var.shape(), &Device::Cpu)?;
-            var.set(&t.to_dtype(var.dtype())?.to_device(var.device())?)?;
-        }
-        Ok(())
-    }
-
     /// What `f` gives at `w + h v` and at `w - h v`, and h; none for v = 0. The weights are put back.
     pub(super) fn around<T>(&self, v: &[f64], step: f64, f: impl Fn() -> Result<T>) -> Result<Option<(T, T, f64)>> {
-        /// The weights as they were, put back whatever happens.
-        struct Restore<'a, 'b>(&'a Curvature<'b>, Vec<Tensor>);
-        impl Drop for Restore<'_, '_> {
-            fn drop(&mut self) {
-                for (p, t) in self.0.variables.iter().zip(&self.1) {
-                    // A tensor of the variable's own shape and type.
-                    let _ = p.var().set(t);
-                }
-            }
-        }
-        let w = self.weights()?;
+        let w = self.weights.values()?;
         let length = norm(v);
         if length == 0.0 {
             return Ok(None);
         }
         let h = step * norm(&w).max(1.0) / length;
-        let copies = self.variables.iter().map(|p| Ok(p.var().as_detached_tensor().copy()?));
-        let restore = Restore(self, copies.collect::<Result<_>>()?);
-        let at = |h: f64| -> Result<T> {
-            self.set(&w.iter().zip(v).map(|(w, v)| w + h * v).collect::<Vec<_>>())?;
-            f()
-        };
-        let (a, b) = (at(h)?, at(-h)?);
-        drop(restore);
-        Ok(Some((a, b, h)))
+        let moved = |h: f64| w.iter().zip(v).map(|(w, v)| w + h * v).collect::<Vec<_>>();
+        let mut both = self.weights.at([moved(h), moved(-h)], f)?.into_iter();
+        Ok(both.next().zip(both.next()).map(|(a, b)| (a, b, h)))
     }
 
     fn by_differences(&self, v: &[f64], step: f64) -> Result<Vec<f64>> {
         Ok(match self.around(v, step, || self.gradient())? {
             Some((a, b, h)) => a.iter().zip(&b).map(|(a, b)| (a - b) / (2.0 * h)).collect(),
-            None => vec![0.0; self.dim],
+            None => vec![0.0; self.weights.dim()],
         })
     }
 
@@ -233,11 +169,11 @@ impl<'a> Curvature<'a> {
             return Err(Error::Unsupported { what: "a double backward pass", reason });
         }
         self.gradients.set(self.gradients.get() + 2);
-        let mut sum = vec![0.0; self.dim];
+        let mut sum = vec![0.0; self.weights.dim()];
         for i in 0..self.parts {
             let first = ops::backward(&(self.loss)(i)?)?;
             let mut along: Option<Tensor> = None;
-            for (p, part) in self.variables.iter().zip(self.split(v)) {
+            for (p, part) in self.weights.params().iter().zip(self.weights.split(v)) {
                 let missing = || Error::NoGradient { name: p.name().to_owned() };
                 let g = first.get(p.var()).ok_or_else(missing)?;
                 let part = Tensor::from_slice(part, g.shape(), &Device::Cpu)?;
@@ -250,7 +186,7 @@ impl<'a> Curvature<'a> {
             let Some(along) = along else { continue };
             let second = ops::backward(&along)?;
             let mut at = 0;
-            for p in &self.variables {
+            for p in self.weights.params() {
                 // A parameter that the gradient does not depend on has none.
                 let n = p.var().elem_count();
                 if let Some(g) = second.get(p.var()) {
@@ -267,11 +203,11 @@ impl<'a> Curvature<'a> {
     /// # Errors
     /// Those of either route.
     pub fn disagreement(&self, v: &[f64]) -> Result<f64> {
-        fits(v, self.dim)?;
+        fits(v, self.weights.dim())?;
         let step = match self.route {
             Route::Differences { step } => step,
             Route::DoubleBackward => {
-                let dtype = self.variables[0].var().dtype();
+                let dtype = self.weights.params()[0].var().dtype();
                 let Route::Differences { step } = Route::differences(dtype) else { return Ok(0.0) };
                 step
             }
@@ -283,17 +219,13 @@ impl<'a> Curvature<'a> {
     }
 }
 
-fn flat(t: &Tensor) -> Result<Vec<f64>> {
-    Ok(t.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
-}
-
 impl Operator for Curvature<'_> {
     fn dim(&self) -> usize {
-        self.dim
+        self.weights.dim()
     }
 
     fn apply(&self, v: &[f64]) -> Result<Vec<f64>> {
-        fits(v, self.dim)?;
+        fits(v, self.weights.dim())?;
         match self.route {
             Route::Differences { step } => self.by_differences(v, step),
             Route::DoubleBackward => self.by_double_backward(v),

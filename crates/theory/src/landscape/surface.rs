@@ -1,0 +1,179 @@
+//! Losses on a grid of steps along one or two directions, kept as they are found.
+
+use super::direction::Direction;
+use crate::{Error, Result, Weights};
+use sconce_tensor_core::store;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// Steps along one or two directions.
+#[derive(Clone, Debug)]
+pub struct Grid {
+    axes: Vec<(Direction, Vec<f64>)>,
+}
+
+/// What was measured on a grid.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Surface {
+    /// Names of the directions.
+    pub directions: Vec<String>,
+    /// Steps along each.
+    pub steps: Vec<Vec<f64>>,
+    /// What the numbers are: `clean loss`, `adversarial loss, attack made anew`.
+    pub measures: Vec<String>,
+    /// How it was measured, in words: which examples, what became of batch norm's statistics.
+    pub note: String,
+    /// For each place, the first direction's steps outermost, one number a measure; NaN (kept as null) where a loss is not finite.
+    #[serde(with = "places")]
+    pub values: Vec<Vec<f64>>,
+    /// Stands for the weights and the directions.
+    pub fingerprint: String,
+}
+
+/// JSON has no NaN.
+mod places {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(v: &[Vec<f64>], s: S) -> Result<S::Ok, S::Error> {
+        let all: Vec<Vec<Option<f64>>> =
+            v.iter().map(|row| row.iter().map(|v| v.is_finite().then_some(*v)).collect()).collect();
+        all.serialize(s)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<Vec<f64>>, D::Error> {
+        let all = Vec::<Vec<Option<f64>>>::deserialize(d)?;
+        Ok(all.into_iter().map(|row| row.into_iter().map(|v| v.unwrap_or(f64::NAN)).collect()).collect())
+    }
+}
+
+/// A number that changes where any of the values does (FNV-1a over their bits).
+fn mark<'v>(values: impl Iterator<Item = &'v f64>) -> u64 {
+    let byte = |h: u64, b: u8| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3);
+    values.fold(0xcbf2_9ce4_8422_2325, |h, v| v.to_bits().to_le_bytes().into_iter().fold(h, byte))
+}
+
+impl Grid {
+    /// Along one direction.
+    ///
+    /// # Errors
+    /// No steps, or one that is not finite.
+    pub fn line(direction: Direction, steps: Vec<f64>) -> Result<Self> {
+        Self::new(vec![(direction, steps)])
+    }
+
+    /// Along two.
+    ///
+    /// # Errors
+    /// As [`Grid::line`]; directions of different lengths.
+    pub fn plane(first: (Direction, Vec<f64>), second: (Direction, Vec<f64>)) -> Result<Self> {
+        Self::new(vec![first, second])
+    }
+
+    fn new(axes: Vec<(Direction, Vec<f64>)>) -> Result<Self> {
+        let dim = axes[0].0.values().len();
+        for (d, steps) in &axes {
+            if steps.is_empty() || steps.iter().any(|s| !s.is_finite()) {
+                return Err(Error::value("steps", format!("along `{}` must be finite, at least one", d.name())));
+            }
+            if d.values().len() != dim {
+                return Err(Error::value("directions", format!("have {dim} and {} values", d.values().len())));
+            }
+        }
+        Ok(Self { axes })
+    }
+
+    fn places(&self) -> usize {
+        self.axes.iter().map(|a| a.1.len()).product()
+    }
+
+    /// The weights at a place.
+    fn place(&self, w: &[f64], i: usize) -> Vec<f64> {
+        let mut at = w.to_vec();
+        let inner = self.axes.get(1).map_or(1, |a| a.1.len());
+        for ((d, steps), k) in self.axes.iter().zip([i / inner, i % inner]) {
+            at.iter_mut().zip(d.values()).for_each(|(w, v)| *w += steps[k] * v);
+        }
+        at
+    }
+
+    /// Measures every place; the weights are put back. With a `file` each place is kept once it is measured, whole or not at all,
+    /// and places that are there are not measured again. `f` gives one number a measure, NaN or infinite where the loss is.
+    ///
+    /// # Errors
+    /// Those of `f`; weights of another length than the directions; [`Error::Checkpoint`] for a file of other weights, directions,
+    /// steps or measures, or a broken one.
+    pub fn measure(
+        &self,
+        weights: &Weights<'_>,
+        measures: &[&str],
+        note: &str,
+        file: Option<&Path>,
+        mut f: impl FnMut() -> Result<Vec<f64>>,
+    ) -> Result<Surface> {
+        let w = weights.values()?;
+        if self.axes[0].0.values().len() != w.len() {
+            let reason = format!("directions have {} values, the weights {}", self.axes[0].0.values().len(), w.len());
+            return Err(Error::value("directions", reason));
+        }
+        let all = w.iter().chain(self.axes.iter().flat_map(|a| a.0.values()));
+        let mut surface = Surface {
+            directions: self.axes.iter().map(|a| a.0.name().to_owned()).collect(),
+            steps: self.axes.iter().map(|a| a.1.clone()).collect(),
+            measures: measures.iter().map(|m| (*m).to_owned()).collect(),
+            note: note.to_owned(),
+            values: Vec::new(),
+            fingerprint: format!("{:016x}", mark(all)),
+        };
+        if let Some(found) = file.filter(|f| f.exists()).map(Surface::load).transpose()? {
+            let empty = Surface { values: Vec::new(), ..found.clone() };
+            if empty != surface || found.values.len() > self.places() {
+                let reason = "a surface of other weights, directions, steps or measures".to_owned();
+                return Err(Error::Checkpoint { path: file.unwrap_or(Path::new("")).to_owned(), reason });
+            }
+            surface.values = found.values;
+        }
+        for i in surface.values.len()..self.places() {
+            let row = weights.at([self.place(&w, i)], &mut f)?.pop().unwrap_or_default();
+            if row.len() != measures.len() {
+                return Err(Error::value("measures", format!("{} numbers for {measures:?}", row.len())));
+            }
+            surface.values.push(row);
+            if let Some(file) = file {
+                surface.save(file)?;
+            }
+        }
+        Ok(surface)
+    }
+}
+
+impl Surface {
+    /// One measure over all places.
+    ///
+    /// # Errors
+    /// [`Error::Value`] with the measures that there are.
+    pub fn measure(&self, name: &str) -> Result<Vec<f64>> {
+        let at = self.measures.iter().position(|m| m == name);
+        let at = at.ok_or_else(|| Error::value("measure", format!("`{name}` is not among {:?}", self.measures)))?;
+        Ok(self.values.iter().map(|row| row[at]).collect())
+    }
+
+    /// Saves it, whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with the path.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let bytes = serde_json::to_vec(self).map_err(|e| Error::value("surface", e.to_string()))?;
+        store::write_whole(path, &bytes)
+    }
+
+    /// Loads what [`Surface::save`] wrote.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Checkpoint`] for a file that is no surface.
+    pub fn load(path: &Path) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(Error::io(path))?;
+        let bad =
+            |e: serde_json::Error| Error::Checkpoint { path: path.to_owned(), reason: format!("no surface: {e}") };
+        serde_json::from_slice(&bytes).map_err(bad)
+    }
+}
