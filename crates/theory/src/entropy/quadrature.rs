@@ -1,4 +1,4 @@
-//! The objective of EntropySGD in few dimensions, by quadrature: what the optimiser estimates, exactly.
+//! The objective in few dimensions, by quadrature: what the optimiser estimates, exactly.
 
 use crate::{Error, Result};
 use sconce_tensor_core::error::require;
