@@ -104,6 +104,11 @@ fn a_reconstruction_explains_itself() {
     assert!(said.contains("known anomalies") && !said.contains("makes no use"), "{said}");
     let (out, ..) = scored("score --model @ --explain 1", &[&model], "size,colour\n60,red\n").unwrap();
     assert!(out.lines().nth(1).unwrap().contains(",1,\"size "), "{out}");
+    // Without a word on the layers the code is narrower than the three features.
+    let one = f.path("one.safetensors");
+    fitted(&format!("{FIT} --detector autoencoder --set network.epochs=1"), &[&data, &one]).unwrap();
+    let saved = String::from_utf8_lossy(&std::fs::read(&one).unwrap()).into_owned();
+    assert!(saved.contains("300,100,1]"), "{}", &saved[..1500]);
     let again = f.path("same.safetensors");
     fitted(&format!("{FIT} --detector abc {set}"), &[&data, &again]).unwrap();
     assert_eq!(std::fs::read(&model).unwrap(), std::fs::read(&again).unwrap(), "same seed, same bytes");

@@ -70,7 +70,8 @@ pub struct Fit {
     /// denoising-autoencoder, vae, deep-svdd, isolation-forest, knn, lof, pca, mahalanobis, one-class-svm, ecod, copod, hbos.
     #[arg(long, default_value = "abc")]
     pub detector: String,
-    /// A value of the method's configuration: --set network.epochs=20 --set network.hidden=[32,8].
+    /// A value of the method's configuration: --set network.epochs=20 --set network.hidden=[32,8]. Without the latter the code
+    /// of an autoencoder is a third of the features, at most 20.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Share of the rows that are kept apart to judge the detector, where there are labels; 0 for none.

@@ -2,7 +2,7 @@
 
 use super::args::Compare;
 use super::data::{Data, read};
-use super::fit::{part, prepared};
+use super::fit::{part, prepared, sized};
 use crate::protocol::halves;
 use crate::testbed::{Cell, Outcomes, Task, Testbed};
 use crate::{Error, Result, methods};
@@ -96,7 +96,8 @@ fn dataset(args: &Compare, path: &Path, watch: &(dyn Fn(&Cell) + Sync)) -> Resul
     let source = Source { x: table.tensor()?, labels: labels.unwrap_or_default(), test, labelled };
     let mut bed = Testbed::new((0..args.seeds).collect()).resuming(&args.out, print);
     for d in &args.detectors {
-        let method = prepared(methods::method(d, &Value::Null)?, &args.preparing, table.schema());
+        let method =
+            prepared(methods::method(d, &sized(d, Value::Null, table.schema()))?, &args.preparing, table.schema());
         bed = bed.method(d.clone(), method);
     }
     bed.dataset(name, move |rng| source.task(rng)).run(watch)

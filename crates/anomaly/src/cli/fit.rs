@@ -7,7 +7,8 @@ use crate::protocol::halves;
 use crate::{Calibrated, Encoded, Error, Method, Result, Scaled, Training, methods, save};
 use candle_core::{Device, Tensor};
 use sconce_tensor_core::Rng;
-use sconce_tensor_core::table::Schema;
+use sconce_tensor_core::table::{Column, Kind, Schema};
+use serde_json::{Value, json};
 
 /// A method behind the preparation of its features.
 pub(super) fn prepared(method: Box<dyn Method>, preparing: &Preparing, schema: &Schema) -> Box<dyn Method> {
@@ -16,6 +17,29 @@ pub(super) fn prepared(method: Box<dyn Method>, preparing: &Preparing, schema: &
         Some(scale) => Box::new(Encoded::new(Scaled::new(method, scale), schema.clone(), missing)),
         None => Box::new(Encoded::new(method, schema.clone(), missing)),
     }
+}
+
+/// The configuration's changes, with a code that is a third of the features, at most 20, where nothing else is asked for: an
+/// autoencoder whose code has room for all of them learns to copy.
+pub(super) fn sized(name: &str, changes: Value, schema: &Schema) -> Value {
+    let codes = matches!(name, "abc" | "lrc" | "autoencoder" | "denoising-autoencoder" | "vae");
+    if !codes || changes.pointer("/network/hidden").is_some() {
+        return changes;
+    }
+    let width = |c: &Column| match &c.kind {
+        Kind::Number => 1,
+        Kind::Category(names) => names.len(),
+    };
+    let code = (schema.columns().iter().map(width).sum::<usize>() / 3).clamp(1, 20);
+    let mut changes = if changes.is_object() { changes } else { json!({}) };
+    // A network that is no table is refused where the method is made.
+    if changes.get("network").is_none() {
+        changes["network"] = json!({});
+    }
+    if let Some(network) = changes["network"].as_object_mut() {
+        network.insert("hidden".to_owned(), json!([300, 100, code]));
+    }
+    changes
 }
 
 /// Some rows of a table.
@@ -29,7 +53,8 @@ pub(super) fn part(x: &Tensor, rows: &[u32]) -> Result<Tensor> {
 /// A table, a label, a configuration or a share that is wrong; the method's own.
 pub fn fit(args: &Fit) -> Result<String> {
     let Data { table, labels } = read(&args.data, &args.reading, &args.preparing)?;
-    let method = prepared(methods::method(&args.detector, &changes(&args.set)?)?, &args.preparing, table.schema());
+    let changes = sized(&args.detector, changes(&args.set)?, table.schema());
+    let method = prepared(methods::method(&args.detector, &changes)?, &args.preparing, table.schema());
     let (x, n) = (table.tensor()?, table.rows());
     let known: Vec<bool> = match &labels {
         Some(l) => l.iter().map(|l| *l == Some(true)).collect(),

@@ -50,7 +50,10 @@ fn judged(what: &str, scores: &[f64], truth: &[Option<bool>], seed: u64) -> Resu
 /// Those of the verb.
 pub fn run(cli: &Cli, input: Box<dyn Read>, out: &mut dyn Write, warn: &(dyn Fn(&str) + Sync)) -> Result<()> {
     match &cli.verb {
-        Verb::Fit(args) => warn(fit(args)?.trim_end()),
+        Verb::Fit(args) => {
+            warn(&format!("fitting {} on {}", args.detector, args.data.display()));
+            warn(fit(args)?.trim_end());
+        }
         Verb::Score(args) => {
             let done = score(args, input, out, &mut |w| warn(w))?;
             let bad = if done.bad > 0 { format!(", {} could not be scored", done.bad) } else { String::new() };
