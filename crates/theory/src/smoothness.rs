@@ -1,8 +1,10 @@
 //! How fast the adversarial gradient can turn: measured ratios, and bounds that hold where there are any.
 
 use crate::dense::{eigenvalues, norm};
+use crate::landscape::Direction;
 use crate::logistic::AdversarialLogistic;
-use crate::{Error, Result};
+use crate::{Error, Result, Weights};
+use sconce_tensor_core::Rng;
 use sconce_tensor_core::error::require;
 
 /// Two points, and how far apart attacks and gradients are there, per unit of their distance.
@@ -64,6 +66,82 @@ impl AdversarialLogistic {
         let outer = mean(&|r| 1.0 + 0.25 * most * r);
         Ok((cfg.eps / least, inner + outer * cfg.eps / least + cfg.l2))
     }
+}
+
+/// How fast a network's gradient turns: the largest `norm(g(a) - g(b)) / norm(a - b)` found, a lower bound on its Lipschitz constant
+/// there, and each ratio with its distance.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Turning {
+    /// The largest ratio.
+    pub largest: f64,
+    /// (distance, ratio) of each pair, in order.
+    pub pairs: Vec<(f64, f64)>,
+}
+
+impl Turning {
+    fn of(pairs: Vec<(f64, f64)>) -> Result<Self> {
+        match pairs.iter().position(|p| !p.1.is_finite()) {
+            Some(i) => Err(Error::value("gradient", format!("not finite at pair {i}"))),
+            None => Ok(Self { largest: pairs.iter().fold(0.0, |m: f64, p| m.max(p.1)), pairs }),
+        }
+    }
+}
+
+/// Between neighbouring steps along a direction through the weights. `gradient` gives that of the loss at the weights as they are,
+/// an adversarial one with its attack made anew if it so chooses; the weights are put back.
+///
+/// # Errors
+/// Fewer than 2 steps, or the same one twice in a row; those of `gradient`; one that is not finite.
+pub fn along(
+    weights: &Weights<'_>,
+    direction: &Direction,
+    steps: &[f64],
+    mut gradient: impl FnMut() -> Result<Vec<f64>>,
+) -> Result<Turning> {
+    require("along steps", steps.len() >= 2, "at least 2", steps.len())?;
+    let (w, d) = (weights.values()?, direction.values());
+    if d.len() != w.len() {
+        return Err(Error::value("direction", format!("has {} values, the weights {}", d.len(), w.len())));
+    }
+    let length = norm(d);
+    let place = |s: &f64| w.iter().zip(d).map(|(w, d)| w + s * d).collect::<Vec<f64>>();
+    let found = weights.at(steps.iter().map(place), &mut gradient)?;
+    let pair = |(g, s): (&[Vec<f64>], &[f64])| {
+        let distance = (s[1] - s[0]).abs() * length;
+        match distance > 0.0 {
+            true => Ok((distance, apart(&g[0], &g[1]) / distance)),
+            false => Err(Error::value("steps", format!("{} twice in a row", s[0]))),
+        }
+    };
+    Turning::of(found.windows(2).zip(steps.windows(2)).map(pair).collect::<Result<_>>()?)
+}
+
+/// Between pairs of weights that are drawn evenly from the ball of this radius about the weights as they are.
+///
+/// # Errors
+/// A radius that is not > 0, no pairs; as [`along`].
+pub fn in_ball(
+    weights: &Weights<'_>,
+    radius: f64,
+    pairs: usize,
+    rng: &Rng,
+    mut gradient: impl FnMut() -> Result<Vec<f64>>,
+) -> Result<Turning> {
+    require("in_ball radius", radius.is_finite() && radius > 0.0, "finite and > 0", radius)?;
+    require("in_ball pairs", pairs >= 1, "at least 1", pairs)?;
+    let w = weights.values()?;
+    let place = |i: u64| -> Vec<f64> {
+        let z = rng.stream("direction").at(i).normals(w.len());
+        let r = radius * rng.stream("radius").at(i).uniforms(1)[0].powf(1.0 / w.len() as f64) / norm(&z);
+        w.iter().zip(z).map(|(w, z)| w + r * z).collect()
+    };
+    let one = |i: u64| -> Result<(f64, f64)> {
+        let (a, b) = (place(2 * i), place(2 * i + 1));
+        let distance = apart(&a, &b);
+        let found = weights.at([a, b], &mut gradient)?;
+        Ok((distance, apart(&found[0], &found[1]) / distance))
+    };
+    Turning::of((0..pairs as u64).map(one).collect::<Result<_>>()?)
 }
 
 /// The slope of an interior attack: where the best perturbation lies inside its ball and the loss is strictly concave in x,

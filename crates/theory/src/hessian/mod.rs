@@ -5,6 +5,7 @@ mod density;
 mod gauss_newton;
 mod lanczos;
 mod operator;
+mod rescaled;
 mod trace;
 
 pub use curvature::{Curvature, Route};
@@ -12,4 +13,5 @@ pub use density::{Density, density};
 pub use gauss_newton::GaussNewton;
 pub use lanczos::{EigenPair, LanczosConfig, top};
 pub use operator::{Matrix, Operator};
+pub use rescaled::Rescaled;
 pub use trace::{Trace, hutch_plus_plus, hutchinson};
