@@ -219,6 +219,17 @@ fn archives_and_comparisons() {
     let rows = x.to_vec2::<f64>().unwrap().into_iter().zip(y.to_vec1::<u8>().unwrap());
     let csv = rows.map(|(x, y)| format!("{},{},{y}\n", x[0], x[1])).collect::<String>();
     let csv = f.write("b.csv", &format!("x0,x1,y\n{csv}"));
+    // Fitted and scored as an archive, as text, and without labels.
+    let model = f.path("m.safetensors");
+    fitted("fit --data @ --label y --detector mahalanobis --out @", &[&path, &model]).unwrap();
+    let scores = |file: &PathBuf| scored("score --model @ --data @ --label y", &[&model, file], "").unwrap();
+    let (archive, text) = (scores(&path), scores(&csv));
+    assert!(archive.0 == text.0 && archive.1.rows == 150 && archive.1.lines.contains("AUROC"), "{}", archive.1.lines);
+    let bare = f.path("bare.npz");
+    Tensor::write_npz(&[("X", x.clone())], &bare).unwrap();
+    assert_eq!(scored("score --model @ --data @", &[&model, &bare], "").unwrap().0, archive.0);
+    let e = scored("score --model @ --data @", &[&model, &path], "").unwrap_err();
+    assert!(e.contains(r#"["y"] are more than the 2"#), "{e}");
     let out = f.path("out");
     let words = "compare --data @ --data @ --label y --detectors knn,mahalanobis,ecod --seeds 2 --out @";
     let Verb::Compare(args) = verb(words, &[&path, &csv, &out]) else { panic!("no compare") };

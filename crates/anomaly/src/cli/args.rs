@@ -94,7 +94,7 @@ pub struct Score {
     /// A detector that `fit` saved.
     #[arg(long)]
     pub model: PathBuf,
-    /// A table; without one, standard input is read line by line, a header first.
+    /// A table as for `fit`; without one, standard input is read line by line, a header first.
     #[arg(long)]
     pub data: Option<PathBuf>,
     #[command(flatten)]

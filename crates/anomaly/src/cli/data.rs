@@ -15,8 +15,15 @@ pub(super) struct Data {
     pub(super) labels: Option<Vec<Option<bool>>>,
 }
 
-/// Opens a file; `.gz` is decompressed.
+fn is_archive(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npz"))
+}
+
+/// Opens a table as text; `.gz` is decompressed, an archive written out with its header.
 pub(super) fn open(path: &Path) -> Result<Box<dyn Read>> {
+    if is_archive(path) {
+        return Ok(Box::new(std::io::Cursor::new(text(path)?)));
+    }
     let file = BufReader::new(File::open(path).map_err(Error::io(path))?);
     let packed = path.extension().is_some_and(|e| e == "gz");
     Ok(if packed { Box::new(flate2::read::MultiGzDecoder::new(file)) } else { Box::new(file) })
@@ -51,7 +58,7 @@ pub(super) fn read(path: &Path, reading: &Reading, preparing: &Preparing) -> Res
 }
 
 fn read_any(path: &Path, reading: &Reading, categories: &[String]) -> Result<Data> {
-    if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npz")) {
+    if is_archive(path) {
         return npz(path, reading);
     }
     let mut first = reader(open(path)?);
@@ -114,6 +121,28 @@ fn npz(path: &Path, reading: &Reading) -> Result<Data> {
         (None, _) => None,
     };
     Ok(Data { table: table.without(&reading.drop)?, labels })
+}
+
+/// An archive as a table in text, exactly; with `y` where it has one.
+fn text(path: &Path) -> Result<String> {
+    let reading =
+        |label: Option<&str>| Reading { label: label.map(str::to_owned), normal: Vec::new(), drop: Vec::new() };
+    let (data, labelled) = match npz(path, &reading(Some("y"))) {
+        Ok(data) => (data, true),
+        Err(_) => (npz(path, &reading(None))?, false),
+    };
+    let names: Vec<&str> = data.table.schema().columns().iter().map(|c| c.name.as_str()).collect();
+    let mut out = names.join(",") + if labelled { ",y\n" } else { "\n" };
+    let values = data.table.tensor()?.to_vec2::<f64>()?;
+    for (i, row) in values.iter().enumerate() {
+        let fields: Vec<String> = row.iter().map(ToString::to_string).collect();
+        out += &fields.join(",");
+        if let Some(Some(y)) = data.labels.as_ref().and_then(|l| l.get(i)) {
+            out += if *y { ",1" } else { ",0" };
+        }
+        out.push('\n');
+    }
+    Ok(out)
 }
 
 /// The way from a file's columns to those of a schema.
