@@ -245,4 +245,12 @@ fn archives_and_comparisons() {
         (compare(&args, &|_| panic!("measured twice")).unwrap(), out.join("cells.json").exists()),
         (lines, true)
     );
+    // A table that was changed in place, at the same size, is measured again; the other is not.
+    let changed = std::fs::read_to_string(&csv).unwrap().replacen(",1\n", ",0\n", 1);
+    std::fs::write(&csv, changed).unwrap();
+    *fresh.lock().unwrap() = 0;
+    compare(&args, &|_| *fresh.lock().unwrap() += 1).unwrap();
+    assert_eq!(*fresh.lock().unwrap(), 6);
+    let Verb::Compare(twice) = verb(words, &[&csv, &csv, &out]) else { panic!("no compare") };
+    assert!(compare(&twice, &|_| {}).unwrap_err().to_string().contains("two tables have the name"));
 }

@@ -9,6 +9,7 @@ use crate::{Error, Result, methods};
 use candle_core::Tensor;
 use sconce_tensor_core::{Rng, store};
 use serde_json::Value;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
 /// A table in memory, cut anew for each seed.
@@ -20,6 +21,14 @@ struct Source {
 }
 
 impl Source {
+    /// Changes where any value or label does.
+    fn mark(&self) -> Result<u64> {
+        let mut hasher = DefaultHasher::new();
+        self.x.flatten_all()?.to_vec1::<f64>()?.iter().for_each(|v| v.to_bits().hash(&mut hasher));
+        self.labels.hash(&mut hasher);
+        Ok(hasher.finish())
+    }
+
     fn task(&self, rng: &Rng) -> Result<Task> {
         let (test, mut train) = halves(self.labels.len(), self.test, rng)?;
         let strange = |i: &u32| self.labels[*i as usize] == Some(true);
@@ -50,6 +59,11 @@ pub fn compare(args: &Compare, watch: &(dyn Fn(&Cell) + Sync)) -> Result<String>
     }
     if args.reading.label.is_none() {
         return Err(Error::config("--label", "is needed: detectors are compared by labels"));
+    }
+    let names: Vec<_> = args.data.iter().map(|p| p.file_name()).collect();
+    if let Some(i) = (1..names.len()).find(|i| names[..*i].contains(&names[*i])) {
+        let reason = format!("two tables have the name of {}; results go by it", args.data[i].display());
+        return Err(Error::config("--data", reason));
     }
     let mut all: Option<Outcomes> = None;
     for path in &args.data {
@@ -86,14 +100,9 @@ pub fn compare(args: &Compare, watch: &(dyn Fn(&Cell) + Sync)) -> Result<String>
 fn dataset(args: &Compare, path: &Path, watch: &(dyn Fn(&Cell) + Sync)) -> Result<Outcomes> {
     let Data { table, labels } = read(path, &args.reading, &args.preparing)?;
     let name = path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
-    let size = std::fs::metadata(path).map_err(Error::io(path))?.len();
     let (test, labelled) = (args.test, args.labelled);
-    let print = format!(
-        "{} of {size} bytes, test {test}, labelled {labelled:?}, normal {:?}",
-        path.display(),
-        args.reading.normal
-    );
     let source = Source { x: table.tensor()?, labels: labels.unwrap_or_default(), test, labelled };
+    let print = format!("content {:016x}, test {test}, labelled {labelled:?}", source.mark()?);
     let mut bed = Testbed::new((0..args.seeds).collect()).resuming(&args.out, print);
     for d in &args.detectors {
         let method =

@@ -174,7 +174,8 @@ fn run(
     let mapping = Mapping::new(&header(&mut rows, path)?, schema, &args.reading)?;
     let mut w = Writer { args, detector, schema, out, place, done: Done::default() };
     w.start()?;
-    // (row, score) of all rows with their labels where they are needed at the end.
+    // Scores and labels of all rows, where they are needed at the end: a stream may have none.
+    let keep = mapping.label.is_some() || matches!(cut, Cut::Contamination(_));
     let (mut kept, mut labels): (Vec<f64>, Vec<Option<bool>>) = (Vec::new(), Vec::new());
     // Blocks that wait for a threshold.
     let mut waiting: Vec<Scored> = Vec::new();
@@ -208,8 +209,10 @@ fn run(
         }
         if ended || stream || block.rows.len() >= BLOCK {
             if let Some(scored) = block.score(args, detector, schema, path, warn)? {
-                kept.extend(scored.lines.iter().filter_map(|l| l.1));
-                labels.extend(&scored.labels);
+                if keep {
+                    kept.extend(scored.lines.iter().filter_map(|l| l.1));
+                    labels.extend(&scored.labels);
+                }
                 match cut {
                     Cut::Contamination(_) => waiting.push(scored),
                     _ => scored.write(&mut w, &judge)?,

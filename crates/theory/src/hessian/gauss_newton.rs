@@ -4,6 +4,7 @@ use super::curvature::Curvature;
 use super::operator::{Operator, fits};
 use crate::{Error, Result};
 use candle_core::{D, Tensor};
+use sconce_tensor_core::ops;
 
 /// The Gauss-Newton matrix of the cross-entropy of softmax, `mean J^T (diag(p) - p p^T) J` with J the slope of an example's logits in
 /// the weights and p its probabilities: positive semi-definite, and the Fisher information of the model's own predictions.
@@ -48,7 +49,7 @@ impl Operator for GaussNewton<'_> {
             if z.rank() != 2 {
                 return Err(Error::shape("logits", "(N, K)", z.dims()));
             }
-            let p = softmax(&z.detach())?;
+            let p = ops::log_softmax(&z.detach())?.exp()?;
             let inner = (&p * &along)?.sum_keepdim(D::Minus1)?;
             let u = (p * along.broadcast_sub(&inner)?)?;
             let count = (z.dim(0)? * c.parts()) as f64;
@@ -57,9 +58,4 @@ impl Operator for GaussNewton<'_> {
         }
         Ok(sum)
     }
-}
-
-fn softmax(z: &Tensor) -> Result<Tensor> {
-    let e = z.broadcast_sub(&z.max_keepdim(D::Minus1)?)?.exp()?;
-    Ok(e.broadcast_div(&e.sum_keepdim(D::Minus1)?)?)
 }

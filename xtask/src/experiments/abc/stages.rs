@@ -4,7 +4,7 @@ use super::config::{Arm, Divergence, ImageSet, TableSet, TableSource};
 use crate::pieces::Source;
 use crate::run::{Run, Stage};
 use anyhow::{Context, Result, bail};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 use sconce_anomaly::metrics::Ranked;
 use sconce_anomaly::protocol::{Amounts, Roles, Seen, Tested, halves};
@@ -253,10 +253,4 @@ pub fn diverge(
         };
         jobs.par_iter().with_max_len(1).map(one).collect()
     })
-}
-
-/// f32 examples of the toy: (training, known, unknown).
-pub fn in_f32(values: Vec<f64>) -> Result<Tensor> {
-    let n = values.len() / 2;
-    Ok(Tensor::from_vec(values, (n, 2), &Device::Cpu)?.to_dtype(DType::F32)?)
 }

@@ -2,9 +2,9 @@
 //! reconstructs them well, unknown ones outside, on the side of the normals.
 
 use super::config::Toy;
-use super::stages::{Areas, in_f32};
+use super::stages::Areas;
 use anyhow::{Context, Result};
-use candle_core::Tensor;
+use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 use sconce_anomaly::protocol::Tested;
 use sconce_anomaly::{Detector, Training};
@@ -69,6 +69,12 @@ impl Data {
         let kinds = [(&self.normal, 0), (&self.known, 1), (&self.unknown, 2)];
         kinds.iter().flat_map(|(v, kind)| v.chunks_exact(2).map(move |p| (p[0], p[1], *kind))).collect()
     }
+}
+
+/// Points as examples in f32.
+fn in_f32(values: Vec<f64>) -> Result<Tensor> {
+    let n = values.len() / 2;
+    Ok(Tensor::from_vec(values, (n, 2), &Device::Cpu)?.to_dtype(DType::F32)?)
 }
 
 fn scores(d: &dyn Detector, points: &[f64]) -> Result<Vec<f64>> {
