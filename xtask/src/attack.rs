@@ -3,12 +3,26 @@
 use crate::places;
 use crate::run::say;
 use anyhow::Result;
+use candle_core::Tensor;
 use clap::Parser;
 use sconce_attacks::cli;
 use sconce_datasets::{Split, catalog, embedded};
 use sconce_tensor_core::{Device, DeviceSpec};
 use std::path::Path;
 use std::time::Instant;
+
+/// Images and labels of a file, of a data set's test split, or what ships.
+pub fn data(name: &str) -> Result<(Tensor, Tensor)> {
+    if Path::new(name).exists() {
+        return Ok(cli::read_data(name.as_ref())?);
+    }
+    let images = match name {
+        "fashion-mnist:embedded" => embedded::fashion_mnist(Split::Test)?,
+        name => places::lookup(None).load(&catalog::get(name)?, Split::Test)?,
+    };
+    let data = images.to_labelled(&Device::Cpu)?;
+    Ok((data.x().clone(), data.y().clone()))
+}
 
 /// Runs the suite; 3 where the accuracy is below what was asked for.
 pub fn main(words: &[String]) -> Result<u8> {
@@ -23,16 +37,7 @@ pub fn main(words: &[String]) -> Result<u8> {
         }
     };
     let device = args.device.parse::<DeviceSpec>()?.open()?;
-    let (x, y) = if Path::new(&args.data).exists() {
-        cli::read_data(args.data.as_ref())?
-    } else {
-        let images = match args.data.as_str() {
-            "fashion-mnist:embedded" => embedded::fashion_mnist(Split::Test)?,
-            name => places::lookup(None).load(&catalog::get(name)?, Split::Test)?,
-        };
-        let data = images.to_labelled(&Device::Cpu)?;
-        (data.x().clone(), data.y().clone())
-    };
+    let (x, y) = data(&args.data)?;
     let (started, mut last) = (Instant::now(), String::new());
     let done = cli::run(&args, &x, &y, &device, &mut |s| {
         let eps = if s.eps.is_finite() { format!("{:.5}", s.eps) } else { "all radii".to_owned() };

@@ -212,6 +212,9 @@ fn measure(args: &Bench, worker: &Path, dir: &PathBuf, name: &str) -> Result<Row
     let mut command = Command::new(worker);
     command.args(["ours", name]).arg(dir).arg(&args.device);
     command.env("RAYON_NUM_THREADS", args.threads().to_string()).envs([shell::KEEP_PAGES]);
+    if name.starts_with("hessian") {
+        command.envs([shell::KEEP_GRAPH]);
+    }
     let mut ours = Runner::start("ours", command)?;
     let flops = ours.read()?["flops"].as_f64().context("ours: no flops")?;
     let mut theirs = match peer(args, worker, name, dir) {

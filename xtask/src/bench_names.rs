@@ -23,6 +23,7 @@ pub const ALL: &[&str] = &[
     "detect-ecod",
     "detect-hbos",
     "detect-forest",
+    "hessian-top5-resnet18-w16",
     "conv-64x32-64-k3-fwd",
     "conv-64x32-64-k3-in",
     "conv-64x32-64-k3-weight",

@@ -87,6 +87,25 @@ pub fn main() -> Result<u8> {
     step("reproduce abc in its smallest form, killed and on another number of threads", || {
         smallest("abc", &ABC, &[2, 5])
     })?;
+    step("reproduce sharpness in its smallest form, killed and on another number of threads", || {
+        smallest("sharpness", &SHARPNESS, &[2, 4])
+    })?;
+    step("reproduce smoothness in its smallest form, killed and on another number of threads", || {
+        smallest("smoothness", &SMOOTHNESS, &[1, 2])
+    })?;
+    step("dossier: of a model that is good enough, and one that is not", || {
+        let model = ["--model", "tests/golden/attack_oracle.safetensors", "--arch", "smallcnn", "--examples", "20"];
+        let rest = ["--data", "fashion-mnist:embedded", "--threat", "linf:0.1", "--suite", "quick", "--plane", "5"];
+        let less = ["--geometry-examples", "20", "--eigenvalues", "1", "--out", "target/ci/dossier", "--at-least"];
+        let code = |least: &str| -> Result<Option<i32>> {
+            let words = ["xtask", "dossier"].into_iter().chain(model).chain(rest).chain(less).chain([least]);
+            Ok(with(&words.collect::<Vec<_>>()).status()?.code())
+        };
+        match (code("0.05")?, code("0.99")?) {
+            (Some(0), Some(3)) => Ok(()),
+            other => bail!("exit codes {other:?}, not 0 and 3"),
+        }
+    })?;
     step("detect: fitted, and scored from standard input", || {
         let model = workspace().join("target/ci/shuttle.safetensors");
         let mut fit = with(&["xtask", "detect", "fit", "--data", "shuttle:embedded", "--label", "anomaly", "--out"]);
@@ -195,6 +214,27 @@ const ABC: [&str; 7] = [
     "tables.0.normals=500",
     "divergence.epochs=[1,2]",
     "toy.pixels=20",
+];
+const SHARPNESS: [&str; 11] = [
+    "seeds=[0]",
+    "images.data.train=1500",
+    "network.data.train=300",
+    "network.data.test=100",
+    "network.radii=[0.0,0.5]",
+    "network.train.epochs=3",
+    "network.examples=40",
+    "network.probes=3",
+    "network.directions=1",
+    "network.plane=3",
+    "network.tolerance=0.1",
+];
+const SMOOTHNESS: [&str; 6] = [
+    "seeds=[0]",
+    "network.data.train=300",
+    "network.data.test=100",
+    "network.epochs=4",
+    "network.inner_steps=2",
+    "network.examples=40",
 ];
 const BLF: [&str; 12] = [
     "seeds=[0]",

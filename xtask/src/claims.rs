@@ -1,7 +1,8 @@
 //! Claims: what a paper says, as comparisons of metrics.
 //!
 //! `holds = "a.b > c.d and e.f >= g.h - 0.01"`: comparisons of two terms joined by `and`; a term is a metric
-//! or a number, or a metric plus, minus or times a number. A claim with a metric that this preset does
+//! or a number, or a metric plus, minus or times a number. A metric stands for its mean over the seeds, with `.lo` or `.hi`
+//! behind it for the end of its 95 % interval. A claim with a metric that this preset does
 //! not measure is left out of it.
 
 use crate::results::ClaimResult;
@@ -41,6 +42,13 @@ struct Term {
     offset: f64,
 }
 
+/// A metric's mean, or an end of its interval.
+fn read(metrics: &Metrics, name: &str) -> Option<f64> {
+    let end = |suffix| metrics.get(name.strip_suffix(suffix)?)?.ci95;
+    let mean = metrics.get(name).map(|s| s.mean);
+    mean.or_else(|| end(".lo").map(|c| c.lo)).or_else(|| end(".hi").map(|c| c.hi))
+}
+
 impl Term {
     fn parse(text: &str) -> Result<Self> {
         let words: Vec<&str> = text.split_whitespace().collect();
@@ -61,7 +69,7 @@ impl Term {
     /// The metric as it is, with what the claim adds to it or multiplies it by.
     fn shown(&self, metrics: &Metrics) -> Option<String> {
         let Some(m) = &self.metric else { return Some(format!("{:.3}", self.offset)) };
-        let mean = metrics.get(m)?.mean;
+        let mean = read(metrics, m)?;
         Some(if self.offset != 0.0 {
             format!("{mean:.3} {} {}", if self.offset < 0.0 { '-' } else { '+' }, self.offset.abs())
         } else if self.factor != 1.0 {
@@ -73,7 +81,7 @@ impl Term {
 
     fn value(&self, metrics: &Metrics) -> Option<f64> {
         let mean = match &self.metric {
-            Some(m) => metrics.get(m)?.mean,
+            Some(m) => read(metrics, m)?,
             None => 0.0,
         };
         Some(mean * self.factor + self.offset)
@@ -109,8 +117,9 @@ impl Comparison {
     /// Both sides, and the paired difference with its interval where both sides are metrics.
     fn shown(&self, metrics: &Metrics) -> Option<String> {
         let mut text = format!("{} against {}", self.left.shown(metrics)?, self.right.shown(metrics)?);
-        if let (Some(a), Some(b)) = (&self.left.metric, &self.right.metric)
-            && let Ok(d) = Summary::paired(metrics.get(a)?, metrics.get(b)?)
+        let whole = |t: &Term| metrics.get(t.metric.as_ref()?);
+        if let (Some(a), Some(b)) = (whole(&self.left), whole(&self.right))
+            && let Ok(d) = Summary::paired(a, b)
             && let Some(ci) = d.ci95
         {
             text += &format!(" (difference {:+.3}, 95 % [{:+.3}, {:+.3}])", d.mean, ci.lo, ci.hi);
@@ -161,6 +170,9 @@ mod tests {
         assert!(!judged("b.x * 2 < a.x").unwrap().unwrap().holds);
         assert!(judged("a.x > 0.84").unwrap().unwrap().holds);
         assert!(judged("a.x > c.x").unwrap().is_none());
+        assert!(
+            judged("a.x.lo < a.x and a.x.hi > a.x").unwrap().unwrap().holds && judged("c.x.lo > 0").unwrap().is_none()
+        );
         assert!(judged("a.x b.x").is_err() && judged("a.x > b.x + y").is_err());
     }
 }

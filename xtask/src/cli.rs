@@ -37,6 +37,14 @@ pub enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// One report on a checkpoint: robust accuracy with its trust flags, curvature, landscape, smoothness, Fourier heat map.
+    /// Takes the arguments of attack and some more; `cargo xtask dossier --help` lists them.
+    #[command(disable_help_flag = true)]
+    Dossier {
+        /// The arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Finds the rows of a table that are unlike the others; `cargo xtask detect --help` lists the arguments. Beside files,
     /// --data takes shuttle:embedded (labels: anomaly).
     #[command(disable_help_flag = true)]
@@ -56,7 +64,7 @@ pub enum Command {
 /// Arguments of `reproduce`.
 #[derive(Debug, Args)]
 pub struct Reproduce {
-    /// The paper: absum, sigsoftmax, blf or abc.
+    /// The paper: absum, sigsoftmax, blf, abc, sharpness or smoothness.
     pub slug: String,
     /// How much of it.
     #[arg(long, value_enum, default_value = "quick")]

@@ -114,6 +114,15 @@ impl Page {
         Ok(())
     }
 
+    /// Pictures of [`crate::maps`] side by side, each with its caption.
+    pub fn figures(&mut self, figures: &[(String, &str)]) {
+        self.body += "<div class=figures>";
+        for (svg, caption) in figures {
+            let _ = write!(self.body, "<figure>{svg}<figcaption>{}</figcaption></figure>", escape(caption));
+        }
+        self.body += "</div>";
+    }
+
     /// The colour scale of the heat maps that follow.
     pub fn scale(&mut self, lo: f64, hi: f64) {
         let stops: Vec<String> = (0..=4)
@@ -155,15 +164,25 @@ impl Page {
             "<details><summary>The recipe with its overrides</summary><pre>{}</pre></details>",
             escape(&serde_json::to_string_pretty(&r.config)?)
         );
-        Ok(format!(
+        Ok(self.close(&format!("Sconce: {} ({})", r.experiment, r.preset)))
+    }
+
+    /// A page that is no reproduction's: its title and what it is about.
+    pub fn plain(kind: &str, title: &str, lead: &str) -> Self {
+        let body =
+            format!("<p class=soft>Sconce · {}</p><h1>{}</h1><p>{}</p>", escape(kind), escape(title), escape(lead));
+        Self { body }
+    }
+
+    /// The whole page.
+    pub fn close(self, title: &str) -> String {
+        format!(
             "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width, \
-             initial-scale=1\"><meta name=color-scheme content=\"light dark\"><title>{}: {} ({})</title><style>{}</style>\
+             initial-scale=1\"><meta name=color-scheme content=\"light dark\"><title>{}</title><style>{}</style>\
              <body>{}</body></html>\n",
-            "Sconce",
-            escape(&r.experiment),
-            escape(&r.preset),
+            escape(title),
             include_str!("report.css"),
             self.body
-        ))
+        )
     }
 }

@@ -25,8 +25,12 @@ fn main() -> ExitCode {
         cli::Command::Bench(args) => bench::main(&args),
         cli::Command::Tidy => tidy::main(),
         cli::Command::Report { check } => reproductions::main(check),
+        cli::Command::Reproduce(args) if ["sharpness", "smoothness"].contains(&args.slug.as_str()) => {
+            shell::heavy_twice(&args.device, args.hub)
+        }
         cli::Command::Reproduce(args) => shell::heavy(&args.device, args.hub),
         cli::Command::Attack { args } => shell::heavy(device(&args), false),
+        cli::Command::Dossier { args } => shell::heavy_twice(device(&args), false),
         cli::Command::Detect { .. } => shell::heavy("cpu", false),
         cli::Command::Generate(_) => shell::heavy("cpu", false),
         cli::Command::Oracle(_) => shell::heavy("cpu", false),

@@ -104,6 +104,11 @@ impl Data {
 impl Net {
     /// The network with its first values for a seed: the same for all arms.
     pub fn build(&self, parts: &Parts, seed: u64, device: &Device) -> Result<Box<dyn Network>> {
+        self.build_as(parts, seed, DType::F32, device)
+    }
+
+    /// The same in another type.
+    pub fn build_as(&self, parts: &Parts, seed: u64, dtype: DType, device: &Device) -> Result<Box<dyn Network>> {
         let (_, c, h, w) = parts.train.x().dims4()?;
         let classes = parts.train.classes();
         Ok(match self {
@@ -118,7 +123,7 @@ impl Net {
                     normalize: None,
                 },
                 Rng::new(seed),
-                DType::F32,
+                dtype,
                 device,
             )?),
             Net::Resnet(n) => Box::new(ResNet::new(
@@ -130,7 +135,7 @@ impl Net {
                     normalize: Some(Normalize::new(n.mean.clone(), n.std.clone())?),
                 },
                 Rng::new(seed),
-                DType::F32,
+                dtype,
                 device,
             )?),
         })

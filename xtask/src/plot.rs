@@ -22,9 +22,9 @@ pub struct Curve {
 }
 
 /// This stands for the text colour in plotters' output and is replaced by `currentColor`.
-const INK: RGBColor = RGBColor(1, 2, 3);
+pub const INK: RGBColor = RGBColor(1, 2, 3);
 
-fn rgb(hex: &str) -> RGBColor {
+pub fn rgb(hex: &str) -> RGBColor {
     let part = |i: usize| u8::from_str_radix(hex.get(i..i + 2).unwrap_or("80"), 16).unwrap_or(128);
     RGBColor(part(1), part(3), part(5))
 }
@@ -80,7 +80,12 @@ pub fn lines(x_label: &str, y_label: &str, curves: &[Curve]) -> Result<String> {
                     PathElement::new(vec![(x, y - s), (x, y + s)], colour.mix(0.7).stroke_width(1))
                 });
             chart.draw_series(bars).map_err(|e| failed(&e))?;
-            let dots = c.points.iter().map(|&p| Circle::new(p, 4, colour.filled()));
+            // Dots mark what was measured; on a dense curve they would hide it.
+            let dots = c
+                .points
+                .iter()
+                .filter(|_| !c.joined || c.points.len() <= 60)
+                .map(|&p| Circle::new(p, 4, colour.filled()));
             chart.draw_series(dots).map_err(|e| failed(&e))?;
         }
         root.present().map_err(|e| failed(&e))?;

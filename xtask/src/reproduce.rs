@@ -7,10 +7,13 @@ mod claims;
 mod cli;
 mod datasets;
 mod detect;
+mod dossier;
 mod experiment;
 mod experiments;
 mod generate;
 mod html;
+mod losses;
+mod maps;
 mod oracle;
 mod pieces;
 mod places;
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
     let done = rayon::scope(|_| match command {
         cli::Command::Reproduce(args) => experiment::reproduce(&args),
         cli::Command::Attack { args } => attack::main(&args),
+        cli::Command::Dossier { args } => dossier::main(&args),
         cli::Command::Detect { args } => detect::main(&args),
         cli::Command::Generate(args) => generate::main(&args),
         cli::Command::Oracle(args) => oracle::main(&args),

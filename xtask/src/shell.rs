@@ -32,6 +32,9 @@ pub const KEEP_PAGES: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "-1");
 /// Tells candle to leave its own thread pool alone: it spins beside rayon's, where our kernels run.
 const ONE_POOL: (&str, &str) = ("CANDLE_NUM_THREADS", "1");
 
+/// Tells candle to keep the graph of gradients, so that they can be differentiated again.
+pub const KEEP_GRAPH: (&str, &str) = ("CANDLE_GRAD_DO_NOT_DETACH", "1");
+
 /// Where cargo builds.
 pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
@@ -51,9 +54,18 @@ pub fn build_heavy(binary: &str, feature: &'static str, device: &str, hub: bool)
 
 /// Builds the heavy binary and runs it with this process's own arguments; returns its exit code.
 pub fn heavy(device: &str, hub: bool) -> Result<u8> {
+    start(device, hub, &[])
+}
+
+/// The same for what takes second derivatives.
+pub fn heavy_twice(device: &str, hub: bool) -> Result<u8> {
+    start(device, hub, &[KEEP_GRAPH])
+}
+
+fn start(device: &str, hub: bool, more: &[(&str, &str)]) -> Result<u8> {
     let binary = build_heavy("reproduce", "reproduce", device, hub)?;
     let mut heavy = Command::new(&binary);
-    heavy.args(std::env::args_os().skip(1)).envs([KEEP_PAGES, ONE_POOL]);
+    heavy.args(std::env::args_os().skip(1)).envs([KEEP_PAGES, ONE_POOL]).envs(more.iter().copied());
     let status = heavy.status().with_context(|| format!("cannot start {}", binary.display()))?;
     Ok(status.code().and_then(|c| u8::try_from(c).ok()).unwrap_or(1))
 }

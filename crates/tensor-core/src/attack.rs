@@ -144,14 +144,14 @@ pub trait Attack {
     fn perturb(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal, rng: &ExampleRng) -> Result<Perturbed>;
 }
 
-/// The gradient of a scalar function of `x` at `x`, alone.
+/// The gradient of a scalar function of `x` at `x`, alone: no other, and without a graph, also where the process keeps them.
 ///
 /// # Errors
 /// The function's, or [`Error::Unsupported`] where its result does not depend on `x`.
 pub fn input_gradient(x: &Tensor, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
     let x = candle_core::Var::from_tensor(&x.detach().copy()?)?;
-    let grads = crate::ops::backward(&f(x.as_tensor())?)?;
-    grads.get(x.as_tensor()).cloned().ok_or_else(|| Error::Unsupported {
+    let grads = crate::ops::last_backward(&f(x.as_tensor())?)?;
+    grads.get(x.as_tensor()).map(Tensor::detach).ok_or_else(|| Error::Unsupported {
         what: "the gradient to the input",
         reason: "the model's output does not depend on its input through candle's graph".to_owned(),
     })

@@ -35,6 +35,23 @@ pub(crate) fn eigen(h: &[f64], d: usize) -> Result<(Vec<f64>, Vec<Vec<f64>>)> {
     Ok(((0..d).map(|i| s[i]).collect(), (0..d).map(vector).collect()))
 }
 
+/// The eigenvectors of the largest eigenvalues of a symmetric matrix, the largest first, one after the other: of a covariance its
+/// principal components. The largest entry of each is positive.
+///
+/// # Errors
+/// As [`eigenvalues`]; more components than dimensions.
+pub fn principal(h: &[f64], d: usize, components: usize) -> Result<Vec<f64>> {
+    if components == 0 || components > d {
+        return Err(Error::config("components", format!("must be 1 to {d}, got {components}")));
+    }
+    let (_, vectors) = eigen(h, d)?;
+    let turned = |v: Vec<f64>| {
+        let largest = v.iter().copied().fold(0.0, |a: f64, v| if v.abs() > a.abs() { v } else { a });
+        v.into_iter().map(move |v| v * largest.signum()).collect::<Vec<f64>>()
+    };
+    Ok(vectors.into_iter().rev().take(components).flat_map(turned).collect())
+}
+
 /// `h^-1 v` for a symmetric positive definite h.
 pub(crate) fn solve(h: &[f64], v: &[f64]) -> Result<Vec<f64>> {
     use faer::linalg::solvers::Solve;
@@ -56,6 +73,8 @@ mod tests {
         assert!((values[0] - 1.0).abs() < 1e-14 && (values[1] - 3.0).abs() < 1e-14);
         assert_eq!(eigenvalues(&h, 2).unwrap().len(), 2);
         assert!((vectors[1][0] - vectors[1][1]).abs() < 1e-14);
+        let p = principal(&h, 2, 1).unwrap();
+        assert!(p.iter().all(|v| (v - 0.5f64.sqrt()).abs() < 1e-14) && principal(&h, 2, 3).is_err());
         let x = solve(&h, &[3.0, 3.0]).unwrap();
         assert!((x[0] - 1.0).abs() < 1e-14 && (x[1] - 1.0).abs() < 1e-14);
         assert!(solve(&[1.0, 2.0, 2.0, 1.0], &[1.0, 1.0]).is_err() && eigenvalues(&[f64::NAN], 1).is_err());

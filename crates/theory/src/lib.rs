@@ -8,6 +8,6 @@ pub mod logistic;
 pub mod smoothness;
 mod weights;
 
-pub use dense::eigenvalues;
+pub use dense::{eigenvalues, principal};
 pub use sconce_tensor_core::{Error, Result};
 pub use weights::Weights;

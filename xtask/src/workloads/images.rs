@@ -38,7 +38,7 @@ fn resnet_flops(width: usize) -> f64 {
     2.0 * (sum + 8 * w * 10) as f64
 }
 
-fn resnet(out: &mut Exchange, width: usize) -> Result<ResNet> {
+pub fn resnet(out: &mut Exchange, width: usize) -> Result<ResNet> {
     let net = ResNet::new(ResNetConfig { width, ..ResNetConfig::default() }, Rng::new(0), DType::F32, &out.device)?;
     out.put_params("", net.params())?;
     Ok(net)

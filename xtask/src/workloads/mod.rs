@@ -2,6 +2,7 @@
 
 mod anomaly;
 mod candle;
+mod curvature;
 mod exchange;
 mod gan;
 mod images;
@@ -49,6 +50,7 @@ pub fn ours(name: &str, dir: Option<&Path>, device: &Device) -> Result<Work> {
         "detect-ecod" => anomaly::detect(&mut out, Ecod)?,
         "detect-hbos" => anomaly::detect(&mut out, Hbos::default())?,
         "detect-forest" => anomaly::detect(&mut out, IsolationForest::default())?,
+        "hessian-top5-resnet18-w16" => curvature::top5(&mut out)?,
         "matmul-2048" => parts::matmul(&mut out)?,
         _ if name.starts_with("conv-") => parts::conv(&mut out, name)?,
         _ => bail!("no workload `{name}`; there are {:?}", crate::bench_names::ALL),

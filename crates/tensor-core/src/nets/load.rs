@@ -50,7 +50,8 @@ fn resnet_name(name: &str) -> String {
 }
 
 /// Reads tensors by name: safetensors, or PyTorch's `.pth`/`.pt` (its state dictionary at the top, or under `state_dict`,
-/// `model`, `net` or `model_state_dict`). `module.` or `net.` in front of names and counters of batches are dropped.
+/// `model`, `net` or `model_state_dict`). `module.` or `net.` in front of names and counters of batches are dropped; of a
+/// [`crate::train::Checkpoint`] the weights alone are taken.
 ///
 /// # Errors
 /// [`Error::Io`], or [`Error::Checkpoint`] with the path.
@@ -76,6 +77,12 @@ pub fn weights(path: &Path) -> Result<HashMap<String, Tensor>> {
         read?.into_iter().collect()
     } else {
         crate::store::load(path, &Device::Cpu)?.0
+    };
+    // Of this workspace's training checkpoints the weights are taken, the optimiser's state is left.
+    let training = found.keys().any(|n| n.starts_with("param."));
+    let found: HashMap<String, Tensor> = match training {
+        true => found.into_iter().filter_map(|(n, t)| Some((n.strip_prefix("param.")?.to_owned(), t))).collect(),
+        false => found,
     };
     let plain = |name: String| {
         let rest = ["module.", "net."].iter().find_map(|p| name.strip_prefix(p).map(str::to_owned));

@@ -73,7 +73,7 @@ pub use matmul::{linear, matmul};
 pub use norm::{Normed, batch_norm, batch_norm_train, channel_affine, channel_moments};
 pub use output::{Output, linear_nll, log_output, output_nll};
 pub use pool::{Pool2dSpec, adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, global_avg_pool2d, max_pool2d};
-pub use tape::{backward, keeps_graph};
+pub use tape::{backward, keeps_graph, last_backward};
 pub use upsample::{upsample_bilinear2d, upsample_nearest2d};
 
 use crate::{Error, Result};

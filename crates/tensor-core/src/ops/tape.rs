@@ -4,15 +4,14 @@
 //! network that costs as much as the convolutions of a narrow one. So gradients pass between operations of this
 //! crate directly. What candle sees of a chain of them is its last result and, for every operation, a [`Join`]: one
 //! number whose arguments are the joins below and the leaves, that is variables and results of candle's operations.
-//! When candle asks the last result for its gradient, the tape runs back through all operations at once and leaves
-//! the leaves' gradients with their operations; when candle then comes to the joins, these hand them over. Any
-//! mixture with candle's operations is right: backward passes are linear, so what arrives by either way adds up.
+//! When candle gives a result its gradient, it is left with the operation; when candle comes to the operation's join, after
+//! all that the result went into, the operation runs back once, leaves gradients with the operations below and hands the
+//! leaves theirs. Any mixture with candle's operations is right: what arrives by either way adds up before it is used.
 
 use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, TensorId};
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, Weak};
 
 /// A kernel with its arguments.
@@ -25,13 +24,11 @@ pub(super) trait Step: Send + Sync {
 
 /// An operation on the tape.
 pub(super) struct Node {
-    /// Later operations have higher numbers.
-    order: u64,
     step: Arc<dyn Step>,
     /// For each argument the operation it comes from, where that is on the tape.
     sources: Vec<Option<Arc<Handle>>>,
-    /// Gradients to arguments that are leaves, until their join hands them over.
-    leaves: Mutex<Vec<Option<Tensor>>>,
+    /// The result, and the gradient to it as far as it has arrived.
+    arrived: Mutex<Option<(Tensor, Tensor)>>,
 }
 
 /// What a result knows of its operation.
@@ -61,6 +58,8 @@ thread_local! {
     /// Where variables' gradients go during [`backward`].
     static SINK: RefCell<Option<HashMap<TensorId, Tensor>>> = const { RefCell::new(None) };
     static PAUSED: Cell<bool> = const { Cell::new(false) };
+    /// Whether this is a backward pass that is not differentiated again.
+    static LAST: Cell<bool> = const { Cell::new(false) };
     /// Whether candle keeps the graph of gradients on this thread, so that they can be differentiated again.
     static KEEPS_GRAPH: OnceLock<bool> = const { OnceLock::new() };
 }
@@ -127,15 +126,29 @@ pub fn backward(loss: &Tensor) -> crate::Result<GradStore> {
     Ok(grads)
 }
 
+/// [`backward`] for gradients that are not differentiated again, where the process keeps their graphs: this crate's operations
+/// then build none, which saves memory.
+///
+/// # Errors
+/// As [`backward`].
+pub fn last_backward(loss: &Tensor) -> crate::Result<GradStore> {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            LAST.set(self.0);
+        }
+    }
+    let _restore = Restore(LAST.replace(true));
+    backward(loss)
+}
+
 impl Node {
     pub(super) fn new(step: Arc<dyn Step>) -> Self {
-        static ORDER: AtomicU64 = AtomicU64::new(0);
         let alive = lock(&ALIVE);
         let source = |a: &Tensor| if a.track_op() { alive.get(&a.id()).and_then(Weak::upgrade) } else { None };
         let sources: Vec<_> = step.args().iter().map(source).collect();
         drop(alive);
-        let leaves = Mutex::new(vec![None; sources.len()]);
-        Self { order: ORDER.fetch_add(1, Ordering::Relaxed), step, sources, leaves }
+        Self { step, sources, arrived: Mutex::default() }
     }
 
     /// Computes the result and puts it into candle's graph.
@@ -163,39 +176,33 @@ impl Node {
         Ok(y)
     }
 
-    /// Runs back from this operation through all below it.
-    fn run_back(self: &Arc<Self>, y: &Tensor, g: &Tensor) -> Result<()> {
-        let keep = keeps_graph()?;
+    /// Adds a gradient to the result `y` to what has arrived.
+    fn arrive(&self, y: &Tensor, g: Tensor) -> Result<()> {
+        let mut arrived = lock(&self.arrived);
+        *arrived = Some(match arrived.take() {
+            Some((y, before)) => (y, super::add(&before, &g)?),
+            None => (y.clone(), g),
+        });
+        Ok(())
+    }
+
+    /// Runs back through this operation: gradients arrive at the operations below; those of leaves are returned, by argument.
+    fn run_back(&self) -> Result<Vec<Option<Tensor>>> {
+        let mut leaves = vec![None; self.sources.len()];
+        let Some((y, g)) = lock(&self.arrived).take() else { return Ok(leaves) };
+        let keep = !LAST.get() && keeps_graph()?;
         let _pause = Pause::when(!keep);
-        let mut waiting = BTreeMap::from([(self.order, (self.clone(), y.clone(), g.clone()))]);
-        // Highest first: whatever an operation's result went into came after it.
-        while let Some((_, (node, y, g))) = waiting.pop_last() {
-            for (i, gradient) in node.step.gradients(&y, &g)?.into_iter().enumerate() {
-                let Some(gradient) = gradient else { continue };
-                let gradient = if keep { gradient } else { gradient.detach() };
-                let arg = &node.step.args()[i];
-                match &node.sources[i] {
-                    Some(source) => match waiting.entry(source.node.order) {
-                        std::collections::btree_map::Entry::Vacant(e) => {
-                            e.insert((source.node.clone(), arg.clone(), gradient));
-                        }
-                        std::collections::btree_map::Entry::Occupied(mut e) => {
-                            let sum = super::add(&e.get().2, &gradient)?;
-                            e.get_mut().2 = sum;
-                        }
-                    },
-                    None if arg.track_op() => {
-                        let slot = &mut lock(&node.leaves)[i];
-                        *slot = Some(match slot.take() {
-                            Some(before) => super::add(&before, &gradient)?,
-                            None => gradient,
-                        });
-                    }
-                    None => {}
-                }
+        for (i, gradient) in self.step.gradients(&y, &g)?.into_iter().enumerate() {
+            let Some(gradient) = gradient else { continue };
+            let gradient = if keep { gradient } else { gradient.detach() };
+            let arg = &self.step.args()[i];
+            match &self.sources[i] {
+                Some(source) => source.node.arrive(arg, gradient)?,
+                None if arg.track_op() => leaves[i] = Some(gradient),
+                None => {}
             }
         }
-        Ok(())
+        Ok(leaves)
     }
 }
 
@@ -212,7 +219,7 @@ impl CustomOp1 for Emit {
     }
 
     fn bwd(&self, join: &Tensor, y: &Tensor, g: &Tensor) -> Result<Option<Tensor>> {
-        self.0.node.run_back(y, g)?;
+        self.0.node.arrive(y, g.clone())?;
         join.zeros_like().map(Some)
     }
 }
@@ -229,10 +236,17 @@ impl Join {
         Ok((CpuStorage::F32(vec![0.0]), ().into()))
     }
 
-    /// The gradient to argument `i` of this op: a leaf's own, or nothing for a join below.
-    fn hand_over(&self, i: usize, arg: &Tensor) -> Result<Option<Tensor>> {
-        let slot = self.slots[i];
-        let gradient = lock(&self.node.leaves)[slot].take();
+    /// Runs the operation back; the gradients to this op's arguments are the leaves' own, or nothing for joins below.
+    fn hand_over<const N: usize>(&self, args: [&Tensor; N]) -> Result<[Option<Tensor>; N]> {
+        let mut leaves = self.node.run_back()?;
+        let mut given = [const { None }; N];
+        for ((to, arg), slot) in given.iter_mut().zip(args).zip(&self.slots) {
+            *to = Self::give(arg, leaves[*slot].take())?;
+        }
+        Ok(given)
+    }
+
+    fn give(arg: &Tensor, gradient: Option<Tensor>) -> Result<Option<Tensor>> {
         match gradient {
             Some(g) if arg.is_variable() => SINK.with_borrow_mut(|sink| match sink {
                 Some(sink) => {
@@ -262,7 +276,7 @@ impl CustomOp1 for Join {
     }
 
     fn bwd(&self, a: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
-        self.hand_over(0, a)
+        self.hand_over([a]).map(|[a]| a)
     }
 }
 
@@ -276,7 +290,7 @@ impl CustomOp2 for Join {
     }
 
     fn bwd(&self, a: &Tensor, b: &Tensor, _: &Tensor, _: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        Ok((self.hand_over(0, a)?, self.hand_over(1, b)?))
+        self.hand_over([a, b]).map(Into::into)
     }
 }
 
@@ -300,6 +314,6 @@ impl CustomOp3 for Join {
     }
 
     fn bwd(&self, a: &Tensor, b: &Tensor, c: &Tensor, _: &Tensor, _: &Tensor) -> Result<Three> {
-        Ok((self.hand_over(0, a)?, self.hand_over(1, b)?, self.hand_over(2, c)?))
+        self.hand_over([a, b, c]).map(Into::into)
     }
 }

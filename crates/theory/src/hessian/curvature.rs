@@ -6,8 +6,8 @@ use crate::weights::{Weights, flat};
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
 use sconce_tensor_core::error::require;
-use sconce_tensor_core::{Params, ops};
-use std::cell::Cell;
+use sconce_tensor_core::{Param, Params, ops};
+use std::cell::{Cell, RefCell};
 
 /// How a product is computed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,7 +21,9 @@ pub enum Route {
         step: f64,
     },
     /// The gradient of `g(w).v`: exact up to rounding. The process must have been started with `CANDLE_GRAD_DO_NOT_DETACH=1`, and
-    /// every operation of the loss must have a second derivative.
+    /// every operation of the loss must have a second derivative. The graphs of the gradients are kept for the next product at the
+    /// same weights, which then costs one backward pass: memory for all parts at once, several times what a training step on the
+    /// same examples takes.
     DoubleBackward,
 }
 
@@ -60,6 +62,13 @@ pub struct Curvature<'a> {
     loss: &'a Loss<'a>,
     route: Route,
     gradients: Cell<usize>,
+    kept: RefCell<Option<Kept>>,
+}
+
+/// The gradients of each part with their graphs, and the weights that they are at.
+struct Kept {
+    at: Vec<f64>,
+    parts: Vec<Vec<Tensor>>,
 }
 
 impl std::fmt::Debug for Curvature<'_> {
@@ -88,7 +97,7 @@ impl<'a> Curvature<'a> {
         if let Route::Differences { step } = route {
             require("Route.step", step.is_finite() && step > 0.0, "finite and > 0", step)?;
         }
-        Ok(Self { weights, parts, loss, route, gradients: Cell::new(0) })
+        Ok(Self { weights, parts, loss, route, gradients: Cell::new(0), kept: RefCell::default() })
     }
 
     /// The weights.
@@ -96,7 +105,7 @@ impl<'a> Curvature<'a> {
         &self.weights
     }
 
-    /// How many gradients of the whole loss were taken so far; a double backward pass counts as two.
+    /// How many gradients of the whole loss were taken so far; a second backward pass counts as one.
     pub fn gradients(&self) -> usize {
         self.gradients.get()
     }
@@ -134,7 +143,7 @@ impl<'a> Curvature<'a> {
 
     /// The gradient of any scalar with the weights in its graph.
     pub(super) fn gradient_of(&self, scalar: &Tensor) -> Result<Vec<f64>> {
-        let grads = ops::backward(scalar)?;
+        let grads = ops::last_backward(scalar)?;
         let mut all = Vec::with_capacity(self.weights.dim());
         for p in self.weights.params() {
             let missing = || Error::NoGradient { name: p.name().to_owned() };
@@ -168,14 +177,22 @@ impl<'a> Curvature<'a> {
             let reason = "start the process with CANDLE_GRAD_DO_NOT_DETACH=1, or take Route::Differences".to_owned();
             return Err(Error::Unsupported { what: "a double backward pass", reason });
         }
-        self.gradients.set(self.gradients.get() + 2);
+        let at = self.weights.values()?;
+        let mut kept = self.kept.borrow_mut();
+        let found = match kept.take() {
+            Some(k) if k.at == at => k,
+            // Those of other weights are dropped before new ones are made.
+            other => {
+                drop(other);
+                self.gradients.set(self.gradients.get() + 1);
+                Kept { at, parts: (0..self.parts).map(|i| self.with_graphs(i)).collect::<Result<_>>()? }
+            }
+        };
+        self.gradients.set(self.gradients.get() + 1);
         let mut sum = vec![0.0; self.weights.dim()];
-        for i in 0..self.parts {
-            let first = ops::backward(&(self.loss)(i)?)?;
+        for gradients in &found.parts {
             let mut along: Option<Tensor> = None;
-            for (p, part) in self.weights.params().iter().zip(self.weights.split(v)) {
-                let missing = || Error::NoGradient { name: p.name().to_owned() };
-                let g = first.get(p.var()).ok_or_else(missing)?;
+            for (g, part) in gradients.iter().zip(self.weights.split(v)) {
                 let part = Tensor::from_slice(part, g.shape(), &Device::Cpu)?;
                 let term = (g * part.to_dtype(g.dtype())?.to_device(g.device())?)?.sum_all()?;
                 along = Some(match along {
@@ -184,7 +201,7 @@ impl<'a> Curvature<'a> {
                 });
             }
             let Some(along) = along else { continue };
-            let second = ops::backward(&along)?;
+            let second = ops::last_backward(&along)?;
             let mut at = 0;
             for p in self.weights.params() {
                 // A parameter that the gradient does not depend on has none.
@@ -195,7 +212,15 @@ impl<'a> Curvature<'a> {
                 at += n;
             }
         }
+        *kept = Some(found);
         Ok(sum)
+    }
+
+    /// The gradient of a part by parameter, its graph with it.
+    fn with_graphs(&self, part: usize) -> Result<Vec<Tensor>> {
+        let grads = ops::backward(&(self.loss)(part)?)?;
+        let missing = |p: &&Param| Error::NoGradient { name: p.name().to_owned() };
+        self.weights.params().iter().map(|p| grads.get(p.var()).cloned().ok_or_else(|| missing(p))).collect()
     }
 
     /// Both routes on one vector: `norm(a - b) / max(norm(a), norm(b))`; 0 where both are 0.

@@ -4,6 +4,7 @@ use super::SOURCE_SEED;
 use super::config::{ArmName, Config, Setting};
 use super::stages::{self, Job};
 use crate::html::{Page, Tile, cell, escape};
+use crate::maps::frequencies;
 use crate::pieces::Parts;
 use crate::plot::{self, Curve};
 use crate::results::Results;
@@ -124,19 +125,8 @@ fn heat_maps(cfg: &Config, s: &Setting, r: &Results, page: &mut Page) -> Result<
     for a in &cfg.arms {
         let heat = &r.series[&format!("{}.{}", s.id, a.name.name())]["heat"];
         let heat: HeatMap = serde_json::from_value(heat.clone())?;
-        let (h, w) = heat.size;
-        let mut cells = vec![None; h * w];
-        let place = |l: usize, m: usize| (l + h / 2) % h * w + (m + w / 2) % w;
-        let shares = || heat.directions.iter().zip(heat.correct.iter().map(|c| *c as f64 / heat.total as f64));
-        for (&(l, m), share) in shares() {
-            let mirror = place((h - l) % h, (w - m) % w);
-            cells[mirror] = cells[mirror].or(Some(share));
-        }
-        // A measured direction wins over the mirror of another.
-        for (&(l, m), share) in shares() {
-            cells[place(l, m)] = Some(share);
-        }
-        maps.push((a.name, w, cells));
+        let cells = frequencies(&heat);
+        maps.push((a.name, heat.size.1, cells));
     }
     let values = || maps.iter().flat_map(|m| m.2.iter().flatten());
     let (lo, hi) = values().fold((1f64, 0f64), |(a, b), v| (a.min(*v), b.max(*v)));

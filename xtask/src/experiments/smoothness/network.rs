@@ -1,0 +1,256 @@
+//! A small network: how fast its adversarial gradient turns, and training by EntropySGD beside its controls.
+
+use super::config::Training;
+use crate::pieces::Parts;
+use crate::run::Bar;
+use anyhow::{Result, ensure};
+use candle_core::backprop::GradStore;
+use candle_core::{DType, Device, Tensor, Var};
+use sconce_attacks::{Attack, ExampleRng, Goal, Norm, Pgd, PgdConfig, StepSize};
+use sconce_tensor_core::classifier::predict;
+use sconce_tensor_core::nn::{Builder, Init};
+use sconce_tensor_core::optim::{Average, Sgd, SgdConfig};
+use sconce_tensor_core::{Mode, Network, Params, Rng, Role, attack, ops};
+use sconce_theory::Weights;
+use sconce_theory::entropy::{EntropySgd, EntropySgdConfig};
+use sconce_theory::landscape::{Direction, Normalise};
+use sconce_theory::smoothness::along;
+use serde::{Deserialize, Serialize};
+
+/// Two layers with tanh between: a network without kinks of its own.
+#[derive(Debug)]
+pub struct Mlp {
+    params: Params,
+    layers: [(Var, Var); 2],
+    classes: usize,
+}
+
+impl Mlp {
+    pub fn new(inputs: usize, hidden: usize, classes: usize, seed: u64, dtype: DType) -> Result<Self> {
+        let mut params = Params::new();
+        let mut b = Builder::new(&mut params, Rng::new(seed), dtype, &Device::Cpu);
+        let mut layer = |name: &str, from: usize, to: usize| -> Result<(Var, Var)> {
+            let mut b = b.scope(name);
+            let weight = b.param("weight", Role::Weight, (to, from), Init::fan_in(from))?;
+            Ok((weight, b.param("bias", Role::Bias, to, Init::fan_in(from))?))
+        };
+        let layers = [layer("fc1", inputs, hidden)?, layer("fc2", hidden, classes)?];
+        Ok(Self { params, layers, classes })
+    }
+}
+
+impl Network for Mlp {
+    fn forward(&self, x: &Tensor, mode: Mode) -> sconce_tensor_core::Result<Tensor> {
+        let [a, b] = &self.layers;
+        let linear = |x: &Tensor, l: &(Var, Var)| ops::linear(x, &mode.tensor(&l.0), Some(&mode.tensor(&l.1)));
+        linear(&linear(&x.flatten_from(1)?, a)?.tanh()?, b)
+    }
+
+    fn params(&self) -> &Params {
+        &self.params
+    }
+
+    fn outputs(&self) -> usize {
+        self.classes
+    }
+}
+
+/// A way to train.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Arm {
+    /// SGD with momentum.
+    Sgd,
+    /// The same, the mean of the second half's weights.
+    Average,
+    /// EntropySGD with as many steps as SGD: more gradients.
+    EntropyEpochs,
+    /// EntropySGD with as many gradients as SGD: fewer steps.
+    EntropyGradients,
+    /// The walk with noise and no pull, with as many gradients.
+    Noise,
+    /// SGD with as many gradients as EntropySGD at equal epochs.
+    SgdLong,
+}
+
+pub const ARMS: [Arm; 6] =
+    [Arm::Sgd, Arm::Average, Arm::EntropyEpochs, Arm::EntropyGradients, Arm::Noise, Arm::SgdLong];
+
+impl Arm {
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Sgd => "sgd",
+            Self::Average => "average",
+            Self::EntropyEpochs => "entropy_epochs",
+            Self::EntropyGradients => "entropy_gradients",
+            Self::Noise => "noise",
+            Self::SgdLong => "sgd_long",
+        }
+    }
+
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Sgd => "SGD",
+            Self::Average => "SGD, mean of the second half's weights",
+            Self::EntropyEpochs => "EntropySGD, as many steps as SGD",
+            Self::EntropyGradients => "EntropySGD, as many gradients as SGD",
+            Self::Noise => "walks with noise, no pull; as many gradients as SGD",
+            Self::SgdLong => "SGD, as many gradients as EntropySGD with SGD's steps",
+        }
+    }
+
+    fn walks(self) -> bool {
+        matches!(self, Self::EntropyEpochs | Self::EntropyGradients | Self::Noise)
+    }
+}
+
+/// What became of an arm.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Trained {
+    pub arm: Arm,
+    pub gradients: usize,
+    pub clean: f64,
+    pub robust: f64,
+    /// Robust accuracy on the first training examples.
+    pub robust_train: f64,
+    /// The fastest turn of the adversarial gradient along random directions at the end.
+    pub turning: f64,
+}
+
+fn pgd(cfg: &Training, steps: usize) -> Result<Pgd> {
+    let step = StepSize::Relative(2.5 / steps as f64);
+    Ok(Pgd::new(PgdConfig { norm: Norm::Linf, eps: cfg.eps, steps, step, ..PgdConfig::default() })?)
+}
+
+fn robust(cfg: &Training, net: &Mlp, x: &Tensor, y: &Tensor) -> Result<f64> {
+    let n = x.dim(0)?;
+    let rng = ExampleRng::new(Rng::new(0).stream("test"), (0..n as u64).collect());
+    let moved = pgd(cfg, cfg.test_steps)?.perturb(net, x, &Goal::Untargeted(y.clone()), &rng)?.x;
+    accuracy(net, &moved, y)
+}
+
+fn accuracy(net: &Mlp, x: &Tensor, y: &Tensor) -> Result<f64> {
+    let found = predict(net, x, 500)?;
+    let right = found.iter().zip(y.to_vec1::<u32>()?).filter(|(p, y)| **p == *y).count();
+    Ok(right as f64 / found.len() as f64)
+}
+
+/// Trains one arm. All arms of a seed start from the same weights and see the same batches in the same order.
+pub fn train(cfg: &Training, parts: &Parts, arm: Arm, seed: u64, bar: &Bar) -> Result<(Mlp, Trained)> {
+    let data = &parts.train;
+    let net = Mlp::new(data.x().elem_count() / data.len(), cfg.hidden, data.classes(), seed, DType::F32)?;
+    let a = pgd(cfg, cfg.attack_steps)?;
+    let rng = Rng::new(seed).stream("train");
+    let batches = data.len().div_ceil(cfg.batch_size);
+    let mut epoch: (usize, Vec<Vec<usize>>) = (usize::MAX, Vec::new());
+    let mut gradients = 0;
+    let mut gradient = |_: usize| -> sconce_theory::Result<GradStore> {
+        if epoch.0 != gradients / batches {
+            epoch = (gradients / batches, data.epoch(gradients / batches, cfg.batch_size, &rng));
+        }
+        let rows = &epoch.1[gradients % batches];
+        let batch = data.batch(rows)?;
+        let each = ExampleRng::new(rng.stream("attack").at(gradients as u64), rows.iter().map(|i| *i as u64).collect());
+        gradients += 1;
+        let x = a.perturb(&net, &batch.x, &Goal::Untargeted(batch.y.clone()), &each)?.x;
+        ops::last_backward(&ops::cross_entropy(&net.forward(&x, Mode::Train)?, &batch.y)?.mean_all()?)
+    };
+    let plain = batches * cfg.epochs;
+    let steps = match arm {
+        Arm::EntropyGradients | Arm::Noise => plain / cfg.inner_steps,
+        Arm::SgdLong => plain * cfg.inner_steps,
+        _ => plain,
+    };
+    let sgd_cfg =
+        SgdConfig { lr: cfg.lr, momentum: cfg.momentum, weight_decay: cfg.weight_decay, ..SgdConfig::default() };
+    let mut sgd = Sgd::new(sgd_cfg)?;
+    let (gamma, noise) = if arm == Arm::Noise { (0.0, cfg.control_noise) } else { (cfg.gamma, cfg.noise) };
+    let mut entropy = EntropySgd::new(EntropySgdConfig {
+        outer: SgdConfig { lr: cfg.outer_lr, momentum: 0.0, weight_decay: cfg.weight_decay, ..SgdConfig::default() },
+        inner_steps: cfg.inner_steps,
+        inner_lr: cfg.inner_lr,
+        inner_momentum: cfg.momentum,
+        gamma,
+        noise,
+        ..EntropySgdConfig::default()
+    })?;
+    let mut mean = Average::new();
+    for step in 0..steps {
+        // Half a cosine; the mean of weights goes with a constant rate.
+        let t = step as f64 / steps as f64;
+        let factor = if arm == Arm::Average { 1.0 } else { 0.5 * (1.0 + (std::f64::consts::PI * t).cos()) };
+        if arm.walks() {
+            entropy.step(net.params(), factor, &rng, &mut gradient)?;
+        } else {
+            sgd.step(net.params(), &gradient(0)?, cfg.lr * factor)?;
+        }
+        if arm == Arm::Average && 2 * step >= steps {
+            mean.update(net.params())?;
+        }
+        bar.at(step, steps);
+    }
+    mean.swap(net.params())?;
+    let few = data.slice(0, cfg.examples)?;
+    let trained = Trained {
+        arm,
+        gradients,
+        clean: accuracy(&net, parts.test.x(), parts.test.y())?,
+        robust: robust(cfg, &net, parts.test.x(), parts.test.y())?,
+        robust_train: robust(cfg, &net, few.x(), few.y())?,
+        turning: dichotomy(cfg, parts, &net, seed, &cfg.distances[..1])?[0].linf,
+    };
+    Ok((net, trained))
+}
+
+/// One distance: how fast the adversarial gradient turns at most.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Turn {
+    pub distance: f64,
+    pub clean: f64,
+    pub l2: f64,
+    pub linf: f64,
+}
+
+/// Ratios of neighbouring gradients along random directions, in f64, for the attack of one step at the same L2 norm:
+/// `eps g / norm(g)` and `eps sign(g) / sqrt(D)`.
+pub fn dichotomy(cfg: &Training, parts: &Parts, net: &Mlp, seed: u64, distances: &[f64]) -> Result<Vec<Turn>> {
+    let few = parts.train.slice(0, cfg.examples)?;
+    let x = few.x().to_dtype(DType::F64)?.flatten_from(1)?;
+    let dims = x.dim(1)?;
+    let wide = Mlp::new(dims, cfg.hidden, few.classes(), seed, DType::F64)?;
+    wide.params().restore(&net.params().snapshot()?.into_iter().collect())?;
+    let eps = cfg.eps * (dims as f64).sqrt();
+    let weights = Weights::new(wide.params())?;
+    let gradient = |kind: usize| -> sconce_theory::Result<Vec<f64>> {
+        let loss = |x: &Tensor, mode| ops::cross_entropy(&wide.forward(x, mode)?, few.y());
+        let at = if kind == 0 {
+            x.clone()
+        } else {
+            let g = attack::input_gradient(&x, |x| Ok(loss(x, Mode::Frozen)?.sum_all()?))?.detach();
+            let delta = match kind {
+                1 => g.broadcast_div(&g.sqr()?.sum_keepdim(1)?.sqrt()?)?.affine(eps, 0.0)?,
+                _ => g.sign()?.affine(cfg.eps, 0.0)?,
+            };
+            (&x + delta)?
+        };
+        let grads = ops::last_backward(&loss(&at, Mode::Train)?.mean_all()?)?;
+        let mut all = Vec::new();
+        for p in wide.params().trainable() {
+            let missing = || sconce_theory::Error::NoGradient { name: p.name().to_owned() };
+            all.extend(grads.get(p.var()).ok_or_else(missing)?.flatten_all()?.to_vec1::<f64>()?);
+        }
+        Ok(all)
+    };
+    let one = |&h: &f64| -> Result<Turn> {
+        let mut found = [0.0f64; 3];
+        for k in 0..3 {
+            let d = Direction::random(&weights, Normalise::Unit, &Rng::new(seed).stream("turn").at(k))?;
+            let steps: Vec<f64> = (0..4).map(|i| f64::from(i) * h).collect();
+            for (kind, most) in found.iter_mut().enumerate() {
+                *most = most.max(along(&weights, &d, &steps, || gradient(kind))?.largest);
+            }
+        }
+        ensure!(found.iter().all(|v| v.is_finite()), "a gradient that is not finite");
+        Ok(Turn { distance: h, clean: found[0], l2: found[1], linf: found[2] })
+    };
+    distances.iter().map(one).collect()
+}
