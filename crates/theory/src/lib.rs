@@ -6,6 +6,7 @@ pub mod hessian;
 pub mod landscape;
 pub mod logistic;
 pub mod smoothness;
+pub mod spectral;
 mod weights;
 
 pub use dense::{eigenvalues, principal};

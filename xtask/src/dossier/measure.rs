@@ -29,6 +29,9 @@ pub struct Geometry {
     /// The largest eigenvalue of each parameter's block of the adversarial loss's Hessian.
     pub layers: Vec<(String, f64)>,
     pub smoothness: Smoothness,
+    /// Upper bounds on how much each layer stretches, and for a chain of layers on the loss's slope in the input.
+    pub stretch: Vec<(String, f64)>,
+    pub chain: Option<f64>,
     /// Steps a side, from -1 to 1 in filter-normalised directions, and clean and adversarial loss (attack frozen), row after row.
     pub steps: Vec<f64>,
     pub planes: [Vec<f64>; 2],
@@ -65,6 +68,8 @@ pub struct Smoothness {
     /// `norm(grad_w l(x + delta) - grad_w l(x)) / norm(delta)` over single examples on the attacked ball: mean and largest.
     pub cross_mean: f64,
     pub cross_largest: f64,
+    /// The largest rise of a single example's loss per distance of its attacked copy.
+    pub slope: f64,
 }
 
 const PART: usize = 50;
@@ -125,8 +130,12 @@ fn smoothness(args: &Args, losses: &Losses<'_>, net: &dyn Network, (x, y): &(Ten
     let turn = |loss: &dyn Fn(usize) -> Outcome<Tensor>| -> Result<f64> {
         Ok(in_ball(&weights, radius, 4, &rng, || gradient(net, parts, loss))?.largest)
     };
-    let (mut sum, mut largest, mut count) = (0.0, 0.0f64, 0.0);
+    let (mut sum, mut largest, mut count, mut slope) = (0.0, 0.0f64, 0.0, 0.0f64);
+    let losses_at = |x: &Tensor| -> Result<Vec<f64>> {
+        Ok(ops::cross_entropy(&net.forward(x, sconce_tensor_core::Mode::Frozen)?, y)?.to_vec1()?)
+    };
     let moved = Tensor::cat(&(0..parts).map(|i| losses.attacked(i)).collect::<Outcome<Vec<_>>>()?, 0)?;
+    let (before, after) = (losses_at(x)?, losses_at(&moved)?);
     for i in 0..x.dim(0)?.min(SINGLES) {
         let one = |x: &Tensor| {
             gradient(net, 1, |_| {
@@ -139,6 +148,7 @@ fn smoothness(args: &Args, losses: &Losses<'_>, net: &dyn Network, (x, y): &(Ten
             let (a, b) = (one(x)?, one(&moved)?);
             let ratio = a.iter().zip(&b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt() / far;
             (sum, largest, count) = (sum + ratio, largest.max(ratio), count + 1.0);
+            slope = slope.max((after[i] - before[i]) / far);
         }
     }
     Ok(Smoothness {
@@ -148,7 +158,14 @@ fn smoothness(args: &Args, losses: &Losses<'_>, net: &dyn Network, (x, y): &(Ten
         anew: turn(&|i| losses.anew(i))?,
         cross_mean: if count > 0.0 { sum / count } else { 0.0 },
         cross_largest: largest,
+        slope,
     })
+}
+
+/// Whether the network is a chain of the layers that have bounds: without shortcuts and batch norm.
+fn is_chain(args: &Args, net: &dyn Network) -> bool {
+    let small = args.attack.arch.to_lowercase().replace(['-', '_'], "") == "smallcnn";
+    small && args.attack.mean.is_none() && !net.params().iter().any(|p| p.name().contains("running"))
 }
 
 /// Measures all of it, a line for each part that is done.
@@ -191,6 +208,7 @@ pub fn all(
     let heat = Sweep::new(sweep)?.run(net, &few.0, &few.1, |_, _| Ok(()))?;
     tell("Fourier heat map");
     let values = weights.values()?;
+    let norms = sconce_theory::spectral::layers(net.params())?;
     Ok(Geometry {
         examples: few.0.dim(0)?,
         weights: weights.dim(),
@@ -201,6 +219,8 @@ pub fn all(
         adversarial,
         layers,
         smoothness,
+        chain: is_chain(args, net).then(|| sconce_theory::spectral::chain(&norms)).transpose()?,
+        stretch: norms.into_iter().map(|l| (l.name, l.bound)).collect(),
         planes: [found.measure("clean")?, found.measure("adversarial")?],
         steps: side,
         heat,

@@ -119,6 +119,13 @@ fn smooth(g: &Geometry, page: &mut Page) {
         ("over the attacked ball of inputs, largest of single examples", s.cross_largest),
     ];
     page.table(&["", "ratio"], rows.map(|(n, v)| vec![n.to_owned(), format!("{v:.4}")]).into());
+    page.text(&format!(
+        "Upper bounds from the layers' spectral norms.{} The steepest rise of an example's loss under attack is {:.4} per distance.",
+        g.chain.map_or(String::new(), |c| format!(" As a chain, the loss rises by at most {c:.3e} per distance in L2.")),
+        s.slope
+    ));
+    let rows = g.stretch.iter().map(|(n, v)| vec![escape(n), format!("{v:.4}")]).collect();
+    page.table(&["layer", "stretches by at most"], rows);
 }
 
 fn landscape(g: &Geometry, page: &mut Page) -> Result<()> {

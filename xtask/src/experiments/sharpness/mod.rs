@@ -47,6 +47,11 @@ impl Experiment for SharpnessPaper {
                 .into(),
         );
         m.flags.push(
+            "A network that a large radius leaves with a constant answer has a flat landscape: see the clean accuracies beside the \
+             eigenvalues."
+                .into(),
+        );
+        m.flags.push(
             "Raw growth comes largely from weights that shrink: the scale-normalised numbers stand beside the raw ones.".into(),
         );
         Ok(m)
