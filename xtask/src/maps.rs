@@ -1,10 +1,9 @@
 //! Pictures of two dimensions: contours, a surface seen from aside, a field of arrows. All as SVG.
 
-use crate::plot::{INK, rgb, viridis};
+use crate::plot::{INK, axes, rgb, viridis};
 use anyhow::{Result, anyhow, ensure};
 use contour::ContourBuilder;
 use plotters::prelude::*;
-use plotters::style::FontTransform;
 use sconce_attacks::fourier::HeatMap;
 
 /// Values on an even grid: `z` has a row for each of `y`.
@@ -73,12 +72,11 @@ fn edges(v: &[f64]) -> (f64, f64) {
 }
 
 /// A map as coloured cells under lines of equal value, `levels` of them.
-pub fn contours(map: &Map, (x_label, y_label): (&str, &str), levels: usize) -> Result<String> {
+pub fn contours(map: &Map, labels: (&str, &str), levels: usize) -> Result<String> {
     const SIZE: (u32, u32) = (420, 380);
     let mut svg = String::new();
     {
         let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-        let text = |size: i32| ("sans-serif", size).into_font().color(&INK);
         let ((x0, x1), (y0, y1)) = (edges(&map.x), edges(&map.y));
         let (dx, dy) = ((x1 - x0) / (map.x.len() - 1) as f64, (y1 - y0) / (map.y.len() - 1) as f64);
         let mut chart = ChartBuilder::on(&root)
@@ -87,16 +85,7 @@ pub fn contours(map: &Map, (x_label, y_label): (&str, &str), levels: usize) -> R
             .y_label_area_size(52)
             .build_cartesian_2d(x0 - dx / 2.0..x1 + dx / 2.0, y0 - dy / 2.0..y1 + dy / 2.0)
             .map_err(|e| failed(&e))?;
-        chart
-            .configure_mesh()
-            .disable_mesh()
-            .x_desc(x_label)
-            .y_desc(y_label)
-            .label_style(text(13))
-            .axis_desc_style(text(14).transform(FontTransform::None))
-            .axis_style(INK.mix(0.5))
-            .draw()
-            .map_err(|e| failed(&e))?;
+        axes(&mut chart, labels, 0.0)?;
         let nx = map.x.len();
         let cell = |k: usize| {
             let (x, y) = (map.x[k % nx], map.y[k / nx]);
@@ -165,7 +154,7 @@ pub fn surface(map: &Map) -> Result<String> {
 }
 
 /// Arrows at places, (x, y, dx, dy): the longest is as long as the distance of `spacing`; a dot marks the tail.
-pub fn field(arrows: &[[f64; 4]], spacing: f64, (x_label, y_label): (&str, &str)) -> Result<String> {
+pub fn field(arrows: &[[f64; 4]], spacing: f64, labels: (&str, &str)) -> Result<String> {
     const SIZE: (u32, u32) = (420, 380);
     ensure!(!arrows.is_empty(), "a field without arrows");
     let longest = arrows.iter().fold(0.0, |m: f64, a| m.max(a[2].hypot(a[3])));
@@ -177,24 +166,13 @@ pub fn field(arrows: &[[f64; 4]], spacing: f64, (x_label, y_label): (&str, &str)
     let mut svg = String::new();
     {
         let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-        let text = |size: i32| ("sans-serif", size).into_font().color(&INK);
         let mut chart = ChartBuilder::on(&root)
             .margin(8)
             .x_label_area_size(40)
             .y_label_area_size(52)
             .build_cartesian_2d(range(0), range(1))
             .map_err(|e| failed(&e))?;
-        chart
-            .configure_mesh()
-            .x_desc(x_label)
-            .y_desc(y_label)
-            .label_style(text(13))
-            .axis_desc_style(text(14).transform(FontTransform::None))
-            .axis_style(INK.mix(0.5))
-            .bold_line_style(INK.mix(0.12))
-            .light_line_style(TRANSPARENT)
-            .draw()
-            .map_err(|e| failed(&e))?;
+        axes(&mut chart, labels, 0.12)?;
         let ink = rgb("#3b82c4");
         let shaft = |a: &[f64; 4]| {
             PathElement::new(vec![(a[0], a[1]), (a[0] + scale * a[2], a[1] + scale * a[3])], ink.stroke_width(1))

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, anyhow};
 use base64::Engine;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::FontTransform;
 
@@ -29,6 +30,32 @@ pub fn rgb(hex: &str) -> RGBColor {
     RGBColor(part(1), part(3), part(5))
 }
 
+/// A plot's area with its two axes.
+pub type Plane<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
+/// Draws axes with their names, and lines between them of the given strength.
+pub fn axes(chart: &mut Plane<'_, '_>, (x, y): (&str, &str), lines: f64) -> Result<()> {
+    let text = |size: i32| ("sans-serif", size).into_font().color(&INK);
+    let label = |v: &f64| {
+        let text = format!("{v:.3}");
+        let text = text.trim_end_matches('0').trim_end_matches('.');
+        // What is 0 but for rounding.
+        if text == "-0" { "0".to_owned() } else { text.to_owned() }
+    };
+    chart
+        .configure_mesh()
+        .x_label_formatter(&label)
+        .x_desc(x)
+        .y_desc(y)
+        .label_style(text(13))
+        .axis_desc_style(text(14).transform(FontTransform::None))
+        .axis_style(INK.mix(0.5))
+        .bold_line_style(INK.mix(lines))
+        .light_line_style(TRANSPARENT)
+        .draw()
+        .map_err(|e| anyhow!("plot: {e}"))
+}
+
 /// A plot of curves; colours follow the curves' order. The legend is the caller's.
 pub fn lines(x_label: &str, y_label: &str, curves: &[Curve]) -> Result<String> {
     let all = || curves.iter().flat_map(|c| c.points.iter());
@@ -50,25 +77,13 @@ pub fn lines(x_label: &str, y_label: &str, curves: &[Curve]) -> Result<String> {
     {
         let failed = |e: &dyn std::fmt::Display| anyhow!("plot: {e}");
         let root = SVGBackend::with_string(&mut svg, (560, 340)).into_drawing_area();
-        let text = |size: i32| ("sans-serif", size).into_font().color(&INK);
         let mut chart = ChartBuilder::on(&root)
             .margin(8)
             .x_label_area_size(40)
             .y_label_area_size(56)
             .build_cartesian_2d(range(|e| e.0, |e| e.0), range(|e| e.1, |e| e.2))
             .map_err(|e| failed(&e))?;
-        chart
-            .configure_mesh()
-            .x_label_formatter(&|v| format!("{:.3}", v).trim_end_matches('0').trim_end_matches('.').to_owned())
-            .x_desc(x_label)
-            .y_desc(y_label)
-            .label_style(text(13))
-            .axis_desc_style(text(14).transform(FontTransform::None))
-            .axis_style(INK.mix(0.5))
-            .bold_line_style(INK.mix(0.12))
-            .light_line_style(TRANSPARENT)
-            .draw()
-            .map_err(|e| failed(&e))?;
+        axes(&mut chart, (x_label, y_label), 0.12)?;
         for (i, c) in curves.iter().enumerate() {
             let colour = rgb(COLOURS[i % COLOURS.len()]);
             if c.joined {
