@@ -1,6 +1,6 @@
 //! Labelled examples in memory, and batches of them in a seeded order.
 
-use crate::{Error, Result, Rng};
+use crate::{Error, Result, Rng, ops, train};
 use candle_core::{DType, Device, Tensor};
 
 /// Examples with their classes.
@@ -20,6 +20,35 @@ pub struct Batch {
     pub y: Tensor,
     /// The examples' indices in their data set.
     pub indices: Vec<u64>,
+    /// Soft labels (N, K) where examples were mixed ([`crate::train::augment::Mixup`]); `y` is then the likelier class.
+    pub targets: Option<Tensor>,
+}
+
+impl Batch {
+    /// The cross-entropy of each example in nats, with the soft labels where there are some.
+    ///
+    /// # Shapes
+    /// (N, K) -> (N,).
+    ///
+    /// # Errors
+    /// Logits of another shape.
+    pub fn cross_entropy(&self, logits: &Tensor) -> Result<Tensor> {
+        match &self.targets {
+            Some(targets) => ops::soft_cross_entropy(logits, targets),
+            None => ops::cross_entropy(logits, &self.y),
+        }
+    }
+
+    /// The hard labels.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where examples were mixed: `what` is defined for one label an example.
+    pub fn hard_labels(&self, what: &'static str) -> Result<&Tensor> {
+        match self.targets {
+            Some(_) => Err(Error::Unsupported { what, reason: "it needs one label an example, not mixup's".to_owned() }),
+            None => Ok(&self.y),
+        }
+    }
 }
 
 impl Labelled {
@@ -97,14 +126,14 @@ impl Labelled {
             x: self.x.contiguous()?.index_select(&at, 0)?,
             y: self.y.contiguous()?.index_select(&at, 0)?,
             indices: indices.iter().map(|&i| i as u64).collect(),
+            targets: None,
         })
     }
 
     /// The order of one epoch: a permutation keyed by the epoch, in batches of `batch`; the last may be
     /// smaller. It depends on nothing else, so a resumed run sees the same batches.
     pub fn epoch(&self, epoch: usize, batch: usize, rng: &Rng) -> Vec<Vec<usize>> {
-        let order = rng.stream("shuffle").at(epoch as u64).permutation(self.len());
-        order.chunks(batch.max(1)).map(<[usize]>::to_vec).collect()
+        train::shuffled(self.len(), batch, epoch, rng)
     }
 
     /// The same examples on another device or in another type.

@@ -66,6 +66,16 @@ pub enum Error {
         /// Why it does not fit.
         reason: String,
     },
+    /// A file that is written once is there already, with other content.
+    #[error("{path}: another writer left other content there: digest {there}, ours {ours}; remove the wrong one of the two")]
+    Conflict {
+        /// The file.
+        path: PathBuf,
+        /// The digest of what is there.
+        there: String,
+        /// The digest of what was to be written.
+        ours: String,
+    },
     /// Reading or writing a file failed.
     #[error("{path}: {cause}")]
     Io {

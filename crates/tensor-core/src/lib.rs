@@ -23,7 +23,7 @@ pub use candle_core;
 pub use classifier::{Bounds, Classifier};
 pub use device::{Device, DeviceSpec};
 pub use error::{Error, Result};
-pub use nn::{Mode, Network};
+pub use nn::{Mode, Module, Network};
 pub use params::{Param, Params, Role};
 pub use regularizer::{Regularizer, Step};
 pub use rng::{ExampleRng, Rng};

@@ -158,6 +158,7 @@ pub fn load(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Module;
 
     #[test]
     fn names_of_pytorch_are_understood() {

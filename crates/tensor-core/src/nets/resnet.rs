@@ -1,6 +1,6 @@
 //! Residual networks for 32x32 images.
 
-use crate::nn::{BatchNorm2d, Builder, Conv2d, Init, Linear, Mode, Network, Normalize};
+use crate::nn::{BatchNorm2d, Builder, Conv2d, Init, Linear, Mode, Module, Network, Normalize};
 use crate::ops::{self, Conv2dSpec};
 use crate::{Error, Params, Result, Rng, error::require};
 use candle_core::{DType, Device, Tensor};
@@ -123,6 +123,12 @@ impl ResNet {
     }
 }
 
+impl Module for ResNet {
+    fn params(&self) -> &Params {
+        &self.params
+    }
+}
+
 impl Network for ResNet {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         if x.rank() != 4 || x.dim(1)? != self.cfg.channels {
@@ -137,10 +143,6 @@ impl Network for ResNet {
             x = block.forward(&x, mode)?;
         }
         self.fc.forward(&ops::global_avg_pool2d(&x)?, mode)
-    }
-
-    fn params(&self) -> &Params {
-        &self.params
     }
 
     fn outputs(&self) -> usize {

@@ -1,6 +1,6 @@
 //! Two convolutions and two linear maps: the small image classifier.
 
-use crate::nn::{BatchNorm2d, Builder, Conv2d, Init, Linear, Mode, Network, Normalize};
+use crate::nn::{BatchNorm2d, Builder, Conv2d, Init, Linear, Mode, Module, Network, Normalize};
 use crate::ops::{self, Conv2dSpec, Pool2dSpec};
 use crate::{Error, Params, Result, Rng, error::require};
 use candle_core::{DType, Device, Tensor};
@@ -106,6 +106,12 @@ impl SmallCnn {
     }
 }
 
+impl Module for SmallCnn {
+    fn params(&self) -> &Params {
+        &self.params
+    }
+}
+
 impl Network for SmallCnn {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         let (c, h, w) = self.cfg.input;
@@ -126,10 +132,6 @@ impl Network for SmallCnn {
         }
         let hidden = ops::relu(&self.fc[0].forward(&x.flatten_from(1)?, mode)?)?;
         self.fc[1].forward(&hidden, mode)
-    }
-
-    fn params(&self) -> &Params {
-        &self.params
     }
 
     fn outputs(&self) -> usize {

@@ -36,16 +36,19 @@ impl Mode {
     }
 }
 
-/// A network: its parameters and its forward pass. Every network is a [`Classifier`], in frozen mode.
-pub trait Network: Classifier {
+/// Anything with parameters: a trunk, a head, a generator, a whole network.
+pub trait Module {
+    /// The parameters, in order.
+    fn params(&self) -> &Params;
+}
+
+/// A classifying network: its parameters and its forward pass. Every network is a [`Classifier`], in frozen mode.
+pub trait Network: Module + Classifier {
     /// (N, ...) -> (N, K), before any softmax.
     ///
     /// # Errors
     /// Where the input's shape does not fit.
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor>;
-
-    /// The parameters, in order.
-    fn params(&self) -> &Params;
 
     /// K.
     fn outputs(&self) -> usize;
@@ -70,13 +73,15 @@ impl<N: Network + ?Sized> Classifier for N {
     }
 }
 
+impl<M: Module + ?Sized> Module for Box<M> {
+    fn params(&self) -> &Params {
+        (**self).params()
+    }
+}
+
 impl<N: Network + ?Sized> Network for Box<N> {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         (**self).forward(x, mode)
-    }
-
-    fn params(&self) -> &Params {
-        (**self).params()
     }
 
     fn outputs(&self) -> usize {

@@ -1,18 +1,21 @@
 //! Adam and AdamW.
 
 use super::Decay;
+use super::group::{Group, Groups};
+use super::optimizer::{Optimizer, check_lr, with_gradients};
+use super::slots::Slots;
 use super::update::apply;
 use crate::ops::cpu::element::Element;
 use crate::ops::in_place::Update;
-use crate::{Error, Params, Result, error::require};
-use candle_core::{Tensor, backprop::GradStore};
-use std::collections::HashMap;
+use crate::store::State;
+use crate::{Params, Result, error::require};
+use candle_core::backprop::GradStore;
 
 /// Configuration of [`Adam`].
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `lr` | 0.001 | base step size | finite, > 0 |
+/// | `lr` | 0.001 | learning rate | finite, > 0 |
 /// | `beta1` | 0.9 | decay of the mean of gradients | [0, 1) |
 /// | `beta2` | 0.999 | decay of the mean of their squares | [0, 1) |
 /// | `eps` | 1e-8 | added to the root of the latter | finite, > 0 |
@@ -20,7 +23,7 @@ use std::collections::HashMap;
 /// | `decay` | decoupled | how the decay enters: decoupled is AdamW | |
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamConfig {
-    /// Base step size.
+    /// Learning rate.
     pub lr: f64,
     /// Decay of the mean of gradients.
     pub beta1: f64,
@@ -40,20 +43,30 @@ impl Default for AdamConfig {
     }
 }
 
+impl AdamConfig {
+    /// AdamW with PyTorch's defaults: the decoupled weight decay is 0.01.
+    pub fn adamw() -> Self {
+        Self { weight_decay: 0.01, decay: Decay::Decoupled, ..Self::default() }
+    }
+}
+
 /// Adam (Kingma and Ba 2015, algorithm 1) as PyTorch computes it: `m <- b1 m + (1 - b1) g`,
 /// `v <- b2 v + (1 - b2) g^2`, `w <- w - lr m' / (sqrt(v') + eps)` with `m' = m / (1 - b1^t)`, `v' = v / (1 - b2^t)`.
+/// With a decoupled weight decay it is AdamW (Loshchilov and Hutter 2019).
 #[derive(Clone, Debug)]
 pub struct Adam {
     cfg: AdamConfig,
-    step: u64,
-    moments: HashMap<String, (Tensor, Tensor)>,
+    lr: f64,
+    steps: u64,
+    groups: Groups,
+    moments: Slots<2>,
 }
 
 impl Adam {
     /// Validates the configuration.
     ///
     /// # Errors
-    /// [`Error::Config`] naming the field.
+    /// [`Error::Config`](crate::Error::Config) naming the field.
     pub fn new(cfg: AdamConfig) -> Result<Self> {
         require("AdamConfig.lr", cfg.lr.is_finite() && cfg.lr > 0.0, "finite and > 0", cfg.lr)?;
         require("AdamConfig.beta1", (0.0..1.0).contains(&cfg.beta1), "in [0, 1)", cfg.beta1)?;
@@ -61,42 +74,44 @@ impl Adam {
         require("AdamConfig.eps", cfg.eps.is_finite() && cfg.eps > 0.0, "finite and > 0", cfg.eps)?;
         let decay = cfg.weight_decay;
         require("AdamConfig.weight_decay", decay.is_finite() && decay >= 0.0, "finite and >= 0", decay)?;
-        Ok(Self { cfg, step: 0, moments: HashMap::new() })
+        Ok(Self { cfg, lr: cfg.lr, steps: 0, groups: Groups::default(), moments: Slots::new(["m", "v"]) })
     }
 
-    /// The base step size.
-    pub fn lr(&self) -> f64 {
-        self.cfg.lr
-    }
-
-    /// One update with step size `lr` (the base times the schedule's factor).
+    /// The defaults with a learning rate.
     ///
     /// # Errors
-    /// [`Error::NoGradient`] naming the first trainable parameter that the backward pass did not reach; nothing is
-    /// updated then. candle's.
-    pub fn step(&mut self, params: &Params, grads: &GradStore, lr: f64) -> Result<()> {
-        if let Some(p) = params.trainable().find(|p| grads.get(p.var()).is_none()) {
-            return Err(Error::NoGradient { name: p.name().to_owned() });
-        }
-        self.step += 1;
+    /// A rate that is not finite and positive.
+    pub fn with_lr(lr: f64) -> Result<Self> {
+        Self::new(AdamConfig { lr, ..AdamConfig::default() })
+    }
+
+    /// Adds a rule for some of the parameters.
+    #[must_use]
+    pub fn with_group(mut self, group: Group) -> Self {
+        self.groups.push(group);
+        self
+    }
+}
+
+impl Optimizer for Adam {
+    fn step(&mut self, params: &Params, gradients: &GradStore) -> Result<()> {
+        let all = with_gradients(params, gradients)?;
+        self.steps += 1;
         let AdamConfig { beta1, beta2, eps, weight_decay, decay, .. } = self.cfg;
-        let t = self.step as f64;
-        let descend = Descend {
-            lr: lr / (1.0 - beta1.powf(t)),
-            root: 1.0 / (1.0 - beta2.powf(t)).sqrt(),
-            eps,
-            shrink: if decay == Decay::Decoupled { lr * weight_decay } else { 0.0 },
-        };
-        for p in params.trainable() {
-            let Some(grad) = grads.get(p.var()) else { continue };
-            let (w, mut g) = (p.var().as_detached_tensor(), grad.detach());
+        let t = self.steps as f64;
+        for (p, mut g) in all {
+            let (lr, weight_decay) = self.groups.of(p, self.lr, weight_decay);
+            let descend = Descend {
+                lr: lr / (1.0 - beta1.powf(t)),
+                root: 1.0 / (1.0 - beta2.powf(t)).sqrt(),
+                eps,
+                shrink: if decay == Decay::Decoupled { lr * weight_decay } else { 0.0 },
+            };
+            let w = p.var().as_detached_tensor();
             if decay == Decay::Coupled && weight_decay > 0.0 {
                 g = (g + (&w * weight_decay)?)?;
             }
-            if !self.moments.contains_key(p.name()) {
-                self.moments.insert(p.name().to_owned(), (w.zeros_like()?, w.zeros_like()?));
-            }
-            let Some((m, v)) = self.moments.get(p.name()) else { continue };
+            let [m, v] = self.moments.of(p)?;
             apply(m, &g, &g, &Mean { beta: beta1, square: false })?;
             apply(v, &g, &g, &Mean { beta: beta2, square: true })?;
             apply(&w, m, v, &descend)?;
@@ -104,47 +119,35 @@ impl Adam {
         Ok(())
     }
 
-    /// The step and the moments, in the parameters' order, for a checkpoint: `m.NAME` and `v.NAME`. They share memory
-    /// with the optimizer: save or copy them before its next step.
-    pub fn state(&self, params: &Params) -> (u64, Vec<(String, Tensor)>) {
-        let pair = |name: &str| {
-            let (m, v) = self.moments.get(name)?;
-            Some([(format!("m.{name}"), m.clone()), (format!("v.{name}"), v.clone())])
-        };
-        (self.step, params.trainable().filter_map(|p| pair(p.name())).flatten().collect())
+    fn lr(&self) -> f64 {
+        self.lr
     }
 
-    /// Takes back what [`Adam::state`] gave.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] or [`Error::Value`] where the moments are not those of the parameters.
-    pub fn restore(&mut self, params: &Params, step: u64, mut state: HashMap<String, Tensor>) -> Result<()> {
-        let mut moments = HashMap::new();
-        for p in params.trainable() {
-            match (state.remove(&format!("m.{}", p.name())), state.remove(&format!("v.{}", p.name()))) {
-                (Some(m), Some(v)) => {
-                    if let Some(t) = [&m, &v].into_iter().find(|t| t.shape() != p.var().shape()) {
-                        let want = format!("{:?}", p.var().dims());
-                        return Err(Error::shape(format!("moments `{}`", p.name()), want, t.dims()));
-                    }
-                    moments.insert(p.name().to_owned(), (m.copy()?, v.copy()?));
-                }
-                (None, None) if step == 0 => {}
-                _ => return Err(Error::value("moments", format!("those of `{}` are missing", p.name()))),
-            }
-        }
-        if let Some(name) = state.keys().next() {
-            return Err(Error::value("moments", format!("`{name}` belongs to no parameter of the network")));
-        }
-        (self.step, self.moments) = (step, moments);
+    fn set_lr(&mut self, lr: f64) -> Result<()> {
+        self.lr = check_lr(lr)?;
         Ok(())
+    }
+
+    fn state(&self) -> Result<State> {
+        self.moments.state(&self.steps)
+    }
+
+    fn restore(&mut self, params: &Params, state: State) -> Result<()> {
+        let steps = state.values()?;
+        self.moments.restore(params, state)?;
+        self.steps = steps;
+        Ok(())
+    }
+
+    fn describe(&self) -> String {
+        format!("{:?} {:?}", self.cfg, self.groups)
     }
 }
 
 /// `m <- beta m + (1 - beta) g`, of the gradient or its square.
-struct Mean {
-    beta: f64,
-    square: bool,
+pub(super) struct Mean {
+    pub(super) beta: f64,
+    pub(super) square: bool,
 }
 
 impl Update for Mean {
@@ -185,8 +188,8 @@ impl Update for Descend {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Role;
-    use candle_core::Device;
+    use crate::{Error, Role};
+    use candle_core::{Device, Tensor};
 
     fn setup() -> (Params, candle_core::Var) {
         let mut params = Params::new();
@@ -202,7 +205,7 @@ mod tests {
         let (mut by_hand, mut m, mut v) = ([1.0f64, -2.0], [0.0; 2], [0.0; 2]);
         for t in 1..=5 {
             let grads = (w.sqr().unwrap().sum_all().unwrap() / 2.0).unwrap().backward().unwrap();
-            adam.step(&params, &grads, cfg.lr).unwrap();
+            adam.step(&params, &grads).unwrap();
             for i in 0..2 {
                 let g = by_hand[i];
                 m[i] = 0.9 * m[i] + 0.1 * g;
@@ -212,9 +215,9 @@ mod tests {
             }
             let ours = w.to_vec1::<f64>().unwrap();
             assert!(ours.iter().zip(by_hand).all(|(a, b)| (a - b).abs() < 1e-12), "{ours:?} {by_hand:?}");
-            let (step, state) = adam.state(&params);
+            let state = adam.state().unwrap();
             adam = Adam::new(cfg).unwrap();
-            adam.restore(&params, step, state.into_iter().collect()).unwrap();
+            adam.restore(&params, state).unwrap();
         }
     }
 
@@ -224,7 +227,7 @@ mod tests {
         let cfg = AdamConfig { lr: 0.1, weight_decay: 0.5, ..AdamConfig::default() };
         let zeros = w.zeros_like().unwrap();
         let grads = w.mul(&zeros).unwrap().sum_all().unwrap().backward().unwrap();
-        Adam::new(cfg).unwrap().step(&params, &grads, 0.1).unwrap();
+        Adam::new(cfg).unwrap().step(&params, &grads).unwrap();
         let ours = w.to_vec1::<f64>().unwrap();
         assert!((ours[0] - 0.95).abs() < 1e-15 && (ours[1] + 1.9).abs() < 1e-15, "{ours:?}");
     }
@@ -241,7 +244,10 @@ mod tests {
             assert!(matches!(Adam::new(cfg), Err(Error::Config { .. })), "{cfg:?}");
         }
         let (params, _) = setup();
-        let stray = HashMap::from([("m.x".to_owned(), Tensor::new(0f64, &Device::Cpu).unwrap())]);
-        assert!(Adam::new(AdamConfig::default()).unwrap().restore(&params, 3, stray).is_err());
+        let stray = State::new(&3u64, [("m.x", Tensor::new(0f64, &Device::Cpu).unwrap())]).unwrap();
+        let e = Adam::new(AdamConfig::default()).unwrap().restore(&params, stray).unwrap_err().to_string();
+        assert!(e.contains("`m.w` is missing"), "{e}");
+        let mut adam = Adam::with_lr(0.1).unwrap();
+        assert!(adam.set_lr(f64::NAN).is_err() && adam.set_lr(0.0).is_ok() && adam.lr() == 0.0);
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::{Error, Result};
 
-/// A factor on the base learning rate as a function of the step; it has no state to save.
+/// A factor on the learning rate as a function of the step; it has no state to save. [`super::Updater`] sets the optimizer's rate
+/// by it.
 #[derive(Clone, Debug, PartialEq, Default)]
 #[cfg_attr(
     feature = "serde",
@@ -25,9 +26,29 @@ pub enum Schedule {
         /// Share of all steps that rise.
         warmup: f64,
     },
+    /// A linear rise over the share `warmup`, then a straight line from 1 down to 0.
+    Linear {
+        /// Share of all steps that rise.
+        warmup: f64,
+    },
+    /// A linear rise over the share `warmup`, then 1.
+    Warmup {
+        /// Share of all steps that rise.
+        warmup: f64,
+    },
 }
 
 impl Schedule {
+    /// Half a cosine from 1 down to 0.
+    pub fn cosine() -> Self {
+        Self::Cosine { warmup: 0.0 }
+    }
+
+    /// A straight line from 1 down to 0.
+    pub fn linear() -> Self {
+        Self::Linear { warmup: 0.0 }
+    }
+
     /// Checks the parameters.
     ///
     /// # Errors
@@ -41,7 +62,7 @@ impl Schedule {
             Self::Step { gamma, .. } if !(*gamma > 0.0 && gamma.is_finite()) => {
                 Err(Error::config("Schedule.gamma", format!("must be > 0, got {gamma}")))
             }
-            Self::Cosine { warmup } if !share(*warmup) => {
+            Self::Cosine { warmup } | Self::Linear { warmup } | Self::Warmup { warmup } if !share(*warmup) => {
                 Err(Error::config("Schedule.warmup", format!("must be in [0, 1], got {warmup}")))
             }
             _ => Ok(()),
@@ -54,7 +75,11 @@ impl Schedule {
         match self {
             Self::Constant => 1.0,
             Self::Step { at, gamma } => gamma.powi(at.iter().filter(|a| t >= **a).count() as i32),
-            Self::Cosine { warmup } if t < *warmup => (step + 1) as f64 / (warmup * total as f64).max(1.0),
+            Self::Cosine { warmup } | Self::Linear { warmup } | Self::Warmup { warmup } if t < *warmup => {
+                (step + 1) as f64 / (warmup * total as f64).max(1.0)
+            }
+            Self::Warmup { .. } => 1.0,
+            Self::Linear { warmup } => 1.0 - ((t - warmup) / (1.0 - warmup).max(f64::MIN_POSITIVE)).min(1.0),
             Self::Cosine { warmup } => {
                 let u = ((t - warmup) / (1.0 - warmup).max(f64::MIN_POSITIVE)).min(1.0);
                 0.5 * (1.0 + (std::f64::consts::PI * u).cos())
@@ -77,6 +102,14 @@ mod tests {
         let c = Schedule::Cosine { warmup: 0.1 };
         assert!((c.factor(0, 100) - 0.1).abs() < 1e-12 && (c.factor(9, 100) - 1.0).abs() < 1e-12);
         assert!((c.factor(10, 100) - 1.0).abs() < 1e-12 && (c.factor(55, 100) - 0.5).abs() < 1e-12);
+        let l = Schedule::Linear { warmup: 0.1 };
+        assert!((l.factor(4, 100) - 0.5).abs() < 1e-12 && (l.factor(10, 100) - 1.0).abs() < 1e-12);
+        assert!((l.factor(55, 100) - 0.5).abs() < 1e-12 && l.factor(100, 100).abs() < 1e-12);
+        let w = Schedule::Warmup { warmup: 0.1 };
+        assert!((w.factor(0, 100) - 0.1).abs() < 1e-12 && w.factor(10, 100) == 1.0 && w.factor(99, 100) == 1.0);
+        assert_eq!(Schedule::cosine(), Schedule::Cosine { warmup: 0.0 });
+        assert!((Schedule::linear().factor(1, 4) - 0.75).abs() < 1e-12);
+        assert!(Schedule::Linear { warmup: -0.1 }.validate().is_err());
         assert!(Schedule::Cosine { warmup: f64::NAN }.validate().is_err());
         assert!(Schedule::Step { at: vec![2.0], gamma: 0.1 }.validate().is_err());
     }

@@ -1,11 +1,14 @@
 //! Stochastic gradient descent.
 
+use super::group::{Group, Groups};
+use super::optimizer::{Optimizer, check_lr, with_gradients};
+use super::slots::Slots;
 use super::update::apply;
 use crate::ops::cpu::element::Element;
 use crate::ops::in_place::Update;
-use crate::{Error, Params, Result, error::require};
-use candle_core::{Tensor, backprop::GradStore};
-use std::collections::HashMap;
+use crate::store::State;
+use crate::{Params, Result, error::require};
+use candle_core::backprop::GradStore;
 
 /// How weight decay enters the update.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,14 +24,14 @@ pub enum Decay {
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `lr` | 0.05 | base step size | finite, > 0 |
+/// | `lr` | 0.05 | learning rate | finite, > 0 |
 /// | `momentum` | 0.9 | share of the last update that is kept | [0, 1) |
 /// | `nesterov` | false | look ahead along the momentum | needs momentum > 0 |
 /// | `weight_decay` | 0 | factor on the weights in the gradient: `g + weight_decay w` | finite, >= 0 |
 /// | `decay` | coupled | how the decay enters | |
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SgdConfig {
-    /// Base step size.
+    /// Learning rate.
     pub lr: f64,
     /// Momentum.
     pub momentum: f64,
@@ -50,95 +53,88 @@ impl Default for SgdConfig {
 #[derive(Clone, Debug)]
 pub struct Sgd {
     cfg: SgdConfig,
-    velocity: HashMap<String, Tensor>,
+    lr: f64,
+    groups: Groups,
+    velocity: Slots<1>,
 }
 
 impl Sgd {
     /// Validates the configuration.
     ///
     /// # Errors
-    /// [`Error::Config`] naming the field.
+    /// [`Error::Config`](crate::Error::Config) naming the field.
     pub fn new(cfg: SgdConfig) -> Result<Self> {
         require("SgdConfig.lr", cfg.lr.is_finite() && cfg.lr > 0.0, "finite and > 0", cfg.lr)?;
         require("SgdConfig.momentum", (0.0..1.0).contains(&cfg.momentum), "in [0, 1)", cfg.momentum)?;
         let decay = cfg.weight_decay;
         require("SgdConfig.weight_decay", decay.is_finite() && decay >= 0.0, "finite and >= 0", decay)?;
         require("SgdConfig.nesterov", !cfg.nesterov || cfg.momentum > 0.0, "used with momentum > 0", cfg.momentum)?;
-        Ok(Self { cfg, velocity: HashMap::new() })
+        Ok(Self { cfg, lr: cfg.lr, groups: Groups::default(), velocity: Slots::new(["velocity"]) })
     }
 
-    /// The base step size.
-    pub fn lr(&self) -> f64 {
-        self.cfg.lr
-    }
-
-    /// One update with step size `lr` (the base times the schedule's factor).
+    /// The defaults with a learning rate.
     ///
     /// # Errors
-    /// [`Error::NoGradient`] naming the first trainable parameter that the backward pass did not
-    /// reach; nothing is updated then. candle's.
-    pub fn step(&mut self, params: &Params, grads: &GradStore, lr: f64) -> Result<()> {
-        if let Some(p) = params.trainable().find(|p| grads.get(p.var()).is_none()) {
-            return Err(Error::NoGradient { name: p.name().to_owned() });
-        }
+    /// A rate that is not finite and positive.
+    pub fn with_lr(lr: f64) -> Result<Self> {
+        Self::new(SgdConfig { lr, ..SgdConfig::default() })
+    }
+
+    /// Adds a rule for some of the parameters.
+    #[must_use]
+    pub fn with_group(mut self, group: Group) -> Self {
+        self.groups.push(group);
+        self
+    }
+}
+
+impl Optimizer for Sgd {
+    fn step(&mut self, params: &Params, gradients: &GradStore) -> Result<()> {
         let SgdConfig { momentum, nesterov, weight_decay, decay, .. } = self.cfg;
-        for p in params.trainable() {
-            let Some(grad) = grads.get(p.var()) else { continue };
-            let (w, g) = (p.var().as_detached_tensor(), grad.detach());
+        for (p, g) in with_gradients(params, gradients)? {
+            let (lr, weight_decay) = self.groups.of(p, self.lr, weight_decay);
+            let w = p.var().as_detached_tensor();
             let shrink = if decay == Decay::Decoupled { lr * weight_decay } else { 0.0 };
-            let decay = if decay == Decay::Coupled { weight_decay } else { 0.0 };
+            let coupled = if decay == Decay::Coupled { weight_decay } else { 0.0 };
             let descend = Descend { lr, shrink, momentum: if nesterov { momentum } else { 0.0 } };
             if momentum == 0.0 {
                 // The gradient itself is the velocity; it is this step's own.
-                let v = if decay > 0.0 { (&g + (&w * decay)?)? } else { g };
+                let v = if coupled > 0.0 { (&g + (&w * coupled)?)? } else { g };
                 apply(&w, &v, &v, &descend)?;
                 continue;
             }
-            let v = match self.velocity.get(p.name()) {
-                Some(v) => {
-                    if nesterov && decay > 0.0 {
-                        let g = (&g + (&w * decay)?)?;
-                        apply(v, &g, &w, &Accelerate { momentum, decay: 0.0 })?;
-                        apply(&w, v, &g, &descend)?;
-                        continue;
-                    }
-                    apply(v, &g, &w, &Accelerate { momentum, decay })?;
-                    v.clone()
-                }
-                None => {
-                    let v = if decay > 0.0 { (&g + (&w * decay)?)? } else { g.copy()? };
-                    self.velocity.insert(p.name().to_owned(), v.clone());
-                    v
-                }
-            };
-            let g = if nesterov && decay > 0.0 { &v } else { &g };
-            apply(&w, &v, g, &descend)?;
-        }
-        Ok(())
-    }
-
-    /// The velocities, in the parameters' order, for a checkpoint. They share memory with the optimizer: save or copy
-    /// them before its next step.
-    pub fn state(&self, params: &Params) -> Vec<(String, Tensor)> {
-        params.trainable().filter_map(|p| Some((p.name().to_owned(), self.velocity.get(p.name())?.clone()))).collect()
-    }
-
-    /// Takes back what [`Sgd::state`] gave.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] or [`Error::Value`] where a velocity does not belong to a parameter.
-    pub fn restore(&mut self, params: &Params, state: HashMap<String, Tensor>) -> Result<()> {
-        for (name, v) in &state {
-            match params.get(name) {
-                Some(p) if p.var().shape() == v.shape() => {}
-                Some(p) => {
-                    return Err(Error::shape(format!("velocity `{name}`"), format!("{:?}", p.var().dims()), v.dims()));
-                }
-                None => return Err(Error::value("velocity", format!("`{name}` is no parameter of the network"))),
+            let [v] = self.velocity.of(p)?;
+            if nesterov && coupled > 0.0 {
+                let g = (&g + (&w * coupled)?)?;
+                apply(v, &g, &w, &Accelerate { momentum, decay: 0.0 })?;
+                apply(&w, v, &g, &descend)?;
+            } else {
+                apply(v, &g, &w, &Accelerate { momentum, decay: coupled })?;
+                apply(&w, v, &g, &descend)?;
             }
         }
-        self.velocity = state;
         Ok(())
+    }
+
+    fn lr(&self) -> f64 {
+        self.lr
+    }
+
+    fn set_lr(&mut self, lr: f64) -> Result<()> {
+        self.lr = check_lr(lr)?;
+        Ok(())
+    }
+
+    fn state(&self) -> Result<State> {
+        self.velocity.state(&())
+    }
+
+    fn restore(&mut self, params: &Params, state: State) -> Result<()> {
+        self.velocity.restore(params, state)
+    }
+
+    fn describe(&self) -> String {
+        format!("{:?} {:?}", self.cfg, self.groups)
     }
 }
 
@@ -191,7 +187,7 @@ impl Update for Descend {
 mod tests {
     use super::*;
     use crate::Role;
-    use candle_core::Device;
+    use candle_core::{Device, Tensor};
 
     /// Two steps on `w^2 / 2` (gradient `w`) from 1, worked by hand.
     fn two_steps(cfg: SgdConfig) -> f64 {
@@ -200,7 +196,7 @@ mod tests {
         let mut sgd = Sgd::new(cfg).unwrap();
         for _ in 0..2 {
             let grads = (w.sqr().unwrap().sum_all().unwrap() / 2.0).unwrap().backward().unwrap();
-            sgd.step(&params, &grads, cfg.lr).unwrap();
+            sgd.step(&params, &grads).unwrap();
         }
         w.to_vec1::<f64>().unwrap()[0]
     }

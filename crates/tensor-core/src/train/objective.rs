@@ -2,12 +2,12 @@
 
 use crate::data::Batch;
 use crate::nn::{Mode, Network};
-use crate::{ExampleRng, Result, ops};
+use crate::{ExampleRng, Result};
 use candle_core::Tensor;
 
 /// The loss of a batch, and the logits it came from.
 #[derive(Clone, Debug)]
-pub struct Outcome {
+pub struct LossOutput {
     /// A scalar in the graph.
     pub loss: Tensor,
     /// (N, K), in the graph.
@@ -22,10 +22,10 @@ pub trait Objective {
     ///
     /// # Errors
     /// The network's.
-    fn loss(&self, net: &dyn Network, batch: &Batch, rng: &ExampleRng) -> Result<Outcome>;
+    fn loss(&self, net: &dyn Network, batch: &Batch, rng: &ExampleRng) -> Result<LossOutput>;
 
-    /// After the gradients were taken and before the weights are updated: an objective that moved the weights to look
-    /// from there puts them back.
+    /// After the gradients were taken (or a loss was found not to be finite) and before the weights are updated: an objective that
+    /// moved the weights puts them back.
     ///
     /// # Errors
     /// candle's only.
@@ -35,13 +35,13 @@ pub trait Objective {
     }
 }
 
-/// The mean cross-entropy of the batch.
+/// The mean cross-entropy of the batch, with its soft labels where it was mixed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CrossEntropy;
 
 impl Objective for CrossEntropy {
-    fn loss(&self, net: &dyn Network, batch: &Batch, _rng: &ExampleRng) -> Result<Outcome> {
+    fn loss(&self, net: &dyn Network, batch: &Batch, _rng: &ExampleRng) -> Result<LossOutput> {
         let logits = net.forward(&batch.x, Mode::Train)?;
-        Ok(Outcome { loss: ops::cross_entropy(&logits, &batch.y)?.mean_all()?, logits, clean_logits: None })
+        Ok(LossOutput { loss: batch.cross_entropy(&logits)?.mean_all()?, logits, clean_logits: None })
     }
 }
