@@ -112,8 +112,11 @@ fn masked_models_get_their_flags_and_a_sound_one_none() -> Result<()> {
 fn accuracies_carry_their_status() -> Result<()> {
     let o = Oracle::load()?;
     let (x, y) = (o.x.narrow(0, 0, 60)?, o.y.narrow(0, 0, 60)?);
-    let suite =
-        || Suite::new("two").and(Suite::pgd("pgd", Loss::Margin, 10, 1)).and(Suite::transfer("transfer", &o.net));
+    let suite = || {
+        Suite::new("two")
+            .with_attack(Suite::pgd("pgd", Loss::Margin, 10, 1))
+            .with_attack(Suite::transfer("transfer", &o.net))
+    };
     let cfg = EvaluationConfig {
         eps: vec![0.1],
         diagnosis: Some(DiagnosisConfig { examples: 20, queries: 50, ..DiagnosisConfig::default() }),

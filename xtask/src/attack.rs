@@ -55,5 +55,5 @@ pub fn main(words: &[String]) -> Result<u8> {
         Ok(())
     })?;
     say(cli::text(&done)?.trim_end());
-    Ok(if cli::good_enough(&args, &done)? { 0 } else { 3 })
+    Ok(if cli::meets_threshold(&args, &done)? { 0 } else { 3 })
 }

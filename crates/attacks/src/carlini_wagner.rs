@@ -1,9 +1,9 @@
-//! The attack of Carlini and Wagner in L2.
+//! The L2 attack of Carlini and Wagner.
 
 use crate::geometry::rows::distance;
-use crate::loss::{Aim, Loss};
+use crate::loss::{ExampleGoal, Loss};
 use crate::probe::{Probe, Row};
-use crate::smallest::Smallest;
+use crate::smallest::SmallestSuccess;
 use candle_core::Tensor;
 use rayon::prelude::*;
 use sconce_tensor_core::error::require;
@@ -13,22 +13,22 @@ use sconce_tensor_core::{Attack, Classifier, ExampleRng, Goal, Norm, Perturbed, 
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `searches` | 6 | values of the constant that are tried, by halving | >= 1 |
-/// | `steps` | 200 | steps of Adam for each | >= 1 |
+/// | `searches` | 6 | steps of the binary search for the constant | >= 1 |
+/// | `steps` | 200 | steps of Adam for each value of the constant | >= 1 |
 /// | `step` | 0.02 | Adam's step size | finite, > 0 |
-/// | `constant` | 0.1 | first weight of the margin against the squared distance | finite, > 0 |
-/// | `confidence` | 0 | margin that is asked for, in the logits' units | finite, >= 0 |
+/// | `constant` | 0.1 | initial constant `c`: the weight of the margin relative to the squared distance | finite, > 0 |
+/// | `confidence` | 0 | required margin of a success, in the logits' units | finite, >= 0 |
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CarliniWagnerConfig {
-    /// Values of the constant.
+    /// Steps of the binary search.
     pub searches: usize,
-    /// Steps of Adam.
+    /// Steps of Adam for each value of the constant.
     pub steps: usize,
     /// Adam's step size.
     pub step: f64,
-    /// First constant.
+    /// Initial constant.
     pub constant: f64,
-    /// Margin asked for.
+    /// Required margin of a success.
     pub confidence: f64,
 }
 
@@ -38,9 +38,10 @@ impl Default for CarliniWagnerConfig {
     }
 }
 
-/// Minimises `|x' - x|_2^2 + c max(m(x') + confidence, 0)` by Adam over `w` with `x' = (tanh w + 1) / 2` stretched to
-/// the box, `m` the margin by which the goal is missed; `c` is found for each example by binary search (ten times
-/// larger until a success). The smallest success is returned, the input itself where there is none.
+/// Minimum-norm attack that minimises `|x' - x|_2^2 + c max(m(x') + confidence, 0)` by Adam over `w`, where
+/// `x' = (tanh w + 1) / 2` is scaled to the box and `m` is the margin that is left to the goal. The constant `c` is found
+/// for each example by binary search (it is multiplied by ten until the first success). The attack returns the smallest
+/// successful perturbation, or the input if there is none.
 ///
 /// Source: Carlini and Wagner (2017), section 5.2 and 6.1 (f_6); Adam's constants are 0.9, 0.999, 1e-8.
 #[derive(Clone, Copy, Debug)]
@@ -48,18 +49,22 @@ pub struct CarliniWagner {
     cfg: CarliniWagnerConfig,
 }
 
-/// Keeps the input off the ends of the box, where `atanh` has no value.
+/// Keeps the input inside the box, because `atanh` is infinite at its ends.
 const INSIDE: f64 = 0.999_999;
 
+/// The state of the search on one example.
 struct Search {
+    /// The input in the variable `w`, and the change of `w`.
     from: Row,
     delta: Row,
+    /// Adam's moments.
     first: Row,
     second: Row,
     at: Row,
+    /// Lower bound, current value and upper bound of the constant.
     constant: (f64, f64, f64),
     reached: bool,
-    best: Smallest,
+    best: SmallestSuccess,
 }
 
 impl CarliniWagner {
@@ -73,8 +78,8 @@ impl CarliniWagner {
         require("CarliniWagnerConfig.steps", cfg.steps >= 1, "at least 1", cfg.steps)?;
         require("CarliniWagnerConfig.step", good(cfg.step), "finite and > 0", cfg.step)?;
         require("CarliniWagnerConfig.constant", good(cfg.constant), "finite and > 0", cfg.constant)?;
-        let sure = cfg.confidence.is_finite() && cfg.confidence >= 0.0;
-        require("CarliniWagnerConfig.confidence", sure, "finite and >= 0", cfg.confidence)?;
+        let valid = cfg.confidence.is_finite() && cfg.confidence >= 0.0;
+        require("CarliniWagnerConfig.confidence", valid, "finite and >= 0", cfg.confidence)?;
         Ok(Self { cfg })
     }
 }
@@ -86,9 +91,9 @@ impl Attack for CarliniWagner {
 
     fn perturb(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal, _rng: &ExampleRng) -> Result<Perturbed> {
         let (mut probe, clean) = Probe::new(model, x)?;
-        let (cfg, aims, bounds) = (self.cfg, Aim::of(goal)?, probe.bounds());
+        let (cfg, goals, bounds) = (self.cfg, ExampleGoal::of(goal)?, probe.bounds());
         let (middle, half) = (0.5 * (bounds.lo() + bounds.hi()), 0.5 * (bounds.hi() - bounds.lo()));
-        let outward = |w: f64| middle + half * w.tanh();
+        let to_box = |w: f64| middle + half * w.tanh();
         let width = clean[0].len();
         let mut all: Vec<Search> = clean
             .iter()
@@ -100,7 +105,7 @@ impl Attack for CarliniWagner {
                 at: Row::new(),
                 constant: (0.0, cfg.constant, f64::INFINITY),
                 reached: false,
-                best: Smallest::none(),
+                best: SmallestSuccess::none(),
             })
             .collect();
         for _ in 0..cfg.searches {
@@ -110,23 +115,23 @@ impl Attack for CarliniWagner {
             }
             for t in 1..=cfg.steps {
                 all.par_iter_mut().for_each(|s| {
-                    s.at = s.from.iter().zip(&s.delta).map(|(f, d)| outward(f + d)).collect();
+                    s.at = s.from.iter().zip(&s.delta).map(|(f, d)| to_box(f + d)).collect();
                 });
                 let rows: Vec<(usize, &[f64])> = all.iter().map(|s| s.at.as_slice()).enumerate().collect();
-                let answers = probe.slopes(&rows, |i, z| Loss::Margin.at(z, aims[i]))?;
+                let answers = probe.gradients(&rows, |i, z| Loss::Margin.at(z, goals[i]))?;
                 drop(rows);
-                all.par_iter_mut().zip(answers).zip(&clean).zip(&aims).for_each(|(((s, a), x), aim)| {
-                    if aim.reached(&a.logits) && a.value >= cfg.confidence {
+                all.par_iter_mut().zip(answers).zip(&clean).zip(&goals).for_each(|(((s, a), x), goal)| {
+                    if goal.reached(&a.logits) && a.loss >= cfg.confidence {
                         s.reached = true;
-                        s.best.offer(&s.at, distance(&s.at, x, Norm::L2));
+                        s.best.record(&s.at, distance(&s.at, x, Norm::L2));
                     }
-                    let push = if cfg.confidence - a.value > 0.0 { s.constant.1 } else { 0.0 };
+                    let weight = if cfg.confidence - a.loss > 0.0 { s.constant.1 } else { 0.0 };
                     let (c1, c2) = (1.0 - 0.9f64.powi(t as i32), 1.0 - 0.999f64.powi(t as i32));
                     for i in 0..width {
                         let out = (s.at[i] - middle) / half;
-                        let slope = half * (1.0 - out * out);
-                        // From the input as the box's map gives it back, so that the distance starts at 0.
-                        let g = (2.0 * (s.at[i] - outward(s.from[i])) - push * a.gradient[i]) * slope;
+                        let derivative = half * (1.0 - out * out);
+                        // The distance is measured to the mapped input, so that it starts at 0.
+                        let g = (2.0 * (s.at[i] - to_box(s.from[i])) - weight * a.gradient[i]) * derivative;
                         s.first[i] = 0.9 * s.first[i] + 0.1 * g;
                         s.second[i] = 0.999 * s.second[i] + 0.001 * g * g;
                         s.delta[i] -= cfg.step * (s.first[i] / c1) / ((s.second[i] / c2).sqrt() + 1e-8);
@@ -139,7 +144,7 @@ impl Attack for CarliniWagner {
                 s.constant = (lo, if hi.is_finite() { 0.5 * (lo + hi) } else { 10.0 * c }, hi);
             }
         }
-        let out: Vec<Row> = all.into_iter().zip(clean).map(|(s, x)| s.best.or(x)).collect();
+        let out: Vec<Row> = all.into_iter().zip(clean).map(|(s, x)| s.best.or_input(x)).collect();
         probe.finish(&out)
     }
 }

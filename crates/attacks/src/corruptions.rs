@@ -1,4 +1,4 @@
-//! Common corruptions at five severities: a quick look at another kind of shift.
+//! Common corruptions at five severities: robustness to a distribution shift that no attacker chooses.
 
 use crate::RunConfig;
 use crate::geometry::{from_rows, host_rows};
@@ -8,31 +8,31 @@ use sconce_tensor_core::error::require;
 use sconce_tensor_core::stats::Proportion;
 use sconce_tensor_core::{Attack, Classifier, Error, ExampleRng, Goal, Norm, Perturbed, Result, Rng, Threat};
 
-/// What happens to the image. Images are in [0, 1].
+/// The kinds of corruption. Images are in [0, 1].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Corruption {
-    /// Normal noise.
+    /// Gaussian noise.
     GaussianNoise,
-    /// Poisson noise of so many photons (drawn as its normal limit above 50, exactly below).
+    /// Poisson noise with a given number of photons (exact up to a mean of 50, normal approximation above).
     ShotNoise,
-    /// Pixels black or white at random.
+    /// Random pixels become black or white.
     ImpulseNoise,
-    /// Noise in proportion to the pixel.
+    /// Gaussian noise in proportion to the pixel's value.
     SpeckleNoise,
     /// A Gaussian blur.
     GaussianBlur,
-    /// A mean along a line, at an angle drawn for each example.
+    /// A mean along a line, with a random angle for each example.
     MotionBlur,
-    /// Everything lighter.
+    /// A constant is added to every pixel.
     Brightness,
-    /// Everything nearer to the image's mean.
+    /// Every pixel moves towards the mean of its channel.
     Contrast,
-    /// Larger pixels.
+    /// The resolution is reduced.
     Pixelate,
 }
 
 impl Corruption {
-    /// All of them.
+    /// All corruptions.
     pub const ALL: [Self; 9] = [
         Self::GaussianNoise,
         Self::ShotNoise,
@@ -45,7 +45,7 @@ impl Corruption {
         Self::Pixelate,
     ];
 
-    /// The name in reports.
+    /// The name of the corruption in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::GaussianNoise => "gaussian-noise",
@@ -61,8 +61,9 @@ impl Corruption {
     }
 
     /// The strengths of severities 1 to 5: standard deviation, photons, share of pixels, standard deviation, standard
-    /// deviation in pixels, length in pixels, shift, factor, factor of the side. As in the CIFAR-10-C script of Hendrycks
-    /// and Dietterich (2019) as we recall it; motion blur's lengths are chosen by us.
+    /// deviation in pixels, length in pixels, shift, factor, factor of the side. The values are those of the CIFAR-10-C
+    /// script of Hendrycks and Dietterich (2019), reconstructed from memory and not verified against it; the lengths of
+    /// the motion blur are chosen by us.
     pub fn strengths(self) -> [f64; 5] {
         match self {
             Self::GaussianNoise => [0.04, 0.06, 0.08, 0.09, 0.10],
@@ -78,8 +79,8 @@ impl Corruption {
     }
 }
 
-/// A corruption at a severity, as an attack that knows nothing of the model: so accuracy under it is judged in the same
-/// words, and its noise is each example's own.
+/// A corruption at a severity, as an attack that does not use the model. Accuracy under corruption is thus measured like
+/// accuracy under attack, and each example has its own random noise.
 #[derive(Clone, Copy, Debug)]
 pub struct Corrupted {
     kind: Corruption,
@@ -87,10 +88,10 @@ pub struct Corrupted {
 }
 
 impl Corrupted {
-    /// Severity 1 to 5.
+    /// The corruption at a severity from 1 to 5.
     ///
     /// # Errors
-    /// Another severity.
+    /// The severity is not in 1 to 5.
     pub fn new(kind: Corruption, severity: usize) -> Result<Self> {
         require("Corrupted.severity", (1..=5).contains(&severity), "1 to 5", severity)?;
         Ok(Self { kind, strength: kind.strengths()[severity - 1] })
@@ -128,7 +129,7 @@ impl Corrupted {
             }
             Corruption::MotionBlur => {
                 let angle = std::f64::consts::PI * rng.uniforms(1)[0];
-                // Points along the line, a quarter of a pixel apart, each counted at its nearest pixel.
+                // Points along the line, a quarter of a pixel apart; each counts at its nearest pixel.
                 let steps = (4.0 * s) as isize;
                 let taps: Vec<(isize, isize, f64)> = (0..=steps)
                     .map(|t| {
@@ -146,7 +147,7 @@ impl Corrupted {
                 }
             }
             Corruption::Pixelate => {
-                // To a smaller image by the nearest pixel's block mean, and back by the nearest.
+                // The mean over each cell of the smaller image, copied to all pixels of the cell.
                 let side = |n: usize| ((n as f64 * s) as usize).max(1);
                 let (sh, sw) = (side(h), side(w));
                 for channel in x.chunks_exact_mut(h * w) {
@@ -164,8 +165,8 @@ impl Corrupted {
     }
 }
 
-/// Accuracy under every corruption at severities 1 to 5, over all examples: also those that the model gets wrong when they
-/// are clean, since nobody chose the corruption.
+/// Accuracy under every corruption at severities 1 to 5, over all examples, including those that the model misclassifies
+/// when they are clean.
 ///
 /// # Shapes
 /// `x` (N, C, H, W), `labels` (N,) of u32.
@@ -219,7 +220,7 @@ fn poisson(mean: f64, rng: &Rng) -> f64 {
     f64::from(k)
 }
 
-/// A weighted mean over shifted images; beyond the edge the edge's pixel counts.
+/// A weighted mean over shifted images; positions outside the image use the nearest edge pixel.
 fn mean_over(x: &mut [f64], [c, h, w]: [usize; 3], taps: &[(isize, isize, f64)]) {
     let total: f64 = taps.iter().map(|t| t.2).sum();
     let near = |i: usize, by: isize, n: usize| (i as isize + by).clamp(0, n as isize - 1) as usize;

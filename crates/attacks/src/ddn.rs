@@ -1,9 +1,9 @@
-//! DDN: direction and norm, decoupled.
+//! DDN: the decoupled direction and norm attack.
 
 use crate::geometry::rows::{distance, norm};
-use crate::loss::{Aim, Loss};
+use crate::loss::{ExampleGoal, Loss};
 use crate::probe::{Probe, Row};
-use crate::smallest::Smallest;
+use crate::smallest::SmallestSuccess;
 use candle_core::Tensor;
 use rayon::prelude::*;
 use sconce_tensor_core::error::require;
@@ -15,15 +15,15 @@ use std::f64::consts::PI;
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
 /// | `steps` | 100 | gradient steps | >= 1 |
-/// | `radius` | 1 | first length of the perturbation | finite, > 0 |
-/// | `gamma` | 0.05 | share by which the length changes | in (0, 1) |
+/// | `radius` | 1 | initial L2 norm of the perturbation | finite, > 0 |
+/// | `gamma` | 0.05 | relative change of the norm after each step | in (0, 1) |
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DdnConfig {
     /// Gradient steps.
     pub steps: usize,
-    /// First length.
+    /// Initial L2 norm of the perturbation.
     pub radius: f64,
-    /// Change of the length.
+    /// Relative change of the norm after each step.
     pub gamma: f64,
 }
 
@@ -33,9 +33,10 @@ impl Default for DdnConfig {
     }
 }
 
-/// Climbs the cross-entropy by steps of unit direction (their length falls from 1 to 0.01 along a cosine), and sets the
-/// perturbation's L2 length apart: shorter by `gamma` after a success, longer after a failure, always on that sphere. The
-/// smallest success is returned, the input itself where there is none.
+/// Minimum-norm attack whose radius adapts at each step. It maximises the cross-entropy with normalised gradient steps
+/// (the step size decreases from 1 to 0.01 on a cosine schedule) and keeps the perturbation on a sphere, whose radius
+/// shrinks by the share `gamma` after a success and grows by it after a failure. The attack returns the smallest
+/// successful perturbation, or the input if there is none.
 ///
 /// Source: Rony et al. (2019), algorithm 1.
 #[derive(Clone, Copy, Debug)]
@@ -46,8 +47,9 @@ pub struct Ddn {
 struct Walk {
     at: Row,
     radius: f64,
-    best: Smallest,
-    most: f64,
+    best: SmallestSuccess,
+    /// The radius at which the sphere contains the whole box.
+    max_radius: f64,
 }
 
 impl Ddn {
@@ -70,32 +72,32 @@ impl Attack for Ddn {
 
     fn perturb(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal, _rng: &ExampleRng) -> Result<Perturbed> {
         let (mut probe, clean) = Probe::new(model, x)?;
-        let (cfg, n, bounds, aims) = (self.cfg, Norm::L2, probe.bounds(), Aim::of(goal)?);
+        let (cfg, n, bounds, goals) = (self.cfg, Norm::L2, probe.bounds(), ExampleGoal::of(goal)?);
         let mut walks: Vec<Walk> = clean
             .iter()
             .map(|x| {
-                let most = norm(x.iter().map(|v| (v - bounds.lo()).max(bounds.hi() - v)), n);
-                Walk { at: x.clone(), radius: cfg.radius, best: Smallest::none(), most }
+                let max_radius = norm(x.iter().map(|v| (v - bounds.lo()).max(bounds.hi() - v)), n);
+                Walk { at: x.clone(), radius: cfg.radius, best: SmallestSuccess::none(), max_radius }
             })
             .collect();
         for i in 0..cfg.steps {
             let step = 0.01 + 0.99 * 0.5 * (1.0 + (PI * i as f64 / cfg.steps as f64).cos());
             let rows: Vec<(usize, &[f64])> = walks.iter().map(|w| w.at.as_slice()).enumerate().collect();
-            let answers = probe.slopes(&rows, |i, z| Loss::CrossEntropy.at(z, aims[i]))?;
+            let answers = probe.gradients(&rows, |i, z| Loss::CrossEntropy.at(z, goals[i]))?;
             drop(rows);
-            walks.par_iter_mut().zip(answers).zip(&clean).zip(&aims).for_each(|(((w, a), x), aim)| {
-                let (length, reached) = (distance(&w.at, x, n), aim.reached(&a.logits));
+            walks.par_iter_mut().zip(answers).zip(&clean).zip(&goals).for_each(|(((w, a), x), goal)| {
+                let (length, reached) = (distance(&w.at, x, n), goal.reached(&a.logits));
                 if reached {
-                    w.best.offer(&w.at, length);
+                    w.best.record(&w.at, length);
                 }
-                w.radius = (w.radius * if reached { 1.0 - cfg.gamma } else { 1.0 + cfg.gamma }).min(w.most);
-                let slope = norm(a.gradient.iter().copied(), n).max(f64::MIN_POSITIVE);
-                w.at.iter_mut().zip(&a.gradient).for_each(|(v, g)| *v += step * g / slope);
+                w.radius = (w.radius * if reached { 1.0 - cfg.gamma } else { 1.0 + cfg.gamma }).min(w.max_radius);
+                let gradient_norm = norm(a.gradient.iter().copied(), n).max(f64::MIN_POSITIVE);
+                w.at.iter_mut().zip(&a.gradient).for_each(|(v, g)| *v += step * g / gradient_norm);
                 let scale = w.radius / distance(&w.at, x, n).max(f64::MIN_POSITIVE);
                 w.at.iter_mut().zip(x).for_each(|(v, x)| *v = (x + (*v - x) * scale).clamp(bounds.lo(), bounds.hi()));
             });
         }
-        let out: Vec<Row> = walks.into_iter().zip(clean).map(|(w, x)| w.best.or(x)).collect();
+        let out: Vec<Row> = walks.into_iter().zip(clean).map(|(w, x)| w.best.or_input(x)).collect();
         probe.finish(&out)
     }
 }

@@ -1,27 +1,27 @@
-//! DeepFool: the nearest boundary of the linearised model, again and again.
+//! DeepFool: repeated steps to the nearest boundary of the linearised model.
 
 use crate::geometry::rows::{distance, dual};
-use crate::loss::{Aim, Loss, others_by_logit};
-use crate::probe::{Probe, Row, some};
+use crate::loss::{ExampleGoal, Loss, others_by_logit};
+use crate::probe::{Probe, Row, select_rows};
 use candle_core::Tensor;
 use sconce_tensor_core::error::require;
-use sconce_tensor_core::{Attack, Classifier, Error, ExampleRng, Goal, Norm, Perturbed, Result, Threat};
+use sconce_tensor_core::{Attack, Bounds, Classifier, Error, ExampleRng, Goal, Norm, Perturbed, Result, Threat};
 
 /// Configuration of [`DeepFool`].
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `norm` | L2 | the norm that is made small | |
-/// | `steps` | 50 | steps at most | >= 1 |
-/// | `candidates` | 10 | likeliest classes whose boundaries are looked at, the label's among them | >= 2 |
-/// | `overshoot` | 0.02 | how far past the boundary the sum of steps goes, as a share | finite, >= 0 |
+/// | `norm` | L2 | the norm that is minimised | |
+/// | `steps` | 50 | maximum number of steps | >= 1 |
+/// | `candidates` | 10 | number of most likely classes whose boundaries are considered, counting the label | >= 2 |
+/// | `overshoot` | 0.02 | relative amount by which the sum of steps goes past the boundary | finite, >= 0 |
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DeepFoolConfig {
-    /// The norm that is made small.
+    /// The norm that is minimised.
     pub norm: Norm,
-    /// Steps at most.
+    /// Maximum number of steps.
     pub steps: usize,
-    /// Likeliest classes that are looked at.
+    /// Number of most likely classes that are considered.
     pub candidates: usize,
     /// Overshoot.
     pub overshoot: f64,
@@ -34,8 +34,8 @@ impl Default for DeepFoolConfig {
 }
 
 /// With `f_k = z_k - z_y` and `w_k` its gradient, each step crosses the nearest linearised boundary,
-/// `|f_k| / |w_k|_dual`, by the smallest move in the norm: for L2 along `w`, for Linf along its sign, for L1 along its
-/// largest element that the box still lets move. Stops at the first point past a boundary.
+/// `|f_k| / |w_k|_dual`, by the smallest step in the norm: for L2 along `w`, for Linf along its sign, for L1 along its
+/// largest element that is not yet at the end of the box. The attack stops at the first point past a boundary.
 ///
 /// Source: Moosavi-Dezfooli, Fawzi, Frossard (2016), algorithm 2 and section 3.4.
 #[derive(Clone, Copy, Debug)]
@@ -43,8 +43,8 @@ pub struct DeepFool {
     cfg: DeepFoolConfig,
 }
 
-/// Added to each distance, so that a step does cross (as in the authors' code).
-const NUDGE: f64 = 1e-4;
+/// Added to each distance, so that a step crosses the boundary (as in the authors' code).
+const MARGIN: f64 = 1e-4;
 
 impl DeepFool {
     /// Validates the configuration.
@@ -59,9 +59,9 @@ impl DeepFool {
         Ok(Self { cfg })
     }
 
-    /// The move across one boundary, `value` away with gradient `w`.
-    fn cross(&self, value: f64, w: &[f64], at: &[f64], (lo, hi): (f64, f64)) -> Row {
-        let length = value.abs() + NUDGE;
+    /// The step from `at` across the boundary of a function with this `value` and gradient `w`.
+    fn cross(&self, value: f64, w: &[f64], at: &[f64], bounds: Bounds) -> Row {
+        let length = value.abs() + MARGIN;
         match self.cfg.norm {
             Norm::Linf => {
                 let t = length / w.iter().map(|v| v.abs()).sum::<f64>().max(1e-12);
@@ -72,7 +72,7 @@ impl DeepFool {
                 w.iter().map(|v| t * v).collect()
             }
             Norm::L1 => {
-                let free = |i: usize| if w[i] > 0.0 { at[i] < hi } else { at[i] > lo };
+                let free = |i: usize| if w[i] > 0.0 { at[i] < bounds.hi() } else { at[i] > bounds.lo() };
                 let best = (0..w.len())
                     .filter(|&i| w[i] != 0.0 && free(i))
                     .max_by(|&a, &b| w[a].abs().total_cmp(&w[b].abs()).then(b.cmp(&a)));
@@ -93,15 +93,14 @@ impl Attack for DeepFool {
 
     fn perturb(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal, _rng: &ExampleRng) -> Result<Perturbed> {
         let Goal::Untargeted(labels) = goal else {
-            let reason = "it goes to the nearest boundary; use PGD or FMN for one class".to_owned();
+            let reason = "DeepFool moves to the nearest boundary; use PGD or FMN for one target class".to_owned();
             return Err(Error::Unsupported { what: "DeepFool with a target", reason });
         };
         let labels: Vec<usize> = labels.to_vec1::<u32>()?.into_iter().map(|y| y as usize).collect();
         let (mut probe, clean) = Probe::new(model, x)?;
         let (bounds, n) = (probe.bounds(), self.cfg.norm);
-        let box_ = (bounds.lo(), bounds.hi());
         let mut open: Vec<usize> = (0..clean.len()).collect();
-        let logits = probe.logits(&some(&clean, &open))?;
+        let logits = probe.logits(&select_rows(&clean, &open))?;
         let classes: Vec<Vec<usize>> = logits
             .iter()
             .zip(&labels)
@@ -112,36 +111,35 @@ impl Attack for DeepFool {
             })
             .collect();
         // The n-th candidate of each example.
-        let most = classes.first().map_or(0, Vec::len);
-        let candidates: Vec<Vec<usize>> = (0..most).map(|n| classes.iter().map(|o| o[n]).collect()).collect();
-        open.retain(|&i| !Aim::Away(labels[i]).reached(&logits[i]));
+        let count = classes.first().map_or(0, Vec::len);
+        let candidates: Vec<Vec<usize>> = (0..count).map(|n| classes.iter().map(|o| o[n]).collect()).collect();
+        open.retain(|&i| !ExampleGoal::Untargeted(labels[i]).reached(&logits[i]));
         let (mut at, mut sum) = (clean.clone(), vec![vec![0.0; clean[0].len()]; clean.len()]);
         for _ in 0..self.cfg.steps {
-            let rows = some(&at, &open);
+            let rows = select_rows(&at, &open);
             let mut nearest: Vec<Option<(f64, Row)>> = vec![None; open.len()];
             let mut reached = vec![false; open.len()];
-            for into in &candidates {
-                let answers = probe.slopes(&rows, |j, z| {
-                    Loss::Margin.at(z, Aim::Toward { label: labels[open[j]], into: into[open[j]] })
+            for target in &candidates {
+                let answers = probe.gradients(&rows, |j, z| {
+                    Loss::Margin.at(z, ExampleGoal::TowardClass { label: labels[open[j]], target: target[open[j]] })
                 })?;
                 for (j, a) in answers.into_iter().enumerate() {
-                    reached[j] = Aim::Away(labels[open[j]]).reached(&a.logits);
+                    reached[j] = ExampleGoal::Untargeted(labels[open[j]]).reached(&a.logits);
                     let size = dual(&a.gradient, n);
-                    let away = a.value.abs() / size.max(1e-12);
-                    if size > 0.0 && nearest[j].as_ref().is_none_or(|b| away < b.0) {
-                        nearest[j] = Some((away, self.cross(a.value, &a.gradient, &at[open[j]], box_)));
+                    let distance = a.loss.abs() / size.max(1e-12);
+                    if size > 0.0 && nearest[j].as_ref().is_none_or(|b| distance < b.0) {
+                        nearest[j] = Some((distance, self.cross(a.loss, &a.gradient, &at[open[j]], bounds)));
                     }
                 }
             }
             let mut keep = Vec::new();
             for ((&i, step), reached) in open.iter().zip(nearest).zip(reached) {
                 let Some((_, step)) = step.filter(|_| !reached) else { continue };
-                let (lo, hi) = box_;
                 for (j, s) in step.into_iter().enumerate() {
                     sum[i][j] += s;
-                    at[i][j] = (clean[i][j] + (1.0 + self.cfg.overshoot) * sum[i][j]).clamp(lo, hi);
+                    at[i][j] = (clean[i][j] + (1.0 + self.cfg.overshoot) * sum[i][j]).clamp(bounds.lo(), bounds.hi());
                     if n == Norm::L1 {
-                        // What the box took away does not come back with the next step.
+                        // The part of the step that the box clipped is dropped for good.
                         sum[i][j] = (at[i][j] - clean[i][j]) / (1.0 + self.cfg.overshoot);
                     }
                 }
@@ -152,10 +150,10 @@ impl Attack for DeepFool {
                 break;
             }
         }
-        // Rows that never crossed go back to their inputs, so that a failure does not look like a large success.
+        // An example without success gets its input back, so that a failure is not mistaken for a large perturbation.
         let rows: Vec<usize> = (0..at.len()).filter(|&i| distance(&at[i], &clean[i], n) > 0.0).collect();
-        for (&i, z) in rows.iter().zip(probe.logits(&some(&at, &rows))?) {
-            if !Aim::Away(labels[i]).reached(&z) {
+        for (&i, z) in rows.iter().zip(probe.logits(&select_rows(&at, &rows))?) {
+            if !ExampleGoal::Untargeted(labels[i]).reached(&z) {
                 at[i].clone_from(&clean[i]);
             }
         }

@@ -1,13 +1,13 @@
-//! Expectation over transformation: a randomised model as its mean.
+//! Expectation over transformation (EOT): the mean of a randomised model.
 
 use candle_core::Tensor;
 use sconce_tensor_core::error::require;
 use sconce_tensor_core::{Bounds, Classifier, Result};
 
-/// A model whose logits are the mean over several passes of another: what an attacker of a randomised model sees.
-/// Wrap the model for any attack; judge on the model itself.
+/// A model whose logits are the mean over several passes of a randomised model. Attacks on it use the mean gradient.
+/// Compute the attack on the wrapped model and measure the accuracy on the original one.
 ///
-/// Source: Athalye, Engstrom, Ilyas, Kwok (2018), equation 2, with the mean of logits for the expectation.
+/// Source: Athalye, Engstrom, Ilyas, Kwok (2018), equation 2, with the mean of the logits as the expectation.
 pub struct Eot<'a> {
     model: &'a dyn Classifier,
     draws: usize,
@@ -17,7 +17,7 @@ impl<'a> Eot<'a> {
     /// The mean of `draws` passes.
     ///
     /// # Errors
-    /// No draws.
+    /// `draws` is 0.
     pub fn new(model: &'a dyn Classifier, draws: usize) -> Result<Self> {
         require("Eot.draws", draws >= 1, "at least 1", draws)?;
         Ok(Self { model, draws })

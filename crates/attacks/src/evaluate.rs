@@ -1,14 +1,15 @@
-//! Robust accuracies that one can trust: a suite of attacks over radii, example by example.
+//! Robust accuracy under a suite of attacks, at several radii.
 
 use crate::flags::{self, DiagnosisConfig, Flag};
-use crate::ledger::{Entry, Ledger, within};
+use crate::ledger::Ledger;
 use crate::run::{check, run_batch};
-use crate::suite::{Access, Suite};
+use crate::suite::Suite;
 use crate::{RunConfig, geometry};
 use candle_core::Tensor;
 use sconce_tensor_core::error::require;
 use sconce_tensor_core::stats::{Interval, Proportion};
 use sconce_tensor_core::{Classifier, Error, ExampleRng, Goal, Norm, Result, Rng, Threat};
+use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 
@@ -17,24 +18,24 @@ use std::path::Path;
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
 /// | `norm` | Linf | norm of the threat | |
-/// | `eps` | [8/255] | radii, in the input's units | finite, >= 0, rising, at least one |
-/// | `survivors_only` | true | later attacks see only what earlier ones left (else each sees all that is classified right) | |
-/// | `seed` | 0 | of all attacks | |
-/// | `run` | | how batches are cut; results do not depend on it | |
-/// | `diagnosis` | on | the checks behind the flags | |
+/// | `eps` | [8/255] | radii, in the input's units | finite, >= 0, strictly increasing, at least one |
+/// | `survivors_only` | true | each attack runs only on the examples that no earlier attack fooled (if false: on every example that is classified correctly) | |
+/// | `seed` | 0 | seed of all attacks | |
+/// | `run` | | batch size; results do not depend on it | |
+/// | `diagnosis` | on | configuration of the checks that raise the trust flags; `None` skips them | |
 #[derive(Clone, Debug, PartialEq)]
 pub struct EvaluationConfig {
     /// Norm of the threat.
     pub norm: Norm,
-    /// Radii, rising.
+    /// Radii, strictly increasing.
     pub eps: Vec<f64>,
-    /// Whether later attacks see survivors only.
+    /// Whether each attack runs only on the examples that no earlier attack fooled.
     pub survivors_only: bool,
-    /// The seed of all attacks.
+    /// Seed of all attacks.
     pub seed: u64,
-    /// How batches are cut.
+    /// Batch size.
     pub run: RunConfig,
-    /// The checks behind the flags; without them the status says so.
+    /// The checks that raise the trust flags; without them the status is [`Status::Unchecked`].
     pub diagnosis: Option<DiagnosisConfig>,
 }
 
@@ -51,29 +52,29 @@ impl Default for EvaluationConfig {
     }
 }
 
-/// Where an evaluation stands.
+/// Progress of an evaluation, reported after each batch.
 #[derive(Clone, Copy, Debug)]
-pub struct Standing<'a> {
-    /// The attack that runs.
+pub struct EvaluationProgress<'a> {
+    /// Name of the attack that is running.
     pub attack: &'a str,
-    /// Its radius; infinite where it looks for the smallest perturbation.
+    /// Radius of the attack; infinite for a minimum-norm attack.
     pub eps: f64,
-    /// Examples done by it, and all that it is run on.
+    /// Examples that this attack has finished.
     pub done: usize,
-    /// All that it is run on.
+    /// Examples that this attack runs on in total.
     pub total: usize,
-    /// Examples still robust at the radius (at the smallest radius for an infinite one).
+    /// Examples that are still robust at this radius (for a minimum-norm attack: at the smallest radius).
     pub robust: usize,
 }
 
-/// How far a robust accuracy is to be trusted.
+/// Warnings about a robust accuracy: reasons why the true accuracy may be lower.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Status {
     /// The checks were not run.
     Unchecked,
-    /// The checks found nothing.
+    /// The checks raised no flag.
     Sound,
-    /// The checks found these: read them before the number.
+    /// The checks raised these flags, so the number may be too optimistic.
     Flagged(Vec<Flag>),
 }
 
@@ -90,18 +91,18 @@ impl fmt::Display for Status {
     }
 }
 
-/// A robust accuracy with what one must know to use it.
+/// A robust accuracy with its threat, suite, interval and warnings.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RobustAccuracy {
-    /// The threat.
+    /// The threat: norm and radius.
     pub threat: Threat,
-    /// The suite.
+    /// Name of the suite.
     pub suite: String,
-    /// Examples that no attack fooled, of all.
+    /// Examples that no attack fooled, out of all examples.
     pub robust: Proportion,
-    /// Wilson's interval at 95 %, over the draw of the examples.
+    /// Wilson's 95 % confidence interval; it covers the sampling of the examples.
     pub ci95: Interval,
-    /// How far to trust it.
+    /// Warnings about this number.
     pub status: Status,
 }
 
@@ -124,23 +125,23 @@ impl fmt::Display for RobustAccuracy {
     }
 }
 
-/// What an evaluation came to.
+/// The result of an evaluation.
 #[derive(Clone, Debug)]
 pub struct Evaluation {
-    /// The suite.
+    /// Name of the suite.
     pub suite: String,
-    /// What differs from the suite as published.
+    /// Differences from the published suite.
     pub notes: Vec<String>,
-    /// The radii.
+    /// The radii, strictly increasing.
     pub eps: Vec<f64>,
-    /// Every attack on every example.
+    /// The result of every attack on every example.
     pub ledger: Ledger,
-    /// How far to trust the accuracies.
+    /// Warnings about the accuracies.
     pub status: Status,
 }
 
 impl Evaluation {
-    /// The share of clean inputs classified right.
+    /// The share of clean inputs that are classified correctly.
     pub fn clean_accuracy(&self) -> Proportion {
         Proportion::of(&self.ledger.clean)
     }
@@ -148,7 +149,7 @@ impl Evaluation {
     /// Robust accuracy at each radius, with its status.
     ///
     /// # Errors
-    /// None in practice: the radii were checked.
+    /// A radius is not valid; [`evaluate`] has checked them, so this does not happen in its results.
     pub fn robust_accuracies(&self) -> Result<Vec<RobustAccuracy>> {
         self.eps
             .iter()
@@ -166,19 +167,21 @@ impl Evaluation {
     }
 }
 
-/// Runs a suite against a model at all radii.
+/// Runs a suite of attacks on a model at all radii.
 ///
-/// Attacks are run in the suite's order, each at the radii in rising order; one that looks for the smallest perturbation
-/// is run once for all. An example that is fooled within a radius counts as fooled at every larger one. Results do not
-/// depend on how batches are cut nor on the number of threads. With a `file` the ledger is saved after each batch, and
-/// a run that was stopped goes on from there (a randomised model cannot: its outputs are part of what tells files apart).
+/// The attacks run in the suite's order, each at the radii in increasing order; a minimum-norm attack runs once for all
+/// radii. An example that is fooled within a radius counts as fooled at every larger radius. Results do not depend on
+/// the batch size or on the number of threads. With a `file` the ledger is saved after each batch, and an interrupted
+/// run continues from it. A randomised model cannot resume, because its clean logits are part of the fingerprint that
+/// identifies the file.
 ///
 /// # Shapes
 /// `x` (N, ...), `labels` (N,) of u32.
 ///
 /// # Errors
-/// Inputs, labels and model as in [`crate::run`]; radii that are not rising or larger than the box; two attacks of one
-/// name; a file of another model, data or suite; what `watch` returns ends the run.
+/// Inputs, labels and model as in [`crate::run`]; the radii are not strictly increasing, or one is larger than the box;
+/// two attacks have the same name; the file belongs to another model, data set or suite; `on_progress` returns an error,
+/// which ends the run.
 pub fn evaluate(
     model: &dyn Classifier,
     x: &Tensor,
@@ -186,44 +189,48 @@ pub fn evaluate(
     suite: &Suite<'_>,
     cfg: &EvaluationConfig,
     file: Option<&Path>,
-    watch: &mut dyn FnMut(Standing<'_>) -> Result<()>,
+    on_progress: &mut dyn FnMut(EvaluationProgress<'_>) -> Result<()>,
 ) -> Result<Evaluation> {
-    let (mut ledger, threats) = begin(model, x, labels, suite, cfg, file)?;
+    let threats = check_setup(model, x, labels, suite, cfg)?;
     let batch = cfg.run.batch(x)?;
+    let mut ledger = Ledger::new(model, x, labels, cfg.norm, cfg.seed, &describe(suite, cfg), batch)?;
+    if let Some(path) = file.filter(|p| p.exists()) {
+        ledger = resume(path, &ledger.fingerprint)?;
+    }
     let rng = Rng::new(cfg.seed);
-    for entry in &suite.attacks {
-        let stream = rng.stream(&entry.name);
+    for attack_entry in &suite.attacks {
+        let stream = rng.stream(&attack_entry.name);
         for threat in &threats {
-            let attack = entry.attack(*threat)?;
-            let free = attack.threat().is_unbounded();
-            let eps = if free { f64::INFINITY } else { threat.eps() };
-            let floor = if free { threats[0].eps() } else { eps };
-            let at = ledger.place(&entry.name, eps);
-            let open = ledger.open(at, floor, cfg.survivors_only);
-            let done: std::collections::HashSet<u32> = ledger.entries[at].examples.iter().copied().collect();
-            let left: Vec<u32> = open.iter().copied().filter(|i| !done.contains(i)).collect();
-            let mut count = done.len();
-            for rows in left.chunks(batch) {
+            let attack = attack_entry.attack(*threat)?;
+            let minimum_norm = attack.threat().is_unbounded();
+            let eps = if minimum_norm { f64::INFINITY } else { threat.eps() };
+            let smallest_eps = if minimum_norm { threats[0].eps() } else { eps };
+            let entry = ledger.entry_index(&attack_entry.name, eps);
+            let examples = ledger.examples_to_attack(entry, smallest_eps, cfg.survivors_only);
+            let finished: HashSet<u32> = ledger.entries[entry].examples.iter().copied().collect();
+            let remaining: Vec<u32> = examples.iter().copied().filter(|i| !finished.contains(i)).collect();
+            let mut done = finished.len();
+            for rows in remaining.chunks(batch) {
                 let index = Tensor::new(rows, x.device())?;
                 let part = x.contiguous()?.index_select(&index, 0)?.detach();
                 let goal = Goal::Untargeted(labels.contiguous()?.index_select(&index, 0)?);
-                let examples = rows.iter().map(|&i| cfg.run.first_example + u64::from(i)).collect();
-                let judged = run_batch(&*attack, model, &part, &goal, &ExampleRng::new(stream, examples))?;
-                let e = &mut ledger.entries[at];
-                e.examples.extend(rows);
-                e.reached.extend(judged.reached);
-                e.distance.extend(judged.distance);
-                e.margin.extend(judged.margin);
-                e.forwards.extend(judged.effort.iter().map(|e| e.forwards));
-                e.gradients.extend(judged.effort.iter().map(|e| e.gradients));
+                let indices = rows.iter().map(|&i| cfg.run.first_example + u64::from(i)).collect();
+                let result = run_batch(&*attack, model, &part, &goal, &ExampleRng::new(stream, indices))?;
+                ledger.entries[entry].record(rows, result);
                 if let Some(path) = file {
                     ledger.save(path)?;
                 }
-                count += rows.len();
-                let robust = ledger.accuracy(floor).hits;
-                watch(Standing { attack: &entry.name, eps, done: count, total: open.len(), robust })?;
+                done += rows.len();
+                let robust = ledger.accuracy(smallest_eps).hits;
+                on_progress(EvaluationProgress {
+                    attack: &attack_entry.name,
+                    eps,
+                    done,
+                    total: examples.len(),
+                    robust,
+                })?;
             }
-            if free {
+            if minimum_norm {
                 break;
             }
         }
@@ -239,52 +246,48 @@ pub fn evaluate(
     Ok(Evaluation { suite: suite.name.clone(), notes: suite.notes.clone(), eps: cfg.eps.clone(), ledger, status })
 }
 
-/// Checks what was given; the ledger to go on from, and the threats.
-fn begin(
+/// Checks inputs, radii and suite; returns one threat per radius.
+fn check_setup(
     model: &dyn Classifier,
     x: &Tensor,
     labels: &Tensor,
     suite: &Suite<'_>,
     cfg: &EvaluationConfig,
-    file: Option<&Path>,
-) -> Result<(Ledger, Vec<Threat>)> {
+) -> Result<Vec<Threat>> {
     check(model, x, &Goal::Untargeted(labels.clone()))?;
     require("EvaluationConfig.eps", !cfg.eps.is_empty(), "at least one radius", "none")?;
-    let rising = cfg.eps.windows(2).all(|w| w[0] < w[1]);
-    require("EvaluationConfig.eps", rising, "rising", format!("{:?}", cfg.eps))?;
-    let most = geometry::diameter(cfg.norm, x.elem_count() / x.dim(0)?, model.bounds());
-    if let Some(eps) = cfg.eps.iter().find(|e| **e > most) {
-        let reason = format!("must not be larger than the box, {most} across in {:?}, got {eps}", cfg.norm);
+    let increasing = cfg.eps.windows(2).all(|w| w[0] < w[1]);
+    require("EvaluationConfig.eps", increasing, "strictly increasing", format!("{:?}", cfg.eps))?;
+    let diameter = geometry::diameter(cfg.norm, x.elem_count() / x.dim(0)?, model.bounds());
+    if let Some(eps) = cfg.eps.iter().find(|e| **e > diameter) {
+        let reason =
+            format!("must not be larger than the box, whose diameter in {:?} is {diameter}, got {eps}", cfg.norm);
         return Err(Error::config("EvaluationConfig.eps", reason));
     }
     let threats: Vec<Threat> = cfg.eps.iter().map(|&e| Threat::new(cfg.norm, e)).collect::<Result<_>>()?;
     let mut names: Vec<&str> = suite.attacks.iter().map(|a| a.name.as_str()).collect();
-    let what = format!(
-        "{}: {}; {:?} {:?}; survivors only {}",
-        suite.name,
-        names.join(", "),
-        cfg.norm,
-        cfg.eps,
-        cfg.survivors_only
-    );
     names.sort_unstable();
-    if let Some(twice) = names.windows(2).find(|w| w[0] == w[1]) {
-        return Err(Error::config("Suite.attacks", format!("`{}` is there twice", twice[0])));
+    if let Some(pair) = names.windows(2).find(|w| w[0] == w[1]) {
+        return Err(Error::config("Suite.attacks", format!("two attacks have the name `{}`", pair[0])));
     }
-    let fresh = Ledger::new(model, x, labels, (cfg.norm, cfg.seed), &what, cfg.run.batch(x)?)?;
-    let Some(path) = file.filter(|p| p.exists()) else { return Ok((fresh, threats)) };
-    let found = Ledger::load(path)?;
-    if found.fingerprint != fresh.fingerprint {
-        let (found, wanted) = (found.fingerprint, fresh.fingerprint);
-        let reason = format!("a ledger of another model, data or suite\n  found    {found}\n  expected {wanted}");
-        return Err(Error::Checkpoint { path: path.to_owned(), reason });
-    }
-    Ok((found, threats))
+    Ok(threats)
 }
 
-/// The examples that attacks of one kind fooled within `eps`.
-pub(crate) fn fooled_by(ledger: &Ledger, suite: &Suite<'_>, access: Access, eps: f64) -> Vec<bool> {
-    let of_kind = |e: &Entry| suite.attacks.iter().any(|a| a.name == e.attack && a.access == access);
-    let least = ledger.smallest_by(of_kind);
-    least.into_iter().zip(&ledger.clean).map(|(d, c)| *c && within(d, eps)).collect()
+/// Suite and threat as text, for the ledger's fingerprint.
+fn describe(suite: &Suite<'_>, cfg: &EvaluationConfig) -> String {
+    let names: Vec<&str> = suite.attacks.iter().map(|a| a.name.as_str()).collect();
+    format!("{}: {}; {:?} {:?}; survivors only {}", suite.name, names.join(", "), cfg.norm, cfg.eps, cfg.survivors_only)
+}
+
+/// The ledger of an interrupted run, if its fingerprint is the expected one.
+fn resume(path: &Path, expected: &str) -> Result<Ledger> {
+    let ledger = Ledger::load(path)?;
+    if ledger.fingerprint != expected {
+        let found = &ledger.fingerprint;
+        let reason = format!(
+            "the ledger belongs to another model, data set or suite; choose another file\n  found    {found}\n  expected {expected}"
+        );
+        return Err(Error::Checkpoint { path: path.to_owned(), reason });
+    }
+    Ok(ledger)
 }

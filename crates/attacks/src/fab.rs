@@ -1,8 +1,8 @@
 //! FAB: the fast adaptive boundary attack.
 
 use crate::geometry::rows::{distance, dual, norm, to_hyperplane};
-use crate::loss::{Aim, Loss, Slope, others_by_logit, rival};
-use crate::probe::{Answer, Probe, Row, some};
+use crate::loss::{ExampleGoal, Loss, LossGradient, others_by_logit, rival};
+use crate::probe::{InputGradient, Probe, Row, select_rows};
 use candle_core::Tensor;
 use rayon::prelude::*;
 use sconce_tensor_core::error::require;
@@ -12,27 +12,27 @@ use sconce_tensor_core::{Attack, Bounds, Classifier, Error, ExampleRng, Goal, No
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `norm` | Linf | the norm that is made small | |
+/// | `norm` | Linf | the norm that is minimised | |
 /// | `steps` | 100 | steps per start | >= 1 |
-/// | `restarts` | 1 | starts: the first at the input, the others at random | >= 1 |
-/// | `targets` | 9 | the so many likeliest other classes, one after the other (at most K - 1); none looks at all boundaries in each step, at K gradients | >= 1 |
+/// | `restarts` | 1 | starts: the first at the input, the others at random points | >= 1 |
+/// | `targets` | 9 | number of most likely wrong classes to target, in turn (at most K - 1); `None` considers the boundaries of all classes in each step, at the cost of K gradients | >= 1 |
 /// | `radius` | 0.1 | twice the radius of the random starts | finite, > 0 |
-/// | `alpha` | 0.1 | largest pull back to the input | in [0, 1] |
-/// | `overshoot` | 1.05 | how far past the boundary a step goes | >= 1 |
-/// | `backward` | 0.9 | share of the way from the input kept after the boundary was crossed | in (0, 1) |
+/// | `alpha` | 0.1 | largest weight of the bias towards the input | in [0, 1] |
+/// | `overshoot` | 1.05 | factor by which a step goes past the boundary | >= 1 |
+/// | `backward` | 0.9 | share of the perturbation that is kept after the boundary was crossed | in (0, 1) |
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FabConfig {
-    /// The norm that is made small.
+    /// The norm that is minimised.
     pub norm: Norm,
     /// Steps per start.
     pub steps: usize,
     /// Starts.
     pub restarts: usize,
-    /// Target classes.
+    /// Number of target classes.
     pub targets: Option<usize>,
-    /// Scale of the random starts.
+    /// Twice the radius of the random starts.
     pub radius: f64,
-    /// Largest pull back to the input.
+    /// Largest weight of the bias towards the input.
     pub alpha: f64,
     /// Overshoot.
     pub overshoot: f64,
@@ -55,11 +55,12 @@ impl Default for FabConfig {
     }
 }
 
-/// Looks for the smallest perturbation: each step goes to the boundary as it looks from where it stands (a hyperplane,
-/// met inside the box), biased towards the point of that plane that is nearest to the input; where it has crossed, it
-/// goes a part of the way back. The smallest success is returned, the input itself where there is none.
+/// Minimum-norm attack. Each step moves to the decision boundary, linearised at the current point, inside the box; the
+/// step is biased towards the point of this hyperplane that is nearest to the input. After it has crossed the boundary,
+/// it moves part of the way back to the input. The attack returns the smallest successful perturbation, or the input if
+/// there is none.
 ///
-/// For an untargeted goal; its classes are tried one after the other.
+/// The goal must be untargeted; the target classes are tried in turn.
 ///
 /// Source: Croce and Hein (2020, "Minimally distorted adversarial examples"), algorithm 1; the targeted form of Croce and
 /// Hein (2020, AutoAttack), section 4.
@@ -68,15 +69,15 @@ pub struct Fab {
     cfg: FabConfig,
 }
 
-/// One example's search.
+/// The state of the search on one example.
 struct Walk {
-    who: usize,
+    example: usize,
     label: usize,
-    into: Option<usize>,
+    target: Option<usize>,
     at: Row,
 }
 
-/// The nearest boundary, as it looks from a point: the value of its function there and its gradient.
+/// The nearest boundary, linearised at a point: the value of its function there and its gradient.
 struct Plane {
     value: f64,
     gradient: Row,
@@ -99,29 +100,30 @@ impl Fab {
         Ok(Self { cfg })
     }
 
-    /// The boundaries that the walks look at: towards their class, or the nearest of all.
+    /// The boundary of each walk: that of its target class, or the nearest of all classes.
     fn planes(&self, probe: &mut Probe<'_>, walks: &[Walk]) -> Result<Vec<Plane>> {
-        let rows: Vec<(usize, &[f64])> = walks.iter().map(|w| (w.who, w.at.as_slice())).collect();
-        let plane = |a: Answer| Plane { value: a.value, gradient: a.gradient };
-        if walks.iter().all(|w| w.into.is_some()) {
-            let answers = probe.slopes(&rows, |i, z| {
-                let (label, into) = (walks[i].label, walks[i].into.unwrap_or_else(|| rival(z, walks[i].label)));
-                Loss::Margin.at(z, Aim::Toward { label, into })
+        let rows: Vec<(usize, &[f64])> = walks.iter().map(|w| (w.example, w.at.as_slice())).collect();
+        let plane = |a: InputGradient| Plane { value: a.loss, gradient: a.gradient };
+        if walks.iter().all(|w| w.target.is_some()) {
+            let answers = probe.gradients(&rows, |i, z| {
+                let label = walks[i].label;
+                let target = walks[i].target.unwrap_or_else(|| rival(z, label));
+                Loss::Margin.at(z, ExampleGoal::TowardClass { label, target })
             })?;
             return Ok(answers.into_iter().map(plane).collect());
         }
         let mut nearest: Vec<Option<(f64, Plane)>> = walks.iter().map(|_| None).collect();
         for class in 0..probe.classes() {
-            let answers = probe.slopes(&rows, |i, z| {
+            let answers = probe.gradients(&rows, |i, z| {
                 if walks[i].label == class {
-                    return Ok(Slope { value: f64::INFINITY, by_logit: vec![0.0; z.len()] });
+                    return Ok(LossGradient { value: f64::INFINITY, by_logit: vec![0.0; z.len()] });
                 }
-                Loss::Margin.at(z, Aim::Toward { label: walks[i].label, into: class })
+                Loss::Margin.at(z, ExampleGoal::TowardClass { label: walks[i].label, target: class })
             })?;
-            for (best, a) in nearest.iter_mut().zip(answers).filter(|e| e.1.value.is_finite()) {
-                let away = a.value.abs() / (1e-12 + dual(&a.gradient, self.cfg.norm));
-                if best.as_ref().is_none_or(|b| away < b.0) {
-                    *best = Some((away, plane(a)));
+            for (best, a) in nearest.iter_mut().zip(answers).filter(|e| e.1.loss.is_finite()) {
+                let distance = a.loss.abs() / (1e-12 + dual(&a.gradient, self.cfg.norm));
+                if best.as_ref().is_none_or(|b| distance < b.0) {
+                    *best = Some((distance, plane(a)));
                 }
             }
         }
@@ -133,7 +135,7 @@ impl Fab {
         let (n, cfg) = (self.cfg.norm, &self.cfg);
         let w = &plane.gradient;
         let along: f64 = w.iter().zip(x.iter().zip(&walk.at)).map(|(w, (x, at))| w * (x - at)).sum();
-        // The plane: value + w . (p - at) = 0; from the input its height is value + w . (x - at).
+        // The plane is value + w . (p - at) = 0; at the input the left side is value + w . (x - at).
         let from_here = to_hyperplane(&walk.at, w, -plane.value, n, bounds);
         let from_input = to_hyperplane(x, w, -(plane.value + along), n, bounds);
         let here = norm(from_here.iter().copied(), n).max(1e-8);
@@ -147,7 +149,7 @@ impl Fab {
     }
 }
 
-/// A random point within half a radius of the input, at full length of that half.
+/// A random point at distance `radius / 2` from the input, clipped to the box.
 fn start(x: &[f64], rng: &sconce_tensor_core::Rng, n: Norm, radius: f64, bounds: Bounds) -> Row {
     let t: Row = match n {
         Norm::Linf => rng.uniforms(x.len()).into_iter().map(|u| 2.0 * u - 1.0).collect(),
@@ -164,51 +166,51 @@ impl Attack for Fab {
 
     fn perturb(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal, rng: &ExampleRng) -> Result<Perturbed> {
         let Goal::Untargeted(labels) = goal else {
-            let reason = "it tries the classes one after the other; use PGD or FMN for one class".to_owned();
+            let reason = "FAB targets all classes in turn; use PGD or FMN for one target class".to_owned();
             return Err(Error::Unsupported { what: "FAB with a target", reason });
         };
         let labels = labels.to_vec1::<u32>()?;
         let (mut probe, clean) = Probe::new(model, x)?;
         let (n, bounds, k) = (self.cfg.norm, probe.bounds(), probe.classes());
-        let everyone: Vec<usize> = (0..clean.len()).collect();
-        let logits = probe.logits(&some(&clean, &everyone))?;
+        let all: Vec<usize> = (0..clean.len()).collect();
+        let logits = probe.logits(&select_rows(&clean, &all))?;
         let open: Vec<usize> =
-            everyone.into_iter().filter(|&i| !Aim::Away(labels[i] as usize).reached(&logits[i])).collect();
+            all.into_iter().filter(|&i| !ExampleGoal::Untargeted(labels[i] as usize).reached(&logits[i])).collect();
         let mut out = clean.clone();
         let mut smallest = vec![f64::INFINITY; clean.len()];
         let targets = self.cfg.targets.map(|t| t.min(k.saturating_sub(1)));
         for round in 0..targets.unwrap_or(1) * self.cfg.restarts {
-            let (target, restart) = (round / self.cfg.restarts, round % self.cfg.restarts);
-            let noise = rng.stream(&format!("fab target {target} start {restart}"));
+            let (turn, restart) = (round / self.cfg.restarts, round % self.cfg.restarts);
+            let noise = rng.stream(&format!("fab target {turn} start {restart}"));
             let mut walks: Vec<Walk> = open
                 .iter()
-                .map(|&who| {
-                    let label = labels[who] as usize;
-                    let into = targets.map(|_| others_by_logit(&logits[who], label)[target]);
-                    let radius = self.cfg.radius.min(smallest[who]);
+                .map(|&example| {
+                    let label = labels[example] as usize;
+                    let target = targets.map(|_| others_by_logit(&logits[example], label)[turn]);
+                    let radius = self.cfg.radius.min(smallest[example]);
                     let at = if restart == 0 {
-                        clean[who].clone()
+                        clean[example].clone()
                     } else {
-                        start(&clean[who], &noise.row(who), n, radius, bounds)
+                        start(&clean[example], &noise.row(example), n, radius, bounds)
                     };
-                    Walk { who, label, into, at }
+                    Walk { example, label, target, at }
                 })
                 .collect();
             for _ in 0..self.cfg.steps {
                 let planes = self.planes(&mut probe, &walks)?;
-                walks.par_iter_mut().zip(planes).for_each(|(w, p)| self.step(w, &p, &clean[w.who], bounds));
-                let rows: Vec<(usize, &[f64])> = walks.iter().map(|w| (w.who, w.at.as_slice())).collect();
-                let said = probe.logits(&rows)?;
+                walks.par_iter_mut().zip(planes).for_each(|(w, p)| self.step(w, &p, &clean[w.example], bounds));
+                let rows: Vec<(usize, &[f64])> = walks.iter().map(|w| (w.example, w.at.as_slice())).collect();
+                let outputs = probe.logits(&rows)?;
                 drop(rows);
-                for (w, z) in walks.iter_mut().zip(said) {
-                    if !Aim::Away(w.label).reached(&z) {
+                for (w, z) in walks.iter_mut().zip(outputs) {
+                    if !ExampleGoal::Untargeted(w.label).reached(&z) {
                         continue;
                     }
-                    let x = &clean[w.who];
+                    let x = &clean[w.example];
                     let length = distance(&w.at, x, n);
-                    if length < smallest[w.who] {
-                        smallest[w.who] = length;
-                        out[w.who].clone_from(&w.at);
+                    if length < smallest[w.example] {
+                        smallest[w.example] = length;
+                        out[w.example].clone_from(&w.at);
                     }
                     w.at.iter_mut().zip(x).for_each(|(a, x)| *a = x + (*a - x) * self.cfg.backward);
                 }

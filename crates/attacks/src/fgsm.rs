@@ -10,14 +10,14 @@ use sconce_tensor_core::{Attack, Classifier, ExampleRng, Goal, Norm, Perturbed, 
 /// |---|---|---|---|
 /// | `norm` | Linf | norm of the threat | |
 /// | `eps` | 8/255 | its radius | finite, >= 0 |
-/// | `loss` | cross-entropy | what is climbed | |
+/// | `loss` | cross-entropy | the loss that is maximised | |
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FgsmConfig {
     /// Norm of the threat.
     pub norm: Norm,
     /// Radius of the threat, in the input's units.
     pub eps: f64,
-    /// What is climbed.
+    /// The loss that is maximised.
     pub loss: Loss,
 }
 
@@ -27,8 +27,9 @@ impl Default for FgsmConfig {
     }
 }
 
-/// One steepest step of full length: `x + eps sign(gradient)` for Linf, `x + eps g / |g|` for L2, and for
-/// L1 the step of [`geometry::steepest`]. Exact for a linear model in Linf and L2 (where the box allows it).
+/// Takes one steepest-ascent step with the size of the radius: `x + eps sign(gradient)` for Linf, `x + eps g / |g|` for
+/// L2, and for L1 the step of [`geometry::steepest`]. For a linear model it is optimal in Linf and L2, unless the box
+/// clips it.
 ///
 /// Source: Goodfellow, Shlens, Szegedy (2015), section 4.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +42,7 @@ impl Fgsm {
     /// Validates the configuration.
     ///
     /// # Errors
-    /// A radius that is negative or not finite.
+    /// The radius is negative or not finite.
     pub fn new(cfg: FgsmConfig) -> Result<Self> {
         Ok(Self { threat: Threat::new(cfg.norm, cfg.eps)?, loss: cfg.loss })
     }

@@ -1,9 +1,9 @@
-//! FMN: fast minimum-norm attacks.
+//! FMN: the fast minimum-norm attack.
 
 use crate::geometry::rows::{distance, dual, norm, project};
-use crate::loss::{Aim, Loss};
+use crate::loss::{ExampleGoal, Loss};
 use crate::probe::{Probe, Row};
-use crate::smallest::Smallest;
+use crate::smallest::SmallestSuccess;
 use candle_core::Tensor;
 use rayon::prelude::*;
 use sconce_tensor_core::error::require;
@@ -14,19 +14,19 @@ use std::f64::consts::PI;
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `norm` | L2 | the norm that is made small | |
+/// | `norm` | L2 | the norm that is minimised | |
 /// | `steps` | 100 | gradient steps | >= 1 |
-/// | `step` | 1 | length of the first step in L2, falling to a hundredth along a cosine | finite, > 0 |
-/// | `gamma` | 0.05 | share by which the radius changes at first, falling to 0.001 along a cosine | in (0, 1) |
+/// | `step` | 1 | initial step size in L2; it decreases to a hundredth on a cosine schedule | finite, > 0 |
+/// | `gamma` | 0.05 | initial relative change of the radius; it decreases to 0.001 on a cosine schedule | in (0, 1) |
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FmnConfig {
-    /// The norm that is made small.
+    /// The norm that is minimised.
     pub norm: Norm,
     /// Gradient steps.
     pub steps: usize,
-    /// Length of the first step.
+    /// Initial step size.
     pub step: f64,
-    /// First change of the radius.
+    /// Initial relative change of the radius.
     pub gamma: f64,
 }
 
@@ -36,11 +36,12 @@ impl Default for FmnConfig {
     }
 }
 
-/// Descends the margin inside a ball whose radius shrinks by `gamma` while the point fools the model and grows by it
-/// while it does not; before the first success the radius is the distance to the boundary as it looks from there. The
-/// smallest success is returned, the input itself where there is none. DDN (Rony et al. 2019) is its L2 ancestor.
+/// Minimum-norm attack that minimises the margin inside a ball. The radius of the ball shrinks by the share `gamma`
+/// while the point fools the model and grows by it while it does not; before the first success, the radius is the
+/// distance to the linearised decision boundary. The attack returns the smallest successful perturbation, or the input if
+/// there is none. It generalises DDN (Rony et al. 2019), which is for L2.
 ///
-/// Source: Pintor, Roli, Brendel, Biggio (2021), algorithm 1; the floor of `gamma` and the last step as in Foolbox.
+/// Source: Pintor, Roli, Brendel, Biggio (2021), algorithm 1; the final values of `gamma` and of the step size are those of Foolbox.
 #[derive(Clone, Copy, Debug)]
 pub struct Fmn {
     cfg: FmnConfig,
@@ -49,9 +50,9 @@ pub struct Fmn {
 struct Walk {
     at: Row,
     radius: f64,
-    best: Smallest,
-    /// The radius at which the ball holds the whole box.
-    most: f64,
+    best: SmallestSuccess,
+    /// The radius at which the ball contains the whole box.
+    max_radius: f64,
 }
 
 impl Fmn {
@@ -74,38 +75,38 @@ impl Attack for Fmn {
 
     fn perturb(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal, _rng: &ExampleRng) -> Result<Perturbed> {
         let (mut probe, clean) = Probe::new(model, x)?;
-        let (n, bounds, dtype, aims) = (self.cfg.norm, probe.bounds(), probe.dtype(), Aim::of(goal)?);
+        let (n, bounds, dtype, goals) = (self.cfg.norm, probe.bounds(), probe.dtype(), ExampleGoal::of(goal)?);
         let mut walks: Vec<Walk> = clean
             .iter()
             .map(|x| {
-                let most = norm(x.iter().map(|v| (v - bounds.lo()).max(bounds.hi() - v)), n);
-                Walk { at: x.clone(), radius: f64::INFINITY, best: Smallest::none(), most }
+                let max_radius = norm(x.iter().map(|v| (v - bounds.lo()).max(bounds.hi() - v)), n);
+                Walk { at: x.clone(), radius: f64::INFINITY, best: SmallestSuccess::none(), max_radius }
             })
             .collect();
         for i in 0..self.cfg.steps {
-            let fall = 0.5 * (1.0 + (PI * i as f64 / self.cfg.steps as f64).cos());
-            let step = self.cfg.step * (0.01 + 0.99 * fall);
-            let gamma = 0.001 + (self.cfg.gamma - 0.001) * fall;
+            let decay = 0.5 * (1.0 + (PI * i as f64 / self.cfg.steps as f64).cos());
+            let step = self.cfg.step * (0.01 + 0.99 * decay);
+            let gamma = 0.001 + (self.cfg.gamma - 0.001) * decay;
             let rows: Vec<(usize, &[f64])> = walks.iter().map(|w| w.at.as_slice()).enumerate().collect();
-            let answers = probe.slopes(&rows, |i, z| Loss::Margin.at(z, aims[i]))?;
+            let answers = probe.gradients(&rows, |i, z| Loss::Margin.at(z, goals[i]))?;
             drop(rows);
-            walks.par_iter_mut().zip(answers).zip(&clean).zip(&aims).for_each(|(((w, a), x), aim)| {
+            walks.par_iter_mut().zip(answers).zip(&clean).zip(&goals).for_each(|(((w, a), x), goal)| {
                 let length = distance(&w.at, x, n);
-                if aim.reached(&a.logits) {
-                    w.best.offer(&w.at, length);
+                if goal.reached(&a.logits) {
+                    w.best.record(&w.at, length);
                     w.radius = (w.radius * (1.0 - gamma)).min(w.best.length);
                 } else if w.best.found() {
                     w.radius *= 1.0 + gamma;
                 } else {
-                    w.radius = length + a.value.abs() / dual(&a.gradient, n).max(1e-12);
+                    w.radius = length + a.loss.abs() / dual(&a.gradient, n).max(1e-12);
                 }
-                w.radius = w.radius.min(w.most);
-                let slope = norm(a.gradient.iter().copied(), Norm::L2).max(1e-12);
-                w.at.iter_mut().zip(&a.gradient).for_each(|(v, g)| *v += step * g / slope);
-                project(&mut w.at, x, (n, w.radius), bounds, dtype);
+                w.radius = w.radius.min(w.max_radius);
+                let gradient_norm = norm(a.gradient.iter().copied(), Norm::L2).max(1e-12);
+                w.at.iter_mut().zip(&a.gradient).for_each(|(v, g)| *v += step * g / gradient_norm);
+                project(&mut w.at, x, n, w.radius, bounds, dtype);
             });
         }
-        let out: Vec<Row> = walks.into_iter().zip(clean).map(|(w, x)| w.best.or(x)).collect();
+        let out: Vec<Row> = walks.into_iter().zip(clean).map(|(w, x)| w.best.or_input(x)).collect();
         probe.finish(&out)
     }
 }

@@ -1,26 +1,27 @@
-//! What every attack did to every example: one file, asked again without a run.
+//! The ledger: the result of every attack on every example, kept in one file that answers later questions without a new run.
 
 use crate::loss::host_logits;
+use crate::run::AttackResult;
 use candle_core::{DType, Device, Tensor};
 use sconce_tensor_core::stats::{Interval, Proportion};
 use sconce_tensor_core::{Classifier, Error, Norm, Result, store};
 use std::collections::HashMap;
 use std::path::Path;
 
-/// One attack at one radius (infinite where it looked for the smallest perturbation), on some of the examples.
+/// The results of one attack at one radius (infinite for a minimum-norm attack) on some of the examples.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Entry {
-    /// The attack.
+pub struct LedgerEntry {
+    /// The name of the attack.
     pub attack: String,
-    /// Its radius.
+    /// The radius; infinite for a minimum-norm attack.
     pub eps: f64,
-    /// The examples that it was run on, by their place in the data.
+    /// The attacked examples, by their row in the data.
     pub examples: Vec<u32>,
-    /// Whether it fooled the model.
+    /// Whether the attack fooled the model.
     pub reached: Vec<bool>,
-    /// The norm of the perturbation.
+    /// The size of the perturbation, in the ledger's norm.
     pub distance: Vec<f64>,
-    /// The margin that was left, in the logits' units.
+    /// The margin after the attack, in the logits' units.
     pub margin: Vec<f64>,
     /// Forward passes for each example.
     pub forwards: Vec<u32>,
@@ -28,10 +29,22 @@ pub struct Entry {
     pub gradients: Vec<u32>,
 }
 
-/// The record of an evaluation, example by example.
+impl LedgerEntry {
+    /// Appends the result of the attack on one batch; `rows` are the rows of its examples in the data.
+    pub(crate) fn record(&mut self, rows: &[u32], result: AttackResult) {
+        self.examples.extend(rows);
+        self.reached.extend(result.reached);
+        self.distance.extend(result.distance);
+        self.margin.extend(result.margin);
+        self.forwards.extend(result.effort.iter().map(|e| e.forwards));
+        self.gradients.extend(result.effort.iter().map(|e| e.gradients));
+    }
+}
+
+/// The results of an evaluation, example by example.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ledger {
-    /// What it was measured on: model, data, suite. A ledger of another is refused.
+    /// Identifies model, data and suite. A ledger with another fingerprint is an error.
     pub fingerprint: String,
     /// The norm of all distances.
     pub norm: Norm,
@@ -39,28 +52,28 @@ pub struct Ledger {
     pub seed: u64,
     /// The true classes.
     pub labels: Vec<u32>,
-    /// The margin at the clean inputs; positive where the class is right.
+    /// The margin at the clean inputs; positive where the prediction is correct.
     pub clean_margin: Vec<f64>,
-    /// Whether the clean input is classified right.
+    /// Whether the clean input is classified correctly.
     pub clean: Vec<bool>,
-    /// What was run.
-    pub entries: Vec<Entry>,
+    /// The attacks that were run.
+    pub entries: Vec<LedgerEntry>,
 }
 
-/// Two models on the same examples at the same radius.
+/// The robustness of two models on the same examples at the same radius.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Paired {
-    /// Examples on which both hold.
+pub struct PairedComparison {
+    /// Examples on which both models are robust.
     pub both: usize,
-    /// Examples on which the first alone holds.
+    /// Examples on which only the first model is robust.
     pub first: usize,
-    /// Examples on which the second alone holds.
+    /// Examples on which only the second model is robust.
     pub second: usize,
-    /// Examples on which neither holds.
+    /// Examples on which neither model is robust.
     pub neither: usize,
-    /// Robust accuracy of the first less that of the second.
+    /// Robust accuracy of the first model minus that of the second.
     pub difference: f64,
-    /// Its interval at 95 %: the normal one of paired proportions.
+    /// The 95 % confidence interval of the difference: the normal interval for paired proportions.
     pub ci95: Interval,
 }
 
@@ -76,29 +89,34 @@ fn digest(parts: &[&Tensor]) -> Result<u64> {
 }
 
 impl Ledger {
-    /// An empty record: the clean inputs are judged, and stand in the fingerprint with the model's logits.
+    /// A ledger without attacks. The model classifies the clean inputs, in batches of `batch_size`; the fingerprint
+    /// contains `description`, the seed, the data and the clean logits.
     ///
     /// # Errors
-    /// The model's.
+    /// The model fails, or a logit is not finite.
     pub fn new(
         model: &dyn Classifier,
         x: &Tensor,
         labels: &Tensor,
-        (norm, seed): (Norm, u64),
-        what: &str,
-        batch: usize,
+        norm: Norm,
+        seed: u64,
+        description: &str,
+        batch_size: usize,
     ) -> Result<Self> {
         let n = x.dim(0)?;
         let parts: Vec<Tensor> = (0..n)
-            .step_by(batch.max(1))
-            .map(|at| Ok(model.logits(&x.narrow(0, at, batch.min(n - at))?.contiguous()?.detach())?.detach()))
+            .step_by(batch_size.max(1))
+            .map(|at| Ok(model.logits(&x.narrow(0, at, batch_size.min(n - at))?.contiguous()?.detach())?.detach()))
             .collect::<Result<_>>()?;
         let logits = Tensor::cat(&parts, 0)?;
         sconce_tensor_core::classifier::require_finite("logits", &logits)?;
         let y = labels.to_vec1::<u32>()?;
         let rows = host_logits(&logits)?;
-        let fingerprint =
-            format!("{what}; seed {seed}; data {:016x}; logits {:016x}", digest(&[x, labels])?, digest(&[&logits])?);
+        let fingerprint = format!(
+            "{description}; seed {seed}; data {:016x}; logits {:016x}",
+            digest(&[x, labels])?,
+            digest(&[&logits])?
+        );
         Ok(Self {
             fingerprint,
             norm,
@@ -110,28 +128,28 @@ impl Ledger {
         })
     }
 
-    /// How many examples.
+    /// The number of examples.
     pub fn len(&self) -> usize {
         self.labels.len()
     }
 
-    /// Whether there are none.
+    /// Whether the ledger has no examples.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
 
-    /// The smallest perturbation that fooled the model, for each example; 0 where the clean input does, infinite where
-    /// nothing did.
+    /// The size of the smallest perturbation that fooled the model, for each example: 0 where the clean input is
+    /// misclassified, infinite where no attack succeeded.
     pub fn smallest(&self) -> Vec<f64> {
         self.smallest_by(|_| true)
     }
 
-    /// The same over some of the entries.
-    pub fn smallest_by(&self, keep: impl Fn(&Entry) -> bool) -> Vec<f64> {
+    /// The same as [`Ledger::smallest`], over the entries for which `keep` is true.
+    pub fn smallest_by(&self, keep: impl Fn(&LedgerEntry) -> bool) -> Vec<f64> {
         self.smallest_of(self.entries.iter().filter(|e| keep(e)))
     }
 
-    fn smallest_of<'e>(&self, entries: impl Iterator<Item = &'e Entry>) -> Vec<f64> {
+    fn smallest_of<'e>(&self, entries: impl Iterator<Item = &'e LedgerEntry>) -> Vec<f64> {
         let mut least: Vec<f64> = self.clean.iter().map(|c| if *c { f64::INFINITY } else { 0.0 }).collect();
         for e in entries {
             for ((&i, reached), d) in e.examples.iter().zip(&e.reached).zip(&e.distance) {
@@ -143,21 +161,21 @@ impl Ledger {
         least
     }
 
-    /// Where the entry of an attack at a radius stands; it is added, empty, where there is none.
-    pub(crate) fn place(&mut self, attack: &str, eps: f64) -> usize {
+    /// The index of the entry of an attack at a radius. An entry that does not exist yet is added, empty.
+    pub(crate) fn entry_index(&mut self, attack: &str, eps: f64) -> usize {
         if let Some(at) = self.entries.iter().position(|e| e.attack == attack && e.eps == eps) {
             return at;
         }
-        self.entries.push(Entry { attack: attack.to_owned(), eps, ..Entry::default() });
+        self.entries.push(LedgerEntry { attack: attack.to_owned(), eps, ..LedgerEntry::default() });
         self.entries.len() - 1
     }
 
-    /// The examples that an entry is run on: those that are right and, where `survivors_only`, that no entry before it
-    /// fooled within `floor`.
-    pub(crate) fn open(&self, entry: usize, floor: f64, survivors_only: bool) -> Vec<u32> {
+    /// The examples that an entry attacks: those that are classified correctly and, if `survivors_only`, that no
+    /// earlier entry fooled within `eps`.
+    pub(crate) fn examples_to_attack(&self, entry: usize, eps: f64, survivors_only: bool) -> Vec<u32> {
         let before = if survivors_only { entry } else { 0 };
         let least = self.smallest_of(self.entries[..before].iter());
-        least.iter().zip(0..).filter(|s| !within(*s.0, floor)).map(|s| s.1).collect()
+        least.iter().zip(0..).filter(|s| !within(*s.0, eps)).map(|s| s.1).collect()
     }
 
     /// The examples that no attack fooled within `eps`.
@@ -165,31 +183,39 @@ impl Ledger {
         self.smallest().into_iter().map(|d| !within(d, eps)).collect()
     }
 
-    /// Robust accuracy at a radius: an upper bound, as attacks of a fixed radius speak for that radius and larger ones.
+    /// Robust accuracy at a radius. It is an upper bound: a success at a fixed radius counts at this radius and at larger
+    /// ones only.
     pub fn accuracy(&self, eps: f64) -> Proportion {
         Proportion::of(&self.robust(eps))
     }
 
-    /// What one attack by itself leaves at a radius, of the examples that are classified right and all others.
-    /// `None` where it was not run on all that are classified right (it saw survivors only), or at another radius.
+    /// Robust accuracy at a radius under one attack alone, over all examples. `None` if the attack was not run at this
+    /// radius, or not on every example that is classified correctly (because it attacked survivors only).
     pub fn by_attack(&self, attack: &str, eps: f64) -> Option<Proportion> {
-        let mine = |e: &Entry| e.attack == attack && (e.eps.is_infinite() || e.eps == eps);
-        let mut seen = vec![false; self.len()];
-        self.entries.iter().filter(|e| mine(e)).flat_map(|e| &e.examples).for_each(|&i| seen[i as usize] = true);
-        if self.clean.iter().zip(&seen).any(|(c, s)| *c && !s) {
+        let of_attack = |e: &LedgerEntry| e.attack == attack && (e.eps.is_infinite() || e.eps == eps);
+        let mut attacked = vec![false; self.len()];
+        self.entries
+            .iter()
+            .filter(|e| of_attack(e))
+            .flat_map(|e| &e.examples)
+            .for_each(|&i| attacked[i as usize] = true);
+        if self.clean.iter().zip(&attacked).any(|(c, a)| *c && !a) {
             return None;
         }
-        let robust: Vec<bool> = self.smallest_by(mine).into_iter().map(|d| !within(d, eps)).collect();
+        let robust: Vec<bool> = self.smallest_by(of_attack).into_iter().map(|d| !within(d, eps)).collect();
         Some(Proportion::of(&robust))
     }
 
-    /// Robust accuracies of two models on the same examples, compared example by example.
+    /// Compares the robust accuracies of two models on the same examples, example by example.
     ///
     /// # Errors
-    /// Other labels.
-    pub fn paired(&self, other: &Self, eps: f64) -> Result<Paired> {
+    /// The labels or the norms of the two ledgers differ.
+    pub fn paired(&self, other: &Self, eps: f64) -> Result<PairedComparison> {
         if self.labels != other.labels || self.norm != other.norm {
-            return Err(Error::value("paired comparison", "the ledgers are of other examples or norms"));
+            return Err(Error::value(
+                "paired comparison",
+                "both ledgers must have the same examples and the same norm",
+            ));
         }
         let mut count = [[0usize; 2]; 2];
         for (a, b) in self.robust(eps).into_iter().zip(other.robust(eps)) {
@@ -201,7 +227,7 @@ impl Ledger {
         let difference = (b - c) / n;
         let half = 1.959_963_984_540_054 * ((b + c - (b - c).powi(2) / n).max(0.0)).sqrt() / n;
         let ci95 = Interval { lo: difference - half, hi: difference + half };
-        Ok(Paired { both, first, second, neither, difference, ci95 })
+        Ok(PairedComparison { both, first, second, neither, difference, ci95 })
     }
 
     /// Saves the record to one safetensors file, whole or not at all.
@@ -242,7 +268,8 @@ impl Ledger {
     }
 }
 
-/// Distances are measured on rounded images: a few units in the last place past a radius are still inside.
+/// Whether a distance counts as inside a radius. Distances are measured on rounded images, so a few units in the last
+/// place above the radius still count as inside.
 pub(crate) fn within(distance: f64, eps: f64) -> bool {
     distance <= eps * (1.0 + 1e-6) + if eps > 0.0 { 1e-7 } else { 0.0 }
 }
@@ -274,7 +301,7 @@ fn parse(tensors: &HashMap<String, Tensor>, text: &str) -> Result<Ledger> {
     for (i, line) in lines.enumerate() {
         let (eps, attack) =
             line.split_once('\t').ok_or_else(|| Error::value("ledger", format!("entry {i}: `{line}`")))?;
-        let entry = Entry {
+        let entry = LedgerEntry {
             attack: attack.to_owned(),
             eps: eps.parse().map_err(|_| Error::value("ledger", format!("entry {i}: radius `{eps}`")))?,
             examples: get(&format!("{i}.examples"))?.to_vec1()?,

@@ -35,21 +35,21 @@ pub use corruptions::{Corrupted, Corruption, corruption_table};
 pub use ddn::{Ddn, DdnConfig};
 pub use deepfool::{DeepFool, DeepFoolConfig};
 pub use eot::Eot;
-pub use evaluate::{Evaluation, EvaluationConfig, RobustAccuracy, Standing, Status, evaluate};
+pub use evaluate::{Evaluation, EvaluationConfig, EvaluationProgress, RobustAccuracy, Status, evaluate};
 pub use fab::{Fab, FabConfig};
 pub use fgsm::{Fgsm, FgsmConfig};
 pub use flags::{DiagnosisConfig, Flag, FlagKind};
 pub use fmn::{Fmn, FmnConfig};
-pub use ledger::{Ledger, Paired};
-pub use loss::{Aim, Loss, Slope, margin};
+pub use ledger::{Ledger, LedgerEntry, PairedComparison};
+pub use loss::{ExampleGoal, Loss, LossGradient, margin};
 pub use momentum::{Diversity, Momentum, MomentumConfig, Translation};
 pub use pgd::{Pgd, PgdConfig, StepSize};
-pub use run::{Judged, RunConfig, run};
+pub use run::{AttackResult, RunConfig, run};
 pub use sconce_tensor_core::{
     Attack, Bounds, Classifier, Effort, Error, ExampleRng, Goal, Norm, Perturbed, Result, Rng, Threat,
 };
 pub use spsa::{Spsa, SpsaConfig};
 pub use square::{Square, SquareConfig};
-pub use suite::{Access, AutoAttack, Entry, Suite};
+pub use suite::{Access, AutoAttack, Suite, SuiteEntry};
 pub use targets::Target;
 pub use transfer::Transfer;

@@ -1,42 +1,42 @@
-//! What an attack climbs: losses of one example's logits, with their slopes.
+//! Losses that attacks maximise: functions of one example's logits, with their gradients.
 
 use candle_core::{DType, Device, Tensor, Var};
 use sconce_tensor_core::{Classifier, Error, Goal, Result};
 
-/// Where an attack wants one example to go.
+/// The goal of an attack for one example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Aim {
-    /// To any class but this.
-    Away(usize),
-    /// To this class.
-    Into(usize),
-    /// From the class `label`, by way of `into`; any class but `label` will do.
-    Toward {
+pub enum ExampleGoal {
+    /// Any class but the true one, which is given.
+    Untargeted(usize),
+    /// The given class.
+    Targeted(usize),
+    /// Any class but `label`; the loss moves the example towards the class `target`.
+    TowardClass {
         /// The true class.
         label: usize,
-        /// The class whose boundary is looked for.
-        into: usize,
+        /// The class whose boundary the loss approaches.
+        target: usize,
     },
 }
 
-impl Aim {
-    /// The aims of a goal, example by example.
+impl ExampleGoal {
+    /// The goal of each example of a batch.
     ///
     /// # Errors
-    /// candle's only.
+    /// An error of candle.
     pub fn of(goal: &Goal) -> Result<Vec<Self>> {
         let labels = goal.labels().to_vec1::<u32>()?.into_iter().map(|y| y as usize);
         Ok(match goal {
-            Goal::Untargeted(_) => labels.map(Self::Away).collect(),
-            Goal::Targeted(_) => labels.map(Self::Into).collect(),
+            Goal::Untargeted(_) => labels.map(Self::Untargeted).collect(),
+            Goal::Targeted(_) => labels.map(Self::Targeted).collect(),
         })
     }
 
-    /// Whether logits are what the attacker wants.
+    /// Whether the logits reach the goal.
     pub fn reached(self, logits: &[f64]) -> bool {
         match self {
-            Self::Away(y) | Self::Toward { label: y, .. } => arg_max(logits) != y,
-            Self::Into(t) => arg_max(logits) == t,
+            Self::Untargeted(y) | Self::TowardClass { label: y, .. } => arg_max(logits) != y,
+            Self::Targeted(t) => arg_max(logits) == t,
         }
     }
 }
@@ -52,7 +52,7 @@ pub(crate) fn arg_max(logits: &[f64]) -> usize {
     best
 }
 
-/// The largest logit's class among all but one.
+/// The class with the largest logit among all classes except `but`.
 pub(crate) fn rival(logits: &[f64], but: usize) -> usize {
     let mut best = usize::from(but == 0);
     for (i, z) in logits.iter().enumerate() {
@@ -63,7 +63,7 @@ pub(crate) fn rival(logits: &[f64], but: usize) -> usize {
     best
 }
 
-/// The other classes by falling logit, ties by index.
+/// All classes except `but`, by decreasing logit; ties are ordered by index.
 pub(crate) fn others_by_logit(logits: &[f64], but: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..logits.len()).filter(|&c| c != but).collect();
     order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
@@ -75,27 +75,28 @@ pub fn margin(logits: &[f64], label: usize) -> f64 {
     logits[label] - logits[rival(logits, label)]
 }
 
-/// A loss that grows as the attacker gets nearer to its aim.
+/// A loss that grows as the attack approaches its goal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Loss {
-    /// `-log softmax(z)[y]`; into a class: `log softmax(z)[t]`.
+    /// Untargeted: `-log softmax(z)[y]`. Targeted or towards a class: `log softmax(z)[t]`.
     #[default]
     CrossEntropy,
-    /// `max_{k != y} z_k - z_y`; into a class: `z_t - max_{k != t} z_k`; by way of a class: `z_t - z_y`. Positive
-    /// exactly on success (by way of a class: success at the latest).
+    /// Untargeted: `max_{k != y} z_k - z_y`. Targeted: `z_t - max_{k != t} z_k`. Both are positive exactly on success.
+    /// Towards a class: `z_t - z_y`; if it is positive, the attack has succeeded.
     Margin,
-    /// `-(z_y - max_{k != y} z_k) / (z_(1) - z_(3))` with sorted logits: the margin made free of the logits' scale
-    /// (Croce and Hein 2020, equation 6), at least 3 classes. By way of a class
-    /// `-(z_y - z_t) / (z_(1) - (z_(3) + z_(4)) / 2)` (their equation 7), at least 4. Not defined into a class alone.
+    /// Difference of logits ratio. Untargeted: `-(z_y - max_{k != y} z_k) / (z_(1) - z_(3))` with sorted logits, a
+    /// margin that does not depend on the scale of the logits (Croce and Hein 2020, equation 6); it needs at least 3
+    /// classes. Towards a class: `-(z_y - z_t) / (z_(1) - (z_(3) + z_(4)) / 2)` (their equation 7); it needs at least 4
+    /// classes. It is not defined for a targeted goal.
     Dlr,
 }
 
-/// A loss at one example: its value and its derivative by each logit.
+/// The loss of one example and its gradient with respect to the logits.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Slope {
+pub struct LossGradient {
     /// The loss.
     pub value: f64,
-    /// (K,): the derivative.
+    /// (K,): the derivative with respect to each logit.
     pub by_logit: Vec<f64>,
 }
 
@@ -103,43 +104,44 @@ pub struct Slope {
 const TINY: f64 = 1e-12;
 
 impl Loss {
-    /// The fewest classes for which this loss is defined with such an aim.
-    pub fn least_classes(self, aim: Aim) -> usize {
-        match (self, aim) {
-            (Self::Dlr, Aim::Toward { .. }) => 4,
+    /// The smallest number of classes for which this loss is defined with this goal.
+    pub fn min_classes(self, goal: ExampleGoal) -> usize {
+        match (self, goal) {
+            (Self::Dlr, ExampleGoal::TowardClass { .. }) => 4,
             (Self::Dlr, _) => 3,
             _ => 2,
         }
     }
 
-    /// The loss at an example's logits, and its slope. Where logits tie, the first class stands for them: the slope
-    /// is never split.
+    /// The loss at an example's logits, with its gradient. Where logits tie, the gradient goes to the first of the tied
+    /// classes; it is never split.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for fewer classes than the loss needs, or an aim that it is not defined for.
-    pub fn at(self, z: &[f64], aim: Aim) -> Result<Slope> {
-        let needs = self.least_classes(aim);
+    /// [`Error::Unsupported`] if the model has fewer classes than the loss needs, or if the loss is not defined for the
+    /// goal.
+    pub fn at(self, z: &[f64], goal: ExampleGoal) -> Result<LossGradient> {
+        let needs = self.min_classes(goal);
         if z.len() < needs {
             let reason = format!("it needs {needs} classes, the model has {}", z.len());
             return Err(Error::Unsupported { what: "the attack's loss", reason });
         }
         let mut by_logit = vec![0.0; z.len()];
-        let (from, into) = match aim {
-            Aim::Away(y) => (y, rival(z, y)),
-            Aim::Into(t) => (rival(z, t), t),
-            Aim::Toward { label, into } => (label, into),
+        let (from, to) = match goal {
+            ExampleGoal::Untargeted(y) => (y, rival(z, y)),
+            ExampleGoal::Targeted(t) => (rival(z, t), t),
+            ExampleGoal::TowardClass { label, target } => (label, target),
         };
-        let gap = z[into] - z[from];
+        let gap = z[to] - z[from];
         let value = match self {
             Self::CrossEntropy => {
-                let (class, sign) = match aim {
-                    Aim::Away(y) => (y, 1.0),
-                    Aim::Into(t) | Aim::Toward { into: t, .. } => (t, -1.0),
+                let (class, sign) = match goal {
+                    ExampleGoal::Untargeted(y) => (y, 1.0),
+                    ExampleGoal::Targeted(t) | ExampleGoal::TowardClass { target: t, .. } => (t, -1.0),
                 };
                 let peak = z[arg_max(z)];
                 let sum: f64 = z.iter().map(|v| (v - peak).exp()).sum();
                 by_logit.iter_mut().zip(z).for_each(|(d, v)| *d = sign * (v - peak).exp() / sum);
-                // From the other classes where the class is the peak: a small loss and its slope keep their digits.
+                // Summed over the other classes, so that a small loss and its gradient keep their digits.
                 by_logit[class] = 0.0;
                 by_logit[class] = -by_logit.iter().sum::<f64>();
                 let others: f64 =
@@ -147,33 +149,33 @@ impl Loss {
                 sign * if others.is_finite() { others.ln_1p() } else { peak - z[class] + sum.ln() }
             }
             Self::Margin => {
-                by_logit[into] += 1.0;
+                by_logit[to] += 1.0;
                 by_logit[from] -= 1.0;
                 gap
             }
             Self::Dlr => {
                 let mut order: Vec<usize> = (0..z.len()).collect();
                 order.sort_by(|&a, &b| z[b].total_cmp(&z[a]).then(a.cmp(&b)));
-                let below: &[usize] = match aim {
-                    Aim::Away(_) => &order[2..3],
-                    Aim::Toward { .. } => &order[2..4],
-                    Aim::Into(_) => {
+                let below: &[usize] = match goal {
+                    ExampleGoal::Untargeted(_) => &order[2..3],
+                    ExampleGoal::TowardClass { .. } => &order[2..4],
+                    ExampleGoal::Targeted(_) => {
                         return Err(Error::Unsupported {
                             what: "the DLR loss",
-                            reason: "with a target it needs the true label as well; use the margin".to_owned(),
+                            reason: "it is not defined for a targeted goal; use the margin loss".to_owned(),
                         });
                     }
                 };
                 let share = 1.0 / below.len() as f64;
                 let spread = z[order[0]] - below.iter().map(|&i| z[i] * share).sum::<f64>() + TINY;
-                by_logit[into] += 1.0 / spread;
+                by_logit[to] += 1.0 / spread;
                 by_logit[from] -= 1.0 / spread;
                 by_logit[order[0]] -= gap / (spread * spread);
                 below.iter().for_each(|&i| by_logit[i] += share * gap / (spread * spread));
                 gap / spread
             }
         };
-        Ok(Slope { value, by_logit })
+        Ok(LossGradient { value, by_logit })
     }
 
     /// The loss of each example.
@@ -182,42 +184,48 @@ impl Loss {
     /// `logits` (N, K) -> N values.
     ///
     /// # Errors
-    /// [`Loss::at`]'s.
+    /// As [`Loss::at`].
     pub fn per_example(self, logits: &Tensor, goal: &Goal) -> Result<Vec<f64>> {
         let rows = host_logits(logits)?;
-        rows.iter().zip(Aim::of(goal)?).map(|(z, aim)| Ok(self.at(z, aim)?.value)).collect()
+        rows.iter().zip(ExampleGoal::of(goal)?).map(|(z, goal)| Ok(self.at(z, goal)?.value)).collect()
     }
 
-    /// The gradient to the inputs of the sum over examples: each row is its example's own gradient.
+    /// The gradient of the loss, summed over the examples, with respect to the inputs. Each row is the gradient of its
+    /// own example.
+    ///
+    /// # Shapes
+    /// `x` (N, ...) -> the same.
     ///
     /// # Errors
-    /// The model's and [`Loss::at`]'s; [`Error::Value`] where a gradient is not finite.
+    /// As [`Loss::at`], and an error of the model; [`Error::Value`] if a gradient is not finite.
     pub fn gradient(self, model: &dyn Classifier, x: &Tensor, goal: &Goal) -> Result<Tensor> {
-        let aims = Aim::of(goal)?;
-        gradient(model, x, |i, z| Ok(self.at(z, aims[i])?.by_logit))
+        let goals = ExampleGoal::of(goal)?;
+        gradient(model, x, |i, z| Ok(self.at(z, goals[i])?.by_logit))
     }
 }
 
-/// Logits on the host, row by row.
+/// Logits on the host, one vector per example.
 pub(crate) fn host_logits(logits: &Tensor) -> Result<Vec<Vec<f64>>> {
     Ok(logits.detach().to_dtype(DType::F64)?.to_device(&Device::Cpu)?.to_vec2::<f64>()?)
 }
 
-/// The gradient to the inputs of `sum_i s_i . logits_i`, with `s_i` chosen at the logits: by the chain rule the
-/// gradient of any loss whose slope is `s_i`. A model whose graph is cut before its input (rounding, an arg-max) has gradient
-/// zero, as the derivative of such a step is: attacks that use it stand still, and the flag `vanishing-gradients` tells.
+/// The gradient of `sum_i s_i . logits_i` with respect to the inputs, where `s_i` is computed from the logits. By the
+/// chain rule this is the gradient of every loss whose gradient with respect to the logits is `s_i`.
+///
+/// If the model's graph is cut before its input (by rounding or an arg-max), the gradient is zero, as the derivative of
+/// such a step is. Attacks that follow gradients then do not move, and the flag `vanishing-gradients` reports it.
 pub(crate) fn gradient(
     model: &dyn Classifier,
     x: &Tensor,
-    mut slope: impl FnMut(usize, &[f64]) -> Result<Vec<f64>>,
+    mut logit_gradient: impl FnMut(usize, &[f64]) -> Result<Vec<f64>>,
 ) -> Result<Tensor> {
     let var = Var::from_tensor(&x.detach().copy()?)?;
     let logits = model.logits(var.as_tensor())?;
     sconce_tensor_core::classifier::require_finite("logits", &logits)?;
-    let slopes: Vec<Vec<f64>> =
-        host_logits(&logits)?.iter().enumerate().map(|(i, z)| slope(i, z)).collect::<Result<_>>()?;
-    let slopes = Tensor::new(slopes, &Device::Cpu)?.to_dtype(logits.dtype())?.to_device(logits.device())?;
-    let gradients = sconce_tensor_core::ops::backward(&(logits * slopes)?.sum_all()?)?;
+    let weights: Vec<Vec<f64>> =
+        host_logits(&logits)?.iter().enumerate().map(|(i, z)| logit_gradient(i, z)).collect::<Result<_>>()?;
+    let weights = Tensor::new(weights, &Device::Cpu)?.to_dtype(logits.dtype())?.to_device(logits.device())?;
+    let gradients = sconce_tensor_core::ops::backward(&(logits * weights)?.sum_all()?)?;
     let g = match gradients.get(var.as_tensor()) {
         Some(g) => g.clone(),
         None => x.zeros_like()?,
@@ -230,26 +238,32 @@ pub(crate) fn gradient(
 mod tests {
     use super::*;
 
-    /// Slopes against central differences, all losses and aims, with room between the logits.
+    /// Gradients against central differences, for all losses and goals, at logits without ties.
     #[test]
-    fn slopes_are_derivatives() {
+    fn gradients_are_derivatives() {
         let z = [0.3, -1.2, 2.0, 0.9, -0.4];
-        let aims = [Aim::Away(2), Aim::Away(0), Aim::Into(3), Aim::Into(2), Aim::Toward { label: 2, into: 4 }];
+        let goals = [
+            ExampleGoal::Untargeted(2),
+            ExampleGoal::Untargeted(0),
+            ExampleGoal::Targeted(3),
+            ExampleGoal::Targeted(2),
+            ExampleGoal::TowardClass { label: 2, target: 4 },
+        ];
         for loss in [Loss::CrossEntropy, Loss::Margin, Loss::Dlr] {
-            for aim in aims {
-                if loss == Loss::Dlr && matches!(aim, Aim::Into(_)) {
-                    assert!(loss.at(&z, aim).is_err());
+            for goal in goals {
+                if loss == Loss::Dlr && matches!(goal, ExampleGoal::Targeted(_)) {
+                    assert!(loss.at(&z, goal).is_err());
                     continue;
                 }
-                let slope = loss.at(&z, aim).unwrap();
-                for (i, d) in slope.by_logit.iter().enumerate() {
+                let result = loss.at(&z, goal).unwrap();
+                for (i, d) in result.by_logit.iter().enumerate() {
                     let at = |h: f64| {
                         let mut z = z;
                         z[i] += h;
-                        loss.at(&z, aim).unwrap().value
+                        loss.at(&z, goal).unwrap().value
                     };
                     let difference = (at(1e-6) - at(-1e-6)) / 2e-6;
-                    assert!((d - difference).abs() < 1e-8, "{loss:?} {aim:?} {i}: {d} and {difference}");
+                    assert!((d - difference).abs() < 1e-8, "{loss:?} {goal:?} {i}: {d} and {difference}");
                 }
             }
         }
@@ -260,9 +274,9 @@ mod tests {
         // 9 others at e^-40: the loss is 9 e^-40, far below the resolution of 1.
         let mut z = [0.0; 10];
         z[3] = 40.0;
-        let v = Loss::CrossEntropy.at(&z, Aim::Away(3)).unwrap().value;
+        let v = Loss::CrossEntropy.at(&z, ExampleGoal::Untargeted(3)).unwrap().value;
         assert!((v / (9.0 * (-40f64).exp()) - 1.0).abs() < 1e-12);
         z[3] = -1e4;
-        assert!((Loss::CrossEntropy.at(&z, Aim::Away(3)).unwrap().value - 1e4 - 9f64.ln()).abs() < 1e-9);
+        assert!((Loss::CrossEntropy.at(&z, ExampleGoal::Untargeted(3)).unwrap().value - 1e4 - 9f64.ln()).abs() < 1e-9);
     }
 }

@@ -1,7 +1,7 @@
-//! Momentum attacks, made to carry over to other models: MI-, NI-, DI- and TI-FGSM.
+//! Momentum attacks, designed to transfer to other models: MI-, NI-, DI- and TI-FGSM.
 
 use crate::geometry::rows::{norm, project};
-use crate::loss::{Aim, Loss};
+use crate::loss::{ExampleGoal, Loss};
 use crate::pgd::StepSize;
 use crate::probe::{Probe, Row};
 use candle_core::Tensor;
@@ -9,17 +9,17 @@ use rayon::prelude::*;
 use sconce_tensor_core::error::require;
 use sconce_tensor_core::{Attack, Bounds, Classifier, Error, ExampleRng, Goal, Norm, Perturbed, Result, Threat, ops};
 
-/// Random resizing before each gradient (DI).
+/// Input diversity (DI): random resizing before each gradient.
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `probability` | 0.5 | of resizing an example in a step | [0, 1] |
-/// | `smallest` | 0.9 | least side, as a share of the image's; the rest is filled with zeros | in (0, 1) |
+/// | `probability` | 0.5 | probability of resizing an example in a step | [0, 1] |
+/// | `smallest` | 0.9 | smallest side, as a share of the image's side; the rest is filled with zeros | in (0, 1) |
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Diversity {
     /// Probability of resizing.
     pub probability: f64,
-    /// Least side.
+    /// Smallest side, as a share of the image's side.
     pub smallest: f64,
 }
 
@@ -29,17 +29,18 @@ impl Default for Diversity {
     }
 }
 
-/// Smoothing of the gradient by a Gaussian (TI): the mean gradient over shifted images.
+/// Translation invariance (TI): smoothing of the gradient by a Gaussian, which approximates the mean gradient over shifted
+/// images.
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `side` | 15 | of the kernel, in pixels | odd |
-/// | `sigmas` | 3 | standard deviations from its middle to its end | finite, > 0 |
+/// | `side` | 15 | side of the kernel, in pixels | odd |
+/// | `sigmas` | 3 | standard deviations from the centre of the kernel to its edge | finite, > 0 |
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Translation {
     /// Side of the kernel.
     pub side: usize,
-    /// Standard deviations to its end.
+    /// Standard deviations from the centre of the kernel to its edge.
     pub sigmas: f64,
 }
 
@@ -56,12 +57,12 @@ impl Default for Translation {
 /// | `norm` | Linf | norm of the threat | Linf or L2 |
 /// | `eps` | 8/255 | its radius | finite, >= 0 |
 /// | `steps` | 10 | gradient steps | >= 1 |
-/// | `step` | relative 0.1 | length of a step | finite, > 0 |
-/// | `decay` | 1 | weight of the last momentum | finite, >= 0 |
-/// | `nesterov` | false | take the gradient ahead, where the momentum points (NI) | |
+/// | `step` | relative 0.1 | step size | finite, > 0 |
+/// | `decay` | 1 | decay factor of the momentum | finite, >= 0 |
+/// | `nesterov` | false | compute the gradient at the point to which the momentum leads (NI) | |
 /// | `diversity` | none | resize at random before each gradient (DI) | |
 /// | `translation` | none | smooth the gradient (TI) | |
-/// | `loss` | cross-entropy | what is climbed | |
+/// | `loss` | cross-entropy | the loss that is maximised | |
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MomentumConfig {
     /// Norm of the threat.
@@ -70,22 +71,22 @@ pub struct MomentumConfig {
     pub eps: f64,
     /// Gradient steps.
     pub steps: usize,
-    /// Length of a step.
+    /// Step size.
     pub step: StepSize,
-    /// Weight of the last momentum.
+    /// Decay factor of the momentum.
     pub decay: f64,
-    /// NI.
+    /// Whether the gradient is computed ahead, at the point to which the momentum leads (NI).
     pub nesterov: bool,
-    /// DI.
+    /// Random resizing before each gradient (DI).
     pub diversity: Option<Diversity>,
-    /// TI.
+    /// Smoothing of the gradient (TI).
     pub translation: Option<Translation>,
-    /// What is climbed.
+    /// The loss that is maximised.
     pub loss: Loss,
 }
 
 impl Default for MomentumConfig {
-    /// MI-FGSM.
+    /// The configuration of MI-FGSM.
     fn default() -> Self {
         Self {
             norm: Norm::Linf,
@@ -101,9 +102,9 @@ impl Default for MomentumConfig {
     }
 }
 
-/// Steps along `m <- decay m + g / mean |g|`: by its sign for Linf, at unit length for L2. The four published attacks
-/// are settings of it: MI (none of the options), NI (`nesterov`), DI (`diversity`), TI (`translation`); they combine.
-/// Meant for [`crate::Transfer`]; as white-box attacks they are weaker than [`crate::Pgd`].
+/// Takes steps along `m <- decay m + g / mean |g|`: along its sign for Linf, along `m / |m|` for L2. The four published
+/// attacks are settings: MI (no option), NI (`nesterov`), DI (`diversity`), TI (`translation`); the options combine.
+/// They are meant for [`crate::Transfer`]; as white-box attacks they are weaker than [`crate::Pgd`].
 ///
 /// Source: Dong et al. (2018, MI, algorithm 1), Lin et al. (2020, NI, equation 6), Xie et al. (2019, DI, equation 6),
 /// Dong et al. (2019, TI, equation 7).
@@ -139,10 +140,10 @@ impl Momentum {
     }
 }
 
-/// A model that resizes each row as it is told, and fills the rest with zeros.
+/// A model that first resizes each row as planned and fills the rest with zeros.
 struct Resized<'a> {
     model: &'a dyn Classifier,
-    /// New side, top and left of each row; none leaves it.
+    /// New side, top and left of each row; `None` leaves the row unchanged.
     plan: Vec<Option<(usize, usize, usize)>>,
 }
 
@@ -173,7 +174,7 @@ impl Classifier for Resized<'_> {
     }
 }
 
-/// The Gaussian of a translation, as one of its two equal factors.
+/// The Gaussian kernel of a translation along one axis; the kernel in the plane is its product with itself.
 fn kernel(t: Translation) -> Vec<f64> {
     let middle = (t.side / 2) as f64;
     let z = |i: usize| if t.side == 1 { 0.0 } else { t.sigmas * (i as f64 - middle) / middle };
@@ -182,7 +183,7 @@ fn kernel(t: Translation) -> Vec<f64> {
     k.into_iter().map(|v| v / sum).collect()
 }
 
-/// Smooths each channel along both axes, zeros outside.
+/// Smooths each channel along both axes, with zero padding.
 fn smooth(g: &mut [f64], k: &[f64], [c, h, w]: [usize; 3]) {
     let reach = k.len() / 2;
     let mut out = vec![0.0; h * w];
@@ -206,7 +207,7 @@ impl Attack for Momentum {
 
     fn perturb(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal, rng: &ExampleRng) -> Result<Perturbed> {
         let (mut probe, clean) = Probe::new(model, x)?;
-        let (cfg, bounds, dtype, aims) = (self.cfg, probe.bounds(), probe.dtype(), Aim::of(goal)?);
+        let (cfg, bounds, dtype, goals) = (self.cfg, probe.bounds(), probe.dtype(), ExampleGoal::of(goal)?);
         let length = cfg.step.of(cfg.eps);
         let images = match *probe.shape() {
             [c, h, w] => Some([c, h, w]),
@@ -214,7 +215,7 @@ impl Attack for Momentum {
         };
         let square = images.is_some_and(|[_, h, w]| h == w);
         if (cfg.diversity.is_some() && !square) || (cfg.translation.is_some() && images.is_none()) {
-            return Err(Error::shape("input", "(N, C, H, W), for diversity with H = W", x.dims()));
+            return Err(Error::shape("input", "(N, C, H, W); diversity needs H = W", x.dims()));
         }
         let shape = images.unwrap_or_default();
         let taps = cfg.translation.map(kernel);
@@ -229,23 +230,23 @@ impl Attack for Momentum {
             };
             let from = if cfg.nesterov { &ahead } else { &at };
             let rows: Vec<(usize, &[f64])> = from.iter().map(Vec::as_slice).enumerate().collect();
-            let loss = |i: usize, z: &[f64]| cfg.loss.at(z, aims[i]);
+            let loss = |i: usize, z: &[f64]| cfg.loss.at(z, goals[i]);
             let answers = match cfg.diversity {
-                None => probe.slopes(&rows, loss)?,
+                None => probe.gradients(&rows, loss)?,
                 Some(d) => {
                     let (side, stream) = (shape[1], rng.stream(&format!("resize {step}")));
-                    let least = ((side as f64 * d.smallest) as usize).clamp(1, side - 1);
+                    let smallest = ((side as f64 * d.smallest) as usize).clamp(1, side - 1);
                     let plan = (0..rows.len())
                         .map(|i| {
                             let u = stream.row(i).uniforms(4);
                             let pick = |u: f64, n: usize| (u * n as f64) as usize;
-                            let new = least + pick(u[1], side - least);
+                            let new = smallest + pick(u[1], side - smallest);
                             (u[0] < d.probability)
                                 .then(|| (new, pick(u[2], side - new + 1), pick(u[3], side - new + 1)))
                         })
                         .collect();
                     let resized = Resized { model: probe.model(), plan };
-                    probe.slopes_of(&resized, &rows, loss)?
+                    probe.gradients_of(&resized, &rows, loss)?
                 }
             };
             at.par_iter_mut().zip(&mut momentum).zip(answers).zip(&clean).for_each(|(((at, m), a), x)| {
@@ -268,7 +269,7 @@ impl Attack for Momentum {
                             m.signum()
                         };
                 });
-                project(at, x, (cfg.norm, cfg.eps), bounds, dtype);
+                project(at, x, cfg.norm, cfg.eps, bounds, dtype);
             });
         }
         probe.finish(&at)

@@ -5,17 +5,17 @@ use candle_core::Tensor;
 use sconce_tensor_core::error::require;
 use sconce_tensor_core::{Attack, Classifier, ExampleRng, Goal, Norm, Perturbed, Result, Threat};
 
-/// Length of one step.
+/// The step size of an attack.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum StepSize {
     /// In the input's units.
     Absolute(f64),
-    /// As a share of the radius.
+    /// As a multiple of the radius.
     Relative(f64),
 }
 
 impl StepSize {
-    /// The length for a radius.
+    /// The step size for a radius, in the input's units.
     pub fn of(self, eps: f64) -> f64 {
         match self {
             Self::Absolute(a) => a,
@@ -36,10 +36,10 @@ impl StepSize {
 /// | `norm` | Linf | norm of the threat | |
 /// | `eps` | 8/255 | its radius | finite, >= 0 |
 /// | `steps` | 10 | gradient steps per start | >= 1 |
-/// | `step` | relative 0.25 | length of a step in the threat's norm | finite, > 0 |
-/// | `random_start` | true | start at a random point of the ball (else at the input) | |
-/// | `restarts` | 1 | starts; the best of them is kept, example by example | >= 1; 1 without random start |
-/// | `loss` | cross-entropy | what is climbed | |
+/// | `step` | relative 0.25 | step size, measured in the threat's norm | finite, > 0 |
+/// | `random_start` | true | start at a random point of the ball (if false: at the input) | |
+/// | `restarts` | 1 | number of starts; the best result is kept for each example | >= 1; 1 without random start |
+/// | `loss` | cross-entropy | the loss that is maximised | |
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PgdConfig {
     /// Norm of the threat.
@@ -48,13 +48,13 @@ pub struct PgdConfig {
     pub eps: f64,
     /// Gradient steps per start.
     pub steps: usize,
-    /// Length of a step.
+    /// Step size.
     pub step: StepSize,
     /// Whether to start at a random point of the ball.
     pub random_start: bool,
-    /// Starts.
+    /// Number of starts.
     pub restarts: usize,
-    /// What is climbed.
+    /// The loss that is maximised.
     pub loss: Loss,
 }
 
@@ -73,15 +73,15 @@ impl Default for PgdConfig {
 }
 
 impl PgdConfig {
-    /// One step of 1.25 radii from a random start: FGSM as it is used for fast adversarial training (Wong, Rice,
-    /// Kolter 2020, section 4).
+    /// One step of 1.25 radii from a random start: the FGSM variant of fast adversarial training (Wong, Rice, Kolter
+    /// 2020, section 4).
     pub fn fast(norm: Norm, eps: f64) -> Self {
         Self { norm, eps, steps: 1, step: StepSize::Relative(1.25), ..Self::default() }
     }
 }
 
-/// Steepest steps, each projected back onto ball and box; the last iterate of each start is a
-/// candidate, and of several starts a success beats a failure and a higher loss a lower one.
+/// Takes steepest-ascent steps and projects each onto the ball and the box. Each start gives its last iterate. Among
+/// several starts, a success is preferred to a failure, and then a higher loss to a lower one.
 ///
 /// Source: Madry et al. (2018), section 2.1.
 #[derive(Clone, Copy, Debug)]
@@ -120,7 +120,7 @@ impl Pgd {
         Ok(at)
     }
 
-    /// Success first, then loss.
+    /// Success and loss of each example; they are compared in this order.
     fn score(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal) -> Result<Vec<(bool, f64)>> {
         let logits = model.logits(x)?;
         let predicted = logits.argmax(candle_core::D::Minus1)?.to_vec1::<u32>()?;

@@ -1,6 +1,6 @@
-//! Asking a model about examples that live on the host: what each attack that decides example by example works on.
+//! Queries to a model for examples that live on the host. Attacks that decide example by example use it.
 
-use crate::loss::{Slope, gradient, host_logits};
+use crate::loss::{LossGradient, gradient, host_logits};
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 use sconce_tensor_core::{Bounds, Classifier, Effort, Perturbed, Result};
@@ -8,17 +8,17 @@ use sconce_tensor_core::{Bounds, Classifier, Effort, Perturbed, Result};
 /// One example's input, flattened.
 pub(crate) type Row = Vec<f64>;
 
-/// What the model says at one example.
-pub(crate) struct Answer {
+/// Logits, loss and gradient at one example.
+pub(crate) struct InputGradient {
     /// (K,).
     pub logits: Vec<f64>,
     /// The loss.
-    pub value: f64,
-    /// The loss's gradient to the input.
+    pub loss: f64,
+    /// The gradient of the loss with respect to the input.
     pub gradient: Row,
 }
 
-/// A model as an attack asks it: rows in, logits and gradients out, the effort of each example counted.
+/// A model that takes rows and returns logits and gradients, and counts the effort of each example.
 pub(crate) struct Probe<'a> {
     model: &'a dyn Classifier,
     shape: Vec<usize>,
@@ -27,7 +27,7 @@ pub(crate) struct Probe<'a> {
 }
 
 impl<'a> Probe<'a> {
-    /// The model with a batch of inputs, and these as rows.
+    /// The model with a batch of inputs, and the inputs as rows.
     pub(crate) fn new(model: &'a dyn Classifier, x: &Tensor) -> Result<(Self, Vec<Row>)> {
         let rows = x.detach().flatten_from(1)?.to_dtype(DType::F64)?.to_device(&Device::Cpu)?.to_vec2::<f64>()?;
         let effort = vec![Effort::default(); rows.len()];
@@ -46,7 +46,7 @@ impl<'a> Probe<'a> {
         self.model.classes()
     }
 
-    /// The type that the model sees.
+    /// The type of the model's inputs.
     pub(crate) fn dtype(&self) -> DType {
         self.like.dtype()
     }
@@ -56,7 +56,7 @@ impl<'a> Probe<'a> {
         &self.shape
     }
 
-    /// Rows as the model takes them.
+    /// Rows as an input of the model.
     pub(crate) fn tensor<'r>(&self, rows: impl IntoIterator<Item = &'r [f64]>) -> Result<Tensor> {
         let rows: Vec<&[f64]> = rows.into_iter().collect();
         let shape: Vec<usize> = std::iter::once(rows.len()).chain(self.shape.iter().copied()).collect();
@@ -73,7 +73,7 @@ impl<'a> Probe<'a> {
         Ok(t.to_device(self.like.device())?)
     }
 
-    /// Logits of rows, each with its example's place in the batch.
+    /// Logits of rows, each given with the index of its example in the batch.
     pub(crate) fn logits(&mut self, rows: &[(usize, &[f64])]) -> Result<Vec<Vec<f64>>> {
         if rows.is_empty() {
             return Ok(Vec::new());
@@ -84,22 +84,22 @@ impl<'a> Probe<'a> {
         host_logits(&logits)
     }
 
-    /// Logits, losses and gradients of rows; `loss` gets the position in `rows` and the logits.
-    pub(crate) fn slopes(
+    /// Logits, losses and gradients of rows; `loss` receives the position in `rows` and the logits.
+    pub(crate) fn gradients(
         &mut self,
         rows: &[(usize, &[f64])],
-        loss: impl Fn(usize, &[f64]) -> Result<Slope>,
-    ) -> Result<Vec<Answer>> {
-        self.slopes_of(self.model, rows, loss)
+        loss: impl Fn(usize, &[f64]) -> Result<LossGradient>,
+    ) -> Result<Vec<InputGradient>> {
+        self.gradients_of(self.model, rows, loss)
     }
 
-    /// The same of another model in this one's place: one that changes its inputs first.
-    pub(crate) fn slopes_of(
+    /// The same as [`Probe::gradients`] for another model, for example one that transforms its inputs first.
+    pub(crate) fn gradients_of(
         &mut self,
         model: &dyn Classifier,
         rows: &[(usize, &[f64])],
-        loss: impl Fn(usize, &[f64]) -> Result<Slope>,
-    ) -> Result<Vec<Answer>> {
+        loss: impl Fn(usize, &[f64]) -> Result<LossGradient>,
+    ) -> Result<Vec<InputGradient>> {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
@@ -107,25 +107,29 @@ impl<'a> Probe<'a> {
             self.effort[r.0].forwards += 1;
             self.effort[r.0].gradients += 1;
         }
-        let mut said = Vec::with_capacity(rows.len());
+        let mut outputs = Vec::with_capacity(rows.len());
         let x = self.tensor(rows.iter().map(|r| r.1))?;
         let g = gradient(model, &x, |i, z| {
-            let slope = loss(i, z)?;
-            said.push((z.to_vec(), slope.value));
-            Ok(slope.by_logit)
+            let at = loss(i, z)?;
+            outputs.push((z.to_vec(), at.value));
+            Ok(at.by_logit)
         })?;
         let g = g.flatten_from(1)?.to_dtype(DType::F64)?.to_device(&Device::Cpu)?.to_vec2::<f64>()?;
-        Ok(said.into_iter().zip(g).map(|((logits, value), gradient)| Answer { logits, value, gradient }).collect())
+        Ok(outputs
+            .into_iter()
+            .zip(g)
+            .map(|((logits, loss), gradient)| InputGradient { logits, loss, gradient })
+            .collect())
     }
 
-    /// The batch with its new rows.
+    /// The perturbed batch from its rows, with the effort of each example.
     pub(crate) fn finish(self, rows: &[Row]) -> Result<Perturbed> {
         let x = self.tensor(rows.iter().map(Vec::as_slice))?;
         Ok(Perturbed { x, effort: self.effort })
     }
 }
 
-/// The rows of the examples that `keep` names.
-pub(crate) fn some<'r>(rows: &'r [Row], keep: &[usize]) -> Vec<(usize, &'r [f64])> {
+/// The rows of the examples in `keep`, with their index.
+pub(crate) fn select_rows<'r>(rows: &'r [Row], keep: &[usize]) -> Vec<(usize, &'r [f64])> {
     keep.iter().map(|&i| (i, rows[i].as_slice())).collect()
 }

@@ -1,7 +1,7 @@
-//! Running an attack and judging it.
+//! Runs an attack and measures its success.
 
 use crate::geometry;
-use crate::loss::{Aim, host_logits};
+use crate::loss::{ExampleGoal, host_logits};
 use candle_core::{DType, Tensor};
 use sconce_tensor_core::classifier::require_finite;
 use sconce_tensor_core::error::require;
@@ -12,18 +12,18 @@ use sconce_tensor_core::{Attack, Classifier, Effort, Error, ExampleRng, Goal, Re
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `batch_size` | none | examples at a time; none takes what fits `memory_mib` | >= 1 |
-/// | `memory_mib` | 1024 | memory that a batch may take, estimated at 256 times its inputs (chosen by us) | >= 1 |
-/// | `first_example` | 0 | number of the first example: keys its random stream | |
+/// | `batch_size` | none | examples per batch; `None` derives it from `memory_mib` | >= 1 |
+/// | `memory_mib` | 1024 | memory limit for one batch, estimated as 256 times the size of its inputs (the factor is chosen by us) | >= 1 |
+/// | `first_example` | 0 | index of the first example; the index selects the random stream of an example | |
 ///
-/// Results do not depend on how examples are cut into batches.
+/// Results do not depend on the batch size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunConfig {
-    /// Examples at a time.
+    /// Examples per batch.
     pub batch_size: Option<usize>,
-    /// Memory that a batch may take, in MiB.
+    /// Memory limit for one batch, in MiB.
     pub memory_mib: usize,
-    /// Number of the first example.
+    /// Index of the first example.
     pub first_example: u64,
 }
 
@@ -49,56 +49,56 @@ impl RunConfig {
     }
 }
 
-/// What an attack came to.
+/// The result of an attack, example by example.
 #[derive(Clone, Debug)]
-pub struct Judged {
-    /// The inputs as the attacker leaves them: inside threat and box, the clean ones where those
-    /// served the attacker already.
+pub struct AttackResult {
+    /// The adversarial inputs, inside the threat's ball and the model's box. An example whose clean input
+    /// already reaches the goal keeps its clean input.
     pub adversarial: Tensor,
-    /// Whether the model classified each clean input as its label.
+    /// Whether the model classifies each clean input as its label.
     pub clean: Vec<bool>,
-    /// Whether the attacker reached its goal, example by example, in a fresh forward pass.
+    /// Whether the attack reached its goal on each example, measured in a fresh forward pass.
     pub reached: Vec<bool>,
-    /// The norm of each perturbation, in the threat's norm.
+    /// The size of each perturbation, in the threat's norm.
     pub distance: Vec<f64>,
-    /// How far each example ends from the goal, in the logits' units: `z_y - max_{k != y} z_k`, or with a target
-    /// `max_{k != t} z_k - z_t`. At most 0 exactly where the goal is reached (or the logits tie).
+    /// The margin that is left to the goal, in the logits' units: `z_y - max_{k != y} z_k`, or with a target
+    /// `max_{k != t} z_k - z_t`. It is at most 0 exactly where the goal is reached (or the logits tie).
     pub margin: Vec<f64>,
-    /// What the attack asked of the model; nothing for an example that served the attacker as it was.
+    /// Forward passes and gradients that the attack used; zero for an example whose clean input reaches the goal.
     pub effort: Vec<Effort>,
 }
 
-impl Judged {
-    /// The share of clean inputs classified right (for an untargeted goal).
+impl AttackResult {
+    /// The share of clean inputs that are classified correctly (for an untargeted goal).
     pub fn clean_accuracy(&self) -> Proportion {
         Proportion::of(&self.clean)
     }
 
-    /// The share of examples on which the attacker failed.
+    /// The share of examples on which the attack failed.
     pub fn robust_accuracy(&self) -> Proportion {
-        let held: Vec<bool> = self.reached.iter().map(|r| !r).collect();
-        Proportion::of(&held)
+        let robust: Vec<bool> = self.reached.iter().map(|r| !r).collect();
+        Proportion::of(&robust)
     }
 }
 
-/// What the model makes of one input.
-struct Verdict {
+/// How the model classifies one input.
+struct Outcome {
     clean: bool,
     reached: bool,
     margin: f64,
 }
 
-/// One forward pass without a graph.
-fn judge(model: &dyn Classifier, x: &Tensor, goal: &Goal) -> Result<Vec<Verdict>> {
+/// Classifies a batch in one forward pass without a graph.
+fn classify(model: &dyn Classifier, x: &Tensor, goal: &Goal) -> Result<Vec<Outcome>> {
     let logits = model.logits(&x.detach())?;
     require_finite("logits", &logits)?;
     let labels = goal.labels().to_vec1::<u32>()?;
-    let verdict = |((z, y), aim): ((Vec<f64>, u32), Aim)| {
+    let outcome = |((z, y), goal): ((Vec<f64>, u32), ExampleGoal)| {
         let margin = crate::loss::margin(&z, y as usize);
-        let margin = if matches!(aim, Aim::Into(_)) { -margin } else { margin };
-        Verdict { clean: crate::loss::arg_max(&z) == y as usize, reached: aim.reached(&z), margin }
+        let margin = if matches!(goal, ExampleGoal::Targeted(_)) { -margin } else { margin };
+        Outcome { clean: crate::loss::arg_max(&z) == y as usize, reached: goal.reached(&z), margin }
     };
-    Ok(host_logits(&logits)?.into_iter().zip(labels).zip(Aim::of(goal)?).map(verdict).collect())
+    Ok(host_logits(&logits)?.into_iter().zip(labels).zip(ExampleGoal::of(goal)?).map(outcome).collect())
 }
 
 pub(crate) fn check(model: &dyn Classifier, x: &Tensor, goal: &Goal) -> Result<()> {
@@ -106,7 +106,7 @@ pub(crate) fn check(model: &dyn Classifier, x: &Tensor, goal: &Goal) -> Result<(
     if n == 0 || x.elem_count() == 0 {
         return Err(Error::shape("inputs", "(N, ...) with at least one example", x.dims()));
     }
-    require("Classifier.classes", k >= 2, "at least 2: with one class there is nothing to attack", k)?;
+    require("Classifier.classes", k >= 2, "at least 2, because a model with one class cannot be attacked", k)?;
     let labels = goal.labels();
     if labels.dims() != [n] || labels.dtype() != DType::U32 {
         return Err(Error::shape("labels", format!("({n},) of u32, got {:?}", labels.dtype()), labels.dims()));
@@ -124,17 +124,19 @@ pub(crate) fn check(model: &dyn Classifier, x: &Tensor, goal: &Goal) -> Result<(
     Ok(())
 }
 
-/// Attacks each example and judges the result: inputs outside the model's box are refused, what the
-/// attack returns is projected onto threat and box, success is counted on that in one fresh forward
-/// pass, and an example that serves the attacker as it is stays as it is. So the attacker never does
-/// worse than the clean inputs, and a radius of 0 gives the clean accuracy.
+/// Attacks each example and measures the success of the attack.
+///
+/// Inputs outside the model's box are an error. The attack's output is projected onto the threat's ball and the
+/// box, and success is measured on the projected input in one fresh forward pass. An example whose clean input
+/// already reaches the goal is not attacked and keeps its clean input. The robust accuracy is therefore never above
+/// the clean accuracy, and a radius of 0 gives the clean accuracy.
 ///
 /// # Shapes
 /// `x` (N, ...), labels (N,) of u32.
 ///
 /// # Errors
-/// A model with fewer than 2 classes; inputs that are not finite or outside the box, with the first such
-/// element; labels that are out of range; logits that are not finite; the attack's own.
+/// The model has fewer than 2 classes; an input is not finite or lies outside the box (the error names the first such
+/// element); a label is out of range; a logit is not finite; the attack fails.
 pub fn run(
     attack: &dyn Attack,
     model: &dyn Classifier,
@@ -142,10 +144,10 @@ pub fn run(
     goal: &Goal,
     cfg: &RunConfig,
     rng: &Rng,
-) -> Result<Judged> {
+) -> Result<AttackResult> {
     check(model, x, goal)?;
     let (n, batch) = (x.dim(0)?, cfg.batch(x)?);
-    let mut all: Option<Judged> = None;
+    let mut all: Option<AttackResult> = None;
     for at in (0..n).step_by(batch) {
         let rows: Vec<u32> = (at as u32..(at + batch).min(n) as u32).collect();
         let examples = rows.iter().map(|&i| cfg.first_example + u64::from(i)).collect();
@@ -153,14 +155,14 @@ pub fn run(
         let part = run_batch(attack, model, &x, &goal.select(&rows)?, &ExampleRng::new(*rng, examples))?;
         all = Some(match all {
             None => part,
-            Some(all) => all.followed_by(part)?,
+            Some(all) => all.append(part)?,
         });
     }
     all.ok_or_else(|| Error::shape("inputs", "at least one example", x.dims()))
 }
 
-impl Judged {
-    fn followed_by(mut self, next: Self) -> Result<Self> {
+impl AttackResult {
+    fn append(mut self, next: Self) -> Result<Self> {
         self.adversarial = Tensor::cat(&[&self.adversarial, &next.adversarial], 0)?;
         self.clean.extend(next.clean);
         self.reached.extend(next.reached);
@@ -171,17 +173,17 @@ impl Judged {
     }
 }
 
-/// [`run`] of one batch whose inputs were checked. Only the examples that do not serve the attacker yet are attacked.
+/// [`run`] on one batch whose inputs were checked. Only the examples whose clean input misses the goal are attacked.
 pub(crate) fn run_batch(
     attack: &dyn Attack,
     model: &dyn Classifier,
     x: &Tensor,
     goal: &Goal,
     rng: &ExampleRng,
-) -> Result<Judged> {
-    let before = judge(model, x, goal)?;
+) -> Result<AttackResult> {
+    let before = classify(model, x, goal)?;
     let open: Vec<u32> = before.iter().zip(0..).filter(|b| !b.0.reached).map(|b| b.1).collect();
-    let mut out = Judged {
+    let mut out = AttackResult {
         adversarial: x.clone(),
         clean: before.iter().map(|b| b.clean).collect(),
         reached: before.iter().map(|b| b.reached).collect(),
@@ -201,7 +203,7 @@ pub(crate) fn run_batch(
     }
     let threat = attack.threat();
     let moved = geometry::project(&made.x.detach(), &part, threat, model.bounds())?;
-    let after = judge(model, &moved, &goal)?;
+    let after = classify(model, &moved, &goal)?;
     let distance = geometry::norms(&(&moved - &part)?, threat.norm())?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
     for (j, &i) in open.iter().enumerate() {
         let i = i as usize;
@@ -210,13 +212,13 @@ pub(crate) fn run_batch(
         out.margin[i] = after[j].margin;
         out.effort[i] = made.effort[j];
     }
-    let back: Vec<u32> = {
-        let mut place: Vec<u32> = (0..before.len() as u32).collect();
-        open.iter().zip(0..).for_each(|(&i, j)| place[i as usize] = before.len() as u32 + j);
-        place
+    let source: Vec<u32> = {
+        let mut source: Vec<u32> = (0..before.len() as u32).collect();
+        open.iter().zip(0..).for_each(|(&i, j)| source[i as usize] = before.len() as u32 + j);
+        source
     };
-    // Attacked rows stand behind the batch; each example picks its own.
+    // The attacked rows are appended to the batch, and each example selects its row.
     let both = Tensor::cat(&[x, &moved], 0)?;
-    out.adversarial = both.index_select(&Tensor::new(back, x.device())?, 0)?;
+    out.adversarial = both.index_select(&Tensor::new(source, x.device())?, 0)?;
     Ok(out)
 }

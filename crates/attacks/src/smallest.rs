@@ -1,20 +1,20 @@
-//! The smallest success of a search, so far.
+//! The smallest successful perturbation that a search has found so far.
 
 use crate::probe::Row;
 
-/// The shortest perturbation that fooled the model, and where it leads.
-pub(crate) struct Smallest {
+/// The smallest perturbation that fooled the model, and the perturbed input.
+pub(crate) struct SmallestSuccess {
     pub(crate) length: f64,
     row: Option<Row>,
 }
 
-impl Smallest {
+impl SmallestSuccess {
     pub(crate) fn none() -> Self {
         Self { length: f64::INFINITY, row: None }
     }
 
-    /// Takes a success that is no longer than the last.
-    pub(crate) fn offer(&mut self, at: &[f64], length: f64) {
+    /// Records a success that is not larger than the smallest one so far.
+    pub(crate) fn record(&mut self, at: &[f64], length: f64) {
         if length <= self.length {
             self.length = length;
             self.row = Some(at.to_vec());
@@ -25,8 +25,8 @@ impl Smallest {
         self.row.is_some()
     }
 
-    /// The point found, or the input where there was none.
-    pub(crate) fn or(self, x: Row) -> Row {
+    /// The perturbed input, or `x` if there was no success.
+    pub(crate) fn or_input(self, x: Row) -> Row {
         self.row.unwrap_or(x)
     }
 }

@@ -1,7 +1,7 @@
-//! SPSA: gradients from scores alone.
+//! SPSA: gradients that are estimated from scores.
 
 use crate::geometry::rows::project;
-use crate::loss::{Aim, Loss};
+use crate::loss::{ExampleGoal, Loss};
 use crate::probe::{Probe, Row};
 use candle_core::Tensor;
 use sconce_tensor_core::error::require;
@@ -14,8 +14,8 @@ use sconce_tensor_core::{Attack, Classifier, ExampleRng, Goal, Norm, Perturbed, 
 /// | `norm` | Linf | norm of the threat | |
 /// | `eps` | 8/255 | its radius | finite, >= 0 |
 /// | `steps` | 20 | steps of Adam | >= 1 |
-/// | `samples` | 128 | random directions for each gradient, at two passes each | >= 1 |
-/// | `delta` | 0.01 | half the distance of the two passes, in the input's units | finite, > 0 |
+/// | `samples` | 128 | random directions per gradient; each costs two forward passes | >= 1 |
+/// | `delta` | 0.01 | half the distance between the two points of a direction, in the input's units | finite, > 0 |
 /// | `step` | 0.01 | Adam's step size | finite, > 0 |
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SpsaConfig {
@@ -25,9 +25,9 @@ pub struct SpsaConfig {
     pub eps: f64,
     /// Steps of Adam.
     pub steps: usize,
-    /// Random directions for each gradient.
+    /// Random directions per gradient.
     pub samples: usize,
-    /// Half the distance of the two passes.
+    /// Half the distance between the two points of a direction.
     pub delta: f64,
     /// Adam's step size.
     pub step: f64,
@@ -39,8 +39,8 @@ impl Default for SpsaConfig {
     }
 }
 
-/// Climbs the margin by Adam along `mean_v [L(x + delta v) - L(x - delta v)] / (2 delta) v` with random signs `v`.
-/// For models whose gradients are of no use.
+/// Maximises the margin loss by Adam with the gradient estimate `mean_v [L(x + delta v) - L(x - delta v)] / (2 delta) v`,
+/// where `v` are vectors of random signs. It is meant for models whose gradients are masked.
 ///
 /// Source: Uesato, O'Donoghue, van den Oord, Kohli (2018), section 3.2.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +49,7 @@ pub struct Spsa {
     cfg: SpsaConfig,
 }
 
-/// Rows in one forward pass.
+/// Number of rows in one forward pass.
 const ROWS: usize = 256;
 
 impl Spsa {
@@ -67,8 +67,15 @@ impl Spsa {
         Ok(Self { threat, cfg })
     }
 
-    /// The estimated gradient at one point, from as many passes as fit a batch at a time.
-    fn estimate(&self, probe: &mut Probe<'_>, who: usize, at: &[f64], aim: Aim, bits: &[u64]) -> Result<Row> {
+    /// Estimates the gradient at one point, in batches of at most [`ROWS`] rows.
+    fn estimate(
+        &self,
+        probe: &mut Probe<'_>,
+        example: usize,
+        at: &[f64],
+        goal: ExampleGoal,
+        bits: &[u64],
+    ) -> Result<Row> {
         let d = at.len();
         let sign = |s: usize, i: usize| if bits[(s * d + i) / 64] >> ((s * d + i) % 64) & 1 == 1 { 1.0 } else { -1.0 };
         let mut g = vec![0.0; d];
@@ -80,10 +87,10 @@ impl Spsa {
                 })
             };
             let points: Vec<Row> = shifted(1.0).chain(shifted(-1.0)).collect();
-            let rows: Vec<(usize, &[f64])> = points.iter().map(|p| (who, p.as_slice())).collect();
+            let rows: Vec<(usize, &[f64])> = points.iter().map(|p| (example, p.as_slice())).collect();
             let logits = probe.logits(&rows)?;
             for (k, &s) in part.iter().enumerate() {
-                let loss = |z: &[f64]| Loss::Margin.at(z, aim).map(|l| l.value);
+                let loss = |z: &[f64]| Loss::Margin.at(z, goal).map(|l| l.value);
                 let rise = (loss(&logits[k])? - loss(&logits[k + part.len()])?) / (2.0 * self.cfg.delta);
                 g.iter_mut().enumerate().for_each(|(i, g)| *g += rise * sign(s, i) / self.cfg.samples as f64);
             }
@@ -99,7 +106,7 @@ impl Attack for Spsa {
 
     fn perturb(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal, rng: &ExampleRng) -> Result<Perturbed> {
         let (mut probe, clean) = Probe::new(model, x)?;
-        let (cfg, bounds, dtype, aims) = (self.cfg, probe.bounds(), probe.dtype(), Aim::of(goal)?);
+        let (cfg, bounds, dtype, goals) = (self.cfg, probe.bounds(), probe.dtype(), ExampleGoal::of(goal)?);
         let d = clean[0].len();
         let mut at = clean.clone();
         let mut moments = vec![(vec![0.0; d], vec![0.0; d]); at.len()];
@@ -107,7 +114,7 @@ impl Attack for Spsa {
             let noise = rng.stream(&format!("spsa {t}"));
             for (i, at) in at.iter_mut().enumerate() {
                 let bits = noise.row(i).bits((cfg.samples * d).div_ceil(64));
-                let g = self.estimate(&mut probe, i, at, aims[i], &bits)?;
+                let g = self.estimate(&mut probe, i, at, goals[i], &bits)?;
                 let (first, second) = &mut moments[i];
                 let (c1, c2) = (1.0 - 0.9f64.powi(t as i32), 1.0 - 0.999f64.powi(t as i32));
                 for j in 0..d {
@@ -115,7 +122,7 @@ impl Attack for Spsa {
                     second[j] = 0.999 * second[j] + 0.001 * g[j] * g[j];
                     at[j] += cfg.step * (first[j] / c1) / ((second[j] / c2).sqrt() + 1e-8);
                 }
-                project(at, &clean[i], (cfg.norm, cfg.eps), bounds, dtype);
+                project(at, &clean[i], cfg.norm, cfg.eps, bounds, dtype);
             }
         }
         probe.finish(&at)

@@ -1,7 +1,7 @@
-//! The Square Attack: random search over squares, by scores alone.
+//! The Square Attack: random search with square-shaped changes, using only scores.
 
 use crate::geometry::rows::{distance, norm, project};
-use crate::loss::{Aim, Loss};
+use crate::loss::{ExampleGoal, Loss};
 use crate::probe::{Probe, Row};
 use candle_core::{DType, Tensor};
 use rayon::prelude::*;
@@ -15,8 +15,8 @@ use sconce_tensor_core::{Attack, Bounds, Classifier, Error, ExampleRng, Goal, No
 /// | `norm` | Linf | norm of the threat | |
 /// | `eps` | 8/255 | its radius | finite, >= 0 |
 /// | `queries` | 5000 | forward passes per start | >= 1 |
-/// | `share` | 0.8 | share of the image that the first squares cover; it falls on a fixed schedule | in (0, 1] |
-/// | `restarts` | 1 | starts | >= 1 |
+/// | `share` | 0.8 | share of the image that the first squares cover; it decreases on a fixed schedule | in (0, 1] |
+/// | `restarts` | 1 | random starts | >= 1 |
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SquareConfig {
     /// Norm of the threat.
@@ -27,7 +27,7 @@ pub struct SquareConfig {
     pub queries: usize,
     /// Share of the image that the first squares cover.
     pub share: f64,
-    /// Starts.
+    /// Random starts.
     pub restarts: usize,
 }
 
@@ -37,12 +37,12 @@ impl Default for SquareConfig {
     }
 }
 
-/// Random search: each query tries a square of changed pixels at a random place and keeps it where the margin falls.
-/// No gradients, so it is the check on attacks that use them.
+/// Random search: each query changes a square of pixels at a random position and keeps the change if the margin
+/// decreases. The attack needs no gradients, so it checks attacks that do.
 ///
-/// The area of the squares falls by halves after 10, 50, 200, 500, 1000, 2000, 4000, 6000 and 8000 queries. Places and
-/// signs are drawn for each example by itself (the authors' code shares a query's place within a batch), and a square
-/// may touch the last row and column.
+/// The area of the squares is halved after 10, 50, 200, 500, 1000, 2000, 4000, 6000 and 8000 queries. Positions and
+/// signs are drawn for each example independently (in the authors' code all examples of a batch share the position), and
+/// a square may touch the last row and column.
 ///
 /// Source: Andriushchenko, Croce, Flammarion, Hein (2020), algorithms 1 to 3; L1 as in the code of Croce and Hein (2021).
 #[derive(Clone, Copy, Debug)]
@@ -51,10 +51,10 @@ pub struct Square {
     cfg: SquareConfig,
 }
 
-/// One example's search.
+/// The state of the search on one example.
 struct Search {
-    who: usize,
-    aim: Aim,
+    example: usize,
+    goal: ExampleGoal,
     rng: Rng,
     best: Row,
     trial: Row,
@@ -62,7 +62,7 @@ struct Search {
     done: bool,
 }
 
-/// Draws of one query: uniforms in order.
+/// The random numbers of one query, taken from a list of uniforms in order.
 struct Draws(std::vec::IntoIter<f64>);
 
 impl Draws {
@@ -79,14 +79,14 @@ impl Draws {
     }
 }
 
-/// Half of the window's pattern: shells around the middle, each with less weight (the authors' `eta`), of unit norm.
+/// Half of the window's pattern: shells around the centre with decreasing weight (the authors' `eta`), of unit norm.
 fn shells(rows: usize, columns: usize, n: Norm) -> Vec<f64> {
     let mut delta = vec![0.0; rows * columns];
     let (mut top, mut left) = ((rows / 2) as isize, (columns / 2) as isize);
-    let fall = if n == Norm::L1 { 4 } else { 2 };
+    let power = if n == Norm::L1 { 4 } else { 2 };
     for shell in 0..(rows / 2 + 1).max(columns / 2 + 1) {
         let side = 2 * shell as isize + 1;
-        let weight = ((shell + 1) as f64).powi(-fall);
+        let weight = ((shell + 1) as f64).powi(-power);
         let range = |from: isize, end: usize| from.max(0) as usize..((from + side).max(0) as usize).min(end);
         for r in range(top, rows) {
             range(left, columns).for_each(|c| delta[r * columns + c] += weight);
@@ -99,12 +99,13 @@ fn shells(rows: usize, columns: usize, n: Norm) -> Vec<f64> {
     delta
 }
 
-/// The window's pattern of side `s`: one half up, one half down, standing or lying, of unit norm.
-fn window(s: usize, lying: bool, n: Norm) -> Vec<f64> {
+/// The window's pattern of side `s`, of unit norm: one half is positive, the other negative; `transposed` swaps rows and
+/// columns.
+fn window(s: usize, transposed: bool, n: Norm) -> Vec<f64> {
     let mut delta = shells(s / 2, s, n);
     delta.extend(shells(s - s / 2, s, n).into_iter().map(|v| -v));
     let length = norm(delta.iter().copied(), n);
-    let at = |i: usize| if lying { delta[i % s * s + i / s] } else { delta[i] };
+    let at = |i: usize| if transposed { delta[i % s * s + i / s] } else { delta[i] };
     (0..s * s).map(|i| at(i) / length).collect()
 }
 
@@ -121,10 +122,10 @@ impl Square {
         Ok(Self { threat, cfg })
     }
 
-    /// The side of the squares of a query.
+    /// The side of the square in a query.
     fn side(&self, query: usize, h: usize, w: usize) -> usize {
-        let falls = [10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000].iter().filter(|&&q| query > q).count();
-        let area = self.cfg.share / (1u32 << falls) as f64 * (h * w) as f64;
+        let halvings = [10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000].iter().filter(|&&q| query > q).count();
+        let area = self.cfg.share / (1u32 << halvings) as f64 * (h * w) as f64;
         let side = area.sqrt().round() as usize;
         let side = if self.cfg.norm == Norm::Linf { side.max(1) } else { side.max(3) | 1 };
         side.min(h).min(w)
@@ -158,17 +159,17 @@ impl Square {
         at
     }
 
-    /// What brings a perturbation to the radius. For L1 the projection onto ball and box, which comes after, does.
+    /// The factor that scales a perturbation to the radius; 1 for L1, where the projection that follows does it.
     fn scale(&self, delta: &[f64]) -> f64 {
         if self.cfg.norm == Norm::L1 { 1.0 } else { self.cfg.eps / norm(delta.iter().copied(), Norm::L2).max(1e-12) }
     }
 
-    /// Writes the next trial from the best point.
+    /// Computes the next trial from the best point.
     fn propose(&self, s: &mut Search, x: &[f64], query: usize, [c, h, w]: [usize; 3]) {
         let (eps, side) = (self.cfg.eps, self.side(query, h, w));
         let mut draws = Draws::new(&s.rng, query + 1, 5 + c);
-        let place = |draws: &mut Draws| (draws.below(h - side + 1), draws.below(w - side + 1));
-        let (top, left) = place(&mut draws);
+        let position = |draws: &mut Draws| (draws.below(h - side + 1), draws.below(w - side + 1));
+        let (top, left) = position(&mut draws);
         s.trial.clone_from(&s.best);
         if self.cfg.norm == Norm::Linf {
             for channel in 0..c {
@@ -178,16 +179,16 @@ impl Square {
                     let span = from..from + side;
                     let (best, x) = (&s.best[span.clone()], &x[span.clone()]);
                     for ((t, b), x) in s.trial[span].iter_mut().zip(best).zip(x) {
-                        // Two radii from a point of the ball, then back into it: one of its two faces.
+                        // A move by two radii, clipped to the ball, ends on one of its two faces.
                         *t = (b + 2.0 * eps * sign).clamp(x - eps, x + eps);
                     }
                 }
             }
             return;
         }
-        // The mass of a second window moves into the first, which gets a new pattern on top of what it had.
+        // The norm of a second window moves into the first, which gets a new pattern added to its values.
         let n = self.cfg.norm;
-        let (top2, left2) = place(&mut draws);
+        let (top2, left2) = position(&mut draws);
         let pattern = window(side, draws.below(2) == 1, n);
         let mut delta: Row = s.best.iter().zip(x).map(|(b, x)| b - x).collect();
         let total = distance(&s.best, x, n);
@@ -221,27 +222,27 @@ impl Square {
     }
 
     fn search(&self, probe: &mut Probe<'_>, clean: &[Row], live: &mut [Search], shape: [usize; 3]) -> Result<()> {
-        let (threat, bounds, dtype) = ((self.cfg.norm, self.cfg.eps), probe.bounds(), probe.dtype());
+        let (bounds, dtype) = (probe.bounds(), probe.dtype());
         for query in 0..=self.cfg.queries {
             let mut open: Vec<&mut Search> = live.iter_mut().filter(|s| !s.done).collect();
             if open.is_empty() {
                 break;
             }
             open.par_iter_mut().for_each(|s| {
-                let x = &clean[s.who];
+                let x = &clean[s.example];
                 if query == 0 {
                     s.trial = self.first(x, shape, &s.rng);
                 } else {
                     self.propose(s, x, query - 1, shape);
                 }
-                fit(&mut s.trial, x, threat, bounds, dtype);
+                fit(&mut s.trial, x, self.cfg.norm, self.cfg.eps, bounds, dtype);
             });
-            let rows: Vec<(usize, &[f64])> = open.iter().map(|s| (s.who, s.trial.as_slice())).collect();
+            let rows: Vec<(usize, &[f64])> = open.iter().map(|s| (s.example, s.trial.as_slice())).collect();
             let logits = probe.logits(&rows)?;
             drop(rows);
             for (s, z) in open.iter_mut().zip(logits) {
-                let loss = Loss::Margin.at(&z, s.aim)?.value;
-                s.done = s.aim.reached(&z);
+                let loss = Loss::Margin.at(&z, s.goal)?.value;
+                s.done = s.goal.reached(&z);
                 if query == 0 || s.done || loss > s.loss {
                     s.loss = loss;
                     std::mem::swap(&mut s.best, &mut s.trial);
@@ -252,10 +253,11 @@ impl Square {
     }
 }
 
-fn fit(trial: &mut [f64], x: &[f64], threat: (Norm, f64), bounds: Bounds, dtype: DType) {
-    project(trial, x, threat, bounds, dtype);
+/// Projects a trial onto ball and box, in the type of the model's inputs.
+fn fit(trial: &mut [f64], x: &[f64], norm: Norm, eps: f64, bounds: Bounds, dtype: DType) {
+    project(trial, x, norm, eps, bounds, dtype);
     if dtype == DType::F32 {
-        // What is kept is what the model saw.
+        // Rounded, so that the stored trial is the input that the model receives.
         trial.iter_mut().for_each(|v| *v = f64::from(*v as f32));
     }
 }
@@ -269,9 +271,9 @@ impl Attack for Square {
         let (mut probe, clean) = Probe::new(model, x)?;
         let shape = match *probe.shape() {
             [c, h, w] if h >= 3 && w >= 3 => [c, h, w],
-            _ => return Err(Error::shape("input", "(N, C, H, W) of at least 3x3, for Square", x.dims())),
+            _ => return Err(Error::shape("input", "(N, C, H, W) with images of at least 3x3, for Square", x.dims())),
         };
-        let aims = Aim::of(goal)?;
+        let goals = ExampleGoal::of(goal)?;
         let mut out = clean.clone();
         let mut loss = vec![f64::NEG_INFINITY; clean.len()];
         let mut left: Vec<usize> = (0..clean.len()).collect();
@@ -279,12 +281,12 @@ impl Attack for Square {
             let rng = rng.stream(&format!("square start {start}"));
             let mut live: Vec<Search> = left
                 .iter()
-                .map(|&who| Search {
-                    who,
-                    aim: aims[who],
-                    // A key of the example's own, so that queries can count the lanes.
-                    rng: Rng::new(rng.row(who).bits(1)[0]),
-                    best: clean[who].clone(),
+                .map(|&example| Search {
+                    example,
+                    goal: goals[example],
+                    // Each example has its own key, so that the lanes are free to count queries.
+                    rng: Rng::new(rng.row(example).bits(1)[0]),
+                    best: clean[example].clone(),
                     trial: Row::new(),
                     loss: f64::NEG_INFINITY,
                     done: false,
@@ -292,12 +294,12 @@ impl Attack for Square {
                 .collect();
             self.search(&mut probe, &clean, &mut live, shape)?;
             for s in live {
-                if s.done || s.loss > loss[s.who] {
-                    loss[s.who] = s.loss;
-                    out[s.who] = s.best;
+                if s.done || s.loss > loss[s.example] {
+                    loss[s.example] = s.loss;
+                    out[s.example] = s.best;
                 }
                 if s.done {
-                    left.retain(|i| *i != s.who);
+                    left.retain(|i| *i != s.example);
                 }
             }
         }

@@ -1,61 +1,62 @@
-//! Lists of attacks that are run one after the other.
+//! Suites: lists of attacks that run one after the other.
 
-use crate::fourier::{AnyWave, Directions, Normalisation};
+use crate::fourier::{Directions, FourierSearch, Normalisation};
 use crate::{
     Apgd, ApgdConfig, Fab, FabConfig, Loss, Momentum, MomentumConfig, Pgd, PgdConfig, Square, SquareConfig, Transfer,
 };
 use sconce_tensor_core::{Attack, Classifier, Norm, Result, Threat};
 
-/// What an attack sees of the model.
+/// The access to the model that an attack needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Gradients.
+    /// The attack uses gradients.
     WhiteBox,
-    /// Scores alone.
+    /// The attack uses only the scores (logits).
     Scores,
-    /// Nothing: made on another model.
+    /// The attack does not query the model: the perturbation is computed on another model.
     Transfer,
 }
 
-/// Makes an attack for a threat. One that looks for the smallest perturbation takes its norm alone.
-type Make<'a> = Box<dyn Fn(Threat) -> Result<Box<dyn Attack + 'a>> + 'a>;
+/// Builds an attack for a threat. A minimum-norm attack uses only the norm.
+type AttackBuilder<'a> = Box<dyn Fn(Threat) -> Result<Box<dyn Attack + 'a>> + 'a>;
 
 /// One attack of a suite.
-pub struct Entry<'a> {
-    /// Its name in ledgers and reports.
+pub struct SuiteEntry<'a> {
+    /// The name of the attack in ledgers and reports.
     pub name: String,
-    /// What it sees.
+    /// The access to the model that it needs.
     pub access: Access,
-    make: Make<'a>,
+    build: AttackBuilder<'a>,
 }
 
-impl<'a> Entry<'a> {
-    /// An attack by name.
+impl<'a> SuiteEntry<'a> {
+    /// An attack under a name.
     pub fn new(
         name: impl Into<String>,
         access: Access,
-        make: impl Fn(Threat) -> Result<Box<dyn Attack + 'a>> + 'a,
+        build: impl Fn(Threat) -> Result<Box<dyn Attack + 'a>> + 'a,
     ) -> Self {
-        Self { name: name.into(), access, make: Box::new(make) }
+        Self { name: name.into(), access, build: Box::new(build) }
     }
 
-    /// The attack for a threat.
+    /// Builds the attack for a threat.
     ///
     /// # Errors
-    /// The attack's configuration.
+    /// The attack's configuration is invalid.
     pub fn attack(&self, threat: Threat) -> Result<Box<dyn Attack + 'a>> {
-        (self.make)(threat)
+        (self.build)(threat)
     }
 }
 
-/// Attacks in the order in which they are run, and what a reader of the result must know about them. A ledger knows
-/// them by name: give another configuration another name.
+/// Attacks in the order in which they run, with notes for the reader of the result.
+///
+/// A ledger identifies attacks by name, so give each configuration its own name.
 pub struct Suite<'a> {
-    /// Its name in reports.
+    /// The name of the suite in reports.
     pub name: String,
     /// The attacks.
-    pub attacks: Vec<Entry<'a>>,
-    /// What differs from the suite as published, and why.
+    pub attacks: Vec<SuiteEntry<'a>>,
+    /// Differences from the published suite, with the reason.
     pub notes: Vec<String>,
 }
 
@@ -66,39 +67,39 @@ pub enum AutoAttack {
     Standard,
     /// APGD on both losses with 5 restarts, FAB with 5 restarts, Square, targeted APGD, targeted FAB.
     Plus,
-    /// For randomised models: APGD on both losses, each gradient the mean of 20.
+    /// For randomised models: APGD on both losses; each gradient is the mean of 20 passes.
     Rand,
 }
 
-fn apgd<'a>(name: &str, cfg: ApgdConfig) -> Entry<'a> {
-    Entry::new(name, Access::WhiteBox, move |t: Threat| {
+fn apgd<'a>(name: &str, cfg: ApgdConfig) -> SuiteEntry<'a> {
+    SuiteEntry::new(name, Access::WhiteBox, move |t: Threat| {
         Ok(Box::new(Apgd::new(ApgdConfig { norm: t.norm(), eps: t.eps(), ..cfg })?))
     })
 }
 
-fn fab<'a>(name: &str, restarts: usize, targets: Option<usize>) -> Entry<'a> {
-    Entry::new(name, Access::WhiteBox, move |t: Threat| {
+fn fab<'a>(name: &str, restarts: usize, targets: Option<usize>) -> SuiteEntry<'a> {
+    SuiteEntry::new(name, Access::WhiteBox, move |t: Threat| {
         let cfg = FabConfig { norm: t.norm(), radius: t.eps().max(1e-6), restarts, targets, ..FabConfig::default() };
         Ok(Box::new(Fab::new(cfg)?))
     })
 }
 
 impl<'a> Suite<'a> {
-    /// No attacks yet.
+    /// A suite without attacks.
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), attacks: Vec::new(), notes: Vec::new() }
     }
 
-    /// The same with one attack more.
+    /// Adds an attack at the end.
     #[must_use]
-    pub fn and(mut self, entry: Entry<'a>) -> Self {
+    pub fn with_attack(mut self, entry: SuiteEntry<'a>) -> Self {
         self.attacks.push(entry);
         self
     }
 
     /// AutoAttack for a norm and a number of classes: 100 steps, 9 target classes (5 for L1 in APGD, at most K - 1),
-    /// 5,000 queries. With fewer than 4 classes the targeted DLR loss has no value, with fewer than 3 neither has the
-    /// plain one: the margin takes its place, and a note says so.
+    /// 5,000 queries. The targeted DLR loss needs at least 4 classes and the untargeted one at least 3. With fewer
+    /// classes the margin loss replaces them, and a note says so.
     ///
     /// Source: Croce and Hein (2020), section 5; the versions, and L1, as in their code (`autoattack.py`).
     pub fn auto_attack(version: AutoAttack, norm: Norm, classes: usize) -> Self {
@@ -117,17 +118,19 @@ impl<'a> Suite<'a> {
         };
         if version != AutoAttack::Rand && targeted != Loss::Dlr {
             suite.notes.push(format!(
-                "with {classes} classes the targeted DLR loss is not defined; APGD-T climbs the margin instead"
+                "with {classes} classes the targeted DLR loss is not defined; APGD-T maximises the margin loss instead"
             ));
         }
         if version != AutoAttack::Standard && dlr != Loss::Dlr {
-            suite
-                .notes
-                .push("with 2 classes the DLR loss is not defined; APGD-DLR climbs the margin instead".to_owned());
+            suite.notes.push(
+                "with 2 classes the DLR loss is not defined; APGD-DLR maximises the margin loss instead".to_owned(),
+            );
         }
         let targets = 9.min(others);
         if targets < 9 && version != AutoAttack::Rand {
-            suite.notes.push(format!("{targets} target classes, all there are"));
+            suite
+                .notes
+                .push(format!("the suite uses all {targets} wrong classes as targets, the published suite uses 9"));
         }
         let draws = if version == AutoAttack::Rand { 20 } else { 1 };
         let ce_restarts = if l1 { 5 } else { restarts };
@@ -140,8 +143,8 @@ impl<'a> Suite<'a> {
             suite.attacks.push(Self::square(5000));
         }
         if version != AutoAttack::Rand {
-            let few = if l1 && version == AutoAttack::Standard { 5.min(others) } else { targets };
-            let cfg = ApgdConfig { loss: targeted, targets: Some(few), ..ApgdConfig::default() };
+            let targets = if l1 && version == AutoAttack::Standard { 5.min(others) } else { targets };
+            let cfg = ApgdConfig { loss: targeted, targets: Some(targets), ..ApgdConfig::default() };
             suite.attacks.push(apgd("apgd-t", cfg));
             suite.attacks.push(fab("fab-t", 1, Some(targets)));
         }
@@ -151,9 +154,9 @@ impl<'a> Suite<'a> {
         suite
     }
 
-    /// Square with a number of queries, as an entry.
-    pub fn square(queries: usize) -> Entry<'a> {
-        Entry::new("square", Access::Scores, move |t: Threat| {
+    /// An entry with the Square Attack and its number of queries.
+    pub fn square(queries: usize) -> SuiteEntry<'a> {
+        SuiteEntry::new("square", Access::Scores, move |t: Threat| {
             Ok(Box::new(Square::new(SquareConfig {
                 norm: t.norm(),
                 eps: t.eps(),
@@ -163,17 +166,17 @@ impl<'a> Suite<'a> {
         })
     }
 
-    /// PGD with a loss, steps and restarts, as an entry.
-    pub fn pgd(name: &str, loss: Loss, steps: usize, restarts: usize) -> Entry<'a> {
-        Entry::new(name, Access::WhiteBox, move |t: Threat| {
+    /// An entry with PGD: its loss, steps and restarts.
+    pub fn pgd(name: &str, loss: Loss, steps: usize, restarts: usize) -> SuiteEntry<'a> {
+        SuiteEntry::new(name, Access::WhiteBox, move |t: Threat| {
             let cfg = PgdConfig { norm: t.norm(), eps: t.eps(), loss, steps, restarts, ..PgdConfig::default() };
             Ok(Box::new(Pgd::new(cfg)?))
         })
     }
 
-    /// MI-FGSM on another model (PGD for L1), as an entry.
-    pub fn transfer(name: &str, source: &'a dyn Classifier) -> Entry<'a> {
-        Entry::new(name, Access::Transfer, move |t: Threat| {
+    /// An entry with a transfer attack: MI-FGSM on another model (PGD for L1).
+    pub fn transfer(name: &str, source: &'a dyn Classifier) -> SuiteEntry<'a> {
+        SuiteEntry::new(name, Access::Transfer, move |t: Threat| {
             let attack: Box<dyn Attack> = if t.norm() == Norm::L1 {
                 Box::new(Pgd::new(PgdConfig { norm: Norm::L1, eps: t.eps(), steps: 40, ..PgdConfig::default() })?)
             } else {
@@ -184,22 +187,23 @@ impl<'a> Suite<'a> {
         })
     }
 
-    /// The Single Fourier Attack along every frequency (see [`crate::fourier::AnyWave`]), by the wave's peak; for Linf.
+    /// The Single Fourier Attack along every frequency (see [`crate::fourier::FourierSearch`]), for Linf: the radius is
+    /// the peak of the wave.
     pub fn fourier() -> Self {
-        Self::new("fourier").and(Entry::new("sfa", Access::Scores, |t: Threat| {
+        Self::new("fourier").with_attack(SuiteEntry::new("sfa", Access::Scores, |t: Threat| {
             let (peak, half) = (Normalisation::Peak, Directions::HalfPlane);
-            Ok(Box::new(AnyWave::new(t.eps(), peak, half)?))
+            Ok(Box::new(FourierSearch::new(t.eps(), peak, half)?))
         }))
     }
 
-    /// A first look: PGD with 20 steps on cross-entropy and on the margin, then Square with 500 queries (chosen by us).
-    /// Its accuracy is an upper bound that [`Suite::auto_attack`] will mostly lower.
+    /// A quick suite: PGD with 20 steps on the cross-entropy and on the margin loss, then Square with 500 queries
+    /// (chosen by us). The true robust accuracy is probably lower; use [`Suite::auto_attack`] to report a number.
     pub fn quick() -> Self {
         let mut suite = Self::new("quick")
-            .and(Self::pgd("pgd-ce", Loss::CrossEntropy, 20, 1))
-            .and(Self::pgd("pgd-margin", Loss::Margin, 20, 1))
-            .and(Self::square(500));
-        suite.notes.push("a first look: an upper bound that the standard suite will mostly lower".to_owned());
+            .with_attack(Self::pgd("pgd-ce", Loss::CrossEntropy, 20, 1))
+            .with_attack(Self::pgd("pgd-margin", Loss::Margin, 20, 1))
+            .with_attack(Self::square(500));
+        suite.notes.push("quick suite: the true robust accuracy is probably lower".to_owned());
         suite
     }
 }

@@ -1,30 +1,30 @@
-//! Which class a targeted attack wants.
+//! The choice of target classes for targeted attacks.
 
 use crate::loss::{host_logits, rival};
 use candle_core::Tensor;
 use sconce_tensor_core::{Classifier, Error, ExampleRng, Goal, Result};
 
-/// The wanted class of each example.
+/// How the target class of each example is chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// These.
+    /// The given classes, one per example.
     Given(Vec<u32>),
-    /// The one with the smallest logit at the clean input.
+    /// The wrong class with the smallest logit at the clean input.
     LeastLikely,
-    /// One of the others at random, from the example's own stream.
+    /// A random wrong class, drawn from the example's own random stream.
     Random,
-    /// The likeliest of the others at the clean input.
+    /// The wrong class with the largest logit at the clean input.
     RunnerUp,
 }
 
 impl Target {
-    /// The goal for inputs with their true labels.
+    /// The targeted goal for inputs with their true labels.
     ///
     /// # Shapes
     /// `x` (N, ...), `labels` (N,) of u32.
     ///
     /// # Errors
-    /// Given targets of another number, out of range, or equal to the label, with the row.
+    /// The number of given targets is not N, or a target is out of range or equal to the label (the error names the row).
     pub fn goal(&self, model: &dyn Classifier, x: &Tensor, labels: &Tensor, rng: &ExampleRng) -> Result<Goal> {
         let labels = labels.to_vec1::<u32>()?;
         let k = model.classes();

@@ -1,9 +1,9 @@
-//! Attacks made on one model and tried on another.
+//! Transfer attacks: perturbations that are computed on one model and evaluated on another.
 
 use candle_core::Tensor;
 use sconce_tensor_core::{Attack, Classifier, ExampleRng, Goal, Perturbed, Result, Threat};
 
-/// An attack on a model that stands in for the one under test: the one under test is asked nothing.
+/// An attack that computes its perturbation on a source model; it does not query the model under test.
 ///
 /// Source: Papernot, McDaniel, Goodfellow (2016).
 pub struct Transfer<'a> {
@@ -12,7 +12,7 @@ pub struct Transfer<'a> {
 }
 
 impl<'a> Transfer<'a> {
-    /// `attack` on `source`.
+    /// The transfer of `attack` from the model `source`.
     pub fn new(source: &'a dyn Classifier, attack: Box<dyn Attack + 'a>) -> Self {
         Self { source, attack }
     }
@@ -25,7 +25,7 @@ impl Attack for Transfer<'_> {
 
     fn perturb(&self, _model: &dyn Classifier, x: &Tensor, goal: &Goal, rng: &ExampleRng) -> Result<Perturbed> {
         let made = self.attack.perturb(self.source, x, goal, rng)?;
-        // Passes of the source are not asked of the model under test.
+        // The effort counts queries to the model under test, and there are none.
         Perturbed::evenly(made.x, 0, 0)
     }
 }

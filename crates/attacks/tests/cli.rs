@@ -1,4 +1,4 @@
-//! The command's parts: arguments, data, the result in its three forms, what is refused.
+//! The command's parts: arguments, data, the result in its three formats, errors.
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
@@ -37,10 +37,10 @@ fn from_files_to_a_verdict() {
     let done = cli::run(&args, &x, &y, &Device::Cpu, &mut |_| Ok(())).unwrap();
     let all = done.robust_accuracies().unwrap();
     assert_eq!((all.len(), done.ledger.norm), (2, Norm::Linf));
-    assert_eq!(cli::good_enough(&args, &done).unwrap(), all[0].robust.rate() >= 0.9);
+    assert_eq!(cli::meets_threshold(&args, &done).unwrap(), all[0].robust.rate() >= 0.9);
     let read: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
     assert_eq!(read["robust"][1]["accuracy"].as_f64().unwrap(), all[1].robust.rate());
-    // Each number with its status, in all three forms.
+    // Each number has its status, in all three formats.
     assert!(read["robust"].as_array().unwrap().iter().all(|r| r["status"].is_string()));
     let page = std::fs::read_to_string(&html).unwrap();
     assert!(page.contains("<svg") && page.matches(&all[0].status.to_string()).count() >= 2 && !page.contains("http"));
@@ -62,10 +62,10 @@ fn threats_are_read_and_mistakes_named() {
     for (bad, why) in [
         ("linf", "linf:8/255"),
         ("l3:1", "linf, l2 or l1"),
-        ("l2:x", "no radius"),
+        ("l2:x", "not a radius"),
         ("linf:8", "larger than the box"),
-        ("l2:-1", "no radius"),
-        ("l2:1/0", "no radius"),
+        ("l2:-1", "not a radius"),
+        ("l2:1/0", "not a radius"),
     ] {
         let e = threat(bad).unwrap_err().to_string();
         assert!(e.contains(why) && e.contains(bad), "{e}");

@@ -3,8 +3,8 @@
 
 use candle_core::{DType, Device, Tensor};
 use sconce_attacks::{
-    Access, AutoAttack, Classifier, Entry, Error, EvaluationConfig, Fab, FabConfig, Ledger, Loss, Norm, Result, Rng,
-    RunConfig, Status, Suite, evaluate,
+    Access, AutoAttack, Classifier, Error, EvaluationConfig, Fab, FabConfig, Ledger, Loss, Norm, Result, Rng,
+    RunConfig, Status, Suite, SuiteEntry, evaluate,
 };
 use sconce_tensor_core::nets::SmallCnn;
 
@@ -13,11 +13,11 @@ use support::trained;
 
 fn suite<'a>() -> Suite<'a> {
     Suite::new("test")
-        .and(Suite::pgd("pgd", Loss::CrossEntropy, 5, 1))
-        .and(Entry::new("fab", Access::WhiteBox, |t| {
+        .with_attack(Suite::pgd("pgd", Loss::CrossEntropy, 5, 1))
+        .with_attack(SuiteEntry::new("fab", Access::WhiteBox, |t| {
             Ok(Box::new(Fab::new(FabConfig { norm: t.norm(), steps: 10, targets: Some(3), ..FabConfig::default() })?))
         }))
-        .and(Suite::square(40))
+        .with_attack(Suite::square(40))
 }
 
 fn config(batch: usize) -> EvaluationConfig {
@@ -49,11 +49,11 @@ fn batches_do_not_matter_and_accuracy_falls_with_the_radius() {
     assert!(all[2].robust.hits < all[0].robust.hits && all[0].robust.hits <= one.clean_accuracy().hits);
     assert_eq!(one.status, Status::Unchecked);
     assert!(all[0].to_string().ends_with("under test; not checked"), "{}", all[0]);
-    // FAB ran once for all radii, on what PGD left at the smallest, and its distances speak for every radius.
+    // FAB ran once for all radii, on the examples that PGD did not fool at the smallest radius.
     let entry = |name: &str| one.ledger.entries.iter().filter(|e| e.attack == name).collect::<Vec<_>>();
     assert_eq!((entry("pgd").len(), entry("fab").len(), entry("square").len()), (3, 1, 3));
     assert!(entry("fab")[0].eps.is_infinite());
-    // Later attacks saw survivors only.
+    // Later attacks ran on survivors only.
     assert!(entry("square")[2].examples.len() <= all[2].robust.hits + 3);
     assert!(entry("square")[0].forwards.iter().all(|f| (1..=41).contains(f)));
     assert_eq!(one.ledger.by_attack("square", 0.1), None);
@@ -103,7 +103,7 @@ fn a_stopped_run_goes_on_and_ends_the_same() {
         Some(&file),
         &mut |_| Ok(()),
     );
-    assert!(e.unwrap_err().to_string().contains("another model, data or suite"));
+    assert!(e.unwrap_err().to_string().contains("another model, data set or suite"));
     let bytes = std::fs::read(&file).unwrap();
     std::fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
     assert!(Ledger::load(&file).unwrap_err().to_string().contains("ledger.safetensors"));
@@ -165,7 +165,7 @@ fn auto_attack_runs_on_two_three_four_and_a_thousand_classes() {
             (done.ledger.accuracy(0.01).hits, done.ledger.accuracy(0.05).hits, done.notes.len())
         };
         let auto = hits(&Suite::auto_attack(AutoAttack::Standard, Norm::Linf, classes));
-        let pgd = hits(&Suite::new("pgd").and(Suite::pgd("pgd", Loss::Margin, 40, 5)));
+        let pgd = hits(&Suite::new("pgd").with_attack(Suite::pgd("pgd", Loss::Margin, 40, 5)));
         assert!(auto.0 <= pgd.0 && auto.1 <= pgd.1, "{classes} classes: {auto:?} and {pgd:?}");
         assert_eq!(auto.2 > 0, classes < 10, "a note where the suite is not as published");
     }
@@ -178,12 +178,14 @@ fn what_is_refused_is_named() {
         evaluate(&net, &x, y, suite, &cfg, None, &mut |_| Ok(())).unwrap_err().to_string()
     };
     let e = error(&suite(), EvaluationConfig { eps: vec![0.1, 0.1], ..config(4) }, &y);
-    assert!(e.contains("EvaluationConfig.eps") && e.contains("rising"), "{e}");
+    assert!(e.contains("EvaluationConfig.eps") && e.contains("strictly increasing"), "{e}");
     let e = error(&suite(), EvaluationConfig { eps: vec![0.1, 1.5], ..config(4) }, &y);
     assert!(e.contains("larger than the box") && e.contains("1.5"), "{e}");
     assert!(error(&suite(), EvaluationConfig { eps: vec![], ..config(4) }, &y).contains("at least one radius"));
     assert!(error(&suite(), EvaluationConfig { eps: vec![-1.0], ..config(4) }, &y).contains("Threat.eps"));
-    assert!(error(&suite().and(Suite::square(1)), config(4), &y).contains("`square` is there twice"));
+    assert!(
+        error(&suite().with_attack(Suite::square(1)), config(4), &y).contains("two attacks have the name `square`")
+    );
     let far = Tensor::new(&[7u32; 20], &Device::Cpu).unwrap();
     assert!(error(&suite(), config(4), &far).contains("label 7 at row 0"));
 }

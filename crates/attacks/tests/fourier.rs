@@ -19,7 +19,7 @@ fn a_wave_is_real_and_its_norm_is_scaled_by_the_kernels_transform() {
     let k = Rng::new(5).normal((1, 1, 3, 3), 0.0, 1.0, DType::F64, &Device::Cpu).unwrap();
     let taps = k.flatten_all().unwrap().to_vec1::<f64>().unwrap();
     for (l, m) in (0..n).flat_map(|l| (0..n).map(move |m| (l, m))) {
-        let u = pattern((n, n), (l, m), Normalisation::Peak).unwrap();
+        let u = pattern(n, n, (l, m), Normalisation::Peak).unwrap();
         let peak = u.iter().fold(0f64, |p, v| p.max(v.abs()));
         assert!((peak - 1.0).abs() < 1e-12);
         let x = Tensor::from_vec(u.clone(), (1, 1, n, n), &Device::Cpu).unwrap();
@@ -35,9 +35,9 @@ fn a_wave_is_real_and_its_norm_is_scaled_by_the_kernels_transform() {
             assert!((norm(&y) / norm(&x) - f64::hypot(re, im)).abs() < 1e-12, "({l}, {m})");
         }
         // The L2 and sign forms are the same wave on other scales.
-        let l2 = pattern((n, n), (l, m), Normalisation::L2).unwrap();
+        let l2 = pattern(n, n, (l, m), Normalisation::L2).unwrap();
         assert!((l2.iter().map(|v| v * v).sum::<f64>() - 1.0).abs() < 1e-12);
-        let sign = pattern((n, n), (l, m), Normalisation::Sign).unwrap();
+        let sign = pattern(n, n, (l, m), Normalisation::Sign).unwrap();
         assert!(sign.iter().zip(&u).all(|(s, u)| s.abs() == 1.0 && s * u > -1e-9));
     }
 }

@@ -223,7 +223,7 @@ fn every_attack_keeps_the_laws() {
                 assert_eq!(r.distance[i], 0.0, "{name}: example {i} was moved for nothing");
             }
         }
-        // Judged on what is returned, in a fresh pass.
+        // AttackResult on what is returned, in a fresh pass.
         let p = sconce_tensor_core::classifier::predict(&net, &r.adversarial, 9).unwrap();
         let fresh: Vec<bool> = p.iter().zip(y.to_vec1::<u32>().unwrap()).map(|(p, y)| *p != y).collect();
         assert_eq!(fresh, r.reached, "{name}");

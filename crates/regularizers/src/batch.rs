@@ -1,15 +1,21 @@
-//! What terms on logits need of a step.
+//! Logits and labels of a step, for the regularizers on logits.
 
 use candle_core::{Device, Tensor};
 use sconce_tensor_core::{Error, Result, Step};
 
 pub(crate) fn logits<'a>(step: &Step<'a>, what: &'static str) -> Result<&'a Tensor> {
-    step.logits.ok_or_else(|| Error::Unsupported { what, reason: "the step shows no logits".to_owned() })
+    step.logits.ok_or_else(|| Error::Unsupported {
+        what,
+        reason: "the training objective provides no logits for this step".to_owned(),
+    })
 }
 
 pub(crate) fn logits_and_labels<'a>(step: &Step<'a>, what: &'static str) -> Result<(&'a Tensor, &'a Tensor)> {
     let z = logits(step, what)?;
-    let y = step.labels.ok_or_else(|| Error::Unsupported { what, reason: "the step shows no labels".to_owned() })?;
+    let y = step.labels.ok_or_else(|| Error::Unsupported {
+        what,
+        reason: "the training objective provides no labels for this step".to_owned(),
+    })?;
     let (n, k) = z.dims2()?;
     if y.dims() != [n] || k < 2 {
         return Err(Error::shape(what, format!("logits ({n}, K >= 2) and labels ({n},)"), y.dims()));
@@ -30,7 +36,7 @@ pub(crate) fn one_hot(labels: &Tensor, like: &Tensor) -> Result<Tensor> {
     Ok(Tensor::from_vec(hot, (n, k), &Device::Cpu)?.to_dtype(like.dtype())?.to_device(like.device())?)
 }
 
-/// Every term on logits alone: weights that are finite and not negative.
+/// Checks that a weight is finite and not negative.
 pub(crate) fn check(field: &'static str, lambda: f64) -> Result<()> {
     sconce_tensor_core::error::require(field, lambda.is_finite() && lambda >= 0.0, "finite and >= 0", lambda)
 }

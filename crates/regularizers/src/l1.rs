@@ -1,6 +1,6 @@
-//! L1: the absolute values of all elements.
+//! L1: a penalty on the absolute values of all elements.
 
-use crate::form::{Form, check_lambda};
+use crate::enforcement::{Enforcement, check_lambda};
 use candle_core::Tensor;
 use sconce_tensor_core::{Params, Regularizer, Result, Step};
 
@@ -8,23 +8,23 @@ use sconce_tensor_core::{Params, Regularizer, Result, Step};
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `lambda` | 1e-3 | weight of the term | finite, >= 0 |
-/// | `form` | proximal | how it enters training | |
+/// | `lambda` | 1e-3 | weight of the penalty | finite, >= 0 |
+/// | `enforcement` | proximal | proximal step or penalty in the loss | |
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct L1Config {
-    /// Weight of the term.
+    /// Weight of the penalty.
     pub lambda: f64,
-    /// How it enters training.
-    pub form: Form,
+    /// Proximal step or penalty in the loss.
+    pub enforcement: Enforcement,
 }
 
 impl Default for L1Config {
     fn default() -> Self {
-        Self { lambda: 1e-3, form: Form::Proximal }
+        Self { lambda: 1e-3, enforcement: Enforcement::Proximal }
     }
 }
 
-/// `lambda sum |K[o,i,u,v]|` over all convolution kernels. The proximal step is the soft threshold,
+/// `lambda sum |K[o,i,u,v]|` over all convolution kernels. The proximal step is soft thresholding,
 /// `sign(k) max(|k| - lr lambda, 0)`.
 #[derive(Clone, Copy, Debug)]
 pub struct L1 {
@@ -35,24 +35,25 @@ impl L1 {
     /// Validates the configuration.
     ///
     /// # Errors
-    /// A `lambda` that is negative or not finite.
+    /// `lambda` is negative or not finite.
     pub fn new(cfg: L1Config) -> Result<Self> {
         check_lambda("L1Config.lambda", cfg.lambda)?;
         Ok(Self { cfg })
     }
 
-    /// `lambda` times the absolute values of one weight, added up; differentiable (sub-gradient 0 at 0).
+    /// The penalty of one weight: `lambda` times the sum of its absolute values. It is differentiable (with subgradient
+    /// 0 at 0).
     ///
     /// # Errors
-    /// candle's only.
+    /// An error of candle.
     pub fn value(&self, kernel: &Tensor) -> Result<Tensor> {
         Ok((kernel.abs()?.sum_all()? * self.cfg.lambda)?)
     }
 
-    /// The soft threshold by `lr lambda`.
+    /// Soft thresholding by `lr lambda`.
     ///
     /// # Errors
-    /// candle's only.
+    /// An error of candle.
     pub fn prox(&self, kernel: &Tensor, lr: f64) -> Result<Tensor> {
         let t = lr * self.cfg.lambda;
         Ok((kernel - kernel.clamp(-t, t)?)?)
@@ -61,10 +62,10 @@ impl L1 {
 
 impl Regularizer for L1 {
     fn penalty(&self, step: &Step<'_>) -> Result<Option<Tensor>> {
-        self.cfg.form.penalty(self.cfg.lambda, step.params, |k| self.value(k))
+        self.cfg.enforcement.penalty(self.cfg.lambda, step.params, |k| self.value(k))
     }
 
     fn after_update(&self, params: &Params, lr: f64) -> Result<()> {
-        self.cfg.form.after_update(self.cfg.lambda, params, |k| self.prox(k, lr))
+        self.cfg.enforcement.after_update(self.cfg.lambda, params, |k| self.prox(k, lr))
     }
 }

@@ -1,4 +1,4 @@
-//! Label smoothing, as a term beside the cross-entropy.
+//! Label smoothing, as a penalty that is added to the cross-entropy.
 
 use crate::batch::{logits_and_labels, one_hot};
 use candle_core::Tensor;
@@ -9,10 +9,10 @@ use sconce_tensor_core::{Regularizer, Result, Step};
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `alpha` | 0.1 | probability taken from the label and shared by the other classes | [0, 1) |
+/// | `alpha` | 0.1 | probability that moves from the label to the other classes, in equal shares | [0, 1) |
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LabelSmoothingConfig {
-    /// Probability taken from the label.
+    /// Probability that moves from the label to the other classes.
     pub alpha: f64,
 }
 
@@ -22,11 +22,15 @@ impl Default for LabelSmoothingConfig {
     }
 }
 
-/// `alpha mean_n (z_y - mean_{k != y} z_k)`: added to the cross-entropy it gives exactly the cross-entropy with the target
-/// `1 - alpha` at the label and `alpha / (K - 1)` elsewhere (the logarithm of the sum cancels, so the term is linear).
+/// The penalty `alpha mean_n (z_y - mean_{k != y} z_k)`. Added to the cross-entropy it gives exactly the cross-entropy
+/// with the target `1 - alpha` at the label and `alpha / (K - 1)` elsewhere (the log-sum-exp cancels, so the penalty is
+/// linear in the logits).
 ///
-/// At its optimum over free logits the gap is `log((1 - alpha)(K - 1) / alpha)`. Source: Szegedy et al. (2016), section 7,
-/// with the label's share left out of the smoothing (their variant has `1 - alpha + alpha / K` at the label).
+/// With unconstrained logits, the gap between the label's logit and the others at the optimum is
+/// `log((1 - alpha)(K - 1) / alpha)`.
+///
+/// Source: Szegedy et al. (2016), section 7. Their variant has `1 - alpha + alpha / K` at the label; here the label gets
+/// no share of `alpha`.
 #[derive(Clone, Copy, Debug)]
 pub struct LabelSmoothing {
     cfg: LabelSmoothingConfig,
@@ -36,7 +40,7 @@ impl LabelSmoothing {
     /// Validates the configuration.
     ///
     /// # Errors
-    /// An `alpha` outside [0, 1).
+    /// `alpha` is not in [0, 1).
     pub fn new(cfg: LabelSmoothingConfig) -> Result<Self> {
         require("LabelSmoothingConfig.alpha", (0.0..1.0).contains(&cfg.alpha), "in [0, 1)", cfg.alpha)?;
         Ok(Self { cfg })

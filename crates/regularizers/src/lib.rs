@@ -2,7 +2,7 @@
 
 mod absum;
 mod batch;
-mod form;
+mod enforcement;
 mod l1;
 mod label_smoothing;
 mod logit_pairing;
@@ -12,7 +12,7 @@ mod weight_decay;
 mod zero_mean;
 
 pub use absum::{Absum, AbsumConfig, SumOver};
-pub use form::Form;
+pub use enforcement::Enforcement;
 pub use l1::{L1, L1Config};
 pub use label_smoothing::{LabelSmoothing, LabelSmoothingConfig};
 pub use logit_pairing::{AdversarialLogitPairing, CleanLogitPairing, LogitPairingConfig};

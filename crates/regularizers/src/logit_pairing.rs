@@ -1,4 +1,4 @@
-//! Logit pairing: logits of paired examples alike.
+//! Logit pairing: a penalty on the difference between the logits of paired examples.
 
 use crate::batch::{check, logits};
 use candle_core::Tensor;
@@ -8,10 +8,10 @@ use sconce_tensor_core::{Error, Regularizer, Result, Step};
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `lambda` | 0.5 | weight of the term | finite, >= 0 |
+/// | `lambda` | 0.5 | weight of the penalty | finite, >= 0 |
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LogitPairingConfig {
-    /// Weight of the term.
+    /// Weight of the penalty.
     pub lambda: f64,
 }
 
@@ -21,8 +21,8 @@ impl Default for LogitPairingConfig {
     }
 }
 
-/// `lambda` times the mean squared difference of the logits of the batch's two halves: examples paired at random, as
-/// batches are drawn at random. An example without a partner is left out.
+/// `lambda` times the mean squared difference between the logits of the batch's two halves. The pairs are random, because
+/// batches are drawn at random. In a batch of odd size the last example is ignored.
 ///
 /// Source: Kannan, Kurakin, Goodfellow (2018), section 3.2.
 #[derive(Clone, Copy, Debug)]
@@ -30,8 +30,8 @@ pub struct CleanLogitPairing {
     cfg: LogitPairingConfig,
 }
 
-/// `lambda` times the mean squared difference between the logits of each example and of its attacked form. The step must
-/// show both: train with `sconce_attacks::training::Madry::with_clean` or TRADES.
+/// `lambda` times the mean squared difference between the logits of each clean example and of its adversarial example. The
+/// training objective must provide both, as `sconce_attacks::training::Madry::with_clean` and TRADES do.
 ///
 /// Source: Kannan, Kurakin, Goodfellow (2018), section 3.1.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +43,7 @@ impl CleanLogitPairing {
     /// Validates the configuration.
     ///
     /// # Errors
-    /// A `lambda` that is negative or not finite.
+    /// `lambda` is negative or not finite.
     pub fn new(cfg: LogitPairingConfig) -> Result<Self> {
         check("LogitPairingConfig.lambda", cfg.lambda)?;
         Ok(Self { cfg })
@@ -54,7 +54,7 @@ impl AdversarialLogitPairing {
     /// Validates the configuration.
     ///
     /// # Errors
-    /// A `lambda` that is negative or not finite.
+    /// `lambda` is negative or not finite.
     pub fn new(cfg: LogitPairingConfig) -> Result<Self> {
         check("LogitPairingConfig.lambda", cfg.lambda)?;
         Ok(Self { cfg })
@@ -68,19 +68,21 @@ impl Regularizer for CleanLogitPairing {
         if half == 0 {
             return Ok(None);
         }
-        let apart = (z.narrow(0, 0, half)? - z.narrow(0, half, half)?)?;
-        Ok(Some((apart.sqr()?.mean_all()? * self.cfg.lambda)?))
+        let difference = (z.narrow(0, 0, half)? - z.narrow(0, half, half)?)?;
+        Ok(Some((difference.sqr()?.mean_all()? * self.cfg.lambda)?))
     }
 }
 
 impl Regularizer for AdversarialLogitPairing {
     fn penalty(&self, step: &Step<'_>) -> Result<Option<Tensor>> {
         let what = "adversarial logit pairing";
-        let attacked = logits(step, what)?;
+        let adversarial = logits(step, what)?;
         let clean = step.clean_logits.ok_or_else(|| Error::Unsupported {
             what,
-            reason: "the step shows no clean logits beside the attacked ones".to_owned(),
+            reason:
+                "the training objective provides no clean logits; use one that computes clean and adversarial logits"
+                    .to_owned(),
         })?;
-        Ok(Some(((attacked - clean)?.sqr()?.mean_all()? * self.cfg.lambda)?))
+        Ok(Some(((adversarial - clean)?.sqr()?.mean_all()? * self.cfg.lambda)?))
     }
 }

@@ -1,15 +1,15 @@
-//! Logit squeezing: small logits.
+//! Logit squeezing: a penalty on the size of the logits.
 
 use crate::batch::{check, logits};
 use candle_core::{D, Tensor};
 use sconce_tensor_core::{Regularizer, Result, Step};
 
-/// What of the logits is made small.
+/// The measure of the logits' size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Squeeze {
-    /// `|z|_2`: its pull does not fade near 0. The form of the public code we know.
+    /// `|z|_2`: its gradient does not vanish near 0. The public code that we know uses it.
     Norm,
-    /// `|z|_2^2 / 2`: the form whose optimum has a closed equation.
+    /// `|z|_2^2 / 2`: its optimum has a closed equation.
     #[default]
     HalfSquare,
 }
@@ -18,13 +18,13 @@ pub enum Squeeze {
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `lambda` | 0.05 | weight of the term | finite, >= 0 |
-/// | `squeeze` | half the square | what of the logits is made small | |
+/// | `lambda` | 0.05 | weight of the penalty | finite, >= 0 |
+/// | `squeeze` | half the square | the measure of the logits' size | |
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LogitSqueezingConfig {
-    /// Weight of the term.
+    /// Weight of the penalty.
     pub lambda: f64,
-    /// What of the logits is made small.
+    /// The measure of the logits' size.
     pub squeeze: Squeeze,
 }
 
@@ -34,9 +34,10 @@ impl Default for LogitSqueezingConfig {
     }
 }
 
-/// `lambda mean_n |z_n|_2^2 / 2`, or with the plain norm.
+/// `lambda mean_n |z_n|_2^2 / 2`, or `lambda mean_n |z_n|_2`.
 ///
-/// Source: Kannan, Kurakin, Goodfellow (2018), section 3 (their weight and whether they square: as recalled, not settled).
+/// Source: Kannan, Kurakin, Goodfellow (2018), section 3. The weight, and whether the norm is squared, are reconstructed
+/// from memory and not verified against the paper.
 #[derive(Clone, Copy, Debug)]
 pub struct LogitSqueezing {
     cfg: LogitSqueezingConfig,
@@ -46,7 +47,7 @@ impl LogitSqueezing {
     /// Validates the configuration.
     ///
     /// # Errors
-    /// A `lambda` that is negative or not finite.
+    /// `lambda` is negative or not finite.
     pub fn new(cfg: LogitSqueezingConfig) -> Result<Self> {
         check("LogitSqueezingConfig.lambda", cfg.lambda)?;
         Ok(Self { cfg })
@@ -58,7 +59,7 @@ impl Regularizer for LogitSqueezing {
         let square = logits(step, "logit squeezing")?.sqr()?.sum(D::Minus1)?;
         let each = match self.cfg.squeeze {
             Squeeze::HalfSquare => (square * 0.5)?,
-            // A tiny number under the root: its slope at 0 is finite.
+            // A tiny number under the root makes the derivative at 0 finite.
             Squeeze::Norm => (square + 1e-12)?.sqrt()?,
         };
         Ok(Some((each.mean_all()? * self.cfg.lambda)?))

@@ -1,5 +1,5 @@
-//! A bound on the spectral norm of each convolution: the baseline that costs a singular value
-//! decomposition per frequency.
+//! A bound on the spectral norm of each convolution. This baseline costs one singular value decomposition per
+//! frequency.
 
 use crate::absum::kernel_rank;
 use candle_core::{DType, Device, Tensor};
@@ -12,13 +12,13 @@ use std::f64::consts::TAU;
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `bound` | 1 | largest singular value allowed | finite, > 0 |
-/// | `grid` | 14 | side of the square map on which the convolution is taken as circular | >= the kernel's sides |
+/// | `bound` | 1 | upper bound of the singular values | finite, > 0 |
+/// | `grid` | 14 | side of the square feature map of the circular convolution | >= the kernel's sides |
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SpectralBoundConfig {
-    /// Largest singular value allowed.
+    /// Upper bound of the singular values.
     pub bound: f64,
-    /// Side of the map.
+    /// Side of the feature map.
     pub grid: usize,
 }
 
@@ -28,10 +28,11 @@ impl Default for SpectralBoundConfig {
     }
 }
 
-/// Clips the singular values of each convolution, taken as circular on a `grid` x `grid` map, after
-/// each update: the (O, I) block of the kernel's Fourier transform at each frequency is decomposed, its
-/// singular values are clipped at `bound`, and the result is transformed back and cut to the kernel's
-/// support. The cut makes it an approximation: a value may stay slightly above the bound.
+/// Clips the singular values of each convolution after each update. The convolution is treated as circular on a
+/// feature map of `grid` x `grid`. The (O, I) block of the kernel's Fourier transform at each frequency is
+/// decomposed, its singular values are clipped at `bound`, and the result is transformed back and restricted to the
+/// kernel's support. Because of the restriction this is an approximation: a singular value may stay slightly above
+/// the bound.
 ///
 /// Source: Sedghi, Gupta, Long, "The singular values of convolutional layers" (ICLR 2019).
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +40,7 @@ pub struct SpectralBound {
     cfg: SpectralBoundConfig,
 }
 
-/// One weight on the host, and the frequencies of its grid.
+/// One weight on the host, and the side of its grid of frequencies.
 struct Blocks {
     dims: (usize, usize, usize, usize),
     kernel: Vec<f64>,
@@ -58,7 +59,7 @@ impl Blocks {
         Ok(Self { dims, kernel, grid })
     }
 
-    /// Each frequency with its mirror left out, and how often it counts (a mirrored one twice).
+    /// One frequency of each conjugate pair, with its multiplicity (2 for a pair, 1 for a self-conjugate frequency).
     fn frequencies(&self) -> impl Iterator<Item = ((usize, usize), f64)> + use<> {
         let n = self.grid;
         let all = (0..n).flat_map(move |l| (0..n).map(move |m| (l, m)));
@@ -95,13 +96,13 @@ fn failed(e: impl std::fmt::Debug) -> Error {
     Error::value("singular value decomposition", format!("{e:?}"))
 }
 
-/// All `grid^2 min(O, I)` singular values of a circular convolution, each frequency's in falling order.
+/// All `grid^2 min(O, I)` singular values of a circular convolution; those of each frequency are in decreasing order.
 ///
 /// # Shapes
 /// (O, I, KH, KW) -> `grid^2 min(O, I)` values.
 ///
 /// # Errors
-/// Another rank, a grid smaller than the kernel, values that are not finite.
+/// The rank is not 4, the grid is smaller than the kernel, or a value is not finite.
 pub fn singular_values(kernel: &Tensor, grid: usize) -> Result<Vec<f64>> {
     let blocks = Blocks::new(kernel, grid)?;
     let mut all = Vec::new();
@@ -123,14 +124,14 @@ impl SpectralBound {
         Ok(Self { cfg })
     }
 
-    /// The weight with clipped singular values, cut to its support.
+    /// The weight with clipped singular values, restricted to the kernel's support.
     ///
     /// # Errors
     /// As [`singular_values`].
     pub fn clip(&self, kernel: &Tensor) -> Result<Tensor> {
         let blocks = Blocks::new(kernel, self.cfg.grid)?;
         let cells = (blocks.grid * blocks.grid) as f64;
-        // What the clipping takes away, transformed back on the kernel's support.
+        // The part that the clipping removes, transformed back and restricted to the kernel's support.
         let mut excess = vec![0.0; blocks.kernel.len()];
         for (f, count) in blocks.frequencies() {
             let svd = blocks.block(f).thin_svd().map_err(failed)?;

@@ -1,6 +1,6 @@
 //! Weight decay on convolution kernels.
 
-use crate::form::{Form, check_lambda};
+use crate::enforcement::{Enforcement, check_lambda};
 use candle_core::Tensor;
 use sconce_tensor_core::{Params, Regularizer, Result, Step};
 
@@ -8,27 +8,27 @@ use sconce_tensor_core::{Params, Regularizer, Result, Step};
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `lambda` | 1e-3 | weight of the term | finite, >= 0 |
-/// | `form` | penalty | how it enters training | |
+/// | `lambda` | 1e-3 | weight of the penalty | finite, >= 0 |
+/// | `enforcement` | penalty | proximal step or penalty in the loss | |
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WeightDecayConfig {
-    /// Weight of the term.
+    /// Weight of the penalty.
     pub lambda: f64,
-    /// How it enters training.
-    pub form: Form,
+    /// Proximal step or penalty in the loss.
+    pub enforcement: Enforcement,
 }
 
 impl Default for WeightDecayConfig {
     fn default() -> Self {
-        Self { lambda: 1e-3, form: Form::Penalty }
+        Self { lambda: 1e-3, enforcement: Enforcement::Penalty }
     }
 }
 
 /// `lambda sum K[o,i,u,v]^2` over all convolution kernels: the gradient is `2 lambda k`, so `lambda` here
 /// is half of PyTorch's `weight_decay`. The proximal step is `k / (1 + 2 lr lambda)`.
 ///
-/// It leaves linear layers alone, like the others of this crate, so that comparisons are about the
-/// constraint and not about which layers it acts on; the optimizer's own decay acts on everything.
+/// Like the other kernel regularizers of this crate it does not act on linear layers, so that comparisons
+/// measure the penalty and not the choice of layers. The weight decay of the optimizer acts on all layers.
 #[derive(Clone, Copy, Debug)]
 pub struct WeightDecay {
     cfg: WeightDecayConfig,
@@ -38,24 +38,24 @@ impl WeightDecay {
     /// Validates the configuration.
     ///
     /// # Errors
-    /// A `lambda` that is negative or not finite.
+    /// `lambda` is negative or not finite.
     pub fn new(cfg: WeightDecayConfig) -> Result<Self> {
         check_lambda("WeightDecayConfig.lambda", cfg.lambda)?;
         Ok(Self { cfg })
     }
 
-    /// `lambda` times the squares of one weight, added up; differentiable.
+    /// The penalty of one weight: `lambda` times the sum of its squares. It is differentiable.
     ///
     /// # Errors
-    /// candle's only.
+    /// An error of candle.
     pub fn value(&self, kernel: &Tensor) -> Result<Tensor> {
         Ok((kernel.sqr()?.sum_all()? * self.cfg.lambda)?)
     }
 
-    /// Division by `1 + 2 lr lambda`.
+    /// The proximal step: division by `1 + 2 lr lambda`.
     ///
     /// # Errors
-    /// candle's only.
+    /// An error of candle.
     pub fn prox(&self, kernel: &Tensor, lr: f64) -> Result<Tensor> {
         Ok((kernel / (1.0 + 2.0 * lr * self.cfg.lambda))?)
     }
@@ -63,10 +63,10 @@ impl WeightDecay {
 
 impl Regularizer for WeightDecay {
     fn penalty(&self, step: &Step<'_>) -> Result<Option<Tensor>> {
-        self.cfg.form.penalty(self.cfg.lambda, step.params, |k| self.value(k))
+        self.cfg.enforcement.penalty(self.cfg.lambda, step.params, |k| self.value(k))
     }
 
     fn after_update(&self, params: &Params, lr: f64) -> Result<()> {
-        self.cfg.form.after_update(self.cfg.lambda, params, |k| self.prox(k, lr))
+        self.cfg.enforcement.after_update(self.cfg.lambda, params, |k| self.prox(k, lr))
     }
 }

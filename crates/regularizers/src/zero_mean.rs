@@ -1,21 +1,24 @@
-//! Kernels held at mean zero.
+//! Convolution kernels with mean zero, as a hard constraint.
 
 use crate::absum::kernel_rank;
-use crate::form::map_kernels;
+use crate::enforcement::map_kernels;
 use candle_core::Tensor;
 use sconce_tensor_core::{Params, Regularizer, Result, Step};
 
-/// The hard constraint `sum_{u,v} K[o,i,u,v] = 0`: after each update the mean of each kernel is taken
-/// off it. The limit of [`crate::Absum`] for a large `lambda`; it costs one of the `KH KW` degrees of
-/// freedom of each kernel. A 1x1 kernel is left alone, since nothing would be left of it (chosen by us).
+/// The hard constraint `sum_{u,v} K[o,i,u,v] = 0`: after each update the mean of each kernel is subtracted from
+/// it. It is the limit of [`crate::Absum`] for a large `lambda`, and costs one of the `KH KW` degrees of
+/// freedom of each kernel. A 1x1 kernel is not changed, because it would become 0 (chosen by us).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ZeroMean;
 
 impl ZeroMean {
     /// The nearest weight whose kernels have mean zero.
     ///
+    /// # Shapes
+    /// (O, I, KH, KW) -> the same.
+    ///
     /// # Errors
-    /// A rank other than 4.
+    /// The rank is not 4.
     pub fn project(&self, kernel: &Tensor) -> Result<Tensor> {
         kernel_rank(kernel)?;
         if kernel.dims()[2..] == [1, 1] {

@@ -6,7 +6,7 @@ use faer::{Mat, c64};
 use proptest::prelude::*;
 use sconce_regularizers::spectral::singular_values;
 use sconce_regularizers::{
-    Absum, AbsumConfig, Form, L1, L1Config, Regularizer, SpectralBound, SpectralBoundConfig, Step, SumOver,
+    Absum, AbsumConfig, Enforcement, L1, L1Config, Regularizer, SpectralBound, SpectralBoundConfig, Step, SumOver,
     WeightDecay, WeightDecayConfig, ZeroMean,
 };
 use sconce_tensor_core::gradcheck::GradCheck;
@@ -58,21 +58,21 @@ fn laws(name: &str, r: &dyn Regularizer) {
     assert!(flat(z.get("conv.weight").unwrap().var()).iter().all(|v| *v == 0.0), "{name}: 0 stays 0");
 }
 
-fn absum(lambda: f64, form: Form, sum_over: SumOver) -> Absum {
-    Absum::new(AbsumConfig { lambda, sum_over, form }).unwrap()
+fn absum(lambda: f64, enforcement: Enforcement, sum_over: SumOver) -> Absum {
+    Absum::new(AbsumConfig { lambda, sum_over, enforcement }).unwrap()
 }
 
 fn prox(lambda: f64) -> Absum {
-    absum(lambda, Form::Proximal, SumOver::Kernel)
+    absum(lambda, Enforcement::Proximal, SumOver::Kernel)
 }
 
 #[test]
 fn all_keep_the_laws() {
-    for form in [Form::Proximal, Form::Penalty] {
-        laws("absum", &absum(0.3, form, SumOver::Kernel));
-        laws("absum per output", &absum(0.3, form, SumOver::Output));
-        laws("l1", &L1::new(L1Config { lambda: 0.3, form }).unwrap());
-        laws("weight decay", &WeightDecay::new(WeightDecayConfig { lambda: 0.3, form }).unwrap());
+    for enforcement in [Enforcement::Proximal, Enforcement::Penalty] {
+        laws("absum", &absum(0.3, enforcement, SumOver::Kernel));
+        laws("absum per output", &absum(0.3, enforcement, SumOver::Output));
+        laws("l1", &L1::new(L1Config { lambda: 0.3, enforcement }).unwrap());
+        laws("weight decay", &WeightDecay::new(WeightDecayConfig { lambda: 0.3, enforcement }).unwrap());
     }
     laws("zero mean", &ZeroMean);
     laws("spectral", &SpectralBound::new(SpectralBoundConfig { bound: 1.0, grid: 6 }).unwrap());
@@ -96,7 +96,7 @@ fn penalties_have_their_gradients() {
     let k = normal(3, &[2, 3, 3, 2]);
     for sum_over in [SumOver::Kernel, SumOver::Output] {
         GradCheck::default()
-            .check(std::slice::from_ref(&k), |t| absum(0.7, Form::Penalty, sum_over).value(&t[0]))
+            .check(std::slice::from_ref(&k), |t| absum(0.7, Enforcement::Penalty, sum_over).value(&t[0]))
             .unwrap();
     }
     GradCheck::default().check(std::slice::from_ref(&k), |t| L1::new(L1Config::default())?.value(&t[0])).unwrap();
@@ -141,11 +141,11 @@ proptest! {
     #[test]
     fn the_other_proximal_steps(seed in 0u64..10_000, t in 0.0f64..1.0) {
         let k = normal(seed, &[2, 2, 3, 3]);
-        let l1 = L1::new(L1Config { lambda: t, form: Form::Proximal }).unwrap();
+        let l1 = L1::new(L1Config { lambda: t, enforcement: Enforcement::Proximal }).unwrap();
         for (k, z) in flat(&k).iter().zip(flat(&l1.prox(&k, 1.0).unwrap())) {
             prop_assert!((z - k.signum() * (k.abs() - t).max(0.0)).abs() < 1e-15);
         }
-        let decay = WeightDecay::new(WeightDecayConfig { lambda: t, form: Form::Proximal }).unwrap();
+        let decay = WeightDecay::new(WeightDecayConfig { lambda: t, enforcement: Enforcement::Proximal }).unwrap();
         for (k, z) in flat(&k).iter().zip(flat(&decay.prox(&k, 1.0).unwrap())) {
             prop_assert!((z - k + 2.0 * t * z).abs() < 1e-14);
         }
@@ -155,7 +155,7 @@ proptest! {
     #[test]
     fn absum_is_the_looser_constraint(seed in 0u64..10_000) {
         let k = normal(seed, &[3, 2, 3, 3]);
-        let l1 = L1::new(L1Config { lambda: 1.0, form: Form::Penalty }).unwrap();
+        let l1 = L1::new(L1Config { lambda: 1.0, enforcement: Enforcement::Penalty }).unwrap();
         prop_assert!(scalar(prox(1.0).value(&k).unwrap()) <= scalar(l1.value(&k).unwrap()));
     }
 
@@ -186,7 +186,10 @@ proptest! {
 fn a_kernel_of_sum_zero_costs_absum_nothing() {
     let k = Tensor::new(&[[[[1f64, -1.0]]]], &Device::Cpu).unwrap();
     assert_eq!(scalar(prox(1.0).value(&k).unwrap()), 0.0);
-    assert_eq!(scalar(L1::new(L1Config { lambda: 1.0, form: Form::Penalty }).unwrap().value(&k).unwrap()), 2.0);
+    assert_eq!(
+        scalar(L1::new(L1Config { lambda: 1.0, enforcement: Enforcement::Penalty }).unwrap().value(&k).unwrap()),
+        2.0
+    );
 }
 
 /// The matrix of a circular convolution, column by column, from convolutions of unit images.

@@ -63,8 +63,13 @@ fn values_by_hand() {
     let other = (&z + 1.0).unwrap();
     let step = Step::new(&params).with_batch(&z, &y).with_clean(Some(&other));
     assert!((scalar(&alp.penalty(&step).unwrap().unwrap()) - 2.0).abs() < 1e-12);
-    assert!(alp.penalty(&Step::new(&params).with_batch(&z, &y)).unwrap_err().to_string().contains("no clean logits"));
-    assert!(smoothing(0.1).penalty(&Step::new(&params)).unwrap_err().to_string().contains("no logits"));
+    assert!(
+        alp.penalty(&Step::new(&params).with_batch(&z, &y))
+            .unwrap_err()
+            .to_string()
+            .contains("provides no clean logits")
+    );
+    assert!(smoothing(0.1).penalty(&Step::new(&params)).unwrap_err().to_string().contains("provides no logits"));
 }
 
 #[test]

@@ -98,5 +98,5 @@ pub fn main(words: &[String]) -> Result<u8> {
         json.display(),
         report.display()
     ));
-    Ok(if cli::good_enough(&args.attack, &evaluation)? { 0 } else { 3 })
+    Ok(if cli::meets_threshold(&args.attack, &evaluation)? { 0 } else { 3 })
 }

@@ -1,67 +1,68 @@
-//! The arguments.
+//! The command-line arguments.
 
 use clap::{Parser, ValueEnum};
 use sconce_tensor_core::{Error, Norm, Result};
 use std::path::PathBuf;
 
-/// Measures how robust a model is, and how far the number is to be trusted.
+/// Evaluate the robustness of your model: robust accuracy under a suite of attacks, with warnings when the number may be
+/// too optimistic.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "sconce-attack", version)]
 pub struct Args {
-    /// Weights: safetensors, or .pth/.pt of PyTorch.
+    /// File with the weights: .safetensors, or .pth/.pt from PyTorch.
     #[arg(long)]
     pub model: PathBuf,
-    /// smallcnn, resnet10, resnet18 or resnet34; sizes are read off the weights.
+    /// Architecture: smallcnn, resnet10, resnet18 or resnet34. The sizes are read from the weights.
     #[arg(long)]
     pub arch: String,
-    /// Images and labels: a .safetensors or .npz file with `x` (N, C, H, W) in [0, 1], or bytes, and `y` (N,).
+    /// File with images and labels: .safetensors or .npz with `x` (N, C, H, W), floats in [0, 1] or bytes, and `y` (N,).
     #[arg(long)]
     pub data: String,
-    /// linf, l2 or l1 with radii in the units of [0, 1]: linf:8/255, l2:0.5, linf:2/255,4/255,8/255.
+    /// Norm (linf, l2 or l1) and radii for inputs in [0, 1], for example linf:8/255, l2:0.5 or linf:2/255,4/255,8/255.
     #[arg(long, default_value = "linf:8/255")]
     pub threat: String,
-    /// Which attacks.
+    /// Suite of attacks.
     #[arg(long, value_enum, default_value = "standard")]
     pub suite: SuiteName,
-    /// Only the first so many examples.
-    #[arg(long)]
+    /// Use only the first N examples.
+    #[arg(long, value_name = "N")]
     pub examples: Option<usize>,
-    /// Channel means, where the model was trained on normalised images: 0.491,0.482,0.447.
+    /// Channel means, if the model was trained on normalised images, for example 0.491,0.482,0.447.
     #[arg(long, value_delimiter = ',')]
     pub mean: Option<Vec<f64>>,
-    /// Channel deviations, with --mean.
+    /// Channel standard deviations; requires --mean.
     #[arg(long, value_delimiter = ',')]
     pub std: Option<Vec<f64>>,
-    /// Exit 3 where the robust accuracy at the first radius is below this.
+    /// Exit with code 3 if the robust accuracy at the smallest radius is below this.
     #[arg(long, value_name = "ACCURACY")]
     pub at_least: Option<f64>,
-    /// Writes the result for machines.
+    /// Write the result as JSON to this file.
     #[arg(long)]
     pub json: Option<PathBuf>,
-    /// Writes the result for people.
+    /// Write an HTML report to this file.
     #[arg(long)]
     pub html: Option<PathBuf>,
-    /// Keeps every attack on every example here; a run that was stopped goes on from it.
+    /// Save the result of every attack on every example to this file; an interrupted run continues from it.
     #[arg(long)]
     pub ledger: Option<PathBuf>,
     /// Seed of all attacks.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Examples at a time (default: what fits the memory). Results do not depend on it.
+    /// Examples per batch (default: derived from --memory-mib). Results do not depend on it.
     #[arg(long)]
     pub batch: Option<usize>,
-    /// Memory that a batch may take, in MiB.
+    /// Memory limit for one batch, in MiB.
     #[arg(long, default_value_t = 1024)]
     pub memory_mib: usize,
-    /// Leaves out the checks behind the trust flags; the status then says so.
+    /// Skip the checks that raise trust flags; the status is then "not checked".
     #[arg(long)]
     pub no_checks: bool,
-    /// auto, cpu, cuda:N or metal.
+    /// Device: auto, cpu, cuda:N or metal.
     #[arg(long, default_value = "auto")]
     pub device: String,
 }
 
-/// Which attacks.
+/// The suites of attacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SuiteName {
     /// AutoAttack standard.
@@ -70,20 +71,21 @@ pub enum SuiteName {
     Plus,
     /// AutoAttack for randomised models.
     Rand,
-    /// A first look: PGD and a short Square.
+    /// PGD and a short Square: the true robust accuracy is probably lower.
     Quick,
-    /// A single Fourier wave along every frequency.
+    /// The Single Fourier Attack along every frequency.
     Fourier,
 }
 
 impl Args {
-    /// The norm and the rising radii of `--threat`.
+    /// The norm and the radii of `--threat`, in increasing order.
     ///
     /// # Errors
-    /// A norm that is not known, a radius that is no number, radii larger than the box.
+    /// The norm is unknown, a radius is not a number, or a radius is larger than the box.
     pub fn threat(&self) -> Result<(Norm, Vec<f64>)> {
         let bad = |why: String| Error::config("--threat", format!("{why}, got `{}`", self.threat));
-        let (norm, radii) = self.threat.split_once(':').ok_or_else(|| bad("must be like linf:8/255".to_owned()))?;
+        let (norm, radii) =
+            self.threat.split_once(':').ok_or_else(|| bad("must be NORM:RADIUS, for example linf:8/255".to_owned()))?;
         let norm = match norm.to_lowercase().as_str() {
             "linf" => Norm::Linf,
             "l2" => Norm::L2,
@@ -97,7 +99,9 @@ impl Args {
                 Some((a, b)) => number(a).zip(number(b).filter(|b| *b > 0.0)).map(|(a, b)| a / b),
                 None => number(text),
             };
-            eps.push(value.ok_or_else(|| bad(format!("`{text}` is no radius")))?);
+            eps.push(value.ok_or_else(|| {
+                bad(format!("`{text}` is not a radius: use a number such as 0.5 or a fraction such as 8/255"))
+            })?);
         }
         if norm == Norm::Linf && eps.iter().any(|e| *e > 1.0) {
             return Err(bad("an linf radius above 1 is larger than the box [0, 1] (write 8/255, not 8)".to_owned()));

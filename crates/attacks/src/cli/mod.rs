@@ -1,6 +1,6 @@
-//! The command for people with a model: weights in, a robust accuracy with its status out. Feature `cli`.
+//! The command `sconce-attack`: it reads weights and data and reports a robust accuracy with its status. Feature `cli`.
 //!
-//! `sconce-attack` is this as a program, `cargo xtask attack` the same with the catalog's data sets at hand.
+//! `cargo xtask attack` is the same command with the data sets of the catalog.
 
 mod args;
 mod data;
@@ -10,24 +10,26 @@ pub use args::{Args, SuiteName};
 pub use data::read as read_data;
 pub use report::{html, json, text};
 
-use crate::{AutoAttack, DiagnosisConfig, Evaluation, EvaluationConfig, RunConfig, Standing, Suite, evaluate};
+use crate::{
+    AutoAttack, DiagnosisConfig, Evaluation, EvaluationConfig, EvaluationProgress, RunConfig, Suite, evaluate,
+};
 use candle_core::{DType, Tensor};
 use sconce_tensor_core::nets::load;
 use sconce_tensor_core::nn::Normalize;
 use sconce_tensor_core::{Device, Error, Result};
 
-/// Loads the model, runs the suite and writes the files that were asked for. `x` (N, C, H, W) in [0, 1] and `y` (N,) of u32
-/// are the data; see [`read_data`].
+/// Loads the model, runs the suite and writes the requested files. The data are `x` (N, C, H, W) in [0, 1] and `y` (N,) of
+/// u32; see [`read_data`].
 ///
 /// # Errors
-/// Arguments that do not fit each other, weights that do not fit the architecture, data as in [`crate::evaluate`], files
-/// that cannot be written.
+/// The arguments are inconsistent; the weights do not match the architecture; data as in [`crate::evaluate`]; a file cannot
+/// be written.
 pub fn run(
     args: &Args,
     x: &Tensor,
     y: &Tensor,
     device: &Device,
-    watch: &mut dyn FnMut(Standing<'_>) -> Result<()>,
+    on_progress: &mut dyn FnMut(EvaluationProgress<'_>) -> Result<()>,
 ) -> Result<Evaluation> {
     let (n, c, h, w) = x.dims4().map_err(|_| Error::shape("data `x`", "(N, C, H, W)", x.dims()))?;
     let take = args.examples.unwrap_or(n).min(n);
@@ -36,7 +38,7 @@ pub fn run(
     let normalize = match (&args.mean, &args.std) {
         (Some(m), Some(s)) => Some(Normalize::new(m.clone(), s.clone())?),
         (None, None) => None,
-        _ => return Err(Error::config("--mean", "and --std come together")),
+        _ => return Err(Error::config("--mean", "and --std must be given together")),
     };
     let net = load::load(args.arch.parse()?, &args.model, (c, h, w), normalize, DType::F32, device)?;
     let (norm, eps) = args.threat()?;
@@ -48,7 +50,10 @@ pub fn run(
         SuiteName::Quick => Suite::quick(),
         SuiteName::Fourier if norm == crate::Norm::Linf => Suite::fourier(),
         SuiteName::Fourier => {
-            return Err(Error::config("--suite fourier", "measures waves by their peak: use an linf threat"));
+            return Err(Error::config(
+                "--suite fourier",
+                "needs a threat in linf, because the radius is the peak of the wave",
+            ));
         }
     };
     let cfg = EvaluationConfig {
@@ -59,7 +64,7 @@ pub fn run(
         diagnosis: (!args.no_checks).then(DiagnosisConfig::default),
         ..EvaluationConfig::default()
     };
-    let done = evaluate(&*net, &x, &y, &suite, &cfg, args.ledger.as_deref(), watch)?;
+    let done = evaluate(&*net, &x, &y, &suite, &cfg, args.ledger.as_deref(), on_progress)?;
     if let Some(path) = &args.json {
         sconce_tensor_core::store::write_whole(path, json(args, &done)?.as_bytes())?;
     }
@@ -69,11 +74,11 @@ pub fn run(
     Ok(done)
 }
 
-/// Whether the robust accuracy at the smallest radius is at least what was asked for.
+/// Whether the robust accuracy at the smallest radius is at least `--at-least`; true without that argument.
 ///
 /// # Errors
-/// None in practice.
-pub fn good_enough(args: &Args, done: &Evaluation) -> Result<bool> {
+/// As [`Evaluation::robust_accuracies`].
+pub fn meets_threshold(args: &Args, done: &Evaluation) -> Result<bool> {
     let Some(least) = args.at_least else { return Ok(true) };
     Ok(done.robust_accuracies()?.first().is_some_and(|r| r.robust.rate() >= least))
 }

@@ -1,15 +1,15 @@
-//! The result as text, JSON and HTML. No accuracy is written without its status.
+//! The result as text, JSON and HTML. Every accuracy is shown with its status.
 
-use super::Args;
+use super::args::Args;
 use crate::{Evaluation, Status};
 use sconce_tensor_core::{Error, Result};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
-/// A table for a terminal.
+/// The result as text for a terminal.
 ///
 /// # Errors
-/// None in practice.
+/// As [`Evaluation::robust_accuracies`].
 pub fn text(done: &Evaluation) -> Result<String> {
     let clean = done.clean_accuracy();
     let ci = clean.wilson95();
@@ -43,10 +43,10 @@ fn status(done: &Evaluation) -> Value {
     }
 }
 
-/// The result for machines.
+/// The result as JSON.
 ///
 /// # Errors
-/// None in practice.
+/// As [`Evaluation::robust_accuracies`].
 pub fn json(args: &Args, done: &Evaluation) -> Result<String> {
     let flags: Vec<Value> = match &done.status {
         Status::Flagged(all) => {
@@ -92,13 +92,13 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// Every second piece between two marks, inside a tag.
+/// Wraps the text between two marks in a tag.
 fn marked(text: &str, mark: &str, tag: &str) -> String {
     let piece = |(i, t): (usize, &str)| if i % 2 == 1 { format!("<{tag}>{t}</{tag}>") } else { t.to_owned() };
     text.split(mark).enumerate().map(piece).collect()
 }
 
-/// A page of the docs: paragraphs, bold and slanted words, code.
+/// A documentation page as HTML: paragraphs, bold and italic words, code.
 fn markdown(text: &str) -> String {
     let words = |p: &str| marked(&marked(&marked(p, "**", "b"), "*", "i"), "`", "code");
     text.trim().split("\n\n").map(|p| format!("<p>{}</p>", words(&escape(&p.replace('\n', " "))))).collect()
@@ -136,13 +136,13 @@ fn curve(done: &Evaluation) -> String {
     )
 }
 
-/// The result for people: one page without anything from elsewhere.
+/// The result as one HTML page without external files.
 ///
 /// # Errors
-/// None in practice.
+/// As [`Evaluation::robust_accuracies`].
 pub fn html(args: &Args, done: &Evaluation) -> Result<String> {
     let mut body = format!(
-        "<p class=soft>Sconce · robustness of a model</p><h1>{}</h1><p>{} on {}, {} examples, suite {}.</p>",
+        "<p class=soft>Sconce · robustness evaluation</p><h1>{}</h1><p>{} on {}, {} examples, suite {}.</p>",
         escape(&args.model.display().to_string()),
         escape(&args.arch),
         escape(&args.data),

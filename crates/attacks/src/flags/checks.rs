@@ -1,170 +1,148 @@
-//! The checks, each with its threshold.
+//! The checks, one function each. A check returns a flag where its measurement exceeds its threshold.
 
-use super::{DiagnosisConfig, Flag, FlagKind};
-use crate::geometry::{self, rows::dual};
+use super::kind::{Flag, FlagKind};
+use super::sample::Sample;
+use crate::geometry::rows::dual;
 use crate::loss::{Loss, host_logits};
 use crate::probe::Probe;
-use crate::{Aim, Pgd, PgdConfig, RunConfig, Square, SquareConfig, StepSize, run};
+use crate::{Square, SquareConfig};
 use candle_core::Tensor;
-use sconce_tensor_core::{Attack, Classifier, Goal, Result, Rng, Threat};
+use sconce_tensor_core::{Bounds, Classifier, Result};
 
-/// Relative difference of two passes that rounding does not explain.
-const SAME: f64 = 1e-4;
-/// A row that adds up to 1 this nearly looks like probabilities.
-const SUM: f64 = 1e-4;
-/// Share of examples with a vanishing gradient, or fooled by Square alone.
+/// Relative difference of two passes above which rounding does not explain it.
+const ROUNDING: f64 = 1e-4;
+/// Tolerance within which a row counts as probabilities.
+const PROBABILITY_SUM: f64 = 1e-4;
+/// Share of examples with a vanishing gradient, or fooled by Square but not by PGD.
 const FEW: f64 = 0.05;
 /// Share of examples that survive a radius as large as the box.
 const SURVIVORS: f64 = 0.02;
-/// Gap between one and many restarts, and rise of accuracy with the radius.
+/// Difference of accuracy between one and many restarts, and rise of accuracy with the radius.
 const GAP: f64 = 0.08;
 /// Share of examples whose cross-entropy is 0 in 32 bits.
 const SATURATED: f64 = 0.5;
-/// Diameters of the box beyond which a boundary is out of the gradient's reach.
+/// Distance to the linearised boundary, in diameters of the box, above which a gradient counts as vanishing.
 const REACH: f64 = 10.0;
 
-pub(super) fn all(
-    model: &dyn Classifier,
-    x: &Tensor,
-    labels: &Tensor,
-    threat: Threat,
-    cfg: &DiagnosisConfig,
-) -> Result<Vec<Flag>> {
-    let mut found = Vec::new();
-    let mut flag = |kind, amount: f64, detail: String| found.push(Flag { kind, amount, detail });
-    let bounds = model.bounds();
-    if (bounds.lo(), bounds.hi()) != (0.0, 1.0) {
-        let detail = format!("inputs live in [{}, {}]; the radius is in these units", bounds.lo(), bounds.hi());
-        flag(FlagKind::NonUnitBounds, bounds.hi() - bounds.lo(), detail);
-    }
-    let look = x.narrow(0, 0, x.dim(0)?.min(4 * cfg.examples))?.contiguous()?;
-    let first = host_logits(&model.logits(&look)?)?;
+/// A flag if `raised`.
+fn flag_if(raised: bool, kind: FlagKind, amount: f64, detail: impl FnOnce() -> String) -> Option<Flag> {
+    raised.then(|| Flag { kind, amount, detail: detail() })
+}
 
-    // Randomness: five passes, as AutoAttack looks.
-    let mut apart = 0f64;
+/// The model's box differs from [0, 1].
+pub(super) fn non_unit_bounds(bounds: Bounds) -> Option<Flag> {
+    let (lo, hi) = (bounds.lo(), bounds.hi());
+    flag_if((lo, hi) != (0.0, 1.0), FlagKind::NonUnitBounds, hi - lo, || {
+        format!("the model's inputs lie in [{lo}, {hi}], and the radius is in these units")
+    })
+}
+
+/// Five passes over the same inputs (as in AutoAttack's check) differ by more than rounding; `first` is the first pass.
+pub(super) fn randomized_output(model: &dyn Classifier, x: &Tensor, first: &[Vec<f64>]) -> Result<Option<Flag>> {
+    let mut difference = 0f64;
     for _ in 0..4 {
-        for (a, b) in first.iter().zip(host_logits(&model.logits(&look)?)?) {
+        for (a, b) in first.iter().zip(host_logits(&model.logits(x)?)?) {
             let size = a.iter().map(|v| v * v).sum::<f64>().sqrt() + 1e-10;
-            let off = a.iter().zip(&b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
-            apart = apart.max(off / size);
+            let distance = a.iter().zip(&b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
+            difference = difference.max(distance / size);
         }
     }
-    if apart > SAME {
-        let detail =
-            format!("five passes over the same inputs differ by up to {:.1} % of the logits' norm", 100.0 * apart);
-        flag(FlagKind::RandomizedOutput, apart, detail);
-    }
-    let probability = |z: &Vec<f64>| z.iter().all(|v| *v >= -SUM) && (z.iter().sum::<f64>() - 1.0).abs() < SUM;
-    if first.iter().all(probability) {
-        let detail = "no output is negative and every row adds up to 1".to_owned();
-        flag(FlagKind::ProbabilityOutputs, 1.0, detail);
-    }
+    Ok(flag_if(difference > ROUNDING, FlagKind::RandomizedOutput, difference, || {
+        format!("five passes over the same inputs differ by up to {:.1} % of the logits' norm", 100.0 * difference)
+    }))
+}
 
-    // From here on, some of the examples that are classified right.
-    let y = labels.to_vec1::<u32>()?;
-    let right: Vec<u32> = (0..first.len() as u32)
-        .filter(|&i| crate::loss::arg_max(&first[i as usize]) == y[i as usize] as usize)
-        .take(cfg.examples)
-        .collect();
-    if right.is_empty() {
-        return Ok(found);
-    }
-    let index = Tensor::new(right.as_slice(), x.device())?;
-    let x = look.index_select(&index, 0)?.detach();
-    let goal = Goal::Untargeted(labels.contiguous()?.index_select(&index, 0)?);
-    let (n, aims) = (right.len() as f64, Aim::of(&goal)?);
-    let share = |count: usize| count as f64 / n;
+/// Every row of outputs is non-negative and sums to 1.
+pub(super) fn probability_outputs(logits: &[Vec<f64>]) -> Option<Flag> {
+    let is_probability = |z: &Vec<f64>| {
+        z.iter().all(|v| *v >= -PROBABILITY_SUM) && (z.iter().sum::<f64>() - 1.0).abs() < PROBABILITY_SUM
+    };
+    flag_if(logits.iter().all(is_probability), FlagKind::ProbabilityOutputs, 1.0, || {
+        "no output is negative and every row sums to 1".to_owned()
+    })
+}
 
-    let zero = right
-        .iter()
-        .zip(&aims)
-        .filter(|(i, aim)| {
-            Loss::CrossEntropy.at(&first[**i as usize], **aim).is_ok_and(|l| l.value < 0.5 * f64::from(f32::EPSILON))
-        })
-        .count();
-    if share(zero) > SATURATED {
-        let detail = format!("the cross-entropy is 0 in 32 bits for {:.0} % of examples", 100.0 * share(zero));
-        flag(FlagKind::SaturatedLogits, share(zero), detail);
-    }
+/// The cross-entropy rounds to 0 in 32 bits on more than half of the examples.
+pub(super) fn saturated_logits(sample: &Sample<'_>) -> Option<Flag> {
+    let is_zero =
+        |z: &[f64], goal| Loss::CrossEntropy.at(z, goal).is_ok_and(|l| l.value < 0.5 * f64::from(f32::EPSILON));
+    let share = sample.share(sample.logits.iter().zip(&sample.goals).filter(|(z, goal)| is_zero(z, **goal)).count());
+    flag_if(share > SATURATED, FlagKind::SaturatedLogits, share, || {
+        format!("the cross-entropy is 0 in 32 bits for {:.0} % of examples", 100.0 * share)
+    })
+}
 
-    // Straight lines along the margin's gradient: how far off is the other class?
-    let (mut probe, rows) = Probe::new(model, &x)?;
+/// The linearised boundary of the margin lies more than ten diameters of the box away on more than 5 % of the examples.
+pub(super) fn vanishing_gradients(sample: &Sample<'_>) -> Result<Option<Flag>> {
+    let norm = sample.threat.norm();
+    let (mut probe, rows) = Probe::new(sample.model, &sample.x)?;
     let numbered: Vec<(usize, &[f64])> = rows.iter().map(Vec::as_slice).enumerate().collect();
-    let diameter = geometry::diameter(threat.norm(), rows[0].len(), bounds);
-    let out_of_reach = probe
-        .slopes(&numbered, |i, z| Loss::Margin.at(z, aims[i]))?
+    let count = probe
+        .gradients(&numbered, |i, z| Loss::Margin.at(z, sample.goals[i]))?
         .iter()
-        .filter(|a| a.value.abs() > REACH * diameter * dual(&a.gradient, threat.norm()))
+        .filter(|a| a.loss.abs() > REACH * sample.diameter * dual(&a.gradient, norm))
         .count();
-    if share(out_of_reach) > FEW {
-        let detail = format!(
+    let share = sample.share(count);
+    Ok(flag_if(share > FEW, FlagKind::VanishingGradients, share, || {
+        format!(
             "for {:.0} % of examples the margin's gradient is zero or too small to reach another class",
-            100.0 * share(out_of_reach)
-        );
-        flag(FlagKind::VanishingGradients, share(out_of_reach), detail);
-    }
+            100.0 * share
+        )
+    }))
+}
 
-    let rng = Rng::new(cfg.seed).stream("diagnosis");
-    let held = |attack: &dyn Attack| -> Result<Vec<bool>> {
-        let judged = run(attack, model, &x, &goal, &RunConfig::default(), &rng)?;
-        Ok(judged.reached.into_iter().map(|r| !r).collect())
-    };
-    let count = |held: &[bool]| held.iter().filter(|h| **h).count();
-    let pgd = |eps: f64, steps: usize, restarts: usize| {
-        let (norm, step) = (threat.norm(), StepSize::Relative(2.5 / steps as f64));
-        let cfg = PgdConfig { norm, eps, steps, step, loss: Loss::Margin, restarts, ..PgdConfig::default() };
-        Pgd::new(cfg)
-    };
+/// More than 2 % of the examples survive PGD with a radius as large as the box.
+pub(super) fn survives_unbounded(sample: &Sample<'_>) -> Result<Option<Flag>> {
+    // Twice the steps, because in L1 only a few large steps fit into the box.
+    let robust = sample.robust(&sample.pgd(sample.diameter, 2 * sample.cfg.steps, 1)?)?;
+    let share = sample.robust_share(&robust);
+    Ok(flag_if(share > SURVIVORS, FlagKind::SurvivesUnbounded, share, || {
+        format!("{:.0} % of examples are still classified correctly when the radius is the whole box", 100.0 * share)
+    }))
+}
 
-    // In L1 the box holds few large steps: twice the steps.
-    let unbounded = held(&pgd(diameter, 2 * cfg.steps, 1)?)?;
-    if share(count(&unbounded)) > SURVIVORS {
-        let detail = format!(
-            "{:.0} % of examples are still right when the radius is the whole box",
-            100.0 * share(count(&unbounded))
-        );
-        flag(FlagKind::SurvivesUnbounded, share(count(&unbounded)), detail);
-    }
-    if threat.eps() == 0.0 {
-        return Ok(found);
-    }
-    let one = held(&pgd(threat.eps(), cfg.steps, 1)?)?;
-    let mut last = (threat.eps(), share(count(&one)));
-    for by in [2.0, 4.0] {
-        let eps = (threat.eps() * by).min(diameter);
-        let now = (eps, share(count(&held(&pgd(eps, cfg.steps, 1)?)?)));
-        if now.1 > last.1 + GAP {
-            let detail = format!("accuracy {:.2} at radius {:.4}, but {:.2} at {:.4}", last.1, last.0, now.1, now.0);
-            flag(FlagKind::NotMonotone, now.1 - last.1, detail);
-            break;
+/// Accuracy under PGD rises by more than 8 points when the radius is doubled, up to four times the radius.
+/// `one_start` are the examples that are robust to PGD at the threat's radius.
+pub(super) fn not_monotone(sample: &Sample<'_>, one_start: &[bool]) -> Result<Option<Flag>> {
+    let (mut last_eps, mut last) = (sample.threat.eps(), sample.robust_share(one_start));
+    for factor in [2.0, 4.0] {
+        let eps = (sample.threat.eps() * factor).min(sample.diameter);
+        let share = sample.robust_share(&sample.robust(&sample.pgd(eps, sample.cfg.steps, 1)?)?);
+        if share > last + GAP {
+            let detail =
+                format!("the accuracy is {last:.2} at radius {last_eps:.4}, but {share:.2} at radius {eps:.4}");
+            return Ok(Some(Flag { kind: FlagKind::NotMonotone, amount: share - last, detail }));
         }
-        last = now;
+        (last_eps, last) = (eps, share);
     }
-    let many = held(&pgd(threat.eps(), cfg.steps, cfg.restarts)?)?;
-    // The worst of both, so that the many are never behind the one.
-    let many: Vec<bool> = many.iter().zip(&one).map(|(a, b)| *a && *b).collect();
-    let gap = share(count(&one)) - share(count(&many));
-    if gap > GAP {
-        let detail = format!("{} restarts fool {:.0} % of examples more than one does", cfg.restarts, 100.0 * gap);
-        flag(FlagKind::RestartsMatter, gap, detail);
+    Ok(None)
+}
+
+/// Many random starts fool more than 8 points of examples more than one start.
+pub(super) fn restarts_matter(sample: &Sample<'_>, one_start: &[bool], many_starts: &[bool]) -> Option<Flag> {
+    let gap = sample.robust_share(one_start) - sample.robust_share(many_starts);
+    flag_if(gap > GAP, FlagKind::RestartsMatter, gap, || {
+        format!("{} restarts fool {:.0} % of examples more than one start", sample.cfg.restarts, 100.0 * gap)
+    })
+}
+
+/// Square fools more than 5 % of the examples although PGD with restarts does not. Skipped for inputs that are not
+/// images of at least 3x3.
+pub(super) fn black_box_wins(sample: &Sample<'_>, many_starts: &[bool]) -> Result<Option<Flag>> {
+    if !matches!(sample.x.dims(), [_, _, h, w] if *h >= 3 && *w >= 3) {
+        return Ok(None);
     }
-    if matches!(x.dims(), [_, _, h, w] if *h >= 3 && *w >= 3) {
-        let square = Square::new(SquareConfig {
-            norm: threat.norm(),
-            eps: threat.eps(),
-            queries: cfg.queries,
-            ..SquareConfig::default()
-        })?;
-        let beyond = held(&square)?.iter().zip(&many).filter(|(s, m)| !**s && **m).count();
-        if share(beyond) > FEW {
-            let detail = format!(
-                "Square with {} queries fools {:.0} % of examples that PGD with {} restarts does not",
-                cfg.queries,
-                100.0 * share(beyond),
-                cfg.restarts
-            );
-            flag(FlagKind::BlackBoxWins, share(beyond), detail);
-        }
-    }
-    Ok(found)
+    let (threat, cfg) = (sample.threat, sample.cfg);
+    let square =
+        SquareConfig { norm: threat.norm(), eps: threat.eps(), queries: cfg.queries, ..SquareConfig::default() };
+    let robust = sample.robust(&Square::new(square)?)?;
+    let share = sample.share(robust.iter().zip(many_starts).filter(|(square, pgd)| !**square && **pgd).count());
+    Ok(flag_if(share > FEW, FlagKind::BlackBoxWins, share, || {
+        format!(
+            "Square with {} queries fools {:.0} % of examples that PGD with {} restarts does not",
+            cfg.queries,
+            100.0 * share,
+            cfg.restarts
+        )
+    }))
 }

@@ -8,19 +8,19 @@ use sconce_tensor_core::{Attack, Classifier, Error, ExampleRng, Goal, Perturbed,
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `direction` | (0, 1) | (l, m): periods down and across | below the image's sides |
+/// | `direction` | (0, 1) | (l, m): vertical and horizontal periods | smaller than the image's sides |
 /// | `eps` | 8/255 | size of the wave, see [`Normalisation`] | finite, >= 0 |
-/// | `normalisation` | peak | what `eps` measures | |
-/// | `random_signs` | false | give each example and channel its own sign (as in Yin et al. 2019) | |
+/// | `normalisation` | peak | the quantity that `eps` measures | |
+/// | `random_signs` | false | multiply each example and channel by a random sign (as in Yin et al. 2019) | |
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SingleFourierConfig {
-    /// Periods down and across.
+    /// Vertical and horizontal periods.
     pub direction: (usize, usize),
     /// Size of the wave.
     pub eps: f64,
-    /// What `eps` measures.
+    /// The quantity that `eps` measures.
     pub normalisation: Normalisation,
-    /// Whether each example and channel has its own sign; else all channels get the same wave.
+    /// Whether each example and channel has a random sign; otherwise all channels get the same wave.
     pub random_signs: bool,
 }
 
@@ -30,12 +30,13 @@ impl Default for SingleFourierConfig {
     }
 }
 
-/// Adds one Fourier basis function to every input: a universal, black-box attack with two integers.
+/// Adds one Fourier basis function to every input: a universal black-box attack with two integers as parameters.
 ///
-/// In the L2 normalisation the threat's radius is `eps sqrt(channels)` of three channels at most; images
-/// of more channels are refused.
+/// In the L2 normalisation the threat's radius is `eps sqrt(3)`, the value for three channels; images with more channels
+/// are an error.
 ///
-/// Source: Tsuzuku and Sato (CVPR 2019); the pattern as recalled there, its normalisation is not settled.
+/// Source: Tsuzuku and Sato (CVPR 2019); the pattern and its normalisation are reconstructed from memory and not verified
+/// against the paper.
 #[derive(Clone, Copy, Debug)]
 pub struct SingleFourier {
     cfg: SingleFourierConfig,
@@ -46,10 +47,10 @@ impl SingleFourier {
     /// Validates the configuration.
     ///
     /// # Errors
-    /// A radius that is negative or not finite.
+    /// The radius is negative or not finite.
     pub fn new(cfg: SingleFourierConfig) -> Result<Self> {
         let channels = if cfg.normalisation == Normalisation::L2 { 3f64.sqrt() } else { 1.0 };
-        // Checked as given, so that a message shows the user's own number.
+        // Checked before scaling, so that the error shows the number that the user gave.
         Threat::new(cfg.normalisation.norm(), cfg.eps)?;
         Ok(Self { cfg, threat: Threat::new(cfg.normalisation.norm(), cfg.eps * channels)? })
     }
@@ -58,7 +59,7 @@ impl SingleFourier {
 /// The wave as (1, 1, H, W) like `x`, of size `eps`.
 pub(super) fn wave(x: &Tensor, direction: (usize, usize), eps: f64, normalisation: Normalisation) -> Result<Tensor> {
     let (_, _, h, w) = x.dims4().map_err(|_| Error::shape("input", "(N, C, H, W)", x.dims()))?;
-    let p: Vec<f64> = pattern((h, w), direction, normalisation)?.into_iter().map(|v| v * eps).collect();
+    let p: Vec<f64> = pattern(h, w, direction, normalisation)?.into_iter().map(|v| v * eps).collect();
     Ok(Tensor::from_vec(p, (1, 1, h, w), &Device::Cpu)?.to_dtype(x.dtype())?.to_device(x.device())?)
 }
 

@@ -1,4 +1,4 @@
-//! Random noise in a band of frequencies.
+//! Gaussian noise in a frequency band.
 
 use super::pattern::signed_frequency;
 use candle_core::{Device, Tensor};
@@ -14,7 +14,7 @@ use std::f64::consts::TAU;
 /// | `from` | 8 | lowest frequency `max(abs(l), abs(m))`, in periods per image | <= `to` |
 /// | `to` | 14 | highest frequency | at most half the image's side |
 ///
-/// All values are ours: the protocol of arXiv 1909.08830 is unknown to us.
+/// We chose all values, because we do not know the protocol of arXiv 1909.08830.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BandNoiseConfig {
     /// Root mean square of the noise.
@@ -31,7 +31,7 @@ impl Default for BandNoiseConfig {
     }
 }
 
-/// Adds Gaussian noise whose frequencies all lie in a band, each example and channel with its own.
+/// Adds Gaussian noise whose frequencies lie in a band; each example and channel has its own noise.
 #[derive(Clone, Copy, Debug)]
 pub struct BandNoise {
     cfg: BandNoiseConfig,
@@ -46,11 +46,11 @@ impl BandNoise {
     pub fn new(cfg: BandNoiseConfig) -> Result<Self> {
         require("BandNoiseConfig.eps", cfg.eps.is_finite() && cfg.eps >= 0.0, "finite and >= 0", cfg.eps)?;
         require("BandNoiseConfig.from", cfg.from <= cfg.to, "at most `to`", cfg.from)?;
-        // Bounded in no norm but by its own scale: the judge clips to the box alone.
+        // The noise is bounded only by its own scale, so `run` clips to the box alone.
         Ok(Self { cfg, threat: Threat::new(Norm::Linf, f64::MAX)? })
     }
 
-    /// The waves of the band as rows: a cosine and a sine for each frequency of the half plane.
+    /// The waves of the band as rows: a cosine and a sine for each frequency of the half-plane.
     fn basis(&self, h: usize, w: usize) -> Vec<f64> {
         let radius = |l: usize, m: usize| signed_frequency(l, h).abs().max(signed_frequency(m, w).abs()) as usize;
         let half =

@@ -1,4 +1,4 @@
-//! The attack along every direction: accuracy as a heat map.
+//! The Single Fourier Attack along every direction: accuracy as a heat map.
 
 use super::attack::wave;
 use super::pattern::{Normalisation, signed_frequency};
@@ -8,15 +8,15 @@ use sconce_tensor_core::classifier::predict;
 use sconce_tensor_core::error::require;
 use sconce_tensor_core::{Classifier, Error, Result, Threat};
 
-/// Which directions are tried.
+/// The directions of a sweep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Directions {
-    /// All H W of them: every frequency in both phases.
+    /// All H W directions: every frequency in both phases.
     #[default]
     All,
-    /// Each frequency once: the half plane, about half of them.
+    /// The half-plane: each frequency once, about half of the directions.
     HalfPlane,
-    /// Every `n`-th of all, row by row: for tuning.
+    /// Every `n`-th direction of all, row by row; for tuning.
     Every(usize),
 }
 
@@ -41,18 +41,18 @@ impl Directions {
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
 /// | `eps` | 64/255 | size of the waves | finite, >= 0 |
-/// | `normalisation` | peak | what `eps` measures | |
-/// | `directions` | all | which directions | |
-/// | `run` | | batches | |
+/// | `normalisation` | peak | the quantity that `eps` measures | |
+/// | `directions` | all | the directions of the sweep | |
+/// | `run` | | batch size | |
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SweepConfig {
     /// Size of the waves.
     pub eps: f64,
-    /// What `eps` measures.
+    /// The quantity that `eps` measures.
     pub normalisation: Normalisation,
-    /// Which directions are tried.
+    /// The directions of the sweep.
     pub directions: Directions,
-    /// How examples are cut into batches.
+    /// Batch size.
     pub run: RunConfig,
 }
 
@@ -73,17 +73,17 @@ pub struct Sweep {
     cfg: SweepConfig,
 }
 
-/// How many examples a model got right under each direction.
+/// The number of correctly classified examples under each direction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct HeatMap {
-    /// Height and width of the images, and so of the plane of frequencies.
+    /// Height and width of the images, which are also those of the frequency plane.
     pub size: (usize, usize),
-    /// The directions (l, m) that were tried.
+    /// The directions (l, m) of the sweep.
     pub directions: Vec<(usize, usize)>,
-    /// Examples classified right under each.
+    /// Correctly classified examples under each direction.
     pub correct: Vec<usize>,
-    /// Examples.
+    /// Number of examples.
     pub total: usize,
 }
 
@@ -93,14 +93,14 @@ impl HeatMap {
         self.correct.iter().sum::<usize>() as f64 / (self.total * self.correct.len()) as f64
     }
 
-    /// The lowest accuracy and its direction (the first of equals).
+    /// The lowest accuracy and its direction (the first one if several are equal).
     pub fn worst(&self) -> (f64, (usize, usize)) {
         let at = (0..self.correct.len()).min_by_key(|&i| self.correct[i]).unwrap_or(0);
         (self.correct[at] as f64 / self.total as f64, self.directions[at])
     }
 
-    /// Mean accuracy over the directions whose frequency `max(|l|, |m|)` is in `from..=to`; `None` where
-    /// none is.
+    /// Mean accuracy over the directions whose frequency `max(|l|, |m|)` is in `from..=to`; `None` if there is
+    /// no such direction.
     pub fn band(&self, from: i64, to: i64) -> Option<f64> {
         let radius =
             |(l, m): (usize, usize)| signed_frequency(l, self.size.0).abs().max(signed_frequency(m, self.size.1).abs());
@@ -125,20 +125,20 @@ impl Sweep {
         Ok(Self { cfg })
     }
 
-    /// Perturbs every example along every direction, clips to the model's box and counts right answers.
-    /// `watch(done, all)` is called after each direction.
+    /// Perturbs every example along every direction, clips to the model's box and counts the correct predictions.
+    /// `on_progress(done, total)` is called after each direction.
     ///
     /// # Shapes
     /// `x` (N, C, H, W), `labels` (N,) of u32.
     ///
     /// # Errors
-    /// Inputs outside the box, labels that do not fit, the model's, `watch`'s.
+    /// Inputs, labels and model as in [`crate::run`]; `on_progress` returns an error, which ends the sweep.
     pub fn run(
         &self,
         model: &dyn Classifier,
         x: &Tensor,
         labels: &Tensor,
-        mut watch: impl FnMut(usize, usize) -> Result<()>,
+        mut on_progress: impl FnMut(usize, usize) -> Result<()>,
     ) -> Result<HeatMap> {
         let goal = sconce_tensor_core::Goal::Untargeted(labels.clone());
         crate::run::check(model, x, &goal)?;
@@ -152,7 +152,7 @@ impl Sweep {
             let moved = x.broadcast_add(&wave)?.clamp(bounds.lo(), bounds.hi())?;
             let predicted = predict(model, &moved, batch)?;
             correct.push(predicted.iter().zip(&labels).filter(|(p, y)| p == y).count());
-            watch(done + 1, directions.len())?;
+            on_progress(done + 1, directions.len())?;
         }
         Ok(HeatMap { size: (h, w), directions, correct, total: n })
     }

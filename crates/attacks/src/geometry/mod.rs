@@ -1,13 +1,12 @@
-//! Norms, projections and steepest steps, in one place for all attacks. Everything works row by row:
-//! axis 0 counts examples.
+//! Norms, projections and steepest-ascent steps for all attacks. All functions work row by row: axis 0 is the batch.
 
 pub(crate) mod rows;
 
 use candle_core::{D, DType, Device, Tensor};
 use sconce_tensor_core::{Bounds, Error, ExampleRng, Norm, Result, Threat};
 
-/// Share of an example's elements that one L1 step moves (chosen by us; Tramer and Boneh, 2019,
-/// section 3, choose a quantile too).
+/// Share of an example's elements that one L1 step changes (chosen by us; Tramer and Boneh, 2019, section 3, use a
+/// quantile, too).
 const L1_SHARE: f64 = 0.01;
 
 /// The norm of each row.
@@ -16,7 +15,7 @@ const L1_SHARE: f64 = 0.01;
 /// (N, ...) -> (N,).
 ///
 /// # Errors
-/// candle's only.
+/// An error of candle.
 pub fn norms(delta: &Tensor, norm: Norm) -> Result<Tensor> {
     let flat = delta.flatten_from(1)?.abs()?;
     Ok(match norm {
@@ -26,7 +25,7 @@ pub fn norms(delta: &Tensor, norm: Norm) -> Result<Tensor> {
     })
 }
 
-/// The largest distance between two points of a box with `size` elements.
+/// The diameter of the model's box for inputs with `size` elements: the largest distance between two of its points.
 pub fn diameter(norm: Norm, size: usize, bounds: Bounds) -> f64 {
     let (width, size) = (bounds.hi() - bounds.lo(), size as f64);
     match norm {
@@ -36,21 +35,22 @@ pub fn diameter(norm: Norm, size: usize, bounds: Bounds) -> f64 {
     }
 }
 
-/// One factor per row, shaped to multiply a tensor like `like`.
+/// One factor per row, reshaped so that it broadcasts over a tensor like `like`.
 fn rowwise(factors: &Tensor, like: &Tensor) -> Result<Tensor> {
     let mut shape = vec![1; like.rank()];
     shape[0] = like.dim(0)?;
     Ok(factors.reshape(shape)?)
 }
 
-/// The point of threat and box nearest to `moved`; for L2 first into the ball around `x`, then into the box (which
-/// never leaves the ball, as `x` is in the box). A radius of 0 gives `x` itself.
+/// Projects `moved` onto the intersection of the threat's ball around `x` and the box. For Linf and L1 the result is the
+/// nearest point of the intersection; for L2 the ball comes first, then the box (clipping does not leave the ball,
+/// because `x` is in the box). A radius of 0 gives `x`.
 ///
 /// # Shapes
 /// `moved` and `x` (N, ...) -> the same.
 ///
 /// # Errors
-/// Shapes that differ; [`Error::Value`] where `moved` is not finite.
+/// The shapes differ; [`Error::Value`] if `moved` is not finite.
 pub fn project(moved: &Tensor, x: &Tensor, threat: Threat, bounds: Bounds) -> Result<Tensor> {
     if moved.dims() != x.dims() {
         return Err(Error::shape("perturbed inputs", format!("{:?}", x.dims()), moved.dims()));
@@ -60,13 +60,13 @@ pub fn project(moved: &Tensor, x: &Tensor, threat: Threat, bounds: Bounds) -> Re
     let inside = match threat.norm() {
         _ if eps == 0.0 => x.clone(),
         _ if threat.is_unbounded() => moved.clone(),
-        // Against the rounded ends of the interval, so that the result is inside to the last bit.
+        // Clipped to the rounded ends of the interval, so that the result is inside to the last bit.
         Norm::Linf => moved.maximum(&(x - eps)?)?.minimum(&(x + eps)?)?,
         Norm::L2 => {
             let delta = (moved - x)?;
             let length = norms(&delta, Norm::L2)?;
             let factor = (length.clamp(eps, f64::INFINITY)?.recip()? * eps)?;
-            // A row that is inside already is left as it is, bit for bit.
+            // A row inside the ball is returned bit for bit.
             let outside = length.gt(eps)?;
             let scaled = (x + delta.broadcast_mul(&rowwise(&factor, &delta)?)?)?;
             rowwise(&outside, x)?.broadcast_as(x.shape())?.where_cond(&scaled, moved)?
@@ -76,7 +76,7 @@ pub fn project(moved: &Tensor, x: &Tensor, threat: Threat, bounds: Bounds) -> Re
             for (a, x) in at.iter_mut().zip(&centre) {
                 let outside = a.iter().any(|v| !(bounds.lo()..=bounds.hi()).contains(v));
                 if outside || rows::distance(a, x, Norm::L1) > eps {
-                    rows::project(a, x, (Norm::L1, eps), bounds, moved.dtype());
+                    rows::project(a, x, Norm::L1, eps, bounds, moved.dtype());
                 }
             }
             from_rows(at, moved)?
@@ -94,18 +94,19 @@ pub(crate) fn from_rows(rows: Vec<Vec<f64>>, like: &Tensor) -> Result<Tensor> {
     Ok(Tensor::from_vec(flat, like.shape(), &Device::Cpu)?.to_dtype(like.dtype())?.to_device(like.device())?)
 }
 
-/// The direction of unit norm along which a linear function with this gradient grows fastest.
+/// The steepest-ascent direction: the direction of unit norm along which a linear function with this gradient grows
+/// fastest.
 ///
 /// - Linf: the sign of each element.
-/// - L2: the gradient over its length; a zero gradient gives no move.
-/// - L1: the sign of the largest 1 % of elements, over their number, among those that the box still
-///   lets move (one element alone is the exact optimum, but soon stands at the box).
+/// - L2: the gradient divided by its norm; a zero gradient gives 0.
+/// - L1: the signs of the largest 1 % of the elements, divided by their number, among the elements that are not yet at
+///   the end of the box (a single element is the exact optimum, but soon reaches the end of the box).
 ///
 /// # Shapes
 /// `gradient` and `at` (N, ...) -> the same.
 ///
 /// # Errors
-/// candle's only.
+/// An error of candle.
 pub fn steepest(gradient: &Tensor, at: &Tensor, norm: Norm, bounds: Bounds) -> Result<Tensor> {
     match norm {
         Norm::Linf => Ok(gradient.sign()?),
@@ -123,7 +124,7 @@ pub fn steepest(gradient: &Tensor, at: &Tensor, norm: Norm, bounds: Bounds) -> R
             for (g, x) in rows.iter_mut().zip(at) {
                 let free = |i: usize| (g[i] > 0.0 && x[i] < bounds.hi()) || (g[i] < 0.0 && x[i] > bounds.lo());
                 let mut order: Vec<usize> = (0..g.len()).filter(|&i| free(i)).collect();
-                // Ties by position, so that the choice is the same everywhere.
+                // Ties are ordered by position, so that the choice is deterministic.
                 order.sort_by(|&a, &b| g[b].abs().total_cmp(&g[a].abs()).then(a.cmp(&b)));
                 order.truncate(((g.len() as f64 * L1_SHARE).ceil() as usize).max(1));
                 let mut step = vec![0.0; g.len()];
@@ -135,13 +136,13 @@ pub fn steepest(gradient: &Tensor, at: &Tensor, norm: Norm, bounds: Bounds) -> R
     }
 }
 
-/// A random point of the ball for each example: uniform in it (for L1 and L2 by radius `u^(1/d)`).
+/// A uniform random perturbation in the threat's ball for each example (for L1 and L2 with radius `eps u^(1/d)`).
 ///
 /// # Shapes
 /// Like `x` (N, ...).
 ///
 /// # Errors
-/// candle's only.
+/// An error of candle.
 pub fn random_in_ball(x: &Tensor, threat: Threat, rng: &ExampleRng) -> Result<Tensor> {
     let (row, eps) = (&x.dims()[1..], threat.eps());
     if threat.norm() == Norm::Linf {
@@ -153,7 +154,7 @@ pub fn random_in_ball(x: &Tensor, threat: Threat, rng: &ExampleRng) -> Result<Te
         .map(|i| {
             let mut v = rng.row(i).normals(size);
             if threat.norm() == Norm::L1 {
-                // Laplace noise: its direction is uniform for the L1 norm.
+                // The direction of Laplace noise is uniform on the L1 sphere.
                 v = rng.row(i).uniforms(size).into_iter().map(laplace).collect();
             }
             let length = match threat.norm() {

@@ -1,4 +1,4 @@
-//! The geometry of one example, on the host: norms, projections and hyperplanes as slices of `f64`.
+//! Norms, projections and hyperplanes for one example on the host, as slices of `f64`.
 
 use candle_core::DType;
 use sconce_tensor_core::{Bounds, Norm};
@@ -17,7 +17,7 @@ pub(crate) fn distance(a: &[f64], b: &[f64], n: Norm) -> f64 {
     norm(a.iter().zip(b).map(|(a, b)| a - b), n)
 }
 
-/// The norm that measures gradients when `n` measures perturbations.
+/// The dual norm of a gradient, where `n` measures perturbations.
 pub(crate) fn dual(gradient: &[f64], n: Norm) -> f64 {
     let dual = match n {
         Norm::Linf => Norm::L1,
@@ -27,8 +27,8 @@ pub(crate) fn dual(gradient: &[f64], n: Norm) -> f64 {
     norm(gradient.iter().copied(), dual)
 }
 
-/// The interval of one element in an Linf ball, rounded as a tensor of this type would: so what is inside here is
-/// inside there, to the last bit.
+/// The interval of one element in an Linf ball, rounded like a tensor of this type, so that a value inside it is also
+/// inside the tensor's interval, to the last bit.
 fn ends(x: f64, eps: f64, bounds: Bounds, dtype: DType) -> (f64, f64) {
     let (lo, hi) = if dtype == DType::F64 {
         (x - eps, x + eps)
@@ -39,9 +39,10 @@ fn ends(x: f64, eps: f64, bounds: Bounds, dtype: DType) -> (f64, f64) {
     (lo.max(bounds.lo()), hi.min(bounds.hi()))
 }
 
-/// Moves `at` into the ball of radius `eps` around `x` and into the box. For Linf and L1 it is the nearest point of
-/// both; for L2 the ball comes first, then the box (the second step never leaves the ball, as `x` is in the box).
-pub(crate) fn project(at: &mut [f64], x: &[f64], (n, eps): (Norm, f64), bounds: Bounds, dtype: DType) {
+/// Projects `at` onto the intersection of the ball of radius `eps` around `x` and the box. For Linf and L1 the result is
+/// the nearest point of the intersection; for L2 the ball comes first, then the box (clipping does not leave the ball,
+/// because `x` is in the box).
+pub(crate) fn project(at: &mut [f64], x: &[f64], n: Norm, eps: f64, bounds: Bounds, dtype: DType) {
     let (lo, hi) = (bounds.lo(), bounds.hi());
     if eps == f64::INFINITY {
         at.iter_mut().for_each(|a| *a = a.clamp(lo, hi));
@@ -66,8 +67,8 @@ pub(crate) fn project(at: &mut [f64], x: &[f64], (n, eps): (Norm, f64), bounds: 
     }
 }
 
-/// The nearest point of an L1 ball and the box together: each element moves towards `x` by one threshold, found by
-/// halving, and stands at the box where it would be outside (the conditions of optimality of the projection).
+/// The nearest point of the intersection of an L1 ball and the box. Each element moves towards `x` by the same threshold,
+/// which is found by bisection, and is clipped to the box (the optimality conditions of the projection).
 fn l1_ball_and_box(at: &mut [f64], x: &[f64], eps: f64, bounds: Bounds) {
     let moved = |a: f64, x: f64, threshold: f64| {
         let d = a - x;
@@ -77,26 +78,26 @@ fn l1_ball_and_box(at: &mut [f64], x: &[f64], eps: f64, bounds: Bounds) {
     let length = |t: f64| at.iter().zip(x).map(|(a, x)| moved(*a, *x, t).abs()).sum::<f64>();
     let mut threshold = 0.0;
     if length(0.0) > eps {
-        let (mut few, mut many) = (0.0, at.iter().zip(x).fold(0f64, |m, (a, x)| m.max((a - x).abs())));
-        // 60 halvings end at the resolution of f64; `many` always gives a point inside.
+        let (mut low, mut high) = (0.0, at.iter().zip(x).fold(0f64, |m, (a, x)| m.max((a - x).abs())));
+        // 60 bisections reach the resolution of f64; `high` always gives a point inside.
         for _ in 0..60 {
-            let middle = 0.5 * (few + many);
-            if length(middle) > eps { few = middle } else { many = middle }
+            let middle = 0.5 * (low + high);
+            if length(middle) > eps { low = middle } else { high = middle }
         }
-        threshold = many;
+        threshold = high;
     }
     at.iter_mut().zip(x).for_each(|(a, x)| *a = x + moved(*a, *x, threshold));
 }
 
-/// The smallest move (in norm `n`) from `at`, inside the box, to the hyperplane `w . (at + move) = w . at + rise`;
-/// where the box ends before it, the move that comes nearest.
+/// The smallest step (in norm `n`) from `at`, inside the box, to the hyperplane `w . (at + step) = w . at + rise`. If the
+/// box does not reach the hyperplane, the result is the step that comes nearest to it.
 ///
-/// With `c = |rise|` and `room_i` what the box leaves in the direction that helps: for Linf every element moves by
-/// `min(t, room_i)`, for L2 by `min(t |w_i|, room_i)`, with `t` such that the moves add up to `c`; for L1 the elements
-/// with the largest `|w_i|` move as far as they can. Source: Croce and Hein (2020, FAB), section 3.1.
+/// Let `c = |rise|`, and let `room_i` be the distance of element `i` to the end of the box in the useful direction. For
+/// Linf every element moves by `min(t, room_i)`, for L2 by `min(t |w_i|, room_i)`, with `t` such that `|w . step|` is `c`;
+/// for L1 the elements with the largest `|w_i|` move as far as the box allows. Source: Croce and Hein (2020, FAB), section 3.1.
 pub(crate) fn to_hyperplane(at: &[f64], w: &[f64], rise: f64, n: Norm, bounds: Bounds) -> Vec<f64> {
-    let sense = if rise < 0.0 { -1.0 } else { 1.0 };
-    let (c, up) = (rise.abs(), |w: f64| w * sense > 0.0);
+    let direction = if rise < 0.0 { -1.0 } else { 1.0 };
+    let (c, up) = (rise.abs(), |w: f64| w * direction > 0.0);
     let room: Vec<f64> = at
         .iter()
         .zip(w)
@@ -118,8 +119,8 @@ pub(crate) fn to_hyperplane(at: &[f64], w: &[f64], rise: f64, n: Norm, bounds: B
         return step;
     }
     let rate = |w: f64| if n == Norm::Linf { f64::from(u8::from(w != 0.0)) } else { w.abs() };
-    // Elements that the box stops give all they can; the others share the rest. Each round stops more of them, and
-    // the share only grows, so this ends after as many rounds as there are kinds of stops, a handful in practice.
+    // Elements at the end of the box contribute all their room; the others share the rest. `t` only grows, and each
+    // round puts more elements at the end of the box, so the loop ends, after a few rounds in practice.
     let mut t = 0.0;
     loop {
         let (mut given, mut slope) = (0.0, 0.0);
@@ -153,7 +154,7 @@ mod tests {
         a.iter().zip(b).map(|(a, b)| a * b).sum()
     }
 
-    /// The move reaches the plane and no random move that stays in the box and reaches it is shorter.
+    /// The step reaches the plane, and no random step that stays in the box and reaches the plane is shorter.
     #[test]
     fn the_shortest_move_to_a_plane() {
         for seed in 0..40 {
@@ -166,7 +167,7 @@ mod tests {
                 assert!((dot(&step, &w) - rise).abs() < 1e-9, "{n:?}: {} for {rise}", dot(&step, &w));
                 assert!(step.iter().zip(&at).all(|(s, a)| (-1e-12..=1.0 + 1e-12).contains(&(a + s))));
                 let length = norm(step.iter().copied(), n);
-                // Other feasible moves: along the plane from this one, back into the box.
+                // Other feasible steps: this one plus a move along the plane, if it stays in the box.
                 for k in 0..200u64 {
                     let v = r.stream("other").at(k).normals(9);
                     let off = dot(&v, &w) / dot(&w, &w);
@@ -177,7 +178,7 @@ mod tests {
                     }
                 }
                 let far = to_hyperplane(&at, &w, most * 2.0, n, Bounds::UNIT);
-                assert!((dot(&far, &w) - most).abs() < 1e-9, "all that the box allows");
+                assert!((dot(&far, &w) - most).abs() < 1e-9, "the box limits the step");
                 let back = to_hyperplane(&at, &w, -0.01, n, Bounds::UNIT);
                 assert!((dot(&back, &w) + 0.01).abs() < 1e-12);
             }
@@ -190,7 +191,7 @@ mod tests {
             let r = Rng::new(seed);
             let x: Vec<f64> = r.uniforms(5).into_iter().map(|v| f64::from(v as f32)).collect();
             let mut at: Vec<f64> = r.stream("far").normals(5);
-            project(&mut at, &x, (Norm::Linf, 0.1), Bounds::UNIT, DType::F32);
+            project(&mut at, &x, Norm::Linf, 0.1, Bounds::UNIT, DType::F32);
             for (a, x) in at.iter().zip(&x) {
                 let (a, x) = (*a as f32, *x as f32);
                 assert!(a <= x + 0.1f32 && a >= x - 0.1f32 && (0.0..=1.0).contains(&a));

@@ -8,8 +8,8 @@ use candle_core::{D, DType, Tensor};
 use sconce_activations::BoundedLogits;
 use sconce_attacks::training::{KeepBest, Madry, Record, Trades, TradesConfig};
 use sconce_attacks::{
-    Access, Apgd, ApgdConfig, AutoAttack, Bounds, Classifier, DiagnosisConfig, Entry, Evaluation, EvaluationConfig,
-    Goal, Loss, Norm, Pgd, PgdConfig, RunConfig, Status, StepSize, Suite, Transfer, evaluate, margin,
+    Access, Apgd, ApgdConfig, AutoAttack, Bounds, Classifier, DiagnosisConfig, Evaluation, EvaluationConfig, Goal,
+    Loss, Norm, Pgd, PgdConfig, RunConfig, Status, StepSize, Suite, SuiteEntry, Transfer, evaluate, margin,
 };
 use sconce_tensor_core::data::Labelled;
 use sconce_tensor_core::train::{Checkpoint, CrossEntropy, EpochReport, Objective, Observer, Progress, Trainer};
@@ -290,24 +290,24 @@ fn strong<'a>(cfg: &'a Config, net: &'a Net, scaled: &'a Rescaled<'a>, source: &
     };
     // The model is attacked as it looks from elsewhere, and judged as it is.
     let seen = move |name: &str, view: &'a dyn Classifier| {
-        Entry::new(name, Access::WhiteBox, move |t| {
+        SuiteEntry::new(name, Access::WhiteBox, move |t| {
             Ok(Box::new(Transfer::new(view, Box::new(pgd(t.eps(), Loss::CrossEntropy)?))))
         })
     };
     let others = net.outputs() - 1;
     Suite::new("strong")
-        .and(Entry::new("naive", Access::WhiteBox, move |t| {
+        .with_attack(SuiteEntry::new("naive", Access::WhiteBox, move |t| {
             let step = StepSize::Relative(2.5 / cfg.naive.steps as f64);
             let cfg = PgdConfig { eps: t.eps(), steps: cfg.naive.steps, step, ..PgdConfig::default() };
             Ok(Box::new(Pgd::new(cfg)?))
         }))
-        .and(Entry::new("margin", Access::WhiteBox, move |t| Ok(Box::new(pgd(t.eps(), Loss::Margin)?))))
-        .and(seen("pre-logits", net.inner()))
-        .and(seen("rescaled", scaled))
-        .and(Entry::new("targeted", Access::WhiteBox, move |t| {
+        .with_attack(SuiteEntry::new("margin", Access::WhiteBox, move |t| Ok(Box::new(pgd(t.eps(), Loss::Margin)?))))
+        .with_attack(seen("pre-logits", net.inner()))
+        .with_attack(seen("rescaled", scaled))
+        .with_attack(SuiteEntry::new("targeted", Access::WhiteBox, move |t| {
             let cfg =
                 ApgdConfig { eps: t.eps(), steps, loss: Loss::Margin, targets: Some(others), ..ApgdConfig::default() };
             Ok(Box::new(Apgd::new(cfg)?))
         }))
-        .and(Suite::transfer("transfer", source))
+        .with_attack(Suite::transfer("transfer", source))
 }

@@ -1,27 +1,28 @@
-//! The Single Fourier Attack over many directions: the first that fools each example.
+//! The Single Fourier Attack over many directions: it keeps the first direction that fools each example.
 
 use super::attack::wave;
-use super::{Directions, Normalisation};
-use crate::loss::Aim;
-use crate::probe::{Probe, some};
+use super::pattern::Normalisation;
+use super::sweep::Directions;
+use crate::loss::ExampleGoal;
+use crate::probe::{Probe, select_rows};
 use candle_core::{DType, Device, Tensor};
 use sconce_tensor_core::{Attack, Classifier, Error, ExampleRng, Goal, Perturbed, Result, Threat};
 
-/// Tries one wave after the other, low rows first, and keeps the first that reaches the goal; an example that none
-/// fools comes back as it was. Black-box: one forward pass a direction.
+/// Tries all directions in turn, row by row, and keeps the first wave that reaches the goal; an example that no wave
+/// fools keeps its input. The attack is black-box and costs one forward pass per direction.
 #[derive(Clone, Debug)]
-pub struct AnyWave {
+pub struct FourierSearch {
     eps: f64,
     normalisation: Normalisation,
     directions: Directions,
     threat: Threat,
 }
 
-impl AnyWave {
+impl FourierSearch {
     /// Waves of size `eps` along the given directions.
     ///
     /// # Errors
-    /// A radius that is negative or not finite.
+    /// The radius is negative or not finite.
     pub fn new(eps: f64, normalisation: Normalisation, directions: Directions) -> Result<Self> {
         Threat::new(normalisation.norm(), eps)?;
         let channels = if normalisation == Normalisation::L2 { 3f64.sqrt() } else { 1.0 };
@@ -29,7 +30,7 @@ impl AnyWave {
     }
 }
 
-impl Attack for AnyWave {
+impl Attack for FourierSearch {
     fn threat(&self) -> Threat {
         self.threat
     }
@@ -44,7 +45,7 @@ impl Attack for AnyWave {
             ));
         }
         let (mut probe, clean) = Probe::new(model, x)?;
-        let (aims, bounds) = (Aim::of(goal)?, probe.bounds());
+        let (goals, bounds) = (ExampleGoal::of(goal)?, probe.bounds());
         let mut at = clean.clone();
         let mut open: Vec<usize> = (0..clean.len()).collect();
         for direction in self.directions.list(h, w)? {
@@ -58,8 +59,8 @@ impl Attack for AnyWave {
                     clean[i].iter().enumerate().map(|(j, v)| (v + u[j % u.len()]).clamp(bounds.lo(), bounds.hi()));
                 at[i] = moved.collect();
             }
-            let logits = probe.logits(&some(&at, &open))?;
-            let reached: Vec<bool> = open.iter().zip(&logits).map(|(&i, z)| aims[i].reached(z)).collect();
+            let logits = probe.logits(&select_rows(&at, &open))?;
+            let reached: Vec<bool> = open.iter().zip(&logits).map(|(&i, z)| goals[i].reached(z)).collect();
             let mut keep = reached.iter();
             open.retain(|_| !keep.next().copied().unwrap_or(false));
         }

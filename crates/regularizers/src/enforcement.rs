@@ -1,21 +1,21 @@
-//! How a convex term enters training, and what it acts on.
+//! How a convex penalty on convolution kernels is enforced in training.
 
 use candle_core::Tensor;
 use sconce_tensor_core::error::require;
 use sconce_tensor_core::{Params, Result, Role};
 
-/// How a term `lambda G(w)` enters training.
+/// How a penalty `lambda G(w)` is enforced in training.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Form {
-    /// Its proximal operator `argmin_z 1/2 |z - w|^2 + lr lambda G(z)` is applied after each update.
+pub enum Enforcement {
+    /// The proximal operator `argmin_z 1/2 |z - w|^2 + lr lambda G(z)` is applied after each update.
     #[default]
     Proximal,
-    /// It is added to the loss and differentiated with it (a sub-gradient where it has a kink).
+    /// The penalty is added to the loss and differentiated with it (by a subgradient where it has a kink).
     Penalty,
 }
 
-impl Form {
-    /// The sum of `value` over the convolution kernels, for a term in penalty form with a weight.
+impl Enforcement {
+    /// The sum of `value` over the convolution kernels; `None` for a proximal penalty or a weight of 0.
     pub(crate) fn penalty(
         self,
         lambda: f64,
@@ -36,7 +36,7 @@ impl Form {
         Ok(sum)
     }
 
-    /// `prox` of each convolution kernel, for a term in proximal form with a weight.
+    /// Applies `prox` to each convolution kernel, for a proximal penalty with a positive weight.
     pub(crate) fn after_update(
         self,
         lambda: f64,
@@ -51,7 +51,7 @@ pub(crate) fn check_lambda(field: &'static str, lambda: f64) -> Result<()> {
     require(field, lambda.is_finite() && lambda >= 0.0, "finite and >= 0", lambda)
 }
 
-/// Replaces each convolution kernel by `f` of it.
+/// Replaces each convolution kernel `k` by `f(k)`.
 pub(crate) fn map_kernels(params: &Params, f: impl Fn(&Tensor) -> Result<Tensor>) -> Result<()> {
     for p in params.with_role(Role::Kernel) {
         let new = f(&p.var().as_detached_tensor())?;

@@ -1,0 +1,81 @@
+//! Runs the checks on a model.
+
+use super::checks;
+use super::kind::Flag;
+use super::sample::Sample;
+use crate::loss::host_logits;
+use candle_core::Tensor;
+use sconce_tensor_core::error::require;
+use sconce_tensor_core::{Classifier, Result, Threat};
+
+/// Configuration of [`diagnose`].
+///
+/// | Name | Default | Purpose | Range |
+/// |---|---|---|---|
+/// | `examples` | 64 | number of examples for the checks: the first that are classified correctly, among the first 4 * `examples` | >= 8 |
+/// | `steps` | 20 | steps of each gradient attack | >= 1 |
+/// | `restarts` | 10 | restarts of the attack that is compared with a single start | >= 2 |
+/// | `queries` | 500 | queries of Square | >= 1 |
+/// | `seed` | 0 | seed of all checks | |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiagnosisConfig {
+    /// Number of examples for the checks.
+    pub examples: usize,
+    /// Steps of each gradient attack.
+    pub steps: usize,
+    /// Restarts of the attack that is compared with a single start.
+    pub restarts: usize,
+    /// Queries of Square.
+    pub queries: usize,
+    /// Seed of all checks.
+    pub seed: u64,
+}
+
+impl Default for DiagnosisConfig {
+    fn default() -> Self {
+        Self { examples: 64, steps: 20, restarts: 10, queries: 500, seed: 0 }
+    }
+}
+
+/// Runs all checks on a model, at the radius of `threat`, and returns the flags that they raise.
+///
+/// The attacks in the checks are PGD on the margin loss, and Square on images of at least 3x3. At a radius of 0 the
+/// checks that need an attack inside the ball are skipped.
+///
+/// # Shapes
+/// `x` (N, ...), `labels` (N,) of u32.
+///
+/// # Errors
+/// [`sconce_tensor_core::Error::Config`] naming the field; an error of the model.
+pub fn diagnose(
+    model: &dyn Classifier,
+    x: &Tensor,
+    labels: &Tensor,
+    threat: Threat,
+    cfg: &DiagnosisConfig,
+) -> Result<Vec<Flag>> {
+    require("DiagnosisConfig.examples", cfg.examples >= 8, "at least 8", cfg.examples)?;
+    require("DiagnosisConfig.steps", cfg.steps >= 1, "at least 1", cfg.steps)?;
+    require("DiagnosisConfig.restarts", cfg.restarts >= 2, "at least 2", cfg.restarts)?;
+    require("DiagnosisConfig.queries", cfg.queries >= 1, "at least 1", cfg.queries)?;
+    let mut found = Vec::new();
+    found.extend(checks::non_unit_bounds(model.bounds()));
+    let x = x.narrow(0, 0, x.dim(0)?.min(4 * cfg.examples))?.contiguous()?;
+    let logits = host_logits(&model.logits(&x)?)?;
+    found.extend(checks::randomized_output(model, &x, &logits)?);
+    found.extend(checks::probability_outputs(&logits));
+    let Some(sample) = Sample::new(model, &x, labels, &logits, threat, cfg)? else { return Ok(found) };
+    found.extend(checks::saturated_logits(&sample));
+    found.extend(checks::vanishing_gradients(&sample)?);
+    found.extend(checks::survives_unbounded(&sample)?);
+    if threat.eps() > 0.0 {
+        let one_start = sample.robust(&sample.pgd(threat.eps(), cfg.steps, 1)?)?;
+        found.extend(checks::not_monotone(&sample, &one_start)?);
+        let many_starts = sample.robust(&sample.pgd(threat.eps(), cfg.steps, cfg.restarts)?)?;
+        // An example counts as robust only if both attacks fail, so many starts are never weaker than one.
+        let many_starts: Vec<bool> = many_starts.iter().zip(&one_start).map(|(a, b)| *a && *b).collect();
+        found.extend(checks::restarts_matter(&sample, &one_start, &many_starts));
+        found.extend(checks::black_box_wins(&sample, &many_starts)?);
+    }
+    Ok(found)
+}

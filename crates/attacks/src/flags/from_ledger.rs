@@ -1,0 +1,44 @@
+//! Flags that the ledger of an evaluation shows.
+
+use super::kind::{Flag, FlagKind};
+use crate::ledger::{Ledger, LedgerEntry, within};
+use crate::suite::{Access, Suite};
+
+/// The share of examples above which a weaker attack raises a flag: AutoAttack's own limit for Square.
+const SHARE: f64 = 0.002;
+
+/// Adds a flag for each kind of attack without gradients (scores only, transfer) that fools examples which no gradient
+/// attack fooled: more than one example in 500, and at least two. The flag names the first such radius.
+pub fn from_ledger(ledger: &Ledger, suite: &Suite<'_>, eps: &[f64], found: &mut Vec<Flag>) {
+    let has_gradients = suite.attacks.iter().any(|a| a.access == Access::WhiteBox);
+    let kinds = [
+        (Access::Scores, FlagKind::BlackBoxWins, "attacks that use only scores"),
+        (Access::Transfer, FlagKind::TransferWins, "transfer attacks"),
+    ];
+    for (access, kind, attacks) in kinds {
+        if !has_gradients || found.iter().any(|f| f.kind == kind) {
+            continue;
+        }
+        for &radius in eps {
+            let by_gradients = fooled_by(ledger, suite, Access::WhiteBox, radius);
+            let by_others = fooled_by(ledger, suite, access, radius);
+            let only_others = by_others.iter().zip(&by_gradients).filter(|(other, white)| **other && !**white).count();
+            let share = only_others as f64 / ledger.len() as f64;
+            if only_others >= 2 && share > SHARE {
+                let detail = format!(
+                    "at radius {radius:.5}, {attacks} fooled {only_others} of {} examples that no gradient attack fooled",
+                    ledger.len()
+                );
+                found.push(Flag { kind, amount: share, detail });
+                break;
+            }
+        }
+    }
+}
+
+/// Whether attacks with this access fooled each example within `eps`.
+fn fooled_by(ledger: &Ledger, suite: &Suite<'_>, access: Access, eps: f64) -> Vec<bool> {
+    let has_access = |e: &LedgerEntry| suite.attacks.iter().any(|a| a.name == e.attack && a.access == access);
+    let smallest = ledger.smallest_by(has_access);
+    smallest.into_iter().zip(&ledger.clean).map(|(d, clean)| *clean && within(d, eps)).collect()
+}
