@@ -6,8 +6,8 @@ use anyhow::Result;
 use candle_core::Tensor;
 use sconce_anomaly::metrics::{auroc, average_precision};
 use sconce_anomaly::{
-    Copod, Ecod, Hbos, IsolationForest, Knn, Lof, Mahalanobis, Method, OneClassSvm, OneClassSvmConfig, Pca, Training,
-    load, save,
+    Copod, Ecod, Hbos, IsolationForest, Knn, Lof, Mahalanobis, Method, OneClassSvm, OneClassSvmConfig, Pca,
+    TrainingRows, load, save,
 };
 use sconce_tensor_core::{Rng, stats::Summary};
 use sconce_tests::{Golden, golden};
@@ -24,7 +24,7 @@ fn truth(g: &Golden, set: &str) -> Result<Vec<bool>> {
 
 /// Fits, saves, loads, scores.
 fn scores(method: &dyn Method, train: &Tensor, test: &Tensor, seed: u64) -> Result<Vec<f64>> {
-    let fitted = method.fit(&Training::normal(train), &Rng::new(seed))?;
+    let fitted = method.fit(&TrainingRows::normal(train), &Rng::new(seed))?;
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("detector.safetensors");
     save(&*fitted, &path)?;

@@ -5,7 +5,7 @@ use candle_core::Tensor;
 use sconce_attacks::{Attack, ExampleRng, Goal};
 use sconce_tensor_core::{Mode, Network, Rng, ops};
 use sconce_theory::Weights;
-use sconce_theory::hessian::{Curvature, LanczosConfig, Rescaled, Route, hutchinson, top};
+use sconce_theory::hessian::{Curvature, HvpMethod, LanczosConfig, Rescaled, hutchinson, top_eigenpairs};
 use serde::{Deserialize, Serialize};
 
 /// Images in parts, each with its share of the mean loss. Batch norm runs by its running statistics.
@@ -113,16 +113,16 @@ impl Sharpness {
         close: Closeness,
         rng: &Rng,
     ) -> Result<Self> {
-        let h = Curvature::new(losses.net.params(), losses.parts(), loss, Route::DoubleBackward)?;
-        let cfg = LanczosConfig { count: 1, tolerance: close.tolerance, most: close.products };
+        let h = Curvature::new(losses.net.params(), losses.parts(), loss, HvpMethod::DoubleBackward)?;
+        let cfg = LanczosConfig { count: 1, tolerance: close.tolerance, max_products: close.products };
         let residual = h.disagreement(&rng.stream("check").normals(Weights::new(losses.net.params())?.dim()))?;
         let units = Rescaled::by_filters(&h, h.weights())?;
         let trace = hutchinson(&h, close.probes, rng)?;
         Ok(Self {
-            top: top(&h, &cfg, rng)?[0].value,
-            top_in_filters: top(&units, &cfg, rng)?[0].value,
+            top: top_eigenpairs(&h, &cfg, rng)?[0].value,
+            top_in_filters: top_eigenpairs(&units, &cfg, rng)?[0].value,
             trace: trace.value,
-            trace_error: trace.error,
+            trace_error: trace.standard_error,
             residual,
         })
     }

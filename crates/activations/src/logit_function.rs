@@ -1,14 +1,15 @@
-//! Functions between a network's last layer and its softmax: the bounded logit function, its alternatives, its controls.
+//! Functions between a network's last layer and its softmax: the bounded logit function, its alternatives and controls.
 
 use candle_core::Tensor;
 use sconce_tensor_core::error::require;
 use sconce_tensor_core::{Error, Mode, Network, Params, Result};
 
-/// The shape of a [`LogitFunction`], before its factor `gamma`. All are odd.
+/// The form of a [`LogitFunction`] without its factor `gamma`. All forms are odd functions.
 ///
-/// The paper's own formula is not known to us. [`Form::Swish`] is recalled, and fits every property that could be sourced:
-/// elementwise and bounded, with its largest value at a finite point, so that logits and pre-logits are both small at the
-/// optimum. The alternatives share these properties; the controls lack them.
+/// The paper's formula is not known to us. [`LogitForm::Swish`] is reconstructed from memory and not verified against the
+/// paper. It has every property that we found in a source: it is elementwise and bounded, and reaches its largest value at a
+/// finite point, so that logits and pre-logits are both small at the optimum. The alternatives share these properties; the
+/// controls lack them.
 ///
 /// | Form | `g(z) / gamma` | range | arg-max | Lipschitz constant |
 /// |---|---|---|---|---|
@@ -17,18 +18,18 @@ use sconce_tensor_core::{Error, Mode, Network, Params, Result};
 /// | `SigmoidBump` | `z sigma(z) (1 - sigma(z))` | ±0.22387, tails to 0 | 1.54340 | 1/4 |
 /// | `Gauss` | `z exp(-z^2 / 2)` | ±0.60653, tails to 0 | 1 | 1 |
 /// | `Rational` | `2 z / (1 + z^2)` | ±1, tails to 0 | 1 | 2 |
-/// | `Tanh` (control) | `tanh z` | ±1, not reached | none | 1 |
+/// | `Tanh` (control) | `tanh z` | ±1, not attained | none | 1 |
 /// | `Clip` (control) | `z` cut to [-1, 1] | ±1 | all z >= 1 | 1 |
 /// | `Identity` (control) | `z` | unbounded | none | 1 |
 ///
-/// Source: Kanai et al. (arXiv 2010.02558) for the method and the failure of `tanh`; the formulas as said above.
+/// Source: Kanai et al. (arXiv 2010.02558) for the method and the failure of `tanh`; for the formulas see above.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
-pub enum Form {
-    /// The bounded logit function as recalled: twice the derivative of swish, centred.
+pub enum LogitForm {
+    /// The bounded logit function as reconstructed: twice the derivative of swish, centred.
     #[default]
     Swish,
-    /// The same with another constant.
+    /// Half of `Swish`.
     HalfSwish,
     /// `z sigma'(z)`.
     SigmoidBump,
@@ -36,16 +37,16 @@ pub enum Form {
     Gauss,
     /// `2 z / (1 + z^2)`.
     Rational,
-    /// Bounded, but its bound is at infinity: pre-logits grow.
+    /// Control: bounded, but the bound is approached only at infinity, so that pre-logits grow.
     Tanh,
-    /// Bounded and flat beyond: no gradient there.
+    /// Control: bounded, with zero gradient outside [-1, 1].
     Clip,
-    /// No function at all.
+    /// Control: the identity.
     Identity,
 }
 
-impl Form {
-    /// All of them.
+impl LogitForm {
+    /// All forms.
     pub const ALL: [Self; 8] = [
         Self::Swish,
         Self::HalfSwish,
@@ -57,7 +58,7 @@ impl Form {
         Self::Identity,
     ];
 
-    /// The point at which the largest value is reached first; `None` where it is not reached.
+    /// The smallest point at which the largest value is attained; `None` if it is not attained.
     pub fn arg_max(self) -> Option<f64> {
         match self {
             Self::Swish | Self::HalfSwish => Some(2.399_357_280_520_467_6),
@@ -67,7 +68,7 @@ impl Form {
         }
     }
 
-    /// The least upper bound of `g / gamma`.
+    /// The supremum of `g / gamma`.
     pub fn bound(self) -> f64 {
         match self {
             Self::Swish => 1.199_678_640_257_733_8,
@@ -79,7 +80,7 @@ impl Form {
         }
     }
 
-    /// The largest slope of `g / gamma`: for all of them that at 0.
+    /// The Lipschitz constant of `g / gamma`, which is its slope at 0 for every form.
     pub fn lipschitz(self) -> f64 {
         match self {
             Self::Swish | Self::Gauss | Self::Tanh | Self::Clip | Self::Identity => 1.0,
@@ -94,23 +95,23 @@ impl Form {
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `form` | swish | the shape | |
-/// | `gamma` | 1 | factor on it: bounds the logits, and with them the confidence | finite, > 0 |
+/// | `form` | swish | the form | |
+/// | `gamma` | 1 | factor on the form; it bounds the logits, and thereby the confidence | finite, > 0 |
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LogitFunctionConfig {
-    /// The shape.
-    pub form: Form,
+    /// The form.
+    pub form: LogitForm,
     /// The factor.
     pub gamma: f64,
 }
 
 impl Default for LogitFunctionConfig {
     fn default() -> Self {
-        Self { form: Form::Swish, gamma: 1.0 }
+        Self { form: LogitForm::Swish, gamma: 1.0 }
     }
 }
 
-/// `gamma` times a [`Form`], element by element.
+/// `gamma` times a [`LogitForm`], applied elementwise.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -126,7 +127,7 @@ pub struct LogitFunction {
     cfg: LogitFunctionConfig,
 }
 
-/// `1 - tanh^2`, without the cancellation for large arguments: `4 e / (1 + e)^2` with `e = exp(-2 |t|)`.
+/// `1 - tanh^2`, without cancellation for large arguments: `4 e / (1 + e)^2` with `e = exp(-2 |t|)`.
 fn sech_square(t: &Tensor) -> Result<Tensor> {
     let e = (t.abs()? * -2.0)?.exp()?;
     let below = (&e + 1.0)?;
@@ -149,56 +150,56 @@ impl LogitFunction {
         self.cfg
     }
 
-    /// The largest absolute value that the function takes.
+    /// The supremum of the function's absolute value.
     pub fn bound(&self) -> f64 {
         self.cfg.gamma * self.cfg.form.bound()
     }
 
-    /// The function's values; finite for every finite `z`.
+    /// Applies the function; the result is finite for every finite `z`.
     ///
     /// # Shapes
-    /// Any; the result has the same.
+    /// Any shape; the result has the same shape.
     ///
     /// # Errors
     /// candle's only.
     pub fn forward(&self, z: &Tensor) -> Result<Tensor> {
         let half = || z * 0.5;
         let g = match self.cfg.form {
-            Form::Swish | Form::HalfSwish => {
+            LogitForm::Swish | LogitForm::HalfSwish => {
                 let t = half()?;
                 let g = (t.tanh()? + (&t * sech_square(&t)?)?)?;
-                if self.cfg.form == Form::HalfSwish { (g * 0.5)? } else { g }
+                if self.cfg.form == LogitForm::HalfSwish { (g * 0.5)? } else { g }
             }
             // sigma (1 - sigma) is a quarter of sech^2 of half the argument.
-            Form::SigmoidBump => (z * (sech_square(&half()?)? * 0.25)?)?,
-            Form::Gauss => (z * (z.sqr()? * -0.5)?.exp()?)?,
-            Form::Rational => rational(z)?,
-            Form::Tanh => z.tanh()?,
-            Form::Clip => {
-                // The derivative is 1 inside and 0 at the ends and beyond (candle's own clamp gives 1/2 at the ends).
+            LogitForm::SigmoidBump => (z * (sech_square(&half()?)? * 0.25)?)?,
+            LogitForm::Gauss => (z * (z.sqr()? * -0.5)?.exp()?)?,
+            LogitForm::Rational => rational(z)?,
+            LogitForm::Tanh => z.tanh()?,
+            LogitForm::Clip => {
+                // The derivative is 1 inside and 0 at the ends and outside (candle's clamp gives 1/2 at the ends).
                 let ends = z.detach().clamp(-1.0, 1.0)?;
                 z.detach().abs()?.lt(1.0)?.where_cond(z, &ends)?
             }
-            Form::Identity => z.clone(),
+            LogitForm::Identity => z.clone(),
         };
         Ok((g * self.cfg.gamma)?)
     }
 }
 
-/// `2 z / (1 + z^2)`; where the square would overflow in 32 bits, by way of `1 / z`.
+/// `2 z / (1 + z^2)`; where the square would overflow in f32, computed from `1 / z`.
 fn rational(z: &Tensor) -> Result<Tensor> {
     let far = z.detach().abs()?.gt(1e6)?;
     let one = z.ones_like()?;
-    // Each branch gets arguments at which it has a value, so that no NaN comes back through the other.
+    // Each branch gets arguments at which it is finite, so that no NaN comes through the gradient of the other branch.
     let near = far.where_cond(&one, z)?;
     let large = far.where_cond(z, &one)?;
     let inverse = large.recip()?;
     Ok(far.where_cond(&(inverse * 2.0)?, &((&near * 2.0)? / (near.sqr()? + 1.0)?)?)?)
 }
 
-/// A network with a [`LogitFunction`] behind its last layer. Its parameters are the inner network's.
+/// A network with a [`LogitFunction`] after its last layer. Its parameters are those of the inner network.
 ///
-/// Predictions are by `g(z)`, not by `z`: beyond the arg-max the order of the two may differ.
+/// Predictions use `g(z)`, not `z`: beyond the arg-max their order may differ.
 #[derive(Clone, Debug)]
 pub struct BoundedLogits<N> {
     inner: N,
@@ -206,12 +207,12 @@ pub struct BoundedLogits<N> {
 }
 
 impl<N: Network> BoundedLogits<N> {
-    /// `function` behind `inner`.
+    /// `function` applied to the outputs of `inner`.
     pub fn new(inner: N, function: LogitFunction) -> Self {
         Self { inner, function }
     }
 
-    /// The inner network: its outputs are the pre-logits.
+    /// The inner network; its outputs are the pre-logits.
     pub fn inner(&self) -> &N {
         &self.inner
     }
@@ -240,7 +241,7 @@ impl<N: Network> Network for BoundedLogits<N> {
     }
 }
 
-impl std::str::FromStr for Form {
+impl std::str::FromStr for LogitForm {
     type Err = Error;
 
     fn from_str(s: &str) -> Result<Self> {
@@ -248,7 +249,7 @@ impl std::str::FromStr for Form {
         let asked = s.replace('-', "").to_lowercase();
         Self::ALL.into_iter().find(|f| word(f) == asked).ok_or_else(|| {
             let known: Vec<String> = Self::ALL.iter().map(word).collect();
-            Error::config("Form", format!("must be one of {}, got `{s}`", known.join(", ")))
+            Error::config("LogitForm", format!("must be one of {}, got `{s}`", known.join(", ")))
         })
     }
 }

@@ -10,16 +10,16 @@ use sconce_tensor_core::{Error, Mode, Role, ops};
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `inputs` | 400 | length of the vector that it gets | >= 1 |
-/// | `width` | 400 | length of each component's vector: the decoder's inputs | >= 1 |
-/// | `components` | 15 | how many | >= 1 |
+/// | `inputs` | 400 | dimension of the input | >= 1 |
+/// | `width` | 400 | dimension of each component's vector, the input of the decoder | >= 1 |
+/// | `components` | 15 | number of components | >= 1 |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MixtureConfig {
-    /// Length of the vector that it gets.
+    /// Dimension of the input.
     pub inputs: usize,
-    /// Length of each component's vector.
+    /// Dimension of each component's vector.
     pub width: usize,
-    /// How many components.
+    /// Number of components.
     pub components: usize,
 }
 
@@ -29,11 +29,12 @@ impl Default for MixtureConfig {
     }
 }
 
-/// A mixture of K output functions on one decoder: `P = sum_k pi_k f(W h_k + b)`, `h_k = tanh(U_k h + c_k)`,
+/// A mixture of K output functions with a shared decoder: `P = sum_k pi_k f(W h_k + b)`, `h_k = tanh(U_k h + c_k)`,
 /// `pi = softmax(V h)`. With softmax as f it is the mixture of softmaxes (MoS), with sigsoftmax the mixture of sigsoftmaxes
-/// (MoSS). All in log space: `log P = log sum_k exp(log pi_k + log f_k)`.
+/// (MoSS). Everything is computed in log space: `log P = log sum_k exp(log pi_k + log f_k)`.
 ///
-/// A likelihood needs each component's probability of the label alone, so that no matrix of mixed probabilities is made.
+/// The likelihood needs only the probability of the label under each component, so that no matrix of mixed probabilities is
+/// formed.
 ///
 /// Source: Yang et al. (arXiv 1711.03953), equation 2 for MoS; Kanai et al. (arXiv 1805.10829) for MoSS.
 #[derive(Clone, Debug)]
@@ -42,6 +43,15 @@ pub struct Mixture {
     latent: Var,
     latent_bias: Var,
     prior: Var,
+}
+
+/// The linear decoder that the components share.
+#[derive(Clone, Copy, Debug)]
+pub struct Decoder<'a> {
+    /// (M, w): M classes, w the `width` of the mixture.
+    pub weight: &'a Tensor,
+    /// (M,).
+    pub bias: Option<&'a Tensor>,
 }
 
 impl Mixture {
@@ -67,13 +77,13 @@ impl Mixture {
         self.cfg
     }
 
-    /// The components' vectors, all of one row side by side.
+    /// The vectors of all components, concatenated for each row.
     ///
     /// # Shapes
     /// (N, D) -> (N, K w).
     ///
     /// # Errors
-    /// A shape that does not fit.
+    /// A shape that does not match.
     pub fn latent(&self, h: &Tensor, mode: Mode) -> Result<Tensor> {
         Ok(ops::linear(h, &mode.tensor(&self.latent), Some(&mode.tensor(&self.latent_bias)))?.tanh()?)
     }
@@ -82,18 +92,19 @@ impl Mixture {
         ops::log_softmax(&ops::linear(h, &mode.tensor(&self.prior), None)?)
     }
 
-    /// `-log P[label]` of each row; `latent` is what [`Mixture::latent`] gave, with dropout where it is wanted.
+    /// `-log P[label]` of each row; `latent` is the result of [`Mixture::latent`], with dropout if wanted.
     ///
     /// # Shapes
-    /// `h` (N, D), `latent` (N, K w), `decoder` (M, w) and (M,), `labels` (N,) -> (N,).
+    /// `h` (N, D), `latent` (N, K w), `labels` (N,) -> (N,).
     ///
     /// # Errors
-    /// Shapes that do not fit, a label that is not below M.
+    /// Shapes that do not match, a label that is not below M.
     pub fn nll(
         &self,
         f: &dyn OutputFunction,
-        (h, latent): (&Tensor, &Tensor),
-        (weight, bias): (&Tensor, Option<&Tensor>),
+        h: &Tensor,
+        latent: &Tensor,
+        decoder: Decoder<'_>,
         labels: &Tensor,
         mode: Mode,
     ) -> Result<Tensor> {
@@ -103,34 +114,28 @@ impl Mixture {
             return Err(Error::shape("labels", format!("({n},)"), labels.dims()));
         }
         let each = labels.unsqueeze(1)?.broadcast_as((n, components))?.flatten_all()?.contiguous()?;
-        let losses = f.linear_nll(&latent.reshape((n * components, width))?, weight, bias, &each)?;
+        let losses = f.linear_nll(&latent.reshape((n * components, width))?, decoder.weight, decoder.bias, &each)?;
         let joint = (self.log_prior(h, mode)? - losses.reshape((n, components))?)?;
         Ok(log_sum_exp(&joint, 1)?.neg()?)
     }
 
-    /// `log P`. Holds K matrices of the result's size: give it as many rows as memory allows.
+    /// `log P` of all classes. K matrices of the result's size are in memory: pass as many rows as fit.
     ///
     /// # Shapes
-    /// `h` (N, D), `decoder` (M, w) and (M,) -> (N, M).
+    /// `h` (N, D) -> (N, M).
     ///
     /// # Errors
-    /// Shapes that do not fit.
-    pub fn log_prob(
-        &self,
-        f: &dyn OutputFunction,
-        h: &Tensor,
-        (weight, bias): (&Tensor, Option<&Tensor>),
-        mode: Mode,
-    ) -> Result<Tensor> {
+    /// Shapes that do not match.
+    pub fn log_prob(&self, f: &dyn OutputFunction, h: &Tensor, decoder: Decoder<'_>, mode: Mode) -> Result<Tensor> {
         let MixtureConfig { width, components, .. } = self.cfg;
         let n = h.dim(0)?;
         let rows = self.latent(h, mode)?.reshape((n * components, width))?;
-        let all = f.log_prob(&ops::linear(&rows, weight, bias)?)?.reshape((n, components, ()))?;
+        let all = f.log_prob(&ops::linear(&rows, decoder.weight, decoder.bias)?)?.reshape((n, components, ()))?;
         log_sum_exp(&all.broadcast_add(&self.log_prior(h, mode)?.unsqueeze(D::Minus1)?)?, 1)
     }
 }
 
-/// `log sum exp` over an axis, shifted by its maximum.
+/// `log sum exp` over an axis, with the maximum subtracted for stability.
 fn log_sum_exp(x: &Tensor, axis: usize) -> Result<Tensor> {
     let top = x.detach().max_keepdim(axis)?;
     Ok((x.broadcast_sub(&top)?.exp()?.sum(axis)?.log()? + top.squeeze(axis)?)?)

@@ -1,15 +1,15 @@
-//! What turns logits into log-probabilities.
+//! Output functions, which turn logits into log-probabilities.
 
 use crate::{Error, Result};
 use candle_core::Tensor;
 use sconce_tensor_core::ops::{self, Output};
 use std::fmt::Debug;
 
-/// An output function: logits to log-probabilities. [`Output`] holds softmax, sigsoftmax and the two that they are compared
-/// with; another one needs [`OutputFunction::log_prob`] alone.
+/// An output function maps logits to log-probabilities. [`Output`] has softmax, sigsoftmax and two baselines; your own function
+/// only needs [`OutputFunction::log_prob`].
 ///
-/// The bottleneck: with logits `W h (+ b)`, h in R^d, the rows `log softmax` lie in a space of d + 1 (with a bias d + 2)
-/// dimensions, however many classes there are. Those of sigsoftmax do not, because `log g(z) = 2 z - log(1 + e^z)` is not
+/// The softmax bottleneck: with logits `W h (+ b)`, h in R^d, the rows of `log softmax` lie in a subspace of dimension d + 1 (d
+/// + 2 with a bias), for any number of classes. Those of sigsoftmax do not, because `log g(z) = 2 z - log(1 + e^z)` is not
 /// linear; see [`crate::Spectrum`].
 ///
 /// ```
@@ -25,10 +25,10 @@ use std::fmt::Debug;
 ///
 /// Source: Kanai et al. (arXiv 1805.10829), Definition 1 and the general view of section 3.
 pub trait OutputFunction: Debug + Send + Sync {
-    /// The name in files and messages.
+    /// The name, used in files and messages.
     fn name(&self) -> &str;
 
-    /// `log f`, over the last axis.
+    /// `log f` over the last axis.
     ///
     /// # Shapes
     /// (..., K) -> (..., K).
@@ -43,12 +43,12 @@ pub trait OutputFunction: Debug + Send + Sync {
     /// `logits` (N, K), `labels` (N,) of u32 -> (N,).
     ///
     /// # Errors
-    /// Shapes that do not fit, a label that is not below K.
+    /// Shapes that do not match, a label that is not below K.
     fn nll(&self, logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
         ops::nll(&self.log_prob(logits)?, labels)
     }
 
-    /// [`OutputFunction::nll`] of the logits `h weight^T + bias`, where it can without holding all of them.
+    /// [`OutputFunction::nll`] of the logits `h weight^T + bias`; an implementation may avoid holding all logits in memory.
     ///
     /// # Shapes
     /// `h` (N, D), `weight` (K, D), `bias` (K,), `labels` (N,) -> (N,).
@@ -83,10 +83,10 @@ impl OutputFunction for Output {
     }
 }
 
-/// The output function of a name, ReLU with the recalled `eps` of 1e-8.
+/// The output function of a name. ReLU gets `eps` 1e-8, a value reconstructed from memory and not verified against the paper.
 ///
 /// # Errors
-/// [`Error::Config`] listing the names there are.
+/// [`Error::Config`] with all names.
 pub fn output_of(name: &str) -> Result<Output> {
     let all = [Output::Softmax, Output::Sigsoftmax, Output::Sigmoid, Output::Relu { eps: 1e-8 }];
     all.into_iter().find(|o| o.name() == name).ok_or_else(|| {

@@ -1,12 +1,12 @@
-//! How many dimensions the rows of a matrix of log-probabilities span.
+//! The rank of a matrix of log-probabilities.
 
 use crate::{Error, Result};
 use candle_core::{DType, Tensor};
 
-/// The singular values of a matrix, the largest first, in f64.
+/// The singular values of a matrix in f64, in descending order.
 ///
-/// A rank in floating point is a count above a tolerance: state it, and show the spectrum. Rows that were computed in f32 have
-/// full rank by their rounding alone: make them with an f64 forward pass.
+/// A numerical rank is the number of singular values above a tolerance: report the tolerance, and show the spectrum. Rows
+/// computed in f32 have full rank because of rounding: compute them with a forward pass in f64.
 ///
 /// ```
 /// use candle_core::{DType, Device};
@@ -29,7 +29,8 @@ impl Spectrum {
     /// The spectrum of a matrix (N, M), by faer's singular value decomposition.
     ///
     /// # Errors
-    /// Another rank, an empty axis, a value that is not finite with its place, or a decomposition that does not converge.
+    /// A tensor that is not a matrix, an empty axis, a value that is not finite (with its row and column), or a decomposition
+    /// that does not converge.
     pub fn of(matrix: &Tensor) -> Result<Self> {
         let &[n, m] = matrix.dims() else {
             return Err(Error::shape("spectrum of a matrix", "(N, M)", matrix.dims()));
@@ -49,22 +50,22 @@ impl Spectrum {
         Ok(Self { values, longest: n.max(m) })
     }
 
-    /// The singular values, largest first.
+    /// The singular values in descending order.
     pub fn values(&self) -> &[f64] {
         &self.values
     }
 
-    /// The tolerance of [`Spectrum::rank`]: the largest singular value times the longer side times 2^-52 (numpy's).
+    /// The tolerance of [`Spectrum::rank`]: the largest singular value times the longer side times 2^-52, as in numpy.
     pub fn tolerance(&self) -> f64 {
         self.values.first().copied().unwrap_or(0.0) * self.longest as f64 * f64::EPSILON
     }
 
-    /// How many singular values are above [`Spectrum::tolerance`].
+    /// The number of singular values above [`Spectrum::tolerance`].
     pub fn rank(&self) -> usize {
         self.rank_above(self.tolerance())
     }
 
-    /// How many singular values are above a tolerance.
+    /// The number of singular values above a tolerance.
     pub fn rank_above(&self, tolerance: f64) -> usize {
         self.values.iter().filter(|v| **v > tolerance).count()
     }

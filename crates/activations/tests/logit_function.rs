@@ -2,11 +2,11 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
 use candle_core::{DType, Device, Tensor, Var};
-use sconce_activations::{Form, LogitFunction, LogitFunctionConfig};
+use sconce_activations::{LogitForm, LogitFunction, LogitFunctionConfig};
 use sconce_tensor_core::gradcheck::GradCheck;
 use sconce_tensor_core::{Rng, ops};
 
-fn of(form: Form, gamma: f64) -> LogitFunction {
+fn of(form: LogitForm, gamma: f64) -> LogitFunction {
     LogitFunction::new(LogitFunctionConfig { form, gamma }).unwrap()
 }
 
@@ -17,14 +17,14 @@ fn values(f: &LogitFunction, z: &[f64]) -> Vec<f64> {
 #[test]
 fn every_form_is_odd_and_has_its_range_arg_max_and_slope() {
     let grid: Vec<f64> = (-40_000..=40_000).map(|i| f64::from(i) * 1e-3).collect();
-    for form in Form::ALL {
+    for form in LogitForm::ALL {
         let f = of(form, 1.7);
         let g = values(&f, &grid);
         let n = grid.len();
         assert!((0..n).all(|i| (g[i] + g[n - 1 - i]).abs() < 1e-12), "{form:?}: odd");
         let slope = g.windows(2).map(|w| (w[1] - w[0]).abs() / 1e-3).fold(0.0, f64::max);
         assert!(slope <= 1.7 * form.lipschitz() * (1.0 + 1e-9) && slope > 1.69 * form.lipschitz(), "{form:?}: {slope}");
-        if form == Form::Identity {
+        if form == LogitForm::Identity {
             continue;
         }
         let (at, max) = (0..n).fold((0, f64::MIN), |m, i| if g[i] > m.1 + 1e-15 { (i, g[i]) } else { m });
@@ -46,11 +46,11 @@ fn every_form_is_odd_and_has_its_range_arg_max_and_slope() {
 #[test]
 fn the_default_is_twice_the_derivative_of_swish_centred() {
     let z: Vec<f64> = (-200..=200).map(|i| f64::from(i) * 0.11).collect();
-    for (g, z) in values(&of(Form::Swish, 1.0), &z).iter().zip(&z) {
+    for (g, z) in values(&of(LogitForm::Swish, 1.0), &z).iter().zip(&z) {
         let s = 1.0 / (1.0 + (-z).exp());
         assert!((g - (2.0 * (z * s + s * (1.0 - z * s)) - 1.0)).abs() < 1e-12);
     }
-    let peak = values(&of(Form::Swish, 1.0), &[2.399_36])[0];
+    let peak = values(&of(LogitForm::Swish, 1.0), &[2.399_36])[0];
     assert!((peak - 1.199_679).abs() < 1e-6);
 }
 
@@ -59,13 +59,13 @@ fn gradients_are_right() {
     // Off the ends of the clipped form.
     let z = Tensor::new(&[[-7.3, -2.4, -0.99, 0.0, 0.4, 1.3, 2.399_36, 30.0]], &Device::Cpu).unwrap();
     let w = Rng::new(3).normal((1, 8), 0.0, 1.0, DType::F64, &Device::Cpu).unwrap();
-    for form in Form::ALL {
+    for form in LogitForm::ALL {
         let f = of(form, 1.3);
         GradCheck::default().check(std::slice::from_ref(&z), |a| Ok((f.forward(&a[0])? * &w)?.sum_all()?)).unwrap();
     }
     // In 32 bits, far out: no NaN through a square that overflows.
     let far = Var::new(&[1e25f32, -1e25, 3.0], &Device::Cpu).unwrap();
-    for form in Form::ALL {
+    for form in LogitForm::ALL {
         let g = of(form, 1.0).forward(far.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap();
         let g = g.get(&far).unwrap().to_vec1::<f32>().unwrap();
         assert!(g.iter().all(|v| v.is_finite()), "{form:?}: {g:?}");
@@ -87,10 +87,10 @@ fn descend(f: LogitFunction, steps: usize) -> (f64, f64) {
 
 #[test]
 fn the_optimum_is_finite_for_the_bounded_function_and_not_for_tanh() {
-    let (pre, post) = descend(of(Form::Swish, 1.0), 8000);
+    let (pre, post) = descend(of(LogitForm::Swish, 1.0), 8000);
     assert!((pre - 7.587).abs() < 0.01 && (post - 3.794).abs() < 0.005, "{pre} {post}");
-    let (early, _) = descend(of(Form::Tanh, 1.0), 1000);
-    let (late, bound) = descend(of(Form::Tanh, 1.0), 8000);
+    let (early, _) = descend(of(LogitForm::Tanh, 1.0), 1000);
+    let (late, bound) = descend(of(LogitForm::Tanh, 1.0), 8000);
     assert!(late > early + 1.5 && bound < 10f64.sqrt(), "{early} {late} {bound}");
 }
 
@@ -100,6 +100,6 @@ fn what_is_refused_is_named() {
         let e = LogitFunction::new(LogitFunctionConfig { gamma, ..Default::default() }).unwrap_err().to_string();
         assert!(e.contains("LogitFunctionConfig.gamma"), "{e}");
     }
-    assert_eq!("sigmoid-bump".parse::<Form>().unwrap(), Form::SigmoidBump);
-    assert!("swash".parse::<Form>().unwrap_err().to_string().contains("swish"));
+    assert_eq!("sigmoid-bump".parse::<LogitForm>().unwrap(), LogitForm::SigmoidBump);
+    assert!("swash".parse::<LogitForm>().unwrap_err().to_string().contains("swish"));
 }

@@ -3,7 +3,7 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use proptest::prelude::*;
-use sconce_activations::{Mixture, MixtureConfig, Output, OutputFunction, Spectrum, output_of};
+use sconce_activations::{Decoder, Mixture, MixtureConfig, Output, OutputFunction, Spectrum, output_of};
 use sconce_tensor_core::nn::Builder;
 use sconce_tensor_core::{Mode, Params, Rng, ops};
 
@@ -137,9 +137,10 @@ fn mixtures() {
         let mut params = Params::new();
         let mut b = Builder::new(&mut params, Rng::new(1), DType::F64, &Device::Cpu);
         let mix = Mixture::new(&mut b, MixtureConfig { inputs: d, width: w, components }).unwrap();
+        let decoder = Decoder { weight: &table, bias: Some(&bias) };
         let latent = mix.latent(&h, Mode::Eval).unwrap();
-        let nll = mix.nll(&o, (&h, &latent), (&table, Some(&bias)), &labels, Mode::Eval).unwrap();
-        let log = mix.log_prob(&o, &h, (&table, Some(&bias)), Mode::Eval).unwrap();
+        let nll = mix.nll(&o, &h, &latent, decoder, &labels, Mode::Eval).unwrap();
+        let log = mix.log_prob(&o, &h, decoder, Mode::Eval).unwrap();
         let sums = log.exp().unwrap().sum(1).unwrap().to_vec1::<f64>().unwrap();
         assert!(sums.iter().all(|s| (s - 1.0).abs() < 1e-12));
         let picked = ops::nll(&log, &labels).unwrap();

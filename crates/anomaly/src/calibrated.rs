@@ -1,22 +1,22 @@
-//! A detector that keeps the scores of normal examples that it was not fitted on.
+//! Calibration: a detector with the scores of held-out normal examples.
 
-use crate::protocol::halves;
-use crate::{Conformal, Detector, Error, Loaded, Method, Result, State, Training};
+use crate::protocol::random_split;
+use crate::{Conformal, Detector, Error, Loaded, Method, Result, State, TrainingRows};
 use candle_core::{Device, Tensor};
 use sconce_tensor_core::Rng;
 use sconce_tensor_core::error::require;
 use sconce_tensor_core::table::Schema;
 use serde::{Deserialize, Serialize};
 
-/// A method that holds out a share of the normal examples and keeps their scores: thresholds and p-values come of them
-/// ([`Detector::calibration`]), and both are saved in one file.
+/// A method that holds out a share of the normal examples and keeps their scores for thresholds and conformal p-values
+/// ([`Detector::calibration`]). Detector and scores are saved in one file.
 ///
 /// ```
 /// use candle_core::{DType, Device};
-/// use sconce_anomaly::{Calibrated, Mahalanobis, Method, Training};
+/// use sconce_anomaly::{Calibrated, Mahalanobis, Method, TrainingRows};
 /// use sconce_tensor_core::Rng;
 /// let x = Rng::new(0).normal((100, 2), 0.0, 1.0, DType::F64, &Device::Cpu)?;
-/// let fitted = Calibrated::new(Mahalanobis::default(), 0.2)?.fit(&Training::normal(&x), &Rng::new(1))?;
+/// let fitted = Calibrated::new(Mahalanobis::default(), 0.2)?.fit(&TrainingRows::normal(&x), &Rng::new(1))?;
 /// let p = fitted.calibration().map(|c| c.p_value(1e9)).transpose()?;
 /// assert_eq!(p, Some(1.0 / 21.0));
 /// # Ok::<(), sconce_anomaly::Error>(())
@@ -28,7 +28,7 @@ pub struct Calibrated<M> {
 }
 
 impl<M: Method> Calibrated<M> {
-    /// `method` on all but a `share` in (0, 1) of the normal examples.
+    /// Fits `method` on all but a `share` in (0, 1) of the normal examples.
     ///
     /// # Errors
     /// [`Error::Config`] for a share out of range.
@@ -51,13 +51,13 @@ struct Values {
 }
 
 impl<M: Method> Method for Calibrated<M> {
-    fn fit(&self, train: &Training<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
+    fn fit(&self, train: &TrainingRows<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
         // Checks the labels.
         train.normals()?;
         let n = train.x.dim(0)?;
         let known = train.known.map_or_else(|| vec![false; n], <[bool]>::to_vec);
         let normals: Vec<u32> = (0..n as u32).filter(|i| !known[*i as usize]).collect();
-        let (held, seen) = halves(normals.len(), self.share, &rng.stream("calibration"))?;
+        let (held, seen) = random_split(normals.len(), self.share, &rng.stream("calibration"))?;
         if held.is_empty() || seen.is_empty() {
             let reason = format!("{} normal examples, of which a share of {} is held out", normals.len(), self.share);
             return Err(Error::value("examples", reason));
@@ -71,7 +71,7 @@ impl<M: Method> Method for Calibrated<M> {
             Ok(train.x.contiguous()?.index_select(&Tensor::new(rows, train.x.device())?, 0)?)
         };
         let labels: Vec<bool> = seen.iter().map(|i| known[*i as usize]).collect();
-        let inner = self.method.fit(&Training { x: &part(&seen)?, known: Some(&labels) }, rng)?;
+        let inner = self.method.fit(&TrainingRows { x: &part(&seen)?, known: Some(&labels) }, rng)?;
         let held_out = Conformal::new(&inner.score(&part(&held)?)?.to_vec1::<f64>()?)?;
         Ok(Box::new(Fitted { inner, held_out }))
     }
@@ -80,7 +80,7 @@ impl<M: Method> Method for Calibrated<M> {
 pub(crate) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
     let Values { inner, values } = from.values()?;
     let held_out = Conformal::new(&from.numbers("held_out")?)?;
-    Ok(Box::new(Fitted { inner: crate::detector::restore(&inner, &from.under("inner.", values))?, held_out }))
+    Ok(Box::new(Fitted { inner: from.inner(&inner, values)?, held_out }))
 }
 
 impl Detector for Fitted {

@@ -1,4 +1,4 @@
-//! The contract: a method is fitted, the detector that comes of it scores.
+//! The contract: fitting a method gives a detector, which scores examples.
 
 use crate::{Conformal, Error, Result};
 use candle_core::{Device, Tensor};
@@ -10,16 +10,16 @@ use std::collections::HashMap;
 use std::fmt::Debug;
 use std::path::Path;
 
-/// What a method learns from: examples, and which of them are known to be anomalies.
+/// The rows that a method is fitted on, and which of them are known anomalies.
 #[derive(Clone, Copy, Debug)]
-pub struct Training<'a> {
+pub struct TrainingRows<'a> {
     /// (N, D).
     pub x: &'a Tensor,
-    /// For each example whether it is a known anomaly; the others are taken as normal. `None`: none is known.
+    /// Whether each example is a known anomaly; the others are taken as normal. `None` if no anomaly is known.
     pub known: Option<&'a [bool]>,
 }
 
-impl<'a> Training<'a> {
+impl<'a> TrainingRows<'a> {
     /// Examples that are all taken as normal.
     pub fn normal(x: &'a Tensor) -> Self {
         Self { x, known: None }
@@ -28,13 +28,13 @@ impl<'a> Training<'a> {
     /// The examples that are not known to be anomalies.
     ///
     /// # Errors
-    /// Another number of labels than of examples; nothing but anomalies.
+    /// The numbers of labels and examples differ; all examples are anomalies.
     pub fn normals(&self) -> Result<Tensor> {
         let Some(known) = self.known else { return Ok(self.x.clone()) };
         if self.x.dims().first() != Some(&known.len()) {
             return Err(Error::shape(
                 "examples",
-                format!("({}, D), to go with the labels", known.len()),
+                format!("({}, D), one row for each label", known.len()),
                 self.x.dims(),
             ));
         }
@@ -46,22 +46,22 @@ impl<'a> Training<'a> {
     }
 }
 
-/// A method before it has seen data.
+/// A method that has not been fitted yet.
 pub trait Method: Debug + Send + Sync {
-    /// Learns from examples. The result is a function of these, the configuration and `rng`.
+    /// Fits a detector. The result is a function of the examples, the configuration and `rng`.
     ///
     /// # Errors
-    /// Examples that are not (N, D), values that are not finite with row and column, too few examples for the method.
-    fn fit(&self, train: &Training<'_>, rng: &Rng) -> Result<Box<dyn Detector>>;
+    /// Examples that are not (N, D); a value that is not finite, with its row and column; too few examples for the method.
+    fn fit(&self, train: &TrainingRows<'_>, rng: &Rng) -> Result<Box<dyn Detector>>;
 }
 
 impl<M: Method + ?Sized> Method for Box<M> {
-    fn fit(&self, train: &Training<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
+    fn fit(&self, train: &TrainingRows<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
         (**self).fit(train, rng)
     }
 }
 
-/// A fitted detector. Scores are raw and need a threshold: higher is stranger.
+/// A fitted detector. Scores are raw: a higher score is more anomalous, and decisions need a [`crate::Threshold`] or p-values.
 pub trait Detector: Debug + Send + Sync {
     /// The method's name in files.
     fn name(&self) -> &'static str;
@@ -72,10 +72,11 @@ pub trait Detector: Debug + Send + Sync {
     /// (N, D) -> (N,) in f64.
     ///
     /// # Errors
-    /// Another number of features than it was fitted on, values that are not finite with row and column.
+    /// The number of features differs from the training examples'; a value that is not finite, with its row and column.
     fn score(&self, x: &Tensor) -> Result<Tensor>;
 
-    /// For a detector that reconstructs: the square of each feature's residual, (N, D) -> (N, D) in f64. `None` for others.
+    /// The squared residual of each feature, (N, D) -> (N, D) in f64, for detectors that reconstruct; `None` for other
+    /// detectors.
     ///
     /// # Errors
     /// As [`Detector::score`].
@@ -84,17 +85,17 @@ pub trait Detector: Debug + Send + Sync {
         Ok(None)
     }
 
-    /// The table that examples are rows of; `None` where they are plain features.
+    /// The columns of the table that examples are rows of; `None` where examples are plain features.
     fn schema(&self) -> Option<&Schema> {
         None
     }
 
-    /// The scores of normal examples that were held out in fitting, if any were.
+    /// The scores of normal examples that were held out in fitting, if there are any.
     fn calibration(&self) -> Option<&Conformal> {
         None
     }
 
-    /// All that [`load`] needs.
+    /// The state that [`crate::load`] restores the detector from.
     ///
     /// # Errors
     /// candle's only.
@@ -135,25 +136,29 @@ impl State {
     }
 }
 
-/// What was read back of a [`State`].
+/// A [`State`] that was read from a file.
 #[derive(Debug)]
 pub struct Loaded {
     tensors: HashMap<String, Tensor>,
     values: Value,
     device: Device,
+    resolve: Resolve,
 }
 
+/// Restores the detector of a name; the registry hands it in, so that a detector can hold another one without knowing all.
+pub(crate) type Resolve = fn(&str, &Loaded) -> Result<Box<dyn Detector>>;
+
 impl Loaded {
-    /// A tensor as plain numbers.
+    /// The values of a tensor.
     ///
     /// # Errors
-    /// A name that is missing.
+    /// A tensor that is missing.
     pub fn numbers(&self, name: &str) -> Result<Vec<f64>> {
         let t = self.tensors.get(name).ok_or_else(|| Error::value("detector", format!("no tensor `{name}`")))?;
         Ok(t.to_dtype(candle_core::DType::F64)?.flatten_all()?.to_vec1()?)
     }
 
-    /// Where networks are to live.
+    /// The device for networks.
     pub fn device(&self) -> &Device {
         &self.device
     }
@@ -163,16 +168,21 @@ impl Loaded {
         &self.tensors
     }
 
-    /// The tensors whose names start with a prefix, without it, with other values.
-    pub(crate) fn under(&self, prefix: &str, values: Value) -> Self {
-        let cut = |(n, t): (&String, &Tensor)| Some((n.strip_prefix(prefix)?.to_owned(), t.clone()));
-        Self { tensors: self.tensors.iter().filter_map(cut).collect(), values, device: self.device.clone() }
+    /// The wrapped detector that [`State::inside`] saved: its name, and its values.
+    ///
+    /// # Errors
+    /// An unknown name; those of the wrapped detector.
+    pub(crate) fn inner(&self, name: &str, values: Value) -> Result<Box<dyn Detector>> {
+        let cut = |(n, t): (&String, &Tensor)| Some((n.strip_prefix("inner.")?.to_owned(), t.clone()));
+        let tensors = self.tensors.iter().filter_map(cut).collect();
+        let inner = Self { tensors, values, device: self.device.clone(), resolve: self.resolve };
+        (self.resolve)(name, &inner)
     }
 
     /// The plain values.
     ///
     /// # Errors
-    /// Values of another type.
+    /// Values that are not of this type.
     pub fn values<T: for<'a> Deserialize<'a>>(&self) -> Result<T> {
         serde_json::from_value(self.values.clone()).map_err(|e| Error::value("detector", e.to_string()))
     }
@@ -196,38 +206,13 @@ pub fn save(detector: &dyn Detector, path: &Path) -> Result<()> {
     store::save(path, state.tensors.iter().map(|(n, t)| (n.as_str(), t.clone())), &meta)
 }
 
-/// Loads what [`save`] wrote, whichever detector it is, to the CPU.
-///
-/// # Errors
-/// As [`load_to`].
-pub fn load(path: &Path) -> Result<Box<dyn Detector>> {
-    load_to(path, &Device::Cpu)
-}
-
-/// Loads what [`save`] wrote; networks live on `device`, whichever one they were fitted on. Detectors without a network work on
-/// the host.
-///
-/// # Errors
-/// [`Error::Io`]; [`Error::Checkpoint`] with the path where the file is broken or of a detector that this build lacks.
-pub fn load_to(path: &Path, device: &Device) -> Result<Box<dyn Detector>> {
+/// Reads what [`save`] wrote: the detector's name and its parts. `resolve` restores detectors inside of it.
+pub(crate) fn read(path: &Path, device: &Device, resolve: Resolve) -> Result<(String, Loaded)> {
     let refuse = |reason: String| Error::Checkpoint { path: path.to_owned(), reason };
     let (tensors, meta) = store::load(path, &Device::Cpu)?;
-    let meta: Meta = serde_json::from_str(&meta).map_err(|e| refuse(format!("no detector: {e}")))?;
+    let meta: Meta = serde_json::from_str(&meta).map_err(|e| refuse(format!("not a saved detector: {e}")))?;
     if meta.format != 1 {
-        return Err(refuse(format!("detector format {}, this build reads 1", meta.format)));
+        return Err(refuse(format!("the file has detector format {}, this build reads format 1", meta.format)));
     }
-    let loaded = Loaded { tensors, values: meta.values, device: device.clone() };
-    restore(&meta.detector, &loaded).map_err(|e| refuse(e.to_string()))
-}
-
-/// The detector of a name from its parts.
-pub(crate) fn restore(name: &str, from: &Loaded) -> Result<Box<dyn Detector>> {
-    match name {
-        "scaled" => return crate::scaled::restore(from),
-        "encoded" => return crate::encoded::restore(from),
-        "calibrated" => return crate::calibrated::restore(from),
-        _ => {}
-    }
-    let known = crate::classic::restore(name, from).or_else(|| crate::neural::restore(name, from));
-    known.unwrap_or_else(|| Err(Error::value("detector", format!("no detector `{name}` in this build"))))
+    Ok((meta.detector, Loaded { tensors, values: meta.values, device: device.clone(), resolve }))
 }

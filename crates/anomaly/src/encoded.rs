@@ -1,32 +1,34 @@
-//! Preprocessing that is part of the detector: categories and missing values as plain features.
+//! Preprocessing that is saved with the detector: categories and missing values become numeric features.
 
 use crate::rows::in_blocks;
-use crate::{Conformal, Detector, Error, Loaded, Method, Result, State, Training};
+use crate::{Conformal, Detector, Error, Loaded, Method, Result, State, TrainingRows};
 use candle_core::{DType, Device, Tensor};
 use sconce_tensor_core::Rng;
 use sconce_tensor_core::table::{Kind, Schema};
 use serde::{Deserialize, Serialize};
 
-/// What is done about missing values (NaN).
+/// How missing values (NaN) are treated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Missing {
-    /// They are an error that names row and column.
+    /// A missing value is an error with its row and column.
     #[default]
     Refuse,
-    /// A number is replaced by the median of the column's normal training examples; a category has no indicator set.
+    /// A missing number is replaced by the median of the column over the normal training examples; a missing category has no
+    /// indicator set.
     Impute,
 }
 
-/// A method for tables with categories and gaps: a number stays a feature, a category becomes one indicator a name (1 where
-/// it is that one, 0 else; all 0 for a name that the training did not have). The schema is saved with the detector.
+/// A method for tables with categories and missing values. A number stays a feature; a category becomes one indicator for each
+/// of its names (one-hot encoding; all indicators are 0 for a name that did not occur in training). The schema is saved with
+/// the detector.
 ///
-/// An example is a row as [`sconce_tensor_core::table::Table::tensor`] gives it. Contributions are summed over a category's
-/// indicators, so that there is one a column.
+/// An example is a row as [`sconce_tensor_core::table::Table::tensor`] gives it. Contributions are summed over the indicators
+/// of a category, so that there is one contribution for each column.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use sconce_anomaly::{Encoded, Knn, KnnConfig, Method, Missing, Training};
+/// use sconce_anomaly::{Encoded, Knn, KnnConfig, Method, Missing, TrainingRows};
 /// use sconce_tensor_core::table::{Column, Kind, Schema};
 /// use sconce_tensor_core::Rng;
 /// let colour = Kind::Category(vec!["blue".into(), "red".into()]);
@@ -36,8 +38,8 @@ pub enum Missing {
 /// ])?;
 /// let x = Tensor::new(&[[1f64, 1.0], [f64::NAN, 1.0], [3.0, 1.0], [2.0, 0.0]], &Device::Cpu)?;
 /// let knn = Knn::new(KnnConfig { neighbours: 1, ..Default::default() })?;
-/// let fitted = Encoded::new(knn, schema, Missing::Impute).fit(&Training::normal(&x), &Rng::new(0))?;
-/// // The gap is filled by the median, 2.
+/// let fitted = Encoded::new(knn, schema, Missing::Impute).fit(&TrainingRows::normal(&x), &Rng::new(0))?;
+/// // The missing value is filled with the median, 2.
 /// let s = fitted.score(&Tensor::new(&[[2f64, 1.0], [f64::NAN, 0.0]], &Device::Cpu)?)?.to_vec1::<f64>()?;
 /// assert_eq!(s, [0.0, 0.0]);
 /// # Ok::<(), sconce_anomaly::Error>(())
@@ -50,7 +52,7 @@ pub struct Encoded<M> {
 }
 
 impl<M: Method> Encoded<M> {
-    /// `method` behind the encoding of a schema.
+    /// `method` on the encoded columns of a schema.
     pub fn new(method: M, schema: Schema, missing: Missing) -> Self {
         Self { method, schema, missing }
     }
@@ -62,12 +64,12 @@ struct Fitted {
     inner: Box<dyn Detector>,
 }
 
-/// The way from rows of a table to features.
+/// Maps rows of a table to features.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Code {
     schema: Schema,
     missing: Missing,
-    /// What replaces a missing number, for each column; 0 for categories.
+    /// The value that replaces a missing number, for each column; 0 for categories.
     fill: Vec<f64>,
 }
 
@@ -106,8 +108,13 @@ impl Code {
             Kind::Number => {
                 let there = values.iter().skip(j).step_by(width).filter(|v| !v.is_nan());
                 let found = median(&mut there.copied().collect::<Vec<f64>>());
-                // Where gaps are refused, they are when the rows are encoded.
-                let none = || Error::value(format!("column `{}`", c.name), "no normal example has a value in it");
+                // With `Missing::Refuse` the error comes when the rows are encoded.
+                let none = || {
+                    Error::value(
+                        format!("column `{}`", c.name),
+                        "no normal example has a value in this column, so there is no median to impute",
+                    )
+                };
                 if missing == Missing::Impute { found.ok_or_else(none) } else { Ok(0.0) }
             }
         };
@@ -115,7 +122,7 @@ impl Code {
         Ok(Self { schema: schema.clone(), missing, fill })
     }
 
-    /// How many features each column becomes.
+    /// The number of features of each column.
     fn widths(&self) -> impl Iterator<Item = usize> {
         self.schema.columns().iter().map(|c| match &c.kind {
             Kind::Number => 1,
@@ -123,7 +130,7 @@ impl Code {
         })
     }
 
-    /// The features of rows; `first` is the number of the first of them.
+    /// Encodes rows; `first` is the number of the first row, for messages.
     fn apply(&self, x: &Tensor, first: usize) -> Result<Tensor> {
         let columns = self.schema.columns();
         let values = rows(x, columns.len())?;
@@ -141,7 +148,7 @@ impl Code {
                     Kind::Number => out.push(if v.is_nan() { *fill } else { *v }),
                     Kind::Category(names) => {
                         if !v.is_nan() && (v.fract() != 0.0 || *v < 0.0 || *v > names.len() as f64) {
-                            return Err(bad(&format!("{v}, no index of {} categories,", names.len())));
+                            return Err(bad(&format!("{v} is not an index of {} categories,", names.len())));
                         }
                         out.extend((0..names.len()).map(|k| f64::from(u8::from(*v == k as f64))));
                     }
@@ -153,19 +160,19 @@ impl Code {
 }
 
 impl<M: Method> Method for Encoded<M> {
-    fn fit(&self, train: &Training<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
+    fn fit(&self, train: &TrainingRows<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
         let code = Code::of(&self.schema, self.missing, &train.normals()?)?;
         let x = code.apply(train.x, 0)?;
-        let inner = self.method.fit(&Training { x: &x, known: train.known }, rng)?;
+        let inner = self.method.fit(&TrainingRows { x: &x, known: train.known }, rng)?;
         Ok(Box::new(Fitted { code, inner }))
     }
 }
 
 pub(crate) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
     let Values { code, inner, values } = from.values()?;
-    let inner = crate::detector::restore(&inner, &from.under("inner.", values))?;
+    let inner = from.inner(&inner, values)?;
     if code.widths().sum::<usize>() != inner.features() || code.fill.len() != code.schema.columns().len() {
-        return Err(Error::value("detector", "the schema does not fit the detector behind it"));
+        return Err(Error::value("detector", "the schema does not match the features of the wrapped detector"));
     }
     Ok(Box::new(Fitted { code, inner }))
 }
@@ -188,7 +195,7 @@ impl Detector for Fitted {
         let mut at = 0;
         let column = |w: usize| -> Result<Tensor> {
             at += w;
-            // A category without a name in training has no feature.
+            // A category without any name in training has no feature.
             match w {
                 0 => Ok(Tensor::zeros((each.dim(0)?, 1), DType::F64, each.device())?),
                 _ => Ok(each.narrow(1, at - w, w)?.sum_keepdim(1)?),

@@ -10,6 +10,7 @@ pub mod methods;
 pub mod metrics;
 mod neural;
 pub mod protocol;
+mod registry;
 mod rows;
 mod scaled;
 pub mod testbed;
@@ -20,13 +21,14 @@ pub use classic::{
     Copod, Ecod, Hbos, HbosConfig, IsolationForest, IsolationForestConfig, Knn, KnnConfig, KnnScore, Lof, LofConfig,
     Mahalanobis, MahalanobisConfig, OneClassSvm, OneClassSvmConfig, Pca, PcaConfig,
 };
-pub use detector::{Detector, Loaded, Method, State, Training, load, load_to, save};
+pub use detector::{Detector, Loaded, Method, State, TrainingRows, save};
 pub use encoded::{Encoded, Missing};
 pub use neural::{
-    Activation, DeepSad, DeepSadConfig, DevNet, DevNetConfig, NetworkConfig, NeuralClassifier, Objective,
-    Reconstruction, ReconstructionConfig, Residual, Variational, VariationalConfig, abc_loss, log_one_minus_exp,
-    lrc_loss,
+    Activation, DeepSad, DeepSadConfig, DevNet, DevNetConfig, NetworkConfig, NeuralClassifier, Reconstruction,
+    ReconstructionConfig, ReconstructionObjective, Residual, Variational, VariationalConfig, abc_loss,
+    log_one_minus_exp, lrc_loss,
 };
+pub use registry::{load, load_to};
 pub use rows::Rows;
 pub use scaled::{Scale, Scaled};
 pub use sconce_tensor_core::{Error, Result};

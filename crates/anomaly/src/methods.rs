@@ -1,16 +1,16 @@
-//! Methods by name, with configurations as plain values: what recipes and the command line speak.
+//! Methods by name with JSON configurations, for recipes and the command line.
 
 use crate::{
     Copod, DeepSad, DeepSadConfig, DevNet, DevNetConfig, Ecod, Error, Hbos, HbosConfig, IsolationForest,
     IsolationForestConfig, Knn, KnnConfig, Lof, LofConfig, Mahalanobis, MahalanobisConfig, Method, NetworkConfig,
-    NeuralClassifier, Objective, OneClassSvm, OneClassSvmConfig, Pca, PcaConfig, Reconstruction, ReconstructionConfig,
-    Result, Variational, VariationalConfig,
+    NeuralClassifier, OneClassSvm, OneClassSvmConfig, Pca, PcaConfig, Reconstruction, ReconstructionConfig,
+    ReconstructionObjective, Result, Variational, VariationalConfig,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// The names that [`method`] knows, those that learn from known anomalies first.
+/// The names that [`method`] accepts; the methods that learn from known anomalies come first.
 pub const NAMES: [&str; 18] = [
     "abc",
     "lrc",
@@ -32,17 +32,17 @@ pub const NAMES: [&str; 18] = [
     "hbos",
 ];
 
-/// Whether a method of [`NAMES`] is nothing without known anomalies.
+/// Whether a method of [`NAMES`] requires known anomalies.
 pub fn needs_known(name: &str) -> bool {
     matches!(name, "classifier" | "devnet")
 }
 
-/// Whether what a method of [`NAMES`] learns depends on known anomalies.
+/// Whether a method of [`NAMES`] learns from known anomalies.
 pub fn uses_known(name: &str) -> bool {
     NAMES.iter().position(|n| *n == name).is_some_and(|at| at < 5)
 }
 
-/// A default with some of its fields replaced, tables inside it field by field.
+/// A default configuration with some of its fields replaced; nested objects are merged field by field.
 fn merged<C: Serialize + DeserializeOwned>(name: &str, default: C, changes: &Value) -> Result<C> {
     fn merge(into: &mut Value, from: &Value) {
         match (into, from) {
@@ -59,13 +59,15 @@ fn merged<C: Serialize + DeserializeOwned>(name: &str, default: C, changes: &Val
     match changes {
         Value::Null => {}
         Value::Object(_) => merge(&mut value, changes),
-        other => return Err(Error::value(format!("configuration of `{name}`"), format!("{other} is no table"))),
+        other => {
+            return Err(Error::value(format!("configuration of `{name}`"), format!("{other} is not a JSON object")));
+        }
     }
     serde_json::from_value(value).map_err(bad)
 }
 
-/// The method of a name. `changes` is a table of what differs from the default configuration (null for nothing); its fields
-/// are those of the method's configuration struct.
+/// The method of a name. `changes` is a JSON object with the fields of the method's configuration struct that differ from the
+/// default (null for no changes).
 ///
 /// ```
 /// use sconce_anomaly::methods::method;
@@ -76,22 +78,23 @@ fn merged<C: Serialize + DeserializeOwned>(name: &str, default: C, changes: &Val
 /// ```
 ///
 /// # Errors
-/// A name that is not among [`NAMES`]; a field that there is not, or a value that its configuration refuses.
+/// A name that is not in [`NAMES`]; an unknown field, or a value out of the configuration's range.
 pub fn method(name: &str, changes: &Value) -> Result<Box<dyn Method>> {
     let reconstruction = |objective, default: ReconstructionConfig| -> Result<Box<dyn Method>> {
         Ok(Box::new(Reconstruction::new(objective, merged(name, default, changes)?)?))
     };
     Ok(match name {
-        "abc" => reconstruction(Objective::Abc, ReconstructionConfig::default())?,
+        "abc" => reconstruction(ReconstructionObjective::Abc, ReconstructionConfig::default())?,
         // Without clipping it diverges.
         "lrc" => {
             let network = NetworkConfig { clip: Some(1.0), ..Default::default() };
-            reconstruction(Objective::Lrc, ReconstructionConfig { network, ..Default::default() })?
+            reconstruction(ReconstructionObjective::Lrc, ReconstructionConfig { network, ..Default::default() })?
         }
-        "autoencoder" => reconstruction(Objective::Autoencoder, ReconstructionConfig::default())?,
-        "denoising-autoencoder" => {
-            reconstruction(Objective::Autoencoder, ReconstructionConfig { noise: 0.2, ..Default::default() })?
-        }
+        "autoencoder" => reconstruction(ReconstructionObjective::Autoencoder, ReconstructionConfig::default())?,
+        "denoising-autoencoder" => reconstruction(
+            ReconstructionObjective::Autoencoder,
+            ReconstructionConfig { noise: 0.2, ..Default::default() },
+        )?,
         "vae" => Box::new(Variational::new(merged(name, VariationalConfig::default(), changes)?)?),
         "deep-sad" => Box::new(DeepSad::new(merged(name, DeepSadConfig::default(), changes)?)?),
         "deep-svdd" => {
@@ -112,14 +115,16 @@ pub fn method(name: &str, changes: &Value) -> Result<Box<dyn Method>> {
         "hbos" => Box::new(Hbos::new(merged(name, HbosConfig::default(), changes)?)?),
         "ecod" => plain(name, changes, Ecod)?,
         "copod" => plain(name, changes, Copod)?,
-        _ => return Err(Error::value("method", format!("no `{name}`; there are {}", NAMES.join(", ")))),
+        _ => return Err(Error::value("method", format!("no method `{name}`; choose one of {}", NAMES.join(", ")))),
     })
 }
 
 /// A method without a configuration.
 fn plain(name: &str, changes: &Value, method: impl Method + 'static) -> Result<Box<dyn Method>> {
     match changes.as_object().and_then(|o| o.keys().next()) {
-        Some(field) => Err(Error::value(format!("configuration of `{name}`"), format!("it has no field `{field}`"))),
+        Some(field) => {
+            Err(Error::value(format!("configuration of `{name}`"), format!("this method has no field `{field}`")))
+        }
         None => Ok(Box::new(method)),
     }
 }
@@ -127,12 +132,12 @@ fn plain(name: &str, changes: &Value, method: impl Method + 'static) -> Result<B
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Training;
+    use crate::TrainingRows;
     use candle_core::{DType, Device};
     use sconce_tensor_core::Rng;
     use serde_json::json;
 
-    /// Every name fits and scores; those that need known anomalies say so without.
+    /// Every method fits and scores; without known anomalies, the methods that require them return an error.
     #[test]
     fn every_name_is_a_method() {
         let x = Rng::new(0).normal((40, 3), 0.0, 1.0, DType::F64, &Device::Cpu).unwrap();
@@ -145,20 +150,20 @@ mod tests {
                 _ => Value::Null,
             };
             let m = method(name, &changes).unwrap();
-            let fitted = m.fit(&Training { x: &x, known: Some(&known) }, &Rng::new(0)).unwrap();
+            let fitted = m.fit(&TrainingRows { x: &x, known: Some(&known) }, &Rng::new(0)).unwrap();
             assert_eq!(fitted.score(&x).unwrap().dims(), [40]);
-            let alone = m.fit(&Training::normal(&x), &Rng::new(0));
+            let alone = m.fit(&TrainingRows::normal(&x), &Rng::new(0));
             assert_eq!(alone.is_err(), needs_known(name), "{name}");
             if !uses_known(name) {
-                let normal = m.fit(&Training::normal(&x.narrow(0, 0, 36).unwrap()), &Rng::new(0)).unwrap();
+                let normal = m.fit(&TrainingRows::normal(&x.narrow(0, 0, 36).unwrap()), &Rng::new(0)).unwrap();
                 let scores = |d: &dyn crate::Detector| d.score(&x).unwrap().to_vec1::<f64>().unwrap();
-                assert_eq!(scores(&*normal), scores(&*fitted), "{name} saw the known anomalies");
+                assert_eq!(scores(&*normal), scores(&*fitted), "{name} learned from the known anomalies");
             }
         }
         let message = |name: &str, v: Value| method(name, &v).unwrap_err().to_string();
-        assert!(message("oracle", Value::Null).contains("there are abc, lrc"));
+        assert!(message("oracle", Value::Null).contains("choose one of abc, lrc"));
         assert!(message("ecod", json!({ "bins": 3 })).contains("no field `bins`"));
         assert!(message("knn", json!({ "neighbours": 0 })).contains("KnnConfig.neighbours"));
-        assert!(message("knn", json!(3)).contains("no table"));
+        assert!(message("knn", json!(3)).contains("not a JSON object"));
     }
 }

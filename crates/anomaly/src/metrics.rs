@@ -1,26 +1,27 @@
-//! How well scores tell anomalies from normal examples; higher scores are stranger.
+//! Metrics of how well scores separate anomalies from normal examples; a higher score is more anomalous.
 //!
-//! Ties are handled as the definitions say: half a pair in the area under the curve, one threshold for all of them in a
-//! precision or a recall. With all scores equal the area is 0.5 and the average precision the share of anomalies.
+//! Ties are handled as the definitions say: a tied pair counts half in the area under the curve, and tied scores share one
+//! threshold in precision and recall. If all scores are equal, the area is 0.5 and the average precision is the share of
+//! anomalies.
 
 use crate::{Error, Result};
 use sconce_tensor_core::Rng;
 use sconce_tensor_core::stats::Interval;
 
-/// Scores with the truth, sorted from the strangest on, equal scores together.
+/// Scores with their labels in descending order, equal scores in one group.
 #[derive(Clone, Debug)]
 pub struct Ranked {
-    /// (anomalies, normal examples) of each group of equal scores.
+    /// (anomalies, normal examples) in each group of equal scores.
     groups: Vec<(usize, usize)>,
     anomalies: usize,
     normals: usize,
 }
 
 impl Ranked {
-    /// Ranks scores.
+    /// Ranks scores; `anomaly` holds the labels.
     ///
     /// # Errors
-    /// Lengths that differ, a NaN with its row, no anomalies or no normal examples.
+    /// Lengths that differ; a NaN, with its row; no anomalies, or no normal examples.
     pub fn new(scores: &[f64], anomaly: &[bool]) -> Result<Self> {
         if scores.len() != anomaly.len() {
             let reason = format!("{} scores for {} labels", scores.len(), anomaly.len());
@@ -53,7 +54,7 @@ impl Ranked {
     }
 
     /// Area under the receiver operating characteristic: the probability that an anomaly has a higher score than a normal
-    /// example, equal scores counted half. In [0, 1].
+    /// example; equal scores count half. In [0, 1].
     pub fn auroc(&self) -> f64 {
         let (mut above, mut pairs) = (0usize, 0.0);
         for (a, n) in &self.groups {
@@ -74,10 +75,11 @@ impl Ranked {
         sum / self.anomalies as f64
     }
 
-    /// Share of anomalies among the `n` strangest; where the n-th place is tied, the tied group's mean share for its places.
+    /// Share of anomalies among the `n` highest scores; where the n-th score is tied, the tied group counts with its mean
+    /// share.
     ///
     /// # Errors
-    /// An `n` of 0 or beyond the number of examples.
+    /// An `n` of 0 or above the number of examples.
     pub fn precision_at(&self, n: usize) -> Result<f64> {
         let all = self.anomalies + self.normals;
         if n == 0 || n > all {
@@ -135,10 +137,10 @@ pub fn average_precision(scores: &[f64], anomaly: &[bool]) -> Result<f64> {
     Ok(Ranked::new(scores, anomaly)?.average_precision())
 }
 
-/// The 95 % bootstrap interval of [`auroc`]: anomalies and normal examples are drawn again separately, `resamples` times.
+/// The 95 % bootstrap interval of [`auroc`]: anomalies and normal examples are resampled separately, `resamples` times.
 ///
 /// # Errors
-/// As [`Ranked::new`], or no resamples.
+/// As [`Ranked::new`]; `resamples` of 0.
 pub fn auroc_interval(scores: &[f64], anomaly: &[bool], resamples: usize, rng: &Rng) -> Result<Interval> {
     Ranked::new(scores, anomaly)?;
     if resamples == 0 {
@@ -147,14 +149,15 @@ pub fn auroc_interval(scores: &[f64], anomaly: &[bool], resamples: usize, rng: &
     let rows = |which: bool| -> Vec<f64> {
         scores.iter().zip(anomaly).filter(|(_, a)| **a == which).map(|(s, _)| *s).collect()
     };
-    let (strange, normal) = (rows(true), rows(false));
-    let truth: Vec<bool> = (0..scores.len()).map(|i| i < strange.len()).collect();
-    let again = |from: &[f64], rng: &Rng| -> Vec<f64> {
+    let (anomalies, normals) = (rows(true), rows(false));
+    let truth: Vec<bool> = (0..scores.len()).map(|i| i < anomalies.len()).collect();
+    let resample = |from: &[f64], rng: &Rng| -> Vec<f64> {
         rng.below(from.len(), from.len() as u64).into_iter().map(|i| from[i as usize]).collect()
     };
     let one = |r: u64| {
         let drawn =
-            [again(&strange, &rng.stream("anomalies").at(r)), again(&normal, &rng.stream("normals").at(r))].concat();
+            [resample(&anomalies, &rng.stream("anomalies").at(r)), resample(&normals, &rng.stream("normals").at(r))]
+                .concat();
         auroc(&drawn, &truth)
     };
     let mut all = (0..resamples as u64).map(one).collect::<Result<Vec<f64>>>()?;

@@ -1,15 +1,16 @@
-//! Known and unknown anomalies: which classes are normal, which are seen in training, and what is tested.
+//! The evaluation protocol with known and unknown anomalies: which classes are normal, which anomalies training contains, and
+//! the test split.
 
 use crate::{Error, Result};
 use sconce_tensor_core::Rng;
 use sconce_tensor_core::error::require;
 use serde::{Deserialize, Serialize};
 
-/// What each class of a labelled data set is taken for.
+/// The role of each class of a labelled data set.
 ///
 /// ```
 /// use sconce_anomaly::protocol::Roles;
-/// let turns = Roles::in_turn(&[1, 3], &[0, 2, 4])?;
+/// let turns = Roles::leave_one_class_out(&[1, 3], &[0, 2, 4])?;
 /// assert_eq!((turns.len(), &turns[1].known[..], &turns[1].unknown[..]), (3, &[0, 4][..], &[2][..]));
 /// # Ok::<(), sconce_anomaly::Error>(())
 /// ```
@@ -18,18 +19,18 @@ use serde::{Deserialize, Serialize};
 pub struct Roles {
     /// Classes of normal examples.
     pub normal: Vec<u32>,
-    /// Classes of anomalies of which training sees some.
+    /// Classes of anomalies that occur in training.
     pub known: Vec<u32>,
-    /// Classes of anomalies that only the test has.
+    /// Classes of anomalies that occur in the test split only.
     pub unknown: Vec<u32>,
 }
 
-/// How much of what training sees.
+/// The numbers of examples in the training split.
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
 /// | `normals` | all | examples taken as normal | >= 1 |
-/// | `labelled` | 200 | known anomalies, as many of each class as of every other, or one more | |
+/// | `labelled` | 200 | known anomalies, divided evenly among the classes (up to one) | |
 /// | `contamination` | 0 | share of the examples taken as normal that are anomalies of the known classes | [0, 1) |
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,18 +49,18 @@ impl Default for Amounts {
     }
 }
 
-/// The rows that training sees, and which of them are known to be anomalies.
+/// The rows of the training split, and which of them are known anomalies.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct TrainingSplit {
     /// Rows of the table of classes.
     pub rows: Vec<u32>,
-    /// For each of them whether it is a known anomaly.
+    /// Whether each row is a known anomaly.
     pub known: Vec<bool>,
 }
 
-/// The rows that are tested.
+/// The rows of the test split.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tested {
+pub struct TestSplit {
     /// Normal examples.
     pub normal: Vec<u32>,
     /// Anomalies of known classes.
@@ -69,11 +70,11 @@ pub struct Tested {
 }
 
 impl Roles {
-    /// Each class of anomalies held out in turn as the unknown one, the others known.
+    /// One set of roles for each class of anomalies: that class is unknown, the others are known.
     ///
     /// # Errors
-    /// As [`Roles::validate`], and fewer than two classes of anomalies.
-    pub fn in_turn(normal: &[u32], anomalies: &[u32]) -> Result<Vec<Self>> {
+    /// As [`Roles::validate`]; fewer than two classes of anomalies.
+    pub fn leave_one_class_out(normal: &[u32], anomalies: &[u32]) -> Result<Vec<Self>> {
         require("Roles anomalies", anomalies.len() >= 2, "at least 2 classes, one of them held out", anomalies.len())?;
         let turn = |out: &u32| {
             let known = anomalies.iter().copied().filter(|c| c != out).collect();
@@ -84,7 +85,7 @@ impl Roles {
         anomalies.iter().map(turn).collect()
     }
 
-    /// Checks that there are normal classes, and that no class has two roles.
+    /// Checks that there is a normal class, and that no class has two roles.
     ///
     /// # Errors
     /// [`Error::Config`] naming the class.
@@ -93,17 +94,18 @@ impl Roles {
         let mut all = [&self.normal[..], &self.known, &self.unknown].concat();
         all.sort_unstable();
         match all.windows(2).find(|w| w[0] == w[1]) {
-            Some(w) => Err(Error::config("Roles", format!("class {} has two roles, or one of them twice", w[0]))),
+            Some(w) => Err(Error::config("Roles", format!("class {} has two roles, or is listed twice", w[0]))),
             None => Ok(()),
         }
     }
 
-    /// Draws what training sees from the rows of a table, by their classes. Rows of unknown or other classes are not among
-    /// them. Fewer labelled anomalies than asked for are an error, not a smaller experiment.
+    /// Draws the training split from the rows of a table, by their classes; rows of unknown classes and of classes without a
+    /// role are excluded. If there are fewer anomalies than `amounts` asks for, that is an error: the experiment does not
+    /// silently become smaller.
     ///
     /// # Errors
-    /// As [`Roles::validate`]; amounts out of range; a class with fewer rows than needed.
-    pub fn seen(&self, classes: &[u32], amounts: &Amounts, rng: &Rng) -> Result<Seen> {
+    /// As [`Roles::validate`]; amounts out of range; too few rows of a class.
+    pub fn training_split(&self, classes: &[u32], amounts: &Amounts, rng: &Rng) -> Result<TrainingSplit> {
         self.validate()?;
         let c = amounts.contamination;
         require("Amounts.contamination", (0.0..1.0).contains(&c), "in [0, 1)", c)?;
@@ -113,33 +115,33 @@ impl Roles {
         };
         let normals = drawn(&self.normal, "normals");
         let each: Vec<Vec<u32>> = self.known.iter().map(|k| drawn(&[*k], &format!("class {k}"))).collect();
-        // Round after round one of each class: first those with labels, then those that hide among the normals.
+        // Round robin over the classes: first the labelled anomalies, then those hidden among the normal rows.
         let rounds = each.iter().map(Vec::len).max().unwrap_or(0);
-        let mut strange = (0..rounds).flat_map(|r| each.iter().filter_map(move |e| e.get(r).copied()));
+        let mut anomalies = (0..rounds).flat_map(|r| each.iter().filter_map(move |e| e.get(r).copied()));
         let n = amounts.normals.unwrap_or_else(|| (normals.len() as f64 / (1.0 - c)) as usize);
         let hidden = (n as f64 * c).round() as usize;
         let take = |what: &'static str, want: usize, there: usize| {
-            require(what, want <= there, &format!("at most the {there} that there are"), want)
+            require(what, want <= there, &format!("at most {there}, the number of rows available"), want)
         };
-        require("Amounts.normals", n > hidden, "more than the anomalies hidden among them", n)?;
+        require("Amounts.normals", n > hidden, "more than the number of anomalies hidden among them", n)?;
         take("Amounts.normals", n - hidden, normals.len())?;
         take("Amounts.labelled (with those hidden)", amounts.labelled + hidden, each.iter().map(Vec::len).sum())?;
         let mut rows: Vec<u32> = normals[..n - hidden].to_vec();
-        let labelled: Vec<u32> = strange.by_ref().take(amounts.labelled).collect();
-        rows.extend(strange.take(hidden));
+        let labelled: Vec<u32> = anomalies.by_ref().take(amounts.labelled).collect();
+        rows.extend(anomalies.take(hidden));
         let known = (0..rows.len() + labelled.len()).map(|i| i >= rows.len()).collect();
         rows.extend(labelled);
-        Ok(Seen { rows, known })
+        Ok(TrainingSplit { rows, known })
     }
 
-    /// All rows of a table by role; rows of other classes are left out.
+    /// The test split: all rows of a table by role; rows of classes without a role are excluded.
     ///
     /// # Errors
-    /// As [`Roles::validate`], and no normal rows.
-    pub fn tested(&self, classes: &[u32]) -> Result<Tested> {
+    /// As [`Roles::validate`]; no normal rows.
+    pub fn test_split(&self, classes: &[u32]) -> Result<TestSplit> {
         self.validate()?;
         let of = |role: &[u32]| (0..classes.len() as u32).filter(|i| role.contains(&classes[*i as usize])).collect();
-        let tested = Tested { normal: of(&self.normal), known: of(&self.known), unknown: of(&self.unknown) };
+        let tested = TestSplit { normal: of(&self.normal), known: of(&self.known), unknown: of(&self.unknown) };
         match tested.normal.is_empty() {
             true => Err(Error::value("classes", format!("no row of the normal classes {:?}", self.normal))),
             false => Ok(tested),
@@ -147,11 +149,12 @@ impl Roles {
     }
 }
 
-/// Cuts `n` rows in two: the first part has the share `first` of them, rounded down; both are in order.
+/// Splits `n` rows at random in two: the first part has a share `first` of them, rounded down. Both parts are in ascending
+/// order.
 ///
 /// # Errors
 /// A share outside [0, 1].
-pub fn halves(n: usize, first: f64, rng: &Rng) -> Result<(Vec<u32>, Vec<u32>)> {
+pub fn random_split(n: usize, first: f64, rng: &Rng) -> Result<(Vec<u32>, Vec<u32>)> {
     require("share", (0.0..=1.0).contains(&first), "in [0, 1]", first)?;
     let order = rng.permutation(n);
     let (a, b) = order.split_at((n as f64 * first) as usize);
@@ -177,30 +180,31 @@ mod tests {
     }
 
     #[test]
-    fn training_sees_what_it_should_and_nothing_else() {
+    fn the_training_split_has_the_known_classes_only() {
         let amounts = Amounts { normals: Some(100), labelled: 21, contamination: 0.1 };
-        let seen = roles().seen(&classes(), &amounts, &Rng::new(3)).unwrap();
+        let split = roles().training_split(&classes(), &amounts, &Rng::new(3)).unwrap();
         let count = |known: bool, of: &[u32]| {
             let hit = |(r, k): &(&u32, &bool)| **k == known && of.contains(&(**r % 6));
-            seen.rows.iter().zip(&seen.known).filter(hit).count()
+            split.rows.iter().zip(&split.known).filter(hit).count()
         };
-        assert_eq!((count(false, &[1, 3]), count(false, &[0, 2]), seen.rows.len()), (90, 10, 121));
+        assert_eq!((count(false, &[1, 3]), count(false, &[0, 2]), split.rows.len()), (90, 10, 121));
         assert_eq!((count(true, &[0]), count(true, &[2]), count(true, &[1, 3, 4, 5])), (11, 10, 0));
-        let mut unique = seen.rows.clone();
+        let mut unique = split.rows.clone();
         unique.sort_unstable();
         unique.dedup();
-        assert_eq!(unique.len(), 121, "an example is seen once");
-        assert_eq!(seen, roles().seen(&classes(), &amounts, &Rng::new(3)).unwrap());
-        assert_ne!(seen, roles().seen(&classes(), &amounts, &Rng::new(4)).unwrap());
-        let all = roles().seen(&classes(), &Amounts { labelled: 0, ..Default::default() }, &Rng::new(0)).unwrap();
+        assert_eq!(unique.len(), 121, "a row occurs once");
+        assert_eq!(split, roles().training_split(&classes(), &amounts, &Rng::new(3)).unwrap());
+        assert_ne!(split, roles().training_split(&classes(), &amounts, &Rng::new(4)).unwrap());
+        let all =
+            roles().training_split(&classes(), &Amounts { labelled: 0, ..Default::default() }, &Rng::new(0)).unwrap();
         assert!(all.rows.len() == 200 && !all.known.contains(&true));
     }
 
     #[test]
-    fn the_test_has_all_roles() {
-        let t = roles().tested(&classes()).unwrap();
+    fn the_test_split_has_all_roles() {
+        let t = roles().test_split(&classes()).unwrap();
         assert_eq!((t.normal.len(), t.known.len(), t.unknown.len(), t.unknown[1]), (200, 200, 100, 10));
-        let (a, b) = halves(11, 0.5, &Rng::new(0)).unwrap();
+        let (a, b) = random_split(11, 0.5, &Rng::new(0)).unwrap();
         let mut both = [a.clone(), b].concat();
         both.sort_unstable();
         assert_eq!((a.len(), both), (5, (0..11).collect()));
@@ -208,14 +212,20 @@ mod tests {
 
     #[test]
     fn what_cannot_be_drawn() {
-        let message = |r: Roles, a: Amounts| r.seen(&classes(), &a, &Rng::new(0)).unwrap_err().to_string();
-        assert!(message(roles(), Amounts { labelled: 201, ..Default::default() }).contains("at most the 200"));
-        assert!(message(roles(), Amounts { normals: Some(201), ..Default::default() }).contains("at most the 200"));
+        let message = |r: Roles, a: Amounts| r.training_split(&classes(), &a, &Rng::new(0)).unwrap_err().to_string();
+        assert!(
+            message(roles(), Amounts { labelled: 201, ..Default::default() })
+                .contains("at most 200, the number of rows available")
+        );
+        assert!(
+            message(roles(), Amounts { normals: Some(201), ..Default::default() })
+                .contains("at most 200, the number of rows available")
+        );
         assert!(message(roles(), Amounts { contamination: 1.0, ..Default::default() }).contains("[0, 1)"));
         let twice = Roles { known: vec![1], ..roles() };
         assert!(message(twice, Amounts::default()).contains("class 1 has two roles"));
-        assert!(Roles::in_turn(&[1], &[2]).is_err() && Roles::in_turn(&[1], &[1, 2]).is_err());
-        assert!(roles().tested(&[0, 0]).unwrap_err().to_string().contains("no row of the normal"));
-        assert!(halves(3, 1.5, &Rng::new(0)).is_err());
+        assert!(Roles::leave_one_class_out(&[1], &[2]).is_err() && Roles::leave_one_class_out(&[1], &[1, 2]).is_err());
+        assert!(roles().test_split(&[0, 0]).unwrap_err().to_string().contains("no row of the normal"));
+        assert!(random_split(3, 1.5, &Rng::new(0)).is_err());
     }
 }

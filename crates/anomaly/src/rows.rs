@@ -1,4 +1,4 @@
-//! A table of features on the host: what the classical detectors work on.
+//! A table of features on the host, for detectors without a network.
 
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
@@ -10,7 +10,7 @@ pub struct Rows {
     width: usize,
 }
 
-/// Rows that are copied at a time where no more are needed at once.
+/// Rows that are copied at a time where the whole table is not needed at once.
 pub(crate) const BLOCK: usize = 1 << 14;
 
 fn shape(x: &Tensor) -> Result<(usize, usize)> {
@@ -21,7 +21,7 @@ fn shape(x: &Tensor) -> Result<(usize, usize)> {
     }
 }
 
-/// What `f` gives for blocks of rows, one after the other; `f` also gets the number of a block's first row.
+/// Applies `f` to blocks of rows and concatenates the results; `f` also gets the number of the block's first row.
 pub(crate) fn in_blocks(x: &Tensor, f: impl Fn(&Tensor, usize) -> Result<Tensor>) -> Result<Tensor> {
     let (n, _) = shape(x)?;
     let part = |from: usize| f(&x.narrow(0, from, BLOCK.min(n - from))?, from);
@@ -29,12 +29,12 @@ pub(crate) fn in_blocks(x: &Tensor, f: impl Fn(&Tensor, usize) -> Result<Tensor>
     Ok(Tensor::cat(&parts, 0)?)
 }
 
-/// The values in f64 on the host.
+/// The values as f64 on the host.
 fn host(x: &Tensor) -> Result<Vec<f64>> {
     Ok(x.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
 }
 
-/// Refuses a value that is not finite; `first` is the number of the first row.
+/// Checks that all values are finite; `first` is the number of the first row, for messages.
 fn finite(values: &[f64], width: usize, first: usize) -> Result<()> {
     match values.iter().position(|v| !v.is_finite()) {
         Some(i) => {
@@ -46,20 +46,20 @@ fn finite(values: &[f64], width: usize, first: usize) -> Result<()> {
 }
 
 impl Rows {
-    /// Takes a tensor (N, D).
+    /// Copies a tensor (N, D).
     ///
     /// # Errors
-    /// Another shape, an empty axis, a value that is not finite with its row and column.
+    /// A shape that is not (N, D), an empty axis; a value that is not finite, with its row and column.
     pub fn of(x: &Tensor) -> Result<Self> {
         let (_, width) = shape(x)?;
         Self::new(host(x)?, width)
     }
 
-    /// Rows of a tensor (N, D), at most `most` at a time, each block with the number of its first row: what is done row by row
-    /// needs no copy of the whole.
+    /// Blocks of at most `most` rows of a tensor (N, D), each with the number of its first row, so that work on single rows
+    /// needs no copy of the whole table.
     ///
     /// # Errors
-    /// As [`Rows::of`], where the block is reached.
+    /// As [`Rows::of`], when the iterator reaches the block.
     pub fn blocks(x: &Tensor, most: usize) -> Result<impl Iterator<Item = Result<(usize, Self)>>> {
         let (n, width) = shape(x)?;
         Ok((0..n).step_by(most.max(1)).map(move |from| {
@@ -69,7 +69,7 @@ impl Rows {
         }))
     }
 
-    /// Refuses what [`Rows::of`] refuses, and another number of features; copies a block at a time.
+    /// Checks a tensor as [`Rows::of`] and [`Rows::require_width`] do, block by block.
     ///
     /// # Errors
     /// As [`Rows::of`] and [`Rows::require_width`].
@@ -77,7 +77,7 @@ impl Rows {
         Self::blocks(x, BLOCK)?.try_for_each(|block| block?.1.require_width(width))
     }
 
-    /// How many rows and features there are, all of them finite.
+    /// The numbers of rows and features, after a check that all values are finite.
     ///
     /// # Errors
     /// As [`Rows::of`].
@@ -87,7 +87,7 @@ impl Rows {
         Ok((n, width))
     }
 
-    /// The features of a tensor (N, D), each with all its values.
+    /// The columns of a tensor (N, D).
     ///
     /// # Errors
     /// As [`Rows::of`].
@@ -102,7 +102,7 @@ impl Rows {
         Ok(columns)
     }
 
-    /// Takes values, row after row.
+    /// Rows from their values in row-major order.
     ///
     /// # Errors
     /// As [`Rows::of`].
@@ -114,17 +114,17 @@ impl Rows {
         Ok(Self { values, width })
     }
 
-    /// How many rows.
+    /// The number of rows.
     pub fn len(&self) -> usize {
         self.values.len() / self.width
     }
 
-    /// Never true; there is at least one row.
+    /// Always false; there is at least one row.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
-    /// How many features.
+    /// The number of features.
     pub fn width(&self) -> usize {
         self.width
     }
@@ -144,12 +144,12 @@ impl Rows {
         self.values.iter().skip(j).step_by(self.width).copied().collect()
     }
 
-    /// All values, row after row.
+    /// All values in row-major order.
     pub fn values(&self) -> &[f64] {
         &self.values
     }
 
-    /// Refuses another number of features.
+    /// Checks the number of features.
     ///
     /// # Errors
     /// [`Error::Shape`] with both numbers.
@@ -157,7 +157,7 @@ impl Rows {
         if self.width == width {
             return Ok(());
         }
-        let expected = format!("(N, {width}): the features that the detector was fitted on");
+        let expected = format!("(N, {width}), the number of features that the detector was fitted on");
         Err(Error::shape("examples", expected, &[self.len(), self.width]))
     }
 }

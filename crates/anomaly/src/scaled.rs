@@ -1,33 +1,33 @@
-//! Preprocessing that is part of the detector: features brought to one scale.
+//! Preprocessing that is saved with the detector: feature scaling.
 
 use crate::rows::{Rows, in_blocks};
-use crate::{Conformal, Detector, Error, Loaded, Method, Result, State, Training};
+use crate::{Conformal, Detector, Error, Loaded, Method, Result, State, TrainingRows};
 use candle_core::{DType, Device, Tensor};
 use sconce_tensor_core::Rng;
 use serde::{Deserialize, Serialize};
 
-/// How each feature is brought to scale, from the examples that are not known to be anomalies. A constant feature is shifted
-/// alone.
+/// How each feature is scaled; statistics are those of the training examples that are not known anomalies. A constant feature
+/// is only shifted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scale {
     /// Mean 0 and standard deviation 1 (over n).
     #[default]
     Standard,
-    /// The smallest value to 0, the largest to 1; new values may lie outside.
+    /// The smallest value becomes 0, the largest 1; new values may lie outside [0, 1].
     MinMax,
 }
 
-/// A method behind a [`Scale`]; both are saved in one file.
+/// A method on scaled features; the scale is saved with the detector.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use sconce_anomaly::{Knn, KnnConfig, Method, Scale, Scaled, Training};
+/// use sconce_anomaly::{Knn, KnnConfig, Method, Scale, Scaled, TrainingRows};
 /// use sconce_tensor_core::Rng;
 /// // The second feature's unit is a thousandth of the first's.
 /// let x = Tensor::new(&[[0f64, 0.0], [1.0, 1000.0], [2.0, 3000.0], [3.0, 2000.0]], &Device::Cpu)?;
 /// let knn = Knn::new(KnnConfig { neighbours: 1, ..Default::default() })?;
-/// let fitted = Scaled::new(knn, Scale::Standard).fit(&Training::normal(&x), &Rng::new(0))?;
+/// let fitted = Scaled::new(knn, Scale::Standard).fit(&TrainingRows::normal(&x), &Rng::new(0))?;
 /// let scores = fitted.score(&Tensor::new(&[[9f64, 1000.0], [1.0, 1009.0]], &Device::Cpu)?)?.to_vec1::<f64>()?;
 /// assert!(scores[0] > 100.0 * scores[1]);
 /// # Ok::<(), sconce_anomaly::Error>(())
@@ -39,7 +39,7 @@ pub struct Scaled<M> {
 }
 
 impl<M: Method> Scaled<M> {
-    /// `method` behind `scale`.
+    /// `method` on features scaled by `scale`.
     pub fn new(method: M, scale: Scale) -> Self {
         Self { method, scale }
     }
@@ -79,7 +79,7 @@ impl Map {
                     (lo, c.iter().copied().fold(f64::NEG_INFINITY, f64::max) - lo)
                 }
             };
-            // A spread of rounding alone is that of a constant.
+            // A spread at the level of rounding errors counts as constant.
             (shift, if width > 1e-12 * shift.abs() { width } else { 1.0 })
         });
         let (shift, width) = each.unzip();
@@ -95,20 +95,20 @@ impl Map {
 }
 
 impl<M: Method> Method for Scaled<M> {
-    fn fit(&self, train: &Training<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
+    fn fit(&self, train: &TrainingRows<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
         let map = Map::of(&Rows::columns(&train.normals()?)?, self.scale);
         Rows::check(train.x, map.shift.len())?;
         let x = map.apply(train.x)?;
-        let inner = self.method.fit(&Training { x: &x, known: train.known }, rng)?;
+        let inner = self.method.fit(&TrainingRows { x: &x, known: train.known }, rng)?;
         Ok(Box::new(Fitted { map, inner }))
     }
 }
 
 pub(crate) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
     let Values { map, inner, values } = from.values()?;
-    let inner = crate::detector::restore(&inner, &from.under("inner.", values))?;
+    let inner = from.inner(&inner, values)?;
     if map.shift.len() != inner.features() || map.width.len() != inner.features() {
-        return Err(Error::value("detector", "the scale does not fit the detector behind it"));
+        return Err(Error::value("detector", "the scale does not match the features of the wrapped detector"));
     }
     Ok(Box::new(Fitted { map, inner }))
 }

@@ -1,14 +1,14 @@
-//! From raw scores to decisions: thresholds and p-values. A detector does not have one; its user chooses.
+//! From raw scores to decisions: thresholds and p-values. The user of a detector chooses them.
 
 use crate::{Error, Result};
 
-/// Scores above it are anomalies.
+/// A decision threshold: scores above it are anomalies.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Threshold(f64);
 
 fn sorted(scores: &[f64]) -> Result<Vec<f64>> {
     if scores.is_empty() {
-        return Err(Error::value("scores", "there are none to take a threshold from"));
+        return Err(Error::value("scores", "there are no scores to take a threshold from"));
     }
     if let Some(i) = scores.iter().position(|s| s.is_nan()) {
         return Err(Error::value("scores", format!("NaN at row {i}")));
@@ -19,7 +19,7 @@ fn sorted(scores: &[f64]) -> Result<Vec<f64>> {
 }
 
 impl Threshold {
-    /// The score itself.
+    /// A threshold at a given score.
     ///
     /// # Errors
     /// NaN.
@@ -27,11 +27,11 @@ impl Threshold {
         if score.is_nan() { Err(Error::config("Threshold", "must be a number, got NaN")) } else { Ok(Self(score)) }
     }
 
-    /// The largest `contamination` share of these scores is above it, rounded down; tied scores are on the same side, so that
-    /// there may be fewer.
+    /// The threshold that flags a share `contamination` of these scores, the highest ones, rounded down. Tied scores are on the
+    /// same side of it, so that fewer scores may be flagged.
     ///
     /// # Errors
-    /// No scores, a NaN with its row, a share outside [0, 1).
+    /// No scores; a NaN, with its row; a share outside [0, 1).
     pub fn by_contamination(scores: &[f64], contamination: f64) -> Result<Self> {
         if !(0.0..1.0).contains(&contamination) {
             return Err(Error::config("contamination", format!("must be in [0, 1), got {contamination}")));
@@ -41,11 +41,11 @@ impl Threshold {
         Ok(Self(all[all.len() - 1 - above]))
     }
 
-    /// The `level` quantile of the scores of normal examples that were held out: the smallest of them that at least this share
-    /// does not exceed.
+    /// The `level` quantile of the scores of held-out normal examples: the smallest of these scores s such that at least a
+    /// share `level` of them is <= s.
     ///
     /// # Errors
-    /// No scores, a NaN with its row, a level outside (0, 1].
+    /// No scores; a NaN, with its row; a level outside (0, 1].
     pub fn by_quantile(normal_scores: &[f64], level: f64) -> Result<Self> {
         if !(level > 0.0 && level <= 1.0) {
             return Err(Error::config("level", format!("must be in (0, 1], got {level}")));
@@ -60,17 +60,17 @@ impl Threshold {
         self.0
     }
 
-    /// Whether a score is above it.
+    /// Whether a score is above the threshold.
     pub fn is_anomaly(&self, score: f64) -> bool {
         score > self.0
     }
 }
 
-/// Conformal p-values from the scores of normal examples that were held out.
+/// Conformal p-values from the scores of held-out normal examples.
 ///
 /// `p(s) = (1 + number of held-out scores >= s) / (n + 1)`. For a new normal example, exchangeable with the held-out ones,
-/// `P(p <= a) <= a` for every a: whoever calls p <= a an anomaly has at most a share a of false alarms, whatever the
-/// detector is worth. The smallest p there is is `1 / (n + 1)`.
+/// `P(p <= a) <= a` for every a: at level a, at most a share a of normal examples is flagged, in expectation, however good or
+/// bad the detector is. The smallest possible p is `1 / (n + 1)`.
 ///
 /// Source: Vovk, Gammerman, Shafer (2005), Algorithmic Learning in a Random World; for outliers Laxhammar and Falkman (2010).
 ///
@@ -86,15 +86,15 @@ pub struct Conformal {
 }
 
 impl Conformal {
-    /// Takes the scores of normal examples that the detector was not fitted on.
+    /// From the scores of normal examples that the detector was not fitted on.
     ///
     /// # Errors
-    /// No scores, a NaN with its row.
+    /// No scores; a NaN, with its row.
     pub fn new(held_out: &[f64]) -> Result<Self> {
         Ok(Self { scores: sorted(held_out)? })
     }
 
-    /// The held-out scores, in rising order.
+    /// The held-out scores in ascending order.
     pub fn scores(&self) -> &[f64] {
         &self.scores
     }
@@ -135,8 +135,8 @@ mod tests {
         assert!(Conformal::new(&[0.0, f64::NAN]).unwrap_err().to_string().contains("row 1"));
     }
 
-    /// The guarantee, for scores with and without ties: the share of p <= a among new normal scores is at most a, and without
-    /// ties it is floor(a (n + 1)) / (n + 1).
+    /// The guarantee, for scores with and without ties: the share of p <= a among new normal scores is at most a; without ties
+    /// it is floor(a (n + 1)) / (n + 1).
     #[test]
     fn false_alarms_are_at_most_the_level() {
         for (ties, seed) in [(false, 0), (true, 1)] {

@@ -1,9 +1,9 @@
-//! The command for people with a table.
+//! The program on tables.
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
 use candle_core::{Device, Tensor};
-use sconce_anomaly::cli::{Cli, Done, Parser, Verb, compare, fit, score};
+use sconce_anomaly::cli::{Cli, Command, Parser, ScoreSummary, compare, fit, score};
 use sconce_anomaly::load;
 use sconce_tensor_core::Rng;
 use std::io::{Read, Write};
@@ -43,24 +43,24 @@ fn things(n: usize) -> String {
     "id,size,colour,label\n".to_owned() + &(0..n).map(row).collect::<String>()
 }
 
-fn verb(words: &str, paths: &[&Path]) -> Verb {
+fn command(words: &str, paths: &[&Path]) -> Command {
     let mut paths = paths.iter();
     let words = words.split_whitespace().map(|w| match w {
         "@" => paths.next().unwrap().display().to_string(),
         _ => w.to_owned(),
     });
-    Cli::try_parse_from(std::iter::once("sconce-detect".to_owned()).chain(words)).unwrap().verb
+    Cli::try_parse_from(std::iter::once("sconce-detect".to_owned()).chain(words)).unwrap().command
 }
 
 fn fitted(words: &str, paths: &[&Path]) -> Result<String, String> {
-    match verb(words, paths) {
-        Verb::Fit(args) => fit(&args).map_err(|e| e.to_string()),
+    match command(words, paths) {
+        Command::Fit(args) => fit(&args).map_err(|e| e.to_string()),
         _ => panic!("no fit"),
     }
 }
 
-fn scored(words: &str, paths: &[&Path], input: &str) -> Result<(String, Done, Vec<String>), String> {
-    let Verb::Score(args) = verb(words, paths) else { panic!("no score") };
+fn scored(words: &str, paths: &[&Path], input: &str) -> Result<(String, ScoreSummary, Vec<String>), String> {
+    let Command::Score(args) = command(words, paths) else { panic!("no score") };
     let (mut out, mut warnings) = (Vec::new(), Vec::new());
     let input = std::io::Cursor::new(input.as_bytes().to_vec());
     let done = score(&args, Box::new(input), &mut out, &mut |w| warnings.push(w.to_owned()));
@@ -89,7 +89,11 @@ fn names_gaps_and_labels_end_to_end() {
     )
     .unwrap();
     assert_eq!((done.rows, done.anomalies), (400, 40), "the tenth that is strange");
-    assert!(done.lines.contains("AUROC 1.0000") && done.lines.contains("399 labelled rows"), "{}", done.lines);
+    assert!(
+        done.evaluation.contains("AUROC 1.0000") && done.evaluation.contains("399 labelled rows"),
+        "{}",
+        done.evaluation
+    );
     let last: serde_json::Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
     assert_eq!((last["row"].as_u64(), last["anomaly"].as_bool()), (Some(400), Some(true)));
     assert!(last["p_value"].as_f64().unwrap() < 0.05);
@@ -101,7 +105,7 @@ fn a_reconstruction_explains_itself() {
     let (data, model) = (f.write("things.csv", &things(400)), f.path("m.safetensors"));
     let set = "--set network.epochs=60 --set network.hidden=[8,1] --set network.lr=0.01";
     let said = fitted(&format!("{FIT} --detector abc {set}"), &[&data, &model]).unwrap();
-    assert!(said.contains("known anomalies") && !said.contains("makes no use"), "{said}");
+    assert!(said.contains("known anomalies") && !said.contains("does not learn"), "{said}");
     let (out, ..) = scored("score --model @ --explain 1", &[&model], "size,colour\n60,red\n").unwrap();
     assert!(out.lines().nth(1).unwrap().contains(",1,\"size "), "{out}");
     // Without a word on the layers the code is narrower than the three features.
@@ -146,7 +150,7 @@ fn a_stream_is_scored_line_by_line() {
     let f = Folder::new();
     let (data, model) = (f.write("things.csv", &things(200)), f.path("m.safetensors"));
     fitted(&format!("{FIT} --detector knn"), &[&data, &model]).unwrap();
-    let Verb::Score(args) = verb("score --model @", &[&model]) else { panic!("no score") };
+    let Command::Score(args) = command("score --model @", &[&model]) else { panic!("no score") };
     let written = Arc::new(Mutex::new(Vec::new()));
     let lines = vec!["size,colour\n", "1,blue\n", "2,red\n", "3,blue\n"];
     let source = Source { lines, written: written.clone(), asked: 0 };
@@ -168,7 +172,7 @@ fn bad_rows_are_named_or_left_out() {
     let e = message("", bad);
     assert!(e.contains("row 2") && e.contains("column `size`: `large` is no finite number"), "{e}");
     let (out, done, warnings) = scored("score --model @ --keep-going", &[&model], bad).unwrap();
-    assert_eq!((out.lines().nth(2).unwrap(), done.rows, done.bad), ("2,,,", 2, 2));
+    assert_eq!((out.lines().nth(2).unwrap(), done.rows, done.failed), ("2,,,", 2, 2));
     assert!(warnings[0].contains("row 2") && warnings[1].starts_with("row 3"), "{warnings:?}");
     assert!(message("", "size\n1\n").contains(r#"["colour"]"#));
     let e = message("", "size,colour,weight\n1,red,3\n");
@@ -195,7 +199,7 @@ fn tables_that_cannot_be_fitted() {
     );
     assert!(message("a,y\n1,0\n", "--label z").contains("`z` is not among"));
     assert!(message("a\n1\n", "--detector knn").contains("1 normal examples"));
-    assert!(message("a\n1\n2\n", "--detector oracle").contains("no `oracle`; there are abc"));
+    assert!(message("a\n1\n2\n", "--detector oracle").contains("no method `oracle`; choose one of abc"));
     assert!(message("a\n1\n2\n", "--set network.epoch=3").contains("unknown field `epoch`"));
     assert!(message("a\n1\n2\n3\n4\n5\n6\n", "--detector classifier").contains("needs known anomalies"));
     assert!(message("a\n1\n2\n", "--test 2").contains("--test"));
@@ -224,7 +228,11 @@ fn archives_and_comparisons() {
     fitted("fit --data @ --label y --detector mahalanobis --out @", &[&path, &model]).unwrap();
     let scores = |file: &PathBuf| scored("score --model @ --data @ --label y", &[&model, file], "").unwrap();
     let (archive, text) = (scores(&path), scores(&csv));
-    assert!(archive.0 == text.0 && archive.1.rows == 150 && archive.1.lines.contains("AUROC"), "{}", archive.1.lines);
+    assert!(
+        archive.0 == text.0 && archive.1.rows == 150 && archive.1.evaluation.contains("AUROC"),
+        "{}",
+        archive.1.evaluation
+    );
     let bare = f.path("bare.npz");
     Tensor::write_npz(&[("X", x.clone())], &bare).unwrap();
     assert_eq!(scored("score --model @ --data @", &[&model, &bare], "").unwrap().0, archive.0);
@@ -232,7 +240,7 @@ fn archives_and_comparisons() {
     assert!(e.contains(r#"["y"] are more than the 2"#), "{e}");
     let out = f.path("out");
     let words = "compare --data @ --data @ --label y --detectors knn,mahalanobis,ecod --seeds 2 --out @";
-    let Verb::Compare(args) = verb(words, &[&path, &csv, &out]) else { panic!("no compare") };
+    let Command::Compare(args) = command(words, &[&path, &csv, &out]) else { panic!("no compare") };
     let fresh = Mutex::new(0);
     let lines = compare(&args, &|_| *fresh.lock().unwrap() += 1).unwrap();
     assert_eq!(*fresh.lock().unwrap(), 12);
@@ -251,6 +259,6 @@ fn archives_and_comparisons() {
     *fresh.lock().unwrap() = 0;
     compare(&args, &|_| *fresh.lock().unwrap() += 1).unwrap();
     assert_eq!(*fresh.lock().unwrap(), 6);
-    let Verb::Compare(twice) = verb(words, &[&csv, &csv, &out]) else { panic!("no compare") };
+    let Command::Compare(twice) = command(words, &[&csv, &csv, &out]) else { panic!("no compare") };
     assert!(compare(&twice, &|_| {}).unwrap_err().to_string().contains("two tables have the name"));
 }

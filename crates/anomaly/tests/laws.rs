@@ -5,9 +5,9 @@ use candle_core::{DType, Device, Tensor};
 use sconce_anomaly::metrics::auroc;
 use sconce_anomaly::{
     Calibrated, Copod, Detector, Ecod, Encoded, Error, Hbos, HbosConfig, IsolationForest, IsolationForestConfig, Knn,
-    KnnConfig, KnnScore, Lof, LofConfig, Mahalanobis, MahalanobisConfig, Method, Missing, NetworkConfig, Objective,
-    OneClassSvm, OneClassSvmConfig, Pca, PcaConfig, Reconstruction, ReconstructionConfig, Scale, Scaled, Training,
-    load, save,
+    KnnConfig, KnnScore, Lof, LofConfig, Mahalanobis, MahalanobisConfig, Method, Missing, NetworkConfig, OneClassSvm,
+    OneClassSvmConfig, Pca, PcaConfig, Reconstruction, ReconstructionConfig, ReconstructionObjective, Scale, Scaled,
+    TrainingRows, load, save,
 };
 use sconce_tensor_core::table::{Column, Kind, Schema};
 use sconce_tensor_core::{Rng, store};
@@ -58,12 +58,12 @@ fn strangers_are_stranger_and_labels_keep_them_out() {
     let (all, truth) = data(200, 20);
     let normal = all.narrow(0, 0, 200).unwrap();
     for m in methods() {
-        let fitted = m.fit(&Training::normal(&normal), &Rng::new(0)).unwrap();
+        let fitted = m.fit(&TrainingRows::normal(&normal), &Rng::new(0)).unwrap();
         let scores = numbers(fitted.score(&all).unwrap());
         let area = auroc(&scores, &truth).unwrap();
         // PCA at 90 % of the variance has but the third axis left.
         assert!(area > if fitted.name() == "pca" { 0.6 } else { 0.9 }, "{m:?}: {area}");
-        let labelled = m.fit(&Training { x: &all, known: Some(&truth) }, &Rng::new(0)).unwrap();
+        let labelled = m.fit(&TrainingRows { x: &all, known: Some(&truth) }, &Rng::new(0)).unwrap();
         assert_eq!(numbers(labelled.score(&all).unwrap()), scores, "{m:?}: known anomalies were learned as normal");
         assert_eq!(fitted.features(), 3);
     }
@@ -73,19 +73,19 @@ fn strangers_are_stranger_and_labels_keep_them_out() {
 fn a_score_is_the_examples_own_and_the_seeds() {
     let (all, _) = data(60, 4);
     for m in methods() {
-        let fitted = m.fit(&Training::normal(&all), &Rng::new(3)).unwrap();
+        let fitted = m.fit(&TrainingRows::normal(&all), &Rng::new(3)).unwrap();
         let together = numbers(fitted.score(&all).unwrap());
         let alone: Vec<f64> =
             (0..64).flat_map(|i| numbers(fitted.score(&all.narrow(0, i, 1).unwrap()).unwrap())).collect();
         assert_eq!(together, alone, "{m:?}");
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-        let again = pool.install(|| m.fit(&Training::normal(&all), &Rng::new(3)).unwrap().score(&all).unwrap());
+        let again = pool.install(|| m.fit(&TrainingRows::normal(&all), &Rng::new(3)).unwrap().score(&all).unwrap());
         assert_eq!(numbers(again), together, "{m:?} on one thread");
         let narrow = all.to_dtype(DType::F32).unwrap();
         assert!(fitted.score(&narrow).unwrap().dtype() == DType::F64);
     }
     let forest = |seed| {
-        let f = IsolationForest::default().fit(&Training::normal(&all), &Rng::new(seed)).unwrap();
+        let f = IsolationForest::default().fit(&TrainingRows::normal(&all), &Rng::new(seed)).unwrap();
         numbers(f.score(&all).unwrap())
     };
     assert_ne!(forest(0), forest(1));
@@ -97,7 +97,7 @@ fn bad_input_is_named() {
     let bad = Tensor::new(&[[0.0, 1.0, 2.0], [0.0, f64::NAN, 2.0]], &Device::Cpu).unwrap();
     let wide = Tensor::zeros((2, 4), DType::F64, &Device::Cpu).unwrap();
     for m in methods() {
-        let fitted = m.fit(&Training::normal(&x), &Rng::new(0)).unwrap();
+        let fitted = m.fit(&TrainingRows::normal(&x), &Rng::new(0)).unwrap();
         let message = |t: &Tensor| fitted.score(t).unwrap_err().to_string();
         // One that fills gaps takes a NaN for one.
         if fitted.name() == "encoded" {
@@ -107,10 +107,10 @@ fn bad_input_is_named() {
         assert!(message(&bad).contains("NaN at row 1, column 1"), "{m:?}: {}", message(&bad));
         assert!(message(&wide).contains("(N, 3)") && message(&wide).contains("[2, 4]"), "{m:?}: {}", message(&wide));
         assert!(fitted.score(&x.flatten_all().unwrap()).is_err());
-        let message = |t: &Training<'_>| m.fit(t, &Rng::new(0)).unwrap_err().to_string();
-        assert!(message(&Training::normal(&bad)).contains("row 1, column 1"));
-        assert!(message(&Training { x: &x, known: Some(&[true; 64]) }).contains("all 64 examples are anomalies"));
-        assert!(message(&Training { x: &x, known: Some(&truth[1..]) }).contains("(63, D)"));
+        let message = |t: &TrainingRows<'_>| m.fit(t, &Rng::new(0)).unwrap_err().to_string();
+        assert!(message(&TrainingRows::normal(&bad)).contains("row 1, column 1"));
+        assert!(message(&TrainingRows { x: &x, known: Some(&[true; 64]) }).contains("all 64 examples are anomalies"));
+        assert!(message(&TrainingRows { x: &x, known: Some(&truth[1..]) }).contains("(63, D)"));
     }
 }
 
@@ -120,13 +120,13 @@ fn almost_no_data() {
     let one = Tensor::new(&[[1.0, 2.0, 3.0]], &Device::Cpu).unwrap();
     let same = Tensor::ones((50, 3), DType::F64, &Device::Cpu).unwrap();
     for m in methods() {
-        match m.fit(&Training::normal(&one), &Rng::new(0)) {
+        match m.fit(&TrainingRows::normal(&one), &Rng::new(0)) {
             Ok(f) => assert!(numbers(f.score(&one).unwrap())[0].is_finite(), "{m:?}"),
             Err(e) => {
                 assert!(e.to_string().contains("1 training examples") || e.to_string().contains("at least 2"), "{e}")
             }
         }
-        let fitted = m.fit(&Training::normal(&same), &Rng::new(0)).unwrap();
+        let fitted = m.fit(&TrainingRows::normal(&same), &Rng::new(0)).unwrap();
         let scores = numbers(fitted.score(&Tensor::cat(&[&same, &one], 0).unwrap()).unwrap());
         assert!(scores.iter().all(|s| s.is_finite()), "{m:?}: {scores:?}");
     }
@@ -152,7 +152,7 @@ fn a_table_with_categories_and_gaps() {
     let table = |rows: &[[f64; 2]]| Tensor::from_slice(&rows.concat(), (rows.len(), 2), &Device::Cpu).unwrap();
     let x = table(&(0..60).map(row).collect::<Vec<_>>());
     let known: Vec<bool> = (0..60).map(|i| i == 2).collect();
-    let train = Training { x: &x, known: Some(&known) };
+    let train = TrainingRows { x: &x, known: Some(&known) };
     let pca = || Scaled::new(Mahalanobis::new(MahalanobisConfig { ridge: 0.01 }).unwrap(), Scale::Standard);
     let method = Calibrated::new(Encoded::new(pca(), schema.clone(), Missing::Impute), 0.25).unwrap();
     let fitted = method.fit(&train, &Rng::new(0)).unwrap();
@@ -169,7 +169,10 @@ fn a_table_with_categories_and_gaps() {
     assert_eq!(again.calibration(), fitted.calibration());
 
     let net = NetworkConfig { hidden: vec![2], epochs: 1, ..Default::default() };
-    let auto = Reconstruction::new(Objective::Autoencoder, ReconstructionConfig { network: net, ..Default::default() });
+    let auto = Reconstruction::new(
+        ReconstructionObjective::Autoencoder,
+        ReconstructionConfig { network: net, ..Default::default() },
+    );
     let auto = Encoded::new(auto.unwrap(), schema.clone(), Missing::Impute).fit(&train, &Rng::new(0)).unwrap();
     let parts = auto.contributions(&asked).unwrap().unwrap();
     assert_eq!(parts.dims(), [5, 2]);
@@ -181,11 +184,11 @@ fn a_table_with_categories_and_gaps() {
     let message = |e: Result<Box<dyn Detector>, Error>| e.unwrap_err().to_string();
     assert!(message(strict.fit(&train, &Rng::new(0))).contains("(NaN) at row 0, column `size`"));
     let gap = table(&[[f64::NAN, 0.0], [f64::NAN, 1.0]]);
-    let imputed = Encoded::new(pca(), schema.clone(), Missing::Impute).fit(&Training::normal(&gap), &Rng::new(0));
+    let imputed = Encoded::new(pca(), schema.clone(), Missing::Impute).fit(&TrainingRows::normal(&gap), &Rng::new(0));
     assert!(message(imputed).contains("column `size`: no normal example has a value"));
     let wrong = fitted.score(&table(&[[1.0, 0.5]])).unwrap_err().to_string();
-    assert!(wrong.contains("0.5, no index of 3 categories, at row 0, column `colour`"), "{wrong}");
-    let one = Calibrated::new(pca(), 0.5).unwrap().fit(&Training::normal(&table(&[[1.0, 1.0]])), &Rng::new(0));
+    assert!(wrong.contains("0.5 is not an index of 3 categories, at row 0, column `colour`"), "{wrong}");
+    let one = Calibrated::new(pca(), 0.5).unwrap().fit(&TrainingRows::normal(&table(&[[1.0, 1.0]])), &Rng::new(0));
     assert!(message(one).contains("1 normal examples"));
 }
 
@@ -206,7 +209,7 @@ fn configurations_and_files() {
     let path = dir.path().join("d.safetensors");
     let (x, _) = data(60, 0);
     for m in methods() {
-        let fitted = m.fit(&Training::normal(&x), &Rng::new(0)).unwrap();
+        let fitted = m.fit(&TrainingRows::normal(&x), &Rng::new(0)).unwrap();
         save(&*fitted, &path).unwrap();
         let again = load(&path).unwrap();
         assert_eq!(numbers(again.score(&x).unwrap()), numbers(fitted.score(&x).unwrap()), "{m:?}");

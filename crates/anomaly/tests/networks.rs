@@ -4,8 +4,8 @@
 use candle_core::{DType, Device, Tensor};
 use sconce_anomaly::metrics::auroc;
 use sconce_anomaly::{
-    DeepSad, DeepSadConfig, Detector, DevNet, DevNetConfig, Method, NetworkConfig, NeuralClassifier, Objective,
-    Reconstruction, ReconstructionConfig, Residual, Training, Variational, VariationalConfig, load, save,
+    DeepSad, DeepSadConfig, Detector, DevNet, DevNetConfig, Method, NetworkConfig, NeuralClassifier, Reconstruction,
+    ReconstructionConfig, ReconstructionObjective, Residual, TrainingRows, Variational, VariationalConfig, load, save,
 };
 use sconce_tensor_core::Rng;
 
@@ -13,7 +13,7 @@ fn network(epochs: usize) -> NetworkConfig {
     NetworkConfig { hidden: vec![32, 16, 1], epochs, batch: 50, lr: 3e-3, ..Default::default() }
 }
 
-fn reconstruction(objective: Objective, network: NetworkConfig) -> Reconstruction {
+fn reconstruction(objective: ReconstructionObjective, network: NetworkConfig) -> Reconstruction {
     Reconstruction::new(objective, ReconstructionConfig { network, ..Default::default() }).unwrap()
 }
 
@@ -49,9 +49,9 @@ fn area(d: &dyn Detector, normal: &Tensor, strange: &Tensor) -> f64 {
 #[test]
 fn known_anomalies_like_a_classifier_unknown_ones_unlike_it() {
     let (x, known, unknown) = toy();
-    let train = Training { x: &x, known: Some(&known) };
+    let train = TrainingRows { x: &x, known: Some(&known) };
     let (normal, strange) = (x.narrow(0, 0, 400).unwrap(), x.narrow(0, 400, 40).unwrap());
-    let abc = reconstruction(Objective::Abc, network(80)).fit(&train, &Rng::new(0)).unwrap();
+    let abc = reconstruction(ReconstructionObjective::Abc, network(80)).fit(&train, &Rng::new(0)).unwrap();
     let net = NetworkConfig { hidden: vec![32, 16], ..network(80) };
     let classifier = NeuralClassifier::new(net).unwrap().fit(&train, &Rng::new(0)).unwrap();
     let seen = |d: &dyn Detector| area(d, &normal, &strange);
@@ -65,8 +65,8 @@ fn known_anomalies_like_a_classifier_unknown_ones_unlike_it() {
 #[test]
 fn ranks_by_r_which_grows_far_away() {
     let (x, known, _) = toy();
-    let abc = reconstruction(Objective::Abc, network(40));
-    let abc = abc.fit(&Training { x: &x, known: Some(&known) }, &Rng::new(0)).unwrap();
+    let abc = reconstruction(ReconstructionObjective::Abc, network(40));
+    let abc = abc.fit(&TrainingRows { x: &x, known: Some(&known) }, &Rng::new(0)).unwrap();
     let r = abc.score(&x).unwrap().to_vec1::<f64>().unwrap();
     let p: Vec<f64> = r.iter().map(|r| -(-r).exp_m1()).collect();
     assert_eq!(auroc(&r, &known).unwrap(), auroc(&p, &known).unwrap());
@@ -91,14 +91,14 @@ fn distances_to_a_centre() {
     let net = NetworkConfig { hidden: vec![32, 16, 4], ..network(60) };
     let fit = |eta, labels| {
         let m = DeepSad::new(DeepSadConfig { network: net.clone(), eta }).unwrap();
-        m.fit(&Training { x: &x, known: labels }, &Rng::new(0)).unwrap()
+        m.fit(&TrainingRows { x: &x, known: labels }, &Rng::new(0)).unwrap()
     };
     let sad = fit(1.0, Some(&known[..]));
     assert!(area(&*sad, &normal, &strange) > 0.97, "{}", area(&*sad, &normal, &strange));
     // Without weight they are left out: the detector of the normal examples alone.
     let svdd = fit(0.0, Some(&known[..])).score(&x).unwrap().to_vec1::<f64>().unwrap();
     let alone = DeepSad::new(DeepSadConfig { network: net.clone(), eta: 1.0 }).unwrap();
-    let alone = alone.fit(&Training::normal(&normal), &Rng::new(0)).unwrap();
+    let alone = alone.fit(&TrainingRows::normal(&normal), &Rng::new(0)).unwrap();
     assert_eq!(alone.score(&x).unwrap().to_vec1::<f64>().unwrap(), svdd);
     assert!(DeepSad::new(DeepSadConfig { eta: -1.0, ..Default::default() }).is_err());
 }
@@ -107,13 +107,13 @@ fn distances_to_a_centre() {
 #[test]
 fn scores_in_deviations_of_a_prior() {
     let (x, known, _) = toy();
-    let train = Training { x: &x, known: Some(&known) };
+    let train = TrainingRows { x: &x, known: Some(&known) };
     let cfg = DevNetConfig { network: NetworkConfig { hidden: vec![16], ..network(60) }, ..Default::default() };
     let fitted = DevNet::new(cfg.clone()).unwrap().fit(&train, &Rng::new(0)).unwrap();
     let scores = fitted.score(&x).unwrap().to_vec1::<f64>().unwrap();
     let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
     assert!(mean(&scores[..400]).abs() < 0.5 && mean(&scores[400..]) > 4.5, "{:?}", mean(&scores[400..]));
-    let none = DevNet::new(cfg.clone()).unwrap().fit(&Training::normal(&x), &Rng::new(0));
+    let none = DevNet::new(cfg.clone()).unwrap().fit(&TrainingRows::normal(&x), &Rng::new(0));
     assert!(none.unwrap_err().to_string().contains("needs known anomalies"));
     assert!(DevNet::new(DevNetConfig { margin: 0.0, ..cfg }).is_err());
 }
@@ -128,7 +128,7 @@ fn a_bound_that_knows_the_wide_axis() {
     let net = NetworkConfig { hidden: vec![16, 1], ..network(150) };
     let fit = |beta| {
         let v = Variational::new(VariationalConfig { network: net.clone(), beta }).unwrap();
-        v.fit(&Training::normal(&x), &Rng::new(0)).unwrap()
+        v.fit(&TrainingRows::normal(&x), &Rng::new(0)).unwrap()
     };
     let at = Tensor::new(&[[0.0, 0.0, 0.0], [4.0, 0.0, 0.0], [0.0, 4.0, 0.0], [0.0, 0.0, -4.0]], &Device::Cpu).unwrap();
     let s = fit(1.0).score(&at).unwrap().to_vec1::<f64>().unwrap();
@@ -147,7 +147,9 @@ fn the_best_epoch_is_kept() {
     let x = x.narrow(0, 0, 400).unwrap();
     let fit = |epochs, held_out| {
         let cfg = NetworkConfig { held_out, lr: 0.3, ..network(epochs) };
-        let d = reconstruction(Objective::Autoencoder, cfg).fit(&Training::normal(&x), &Rng::new(0)).unwrap();
+        let d = reconstruction(ReconstructionObjective::Autoencoder, cfg)
+            .fit(&TrainingRows::normal(&x), &Rng::new(0))
+            .unwrap();
         d.score(&x).unwrap().to_vec1::<f64>().unwrap()
     };
     let mean = |s: &[f64]| s.iter().sum::<f64>() / 400.0;
@@ -164,40 +166,44 @@ fn without_labels_all_are_the_autoencoder() {
     let (x, ..) = toy();
     let x = x.narrow(0, 0, 400).unwrap();
     let scores = |o| {
-        let d = reconstruction(o, network(3)).fit(&Training::normal(&x), &Rng::new(1)).unwrap();
+        let d = reconstruction(o, network(3)).fit(&TrainingRows::normal(&x), &Rng::new(1)).unwrap();
         d.score(&x).unwrap().to_vec1::<f64>().unwrap()
     };
-    let plain = scores(Objective::Autoencoder);
-    assert_eq!((scores(Objective::Abc), scores(Objective::Lrc)), (plain.clone(), plain));
+    let plain = scores(ReconstructionObjective::Autoencoder);
+    assert_eq!((scores(ReconstructionObjective::Abc), scores(ReconstructionObjective::Lrc)), (plain.clone(), plain));
 }
 
 /// A5: LRC's residual on known anomalies grows with training, far past ABC's, which ends once they are told apart.
 #[test]
 fn lrc_has_no_end() {
     let (x, known, _) = toy();
-    let train = Training { x: &x, known: Some(&known) };
+    let train = TrainingRows { x: &x, known: Some(&known) };
     let far = |o, epochs| {
         let cfg = NetworkConfig { lr: 1e-2, ..network(epochs) };
         let d = reconstruction(o, cfg).fit(&train, &Rng::new(0)).unwrap();
         let scores = d.score(&x.narrow(0, 400, 40).unwrap()).unwrap().to_vec1::<f64>().unwrap();
         scores.iter().sum::<f64>() / 40.0
     };
-    let (early, late) = (far(Objective::Lrc, 20), far(Objective::Lrc, 80));
-    assert!(late > 2.0 * early && late > 3.0 * far(Objective::Abc, 80), "{early} {late} {}", far(Objective::Abc, 80));
+    let (early, late) = (far(ReconstructionObjective::Lrc, 20), far(ReconstructionObjective::Lrc, 80));
+    assert!(
+        late > 2.0 * early && late > 3.0 * far(ReconstructionObjective::Abc, 80),
+        "{early} {late} {}",
+        far(ReconstructionObjective::Abc, 80)
+    );
 }
 
 #[test]
 fn files_contributions_and_what_is_refused() {
     let (x, known, _) = toy();
-    let train = Training { x: &x, known: Some(&known) };
+    let train = TrainingRows { x: &x, known: Some(&known) };
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("d.safetensors");
     let noisy = ReconstructionConfig { network: network(2), noise: 0.1, residual: Residual::Norm };
     let methods: Vec<Box<dyn Method>> = vec![
-        Box::new(reconstruction(Objective::Autoencoder, network(2))),
-        Box::new(reconstruction(Objective::Lrc, NetworkConfig { clip: Some(1.0), ..network(2) })),
-        Box::new(reconstruction(Objective::Abc, network(2))),
-        Box::new(Reconstruction::new(Objective::Autoencoder, noisy).unwrap()),
+        Box::new(reconstruction(ReconstructionObjective::Autoencoder, network(2))),
+        Box::new(reconstruction(ReconstructionObjective::Lrc, NetworkConfig { clip: Some(1.0), ..network(2) })),
+        Box::new(reconstruction(ReconstructionObjective::Abc, network(2))),
+        Box::new(Reconstruction::new(ReconstructionObjective::Autoencoder, noisy).unwrap()),
         Box::new(NeuralClassifier::new(network(2)).unwrap()),
         Box::new(DevNet::new(DevNetConfig { network: network(2), ..Default::default() }).unwrap()),
         Box::new(Variational::new(VariationalConfig { network: network(2), beta: 1.0 }).unwrap()),
@@ -225,10 +231,10 @@ fn files_contributions_and_what_is_refused() {
         }
         let wide = Tensor::zeros((2, 3), DType::F32, &Device::Cpu).unwrap();
         assert!(fitted.score(&wide).unwrap_err().to_string().contains("(N, 2)"));
-        let all = Training { x: &x, known: Some(&[true; 440]) };
+        let all = TrainingRows { x: &x, known: Some(&[true; 440]) };
         assert!(m.fit(&all, &Rng::new(0)).unwrap_err().to_string().contains("all 440 examples"));
     }
-    let none = NeuralClassifier::new(network(1)).unwrap().fit(&Training::normal(&x), &Rng::new(0));
+    let none = NeuralClassifier::new(network(1)).unwrap().fit(&TrainingRows::normal(&x), &Rng::new(0));
     assert!(none.unwrap_err().to_string().contains("needs known anomalies"));
     for cfg in [
         NetworkConfig { hidden: vec![], ..network(1) },

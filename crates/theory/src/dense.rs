@@ -1,4 +1,4 @@
-//! Small symmetric matrices on the host, row after row.
+//! Small symmetric matrices on the host, in row-major order.
 
 use crate::{Error, Result};
 
@@ -17,16 +17,16 @@ fn view(h: &[f64], d: usize) -> Result<faer::MatRef<'_, f64>> {
     }
 }
 
-/// The eigenvalues of a symmetric matrix (D x D, row after row), from the smallest on. The lower half is read.
+/// The eigenvalues of a symmetric matrix (D x D, in row-major order), in ascending order. Only the lower triangle is read.
 ///
 /// # Errors
-/// [`Error::Value`] for values that are no such matrix.
+/// [`Error::Value`] for a wrong number of values, or a value that is not finite.
 pub fn eigenvalues(h: &[f64], d: usize) -> Result<Vec<f64>> {
     let found = view(h, d)?.self_adjoint_eigenvalues(faer::Side::Lower);
     found.map_err(|e| Error::value("eigenvalues", format!("were not found: {e:?}")))
 }
 
-/// Eigenvalues as [`eigenvalues`] has them, and the eigenvectors, one after the other.
+/// Eigenvalues as in [`eigenvalues`], and the eigenvectors, one after the other.
 pub(crate) fn eigen(h: &[f64], d: usize) -> Result<(Vec<f64>, Vec<Vec<f64>>)> {
     let found = view(h, d)?.self_adjoint_eigen(faer::Side::Lower);
     let found = found.map_err(|e| Error::value("eigenvalues", format!("were not found: {e:?}")))?;
@@ -35,8 +35,8 @@ pub(crate) fn eigen(h: &[f64], d: usize) -> Result<(Vec<f64>, Vec<Vec<f64>>)> {
     Ok(((0..d).map(|i| s[i]).collect(), (0..d).map(vector).collect()))
 }
 
-/// The eigenvectors of the largest eigenvalues of a symmetric matrix, the largest first, one after the other: of a covariance its
-/// principal components. The largest entry of each is positive.
+/// The eigenvectors of the largest eigenvalues of a symmetric matrix, the largest first, one after the other: the principal
+/// components of a covariance. The entry of largest magnitude of each is positive.
 ///
 /// # Errors
 /// As [`eigenvalues`]; more components than dimensions.

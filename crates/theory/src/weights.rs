@@ -1,10 +1,10 @@
-//! The weights of a network as one vector, moved and put back.
+//! Flattens the weights of a network so that they can be perturbed and restored.
 
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use sconce_tensor_core::{Param, Params, Role};
 
-/// Trainable parameters, their values one after the other.
+/// The trainable parameters as one flat vector.
 #[derive(Clone, Debug)]
 pub struct Weights<'a> {
     variables: Vec<&'a Param>,
@@ -19,15 +19,15 @@ impl<'a> Weights<'a> {
     /// All trainable parameters.
     ///
     /// # Errors
-    /// No parameters; a value that is not finite, with the parameter's name and the place.
+    /// No parameters; a value that is not finite, with the parameter's name and the index.
     pub fn new(params: &'a Params) -> Result<Self> {
         Self::of(params.trainable().collect())
     }
 
-    /// Those whose names start with `prefix`: a layer.
+    /// The trainable parameters whose names start with `prefix`, for instance those of a layer.
     ///
     /// # Errors
-    /// As [`Weights::new`]; a prefix that no trainable parameter has, with the names there are.
+    /// As [`Weights::new`]; a prefix that no trainable parameter has, with the names of all.
     pub fn layer(params: &'a Params, prefix: &str) -> Result<Self> {
         let chosen: Vec<_> = params.trainable().filter(|p| p.name().starts_with(prefix)).collect();
         if chosen.is_empty() {
@@ -40,7 +40,7 @@ impl<'a> Weights<'a> {
     fn of(variables: Vec<&'a Param>) -> Result<Self> {
         let dim = variables.iter().map(|p| p.var().elem_count()).sum();
         if dim == 0 {
-            return Err(Error::value("parameters", "there is none to differentiate by"));
+            return Err(Error::value("parameters", "there are no trainable parameters"));
         }
         let it = Self { variables, dim };
         for (p, w) in it.variables.iter().zip(it.split(&it.values()?)) {
@@ -51,7 +51,7 @@ impl<'a> Weights<'a> {
         Ok(it)
     }
 
-    /// How many values.
+    /// The number of values.
     pub fn dim(&self) -> usize {
         self.dim
     }
@@ -61,7 +61,7 @@ impl<'a> Weights<'a> {
         &self.variables
     }
 
-    /// The values as they are.
+    /// The current values.
     ///
     /// # Errors
     /// candle's only.
@@ -69,7 +69,7 @@ impl<'a> Weights<'a> {
         Ok(self.variables.iter().map(|p| flat(p.var().as_tensor())).collect::<Result<Vec<_>>>()?.concat())
     }
 
-    /// A vector cut into the parameters' parts.
+    /// Splits a vector into the parts of the parameters.
     pub(crate) fn split<'v>(&self, v: &'v [f64]) -> Vec<&'v [f64]> {
         let mut rest = v;
         let cut = |p: &&Param| {
@@ -80,8 +80,8 @@ impl<'a> Weights<'a> {
         self.variables.iter().map(cut).collect()
     }
 
-    /// The values of each filter: a row of a kernel or of a linear map; other parameters are filters of their own. The lengths of
-    /// the parts, and whether each is of a kernel or a linear map.
+    /// The length of each filter, and whether it belongs to a kernel or a linear map. A filter is a row of a kernel or of a
+    /// linear map; any other parameter counts as one filter.
     pub(crate) fn filters(&self) -> Vec<(usize, bool)> {
         let each = |p: &&Param| {
             let n = p.var().elem_count();
@@ -102,11 +102,12 @@ impl<'a> Weights<'a> {
         Ok(())
     }
 
-    /// What `f` gives at each of some weights; those before are put back, to the bit, whatever happens.
+    /// Evaluates `f` at several weight vectors. Afterwards the original weights are restored bit by bit, even after an error or
+    /// a panic.
     ///
     /// # Errors
-    /// Those of `f`; weights of another length.
-    pub fn at<T>(
+    /// Those of `f`; a weight vector of the wrong length.
+    pub fn evaluate_at<T>(
         &self,
         places: impl IntoIterator<Item = Vec<f64>>,
         mut f: impl FnMut() -> Result<T>,
@@ -115,7 +116,7 @@ impl<'a> Weights<'a> {
         impl Drop for Restore<'_, '_> {
             fn drop(&mut self) {
                 for (p, t) in self.0.variables.iter().zip(&self.1) {
-                    // A tensor of the variable's own shape and type.
+                    // The tensor has the variable's shape and dtype, so that this cannot fail.
                     let _ = p.var().set(t);
                 }
             }

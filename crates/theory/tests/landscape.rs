@@ -4,7 +4,7 @@
 use candle_core::{DType, Device};
 use sconce_tensor_core::nn::{Builder, Init};
 use sconce_tensor_core::{Params, Rng, Role};
-use sconce_theory::landscape::{Direction, Grid, Normalise, Surface};
+use sconce_theory::landscape::{Axis, Direction, Grid, Normalise, Surface};
 use sconce_theory::{Result, Weights};
 use std::cell::Cell;
 
@@ -60,7 +60,11 @@ fn a_line_and_a_plane_are_the_losses_own() {
     let other: Vec<f64> = w.iter().map(|w| w + 1.0).collect();
     let to = Direction::to(&weights, &other).unwrap();
     let d = Direction::random(&weights, Normalise::Filter, &Rng::new(1)).unwrap();
-    let grid = Grid::plane((to.clone(), vec![-1.0, 0.0, 0.5]), (d.clone(), vec![0.0, 2.0])).unwrap();
+    let grid = Grid::plane(
+        Axis { direction: to.clone(), steps: vec![-1.0, 0.0, 0.5] },
+        Axis { direction: d.clone(), steps: vec![0.0, 2.0] },
+    )
+    .unwrap();
     let s = grid.measure(&weights, &["loss", "broken"], "no data", None, || Ok(vec![square(&p)?, f64::NAN])).unwrap();
     assert_eq!(weights.values().unwrap(), w, "put back");
     let at = |a: f64, b: f64| {

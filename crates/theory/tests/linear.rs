@@ -1,11 +1,12 @@
-//! The linear model: derivatives against differences, smoothness with and without kinks, and what has no minimiser.
+//! The linear model: derivatives compared with finite differences, smoothness with and without kinks, and data without a
+//! minimiser.
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
 use candle_core::{Device, Tensor};
 use sconce_tensor_core::Rng;
 use sconce_theory::entropy::LocalEntropy;
-use sconce_theory::logistic::{AdversarialLogistic, Attack, LogisticConfig};
-use sconce_theory::smoothness::interior_slope;
+use sconce_theory::logistic::{AdversarialLogistic, LinearAttack, LogisticConfig};
+use sconce_theory::smoothness::interior_attack_jacobian;
 
 /// Overlapping classes in `d` dimensions.
 fn model(d: usize, cfg: LogisticConfig) -> AdversarialLogistic {
@@ -35,7 +36,7 @@ fn derivatives_are_those_of_differences() {
     };
     for (p, l2) in [(2.0, 0.0), (1.3, 0.1), (4.0, 0.0), (f64::INFINITY, 0.2), (1.0, 0.0)] {
         let m = model(3, LogisticConfig { eps: 0.4, p, l2 });
-        let (g, hessian) = (m.gradient(&w).unwrap(), m.hessian(&w, Attack::Following).unwrap());
+        let (g, hessian) = (m.gradient(&w).unwrap(), m.hessian(&w, LinearAttack::Following).unwrap());
         for i in 0..3 {
             let slope = (m.loss(&moved(i, h)).unwrap() - m.loss(&moved(i, -h)).unwrap()) / (2.0 * h);
             assert!((slope - g[i]).abs() < 1e-9, "p {p}: {slope} {}", g[i]);
@@ -65,9 +66,9 @@ fn derivatives_are_those_of_differences() {
 fn at_no_eps_both_hessians_are_one() {
     let m = model(3, p_2(0.0));
     let w = [0.3, -0.2, 0.5];
-    assert_eq!(m.hessian(&w, Attack::Following).unwrap(), m.hessian(&w, Attack::Frozen).unwrap());
+    assert_eq!(m.hessian(&w, LinearAttack::Following).unwrap(), m.hessian(&w, LinearAttack::Frozen).unwrap());
     let rows = m.with(p_2(0.3)).unwrap();
-    let (a, b) = (rows.hessian(&w, Attack::Following).unwrap(), rows.hessian(&w, Attack::Frozen).unwrap());
+    let (a, b) = (rows.hessian(&w, LinearAttack::Following).unwrap(), rows.hessian(&w, LinearAttack::Frozen).unwrap());
     // Along w itself the attack does not turn.
     let along = |h: &[f64]| (0..9).map(|e| w[e / 3] * h[e] * w[e % 3]).sum::<f64>();
     assert!((along(&a) - along(&b)).abs() < 1e-14 && a != b);
@@ -77,7 +78,7 @@ fn at_no_eps_both_hessians_are_one() {
 #[test]
 fn smooth_away_from_zero_for_p_2() {
     let m = model(2, p_2(0.3));
-    let mut seen: f64 = 0.0;
+    let mut largest: f64 = 0.0;
     for (i, z) in Rng::new(5).normals(4000).chunks(4).enumerate() {
         let a: Vec<f64> = z[..2].iter().map(|v| v + 0.01).collect();
         let h = 10f64.powi(-((i % 5) as i32));
@@ -85,14 +86,14 @@ fn smooth_away_from_zero_for_p_2() {
         let size = |w: &[f64]| w.iter().map(|v| v * v).sum::<f64>().sqrt();
         let (least, most) = (size(&a).min(size(&b)), size(&a).max(size(&b)));
         let r = m.ratios(&a, &b).unwrap();
-        let (attack, gradient) = m.bounds(least, most).unwrap();
+        let bounds = m.bounds(least, most).unwrap();
         assert!(
-            r.attack <= attack * (1.0 + 1e-6) && r.gradient <= gradient * (1.0 + 1e-6),
-            "{r:?} {attack} {gradient}"
+            r.attack <= bounds.attack * (1.0 + 1e-6) && r.gradient <= bounds.gradient * (1.0 + 1e-6),
+            "{r:?} {bounds:?}"
         );
-        seen = seen.max(r.attack / attack);
+        largest = largest.max(r.attack / bounds.attack);
     }
-    assert!(seen > 0.9, "the bound is met: {seen}");
+    assert!(largest > 0.9, "the bound is tight: {largest}");
 }
 
 /// S2: for p = infinity the attack jumps by 2 eps where a weight changes its sign, and the gradient by 2 eps mean(s): the
@@ -118,15 +119,15 @@ fn no_minimiser_and_no_hessian() {
     let told = AdversarialLogistic::new(&x, &y, p_2(0.0)).unwrap();
     for m in [told.clone(), told.with(p_2(0.1)).unwrap(), told.with(max(0.1)).unwrap()] {
         let e = m.minimise().unwrap_err().to_string();
-        assert!(e.contains("falls for ever") && e.contains("l2 > 0"), "{e}");
+        assert!(e.contains("decreases without end") && e.contains("l2 > 0"), "{e}");
     }
     assert!(told.with(LogisticConfig { l2: 0.01, ..p_2(0.1) }).unwrap().minimise().unwrap().gradient_norm < 1e-11);
     let zero = told.with(p_2(9.0)).unwrap();
     assert_eq!(zero.minimise().unwrap().w, [0.0, 0.0]);
-    assert!(zero.hessian(&[0.0, 0.0], Attack::Following).unwrap_err().to_string().contains("w = 0"));
-    assert!(zero.hessian(&[0.0, 0.0], Attack::Frozen).is_ok());
+    assert!(zero.hessian(&[0.0, 0.0], LinearAttack::Following).unwrap_err().to_string().contains("w = 0"));
+    assert!(zero.hessian(&[0.0, 0.0], LinearAttack::Frozen).is_ok());
     let kink = told.with(LogisticConfig { p: 4.0, ..p_2(0.1) }).unwrap();
-    assert!(kink.hessian(&[1.0, 0.0], Attack::Following).unwrap_err().to_string().contains("weight 1 is 0"));
+    assert!(kink.hessian(&[1.0, 0.0], LinearAttack::Following).unwrap_err().to_string().contains("weight 1 is 0"));
     assert!(kink.loss(&[1.0]).is_err() && kink.gradient(&[f64::NAN, 0.0]).is_err());
     assert!(told.with(LogisticConfig { p: 1.0, ..p_2(0.1) }).unwrap().minimise().is_err());
     for cfg in [p_2(-1.0), LogisticConfig { p: 0.5, ..p_2(0.0) }, LogisticConfig { l2: f64::NAN, ..p_2(0.0) }] {
@@ -145,7 +146,7 @@ fn an_interior_attack_turns_faster_the_flatter_the_loss() {
     for k in [10.0, 1.0, 0.1, 0.01] {
         // grad_x = -k (x - A t) + t: H = -k I, M = k A + I.
         let m: Vec<f64> = (0..4).map(|e| k * a[e] + if e % 3 == 0 { 1.0 } else { 0.0 }).collect();
-        let s = interior_slope(&[-k, 0.0, 0.0, -k], &m, 2).unwrap();
+        let s = interior_attack_jacobian(&[-k, 0.0, 0.0, -k], &m, 2).unwrap();
         // x*(t) = A t + t / k.
         for (e, (found, a)) in s.jacobian.iter().zip(a).enumerate() {
             let exact = a + if e % 3 == 0 { 1.0 / k } else { 0.0 };
@@ -155,8 +156,8 @@ fn an_interior_attack_turns_faster_the_flatter_the_loss() {
         last = s.bound;
     }
     assert!(last > 100.0);
-    assert!(interior_slope(&[1.0], &[1.0], 1).unwrap_err().to_string().contains("not strictly concave"));
-    assert!(interior_slope(&[1.0], &[1.0], 2).is_err());
+    assert!(interior_attack_jacobian(&[1.0], &[1.0], 1).unwrap_err().to_string().contains("not strictly concave"));
+    assert!(interior_attack_jacobian(&[1.0], &[1.0], 2).is_err());
 }
 
 /// S6: the spec's numbers for `3 |t|`, and the formula for the second derivative.

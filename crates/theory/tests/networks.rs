@@ -1,12 +1,12 @@
-//! What is measured of networks, on ones whose answer is known.
+//! Measurements of networks, on networks whose answer is known.
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
 use candle_core::{DType, Device, Tensor};
 use sconce_tensor_core::nn::{Builder, Init};
 use sconce_tensor_core::{Params, Rng, Role, ops};
-use sconce_theory::hessian::{Curvature, LanczosConfig, Operator, Rescaled, Route, top};
+use sconce_theory::hessian::{Curvature, HvpMethod, LanczosConfig, Operator, Rescaled, top_eigenpairs};
 use sconce_theory::landscape::{Direction, Normalise};
-use sconce_theory::smoothness::{along, in_ball};
+use sconce_theory::smoothness::{lipschitz_along, lipschitz_in_ball};
 use sconce_theory::{Result, Weights};
 
 /// Two layers of 3 and 2 units with ReLU between, no biases.
@@ -25,18 +25,19 @@ fn loss(p: &Params) -> Result<Tensor> {
     Ok(ops::cross_entropy(&layer(&ops::relu(&layer(&x, "a")?)?, "b")?, &y)?.mean_all()?)
 }
 
-/// Making the first layer's filters 5 times as long and the second layer's columns shorter by as much leaves the network as it
-/// is. Raw sharpness changes, that in units of the filters does not where every column of a filter is shortened alike.
+/// Multiplying the first layer's filters by 5 and dividing the second layer's columns by 5 does not change the network. Raw
+/// sharpness changes; sharpness in units of the filters does not, because every column of a filter is divided by the same
+/// factor.
 #[test]
-fn sharpness_that_a_rescaling_leaves() {
+fn sharpness_in_units_of_filters_is_invariant_to_rescaling() {
     let p = network();
     let sharpest = |scaled: bool| {
         let one = |_| loss(&p);
-        let h = Curvature::new(&p, 1, &one, Route::differences(DType::F64)).unwrap();
-        let cfg = LanczosConfig { count: 1, tolerance: 1e-8, most: 18 };
+        let h = Curvature::new(&p, 1, &one, HvpMethod::finite_differences(DType::F64)).unwrap();
+        let cfg = LanczosConfig { count: 1, tolerance: 1e-8, max_products: 18 };
         let units = Rescaled::by_filters(&h, h.weights()).unwrap();
         let op: &dyn Operator = if scaled { &units } else { &h };
-        top(op, &cfg, &Rng::new(0)).unwrap()[0].value
+        top_eigenpairs(op, &cfg, &Rng::new(0)).unwrap()[0].value
     };
     let (raw, units) = (sharpest(false), sharpest(true));
     let before = loss(&p).unwrap().to_scalar::<f64>().unwrap();
@@ -49,9 +50,9 @@ fn sharpness_that_a_rescaling_leaves() {
     assert!(sharpest(false) > 2.0 * raw, "{} {raw}", sharpest(false));
 }
 
-/// On `w.A w / 2` every ratio is at most A's largest eigenvalue, and along its vector it is that.
+/// On `w.A w / 2` every ratio is at most A's largest eigenvalue, with equality along its eigenvector.
 #[test]
-fn turning_of_a_quadratic() {
+fn lipschitz_ratios_of_a_quadratic() {
     let mut p = Params::new();
     let mut b = Builder::new(&mut p, Rng::new(1), DType::F64, &Device::Cpu);
     let w = b.param("w", Role::Weight, (1, 3), Init::fan_in(3)).unwrap();
@@ -61,17 +62,23 @@ fn turning_of_a_quadratic() {
     let gradient = || Ok(w.flatten_all()?.to_vec1::<f64>()?.iter().zip(a).map(|(w, a)| w * a).collect::<Vec<f64>>());
     let axis = |v: Vec<f64>| Direction::new(&weights, v, Normalise::Unit, "axis").unwrap();
     for (v, ratio) in [(vec![0.0, 0.0, 3.0], 7.0), (vec![1.0, 0.0, 0.0], 1.0)] {
-        let t = along(&weights, &axis(v), &[-1.0, 0.0, 0.5, 2.0], gradient).unwrap();
-        assert!(t.pairs.iter().all(|p| (p.1 - ratio).abs() < 1e-12) && t.pairs.len() == 3, "{t:?}");
-        assert!((t.pairs[2].0 - 1.5).abs() < 1e-12);
+        let t = lipschitz_along(&weights, &axis(v), &[-1.0, 0.0, 0.5, 2.0], gradient).unwrap();
+        assert!(t.pairs.iter().all(|p| (p.ratio - ratio).abs() < 1e-12) && t.pairs.len() == 3, "{t:?}");
+        assert!((t.pairs[2].distance - 1.5).abs() < 1e-12);
     }
-    let ball = in_ball(&weights, 0.5, 50, &Rng::new(0), gradient).unwrap();
+    let ball = lipschitz_in_ball(&weights, 0.5, 50, &Rng::new(0), gradient).unwrap();
     assert!(ball.largest < 7.0 && ball.largest > 5.0, "{}", ball.largest);
-    assert!(ball.pairs.iter().all(|p| p.0 <= 1.0) && weights.values().unwrap() == before);
+    assert!(ball.pairs.iter().all(|p| p.distance <= 1.0) && weights.values().unwrap() == before);
     let d = axis(vec![1.0, 0.0, 0.0]);
-    assert!(along(&weights, &d, &[0.0, 0.0], gradient).unwrap_err().to_string().contains("twice in a row"));
-    assert!(along(&weights, &d, &[0.0, 1.0], || Ok(vec![f64::NAN; 3])).unwrap_err().to_string().contains("not finite"));
+    assert!(lipschitz_along(&weights, &d, &[0.0, 0.0], gradient).unwrap_err().to_string().contains("twice in a row"));
     assert!(
-        in_ball(&weights, 0.0, 1, &Rng::new(0), gradient).is_err() && along(&weights, &d, &[0.0], gradient).is_err()
+        lipschitz_along(&weights, &d, &[0.0, 1.0], || Ok(vec![f64::NAN; 3]))
+            .unwrap_err()
+            .to_string()
+            .contains("not finite")
+    );
+    assert!(
+        lipschitz_in_ball(&weights, 0.0, 1, &Rng::new(0), gradient).is_err()
+            && lipschitz_along(&weights, &d, &[0.0], gradient).is_err()
     );
 }

@@ -8,10 +8,11 @@ use sconce_attacks::fourier::{HeatMap, Sweep, SweepConfig};
 use sconce_attacks::{Attack, Norm, Pgd, PgdConfig, StepSize};
 use sconce_tensor_core::{Network, Rng, ops};
 use sconce_theory::hessian::{
-    Curvature, Density, LanczosConfig, Rescaled, Route, Trace, density, hutch_plus_plus, top,
+    Curvature, HvpMethod, LanczosConfig, Rescaled, SpectralDensity, TraceEstimate, hutch_plus_plus, spectral_density,
+    top_eigenpairs,
 };
-use sconce_theory::landscape::{Direction, Grid, Normalise};
-use sconce_theory::smoothness::in_ball;
+use sconce_theory::landscape::{Axis, Direction, Grid, Normalise};
+use sconce_theory::smoothness::lipschitz_in_ball;
 use sconce_theory::{Result as Outcome, Weights};
 use serde::Serialize;
 use std::path::Path;
@@ -83,18 +84,22 @@ fn spectrum(
     loss: &dyn Fn(usize) -> Outcome<Tensor>,
 ) -> Result<Spectrum> {
     let rng = Rng::new(args.attack.seed).stream("dossier");
-    let h = Curvature::new(net.params(), losses.parts(), loss, Route::DoubleBackward)?;
-    let cfg = LanczosConfig { count: args.eigenvalues, tolerance: 1e-2, most: args.products };
+    let h = Curvature::new(net.params(), losses.parts(), loss, HvpMethod::DoubleBackward)?;
+    let cfg = LanczosConfig { count: args.eigenvalues, tolerance: 1e-2, max_products: args.products };
     let disagreement = h.disagreement(&rng.stream("check").normals(h.weights().dim()))?;
     let units = Rescaled::by_filters(&h, h.weights())?;
-    let Trace { value, error, .. } = hutch_plus_plus(&h, 20, &rng)?;
-    let Density { nodes } = density(&h, 2, 50, &rng)?;
+    let TraceEstimate { value, standard_error: error, .. } = hutch_plus_plus(&h, 20, &rng)?;
+    let SpectralDensity { nodes } = spectral_density(&h, 2, 50, &rng)?;
     let gradient = h.gradient()?.iter().map(|v| v * v).sum::<f64>().sqrt();
     Ok(Spectrum {
         loss: h.loss()?,
         gradient,
-        top: top(&h, &cfg, &rng).context("largest eigenvalues")?.iter().map(|p| (p.value, p.residual)).collect(),
-        top_in_filters: top(&units, &LanczosConfig { count: 1, ..cfg }, &rng)?[0].value,
+        top: top_eigenpairs(&h, &cfg, &rng)
+            .context("largest eigenvalues")?
+            .iter()
+            .map(|p| (p.value, p.residual))
+            .collect(),
+        top_in_filters: top_eigenpairs(&units, &LanczosConfig { count: 1, ..cfg }, &rng)?[0].value,
         trace: value,
         trace_error: error,
         density: nodes,
@@ -104,12 +109,13 @@ fn spectrum(
 
 fn layers(args: &Args, losses: &Losses<'_>, net: &dyn Network) -> Result<Vec<(String, f64)>> {
     let loss = |i| losses.frozen(i);
-    let cfg = LanczosConfig { count: 1, tolerance: 5e-2, most: args.products };
+    let cfg = LanczosConfig { count: 1, tolerance: 5e-2, max_products: args.products };
     let kernels = net.params().trainable().filter(|p| p.var().rank() > 1);
     let one = |name: &str| -> Result<(String, f64)> {
         let block = Weights::layer(net.params(), name)?;
-        let h = Curvature::of(block, losses.parts(), &loss, Route::DoubleBackward)?;
-        let found = top(&h, &cfg, &Rng::new(args.attack.seed)).with_context(|| format!("block of {name}"))?;
+        let h = Curvature::of(block, losses.parts(), &loss, HvpMethod::DoubleBackward)?;
+        let found =
+            top_eigenpairs(&h, &cfg, &Rng::new(args.attack.seed)).with_context(|| format!("block of {name}"))?;
         Ok((name.to_owned(), found[0].value))
     };
     kernels.map(|p| one(p.name())).collect()
@@ -118,7 +124,7 @@ fn layers(args: &Args, losses: &Losses<'_>, net: &dyn Network) -> Result<Vec<(St
 /// The gradient of a loss in all weights.
 fn gradient(net: &dyn Network, parts: usize, loss: impl Fn(usize) -> Outcome<Tensor>) -> Outcome<Vec<f64>> {
     let h = |i| loss(i);
-    Curvature::new(net.params(), parts, &h, Route::DoubleBackward)?.gradient()
+    Curvature::new(net.params(), parts, &h, HvpMethod::DoubleBackward)?.gradient()
 }
 
 fn smoothness(args: &Args, losses: &Losses<'_>, net: &dyn Network, (x, y): &(Tensor, Tensor)) -> Result<Smoothness> {
@@ -128,7 +134,7 @@ fn smoothness(args: &Args, losses: &Losses<'_>, net: &dyn Network, (x, y): &(Ten
     let rng = Rng::new(args.attack.seed).stream("ball");
     let parts = losses.parts();
     let turn = |loss: &dyn Fn(usize) -> Outcome<Tensor>| -> Result<f64> {
-        Ok(in_ball(&weights, radius, 4, &rng, || gradient(net, parts, loss))?.largest)
+        Ok(lipschitz_in_ball(&weights, radius, 4, &rng, || gradient(net, parts, loss))?.largest)
     };
     let (mut sum, mut largest, mut count, mut slope) = (0.0, 0.0f64, 0.0, 0.0f64);
     let losses_at = |x: &Tensor| -> Result<Vec<f64>> {
@@ -193,8 +199,11 @@ pub fn all(
     let smoothness = smoothness(args, &losses, net, few)?;
     tell("smoothness");
     let side: Vec<f64> = (0..args.plane).map(|i| 2.0 * i as f64 / (args.plane - 1) as f64 - 1.0).collect();
-    let axis = |k| Direction::random(&weights, Normalise::Filter, &Rng::new(args.attack.seed).at(k));
-    let grid = Grid::plane((axis(0)?, side.clone()), (axis(1)?, side.clone()))?;
+    let axis = |k| -> Result<Axis> {
+        let direction = Direction::random(&weights, Normalise::Filter, &Rng::new(args.attack.seed).at(k))?;
+        Ok(Axis { direction, steps: side.clone() })
+    };
+    let grid = Grid::plane(axis(0)?, axis(1)?)?;
     let note =
         format!("{} examples, PGD of {steps} steps in {norm:?} {eps}, frozen; running statistics kept", few.0.dim(0)?);
     let found = grid.measure(&weights, &["clean", "adversarial"], &note, Some(&out.join("surface.json")), || {
@@ -208,7 +217,7 @@ pub fn all(
     let heat = Sweep::new(sweep)?.run(net, &few.0, &few.1, |_, _| Ok(()))?;
     tell("Fourier heat map");
     let values = weights.values()?;
-    let norms = sconce_theory::spectral::layers(net.params())?;
+    let norms = sconce_theory::spectral::layer_bounds(net.params())?;
     Ok(Geometry {
         examples: few.0.dim(0)?,
         weights: weights.dim(),
@@ -219,7 +228,7 @@ pub fn all(
         adversarial,
         layers,
         smoothness,
-        chain: is_chain(args, net).then(|| sconce_theory::spectral::chain(&norms)).transpose()?,
+        chain: is_chain(args, net).then(|| sconce_theory::spectral::chain_bound(&norms)).transpose()?,
         stretch: norms.into_iter().map(|l| (l.name, l.bound)).collect(),
         planes: [found.measure("clean")?, found.measure("adversarial")?],
         steps: side,

@@ -84,7 +84,7 @@ fn curvature(g: &Geometry, page: &mut Page) -> Result<()> {
     // Every node a Gaussian of a fiftieth of the range.
     let spectrum = |name: &str, s: &Spectrum, lo: f64, hi: f64| {
         let width = (hi - lo) / 50.0;
-        let density = sconce_theory::hessian::Density { nodes: s.density.clone() };
+        let density = sconce_theory::hessian::SpectralDensity { nodes: s.density.clone() };
         let at = |i: i32| lo - 2.0 * width + f64::from(i) * (hi - lo + 4.0 * width) / 200.0;
         let points = (0..=200).map(|i| (at(i), density.at(at(i), width).max(1e-8).log10())).collect();
         Curve { name: name.to_owned(), points, spread: Vec::new(), joined: true }

@@ -7,7 +7,7 @@ use candle_core::{DType, Tensor};
 use sconce_tensor_core::nn::{Mode, Network};
 use sconce_tensor_core::optim::{Sgd, SgdConfig};
 use sconce_tensor_core::{Rng, ops};
-use sconce_theory::hessian::{Curvature, LanczosConfig, Route, top};
+use sconce_theory::hessian::{Curvature, HvpMethod, LanczosConfig, top_eigenpairs};
 
 /// Images.
 const N: usize = 1000;
@@ -37,10 +37,10 @@ pub fn top5(out: &mut Exchange) -> Result<Work> {
             let (x, y) = (x.narrow(0, i * N / PARTS, N / PARTS)?, y.narrow(0, i * N / PARTS, N / PARTS)?);
             Ok((ops::cross_entropy(&net.forward(&x, Mode::Eval)?, &y)?.mean_all()? / PARTS as f64)?)
         };
-        let hessian = Curvature::new(net.params(), PARTS, &loss, Route::DoubleBackward)?;
+        let hessian = Curvature::new(net.params(), PARTS, &loss, HvpMethod::DoubleBackward)?;
         // The error of an eigenvalue is that of its residual squared: below the peer's 1e-3.
         let cfg = LanczosConfig { count: 5, tolerance: 1e-2, ..LanczosConfig::default() };
-        let found = top(&hessian, &cfg, &Rng::new(2))?;
+        let found = top_eigenpairs(&hessian, &cfg, &Rng::new(2))?;
         Ok(found[0].value)
     };
     Ok(Work { flops: 0.0, step: Box::new(step) })

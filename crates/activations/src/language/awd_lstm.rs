@@ -1,4 +1,4 @@
-//! The body: embeddings and a stack of LSTMs with AWD-LSTM's dropout.
+//! The body of the language model: embeddings and a stack of LSTMs with the dropout of AWD-LSTM.
 
 use crate::Result;
 use candle_core::{DType, Device, Tensor, Var};
@@ -8,30 +8,30 @@ use sconce_tensor_core::ops::{self, LstmWeights};
 use sconce_tensor_core::{Error, Mode, Rng, Role};
 use serde::{Deserialize, Serialize};
 
-/// The probabilities of dropout, each in [0, 1). The defaults are those of the authors' code.
+/// Dropout rates, each in [0, 1). The defaults are those of the authors' code.
 ///
 /// | Name | Default | What is dropped |
 /// |---|---|---|
-/// | `embedding` | 0.1 | whole words of the table, wherever they stand in the batch |
-/// | `input` | 0.65 | elements of the embedded words, the same at all steps (variational) |
-/// | `hidden` | 0.3 | elements between LSTM layers, the same at all steps |
-/// | `output` | 0.4 | elements after the last LSTM layer, the same at all steps |
-/// | `weight` | 0.5 | recurrent weights (DropConnect), the same at all steps |
-/// | `latent` | 0.29 | elements of a mixture's component vectors, the same at all steps |
+/// | `embedding` | 0.1 | whole words of the embedding table, at all their positions in the batch |
+/// | `input` | 0.65 | elements of the embedded words, with the same mask at all steps (variational dropout) |
+/// | `hidden` | 0.3 | elements between LSTM layers, with the same mask at all steps |
+/// | `output` | 0.4 | elements after the last LSTM layer, with the same mask at all steps |
+/// | `weight` | 0.5 | recurrent weights (DropConnect), with the same mask at all steps |
+/// | `latent` | 0.29 | elements of a mixture's component vectors, with the same mask at all steps |
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dropout {
-    /// Whole words.
+    /// Rate for whole words.
     pub embedding: f64,
-    /// Embedded words.
+    /// Rate for embedded words.
     pub input: f64,
-    /// Between layers.
+    /// Rate between layers.
     pub hidden: f64,
-    /// After the last layer.
+    /// Rate after the last layer.
     pub output: f64,
-    /// Recurrent weights.
+    /// Rate for recurrent weights.
     pub weight: f64,
-    /// A mixture's component vectors.
+    /// Rate for a mixture's component vectors.
     pub latent: f64,
 }
 
@@ -45,28 +45,28 @@ impl Default for Dropout {
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `vocabulary` | 10,000 | words | >= 1 |
-/// | `embedding` | 400 | length of a word's vector | >= 1 |
-/// | `hidden` | 1150 | units of each LSTM but the last | >= 1 |
-/// | `layers` | 3 | LSTMs | >= 1 |
-/// | `output` | 400 | units of the last LSTM; with tied weights the embedding's | >= 1 |
+/// | `vocabulary` | 10,000 | number of words | >= 1 |
+/// | `embedding` | 400 | dimension of the word embedding | >= 1 |
+/// | `hidden` | 1150 | units of each LSTM except the last | >= 1 |
+/// | `layers` | 3 | number of LSTMs | >= 1 |
+/// | `output` | 400 | units of the last LSTM; with tied weights equal to `embedding` | >= 1 |
 /// | `dropout` | see [`Dropout`] | | |
 ///
-/// Source: Merity, Keskar, Socher (arXiv 1708.02182); the defaults are of its Penn Treebank model.
+/// Source: Merity, Keskar, Socher (arXiv 1708.02182); the defaults are those of its Penn Treebank model.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AwdLstmConfig {
-    /// Words.
+    /// Number of words.
     pub vocabulary: usize,
-    /// Length of a word's vector.
+    /// Dimension of the word embedding.
     pub embedding: usize,
-    /// Units of each LSTM but the last.
+    /// Units of each LSTM except the last.
     pub hidden: usize,
-    /// LSTMs.
+    /// Number of LSTMs.
     pub layers: usize,
     /// Units of the last LSTM.
     pub output: usize,
-    /// Dropout.
+    /// Dropout rates.
     pub dropout: Dropout,
 }
 
@@ -88,18 +88,18 @@ impl AwdLstmConfig {
     }
 }
 
-/// Each layer's h and c, (N, units): what is carried from one window of the text to the next.
+/// The recurrent state: h and c of each layer, (N, units), which is carried from one window of the text to the next.
 #[derive(Clone, Debug)]
 pub struct State(Vec<(Tensor, Tensor)>);
 
-/// What the body gives for a window.
+/// The outputs of the body for a window.
 #[derive(Clone, Debug)]
 pub struct Hidden {
-    /// The last layer's h at each step, (T, N, D).
+    /// The h of the last layer at each step, (T, N, D).
     pub raw: Tensor,
-    /// The same with output dropout; outside of training the same tensor.
+    /// `raw` with output dropout; outside training the same tensor.
     pub dropped: Tensor,
-    /// The state after the window, outside of the graph.
+    /// The state after the window, detached from the graph.
     pub state: State,
 }
 
@@ -117,8 +117,8 @@ pub(super) struct AwdLstm {
 }
 
 impl AwdLstm {
-    /// First values as in the authors' code: the table uniform in +-0.1, an LSTM's uniform in +-1/sqrt(units). One bias where
-    /// PyTorch has two that are added.
+    /// Initial values as in the authors' code: the embedding table is uniform in +-0.1, the LSTMs in +-1/sqrt(units). There is
+    /// one bias, where PyTorch adds two.
     pub(super) fn new(b: &mut Builder<'_>, cfg: AwdLstmConfig) -> Result<Self> {
         cfg.validate()?;
         let table = (cfg.vocabulary, cfg.embedding);
@@ -138,17 +138,17 @@ impl AwdLstm {
         Ok(Self { cfg, embedding, layers })
     }
 
-    /// A state of zeros for `rows` streams.
+    /// A zero state for `rows` streams.
     pub(super) fn state(&self, rows: usize) -> Result<State> {
         let (dtype, device) = (self.embedding.dtype(), self.embedding.device());
         let zero = |i| Tensor::zeros((rows, self.cfg.units(i)), dtype, device);
         (0..self.cfg.layers).map(|i| Ok((zero(i)?, zero(i)?))).collect::<Result<_>>().map(State)
     }
 
-    /// (T, N) of word numbers through all layers; `rng` is this window's.
+    /// Runs word indices (T, N) through all layers; `rng` belongs to the window.
     pub(super) fn forward(&self, ids: &Tensor, state: &State, mode: Mode, rng: &Rng) -> Result<Hidden> {
         let &[_, rows] = ids.dims() else {
-            return Err(Error::shape("word numbers", "(T, N)", ids.dims()));
+            return Err(Error::shape("word indices", "(T, N)", ids.dims()));
         };
         if state.0.len() != self.layers.len() || state.0.iter().any(|s| s.0.dims().first() != Some(&rows)) {
             let got: Vec<usize> = state.0.iter().flat_map(|s| s.0.dims().first().copied()).collect();
@@ -191,7 +191,7 @@ impl AwdLstmConfig {
     }
 }
 
-/// The masks of one window.
+/// The dropout masks of one window.
 pub(super) struct Noise<'a> {
     pub(super) mode: Mode,
     pub(super) rng: Rng,
@@ -207,7 +207,7 @@ impl Noise<'_> {
         ops::dropout_mask(shape, p, &self.rng.stream(what), self.dtype, self.device).map(Some)
     }
 
-    /// One mask for all steps.
+    /// Dropout with one mask for all steps.
     pub(super) fn locked(&self, what: &str, x: Tensor, p: f64) -> Result<Tensor> {
         match self.mask(what, &x.dims()[1..], p)? {
             Some(mask) => ops::masked(&x, &mask),

@@ -1,4 +1,4 @@
-//! Dynamic evaluation: a model that goes on learning from the text that it has just guessed.
+//! Dynamic evaluation: the model keeps training on the text that it has just predicted.
 
 use super::{LanguageModel, Likelihood, Streams};
 use crate::{Error, Result};
@@ -10,17 +10,17 @@ use sconce_tensor_core::{Mode, Rng, ops};
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `lr` | 0.002 | rate | > 0 |
-/// | `decay` | 0.02 | pull back to the trained weights (`lamb` in the authors' code) | >= 0 |
+/// | `lr` | 0.002 | learning rate | > 0 |
+/// | `decay` | 0.02 | decay towards the trained weights (`lamb` in the authors' code) | >= 0 |
 /// | `eps` | 0.001 | added to the gradient's root mean square | > 0 |
 /// | `window` | 5 | words between two updates | >= 1 |
 ///
-/// The defaults are recalled from the authors' code.
+/// The defaults are reconstructed from memory of the authors' code and not verified.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DynamicConfig {
-    /// Rate.
+    /// Learning rate.
     pub lr: f64,
-    /// Pull back to the trained weights.
+    /// Decay towards the trained weights.
     pub decay: f64,
     /// Added to the gradient's root mean square.
     pub eps: f64,
@@ -38,12 +38,12 @@ impl Default for DynamicConfig {
 #[derive(Clone, Debug)]
 pub struct GradientScale {
     rms: Vec<Tensor>,
-    /// The mean over the parameters of their means.
+    /// The mean over parameters of the mean of each tensor.
     mean: f64,
 }
 
 impl GradientScale {
-    /// Gradients of the mean loss over windows of `window` words, at most `most` of them, without dropout.
+    /// From the gradients of the mean loss over at most `most` windows of `window` words, without dropout.
     ///
     /// # Errors
     /// A window that is not shorter than the streams; candle's.
@@ -78,13 +78,14 @@ impl GradientScale {
     }
 }
 
-/// Reads a text in short windows and, after each one was guessed, moves the weights along its gradient:
-/// `w <- w - lr g / (rms + eps) + decay min(rms / mean rms, 1 / decay) (w_0 - w)`. The weights are as before at the end.
+/// Reads a text in short windows. After each window is predicted, the weights take a step on its gradient:
+/// `w <- w - lr g / (rms + eps) + decay min(rms / mean rms, 1 / decay) (w_0 - w)`. The original weights are restored at the
+/// end.
 ///
 /// Source: Krause, Kahembwe, Murray, Renals (arXiv 1709.07432), with the root mean squares of the training gradients.
 ///
 /// # Errors
-/// A configuration out of range, a window that is not shorter than the streams, weights that stop being numbers.
+/// A configuration out of range, a window that is not shorter than the streams, a loss that is not finite.
 pub fn dynamic_evaluation(
     model: &LanguageModel,
     text: &Streams,
@@ -98,7 +99,7 @@ pub fn dynamic_evaluation(
     require("DynamicConfig.eps", eps.is_finite() && eps > 0.0, "finite and > 0", eps)?;
     text.admit("DynamicConfig.window", window)?;
     let start: Vec<(String, Tensor)> = model.params().snapshot()?;
-    // lr / (rms + eps), and the pull of each weight.
+    // lr / (rms + eps), and the decay of each weight.
     let rates: Vec<Tensor> = scale.rms.iter().map(|r| Ok(((r + eps)?.recip()? * lr)?)).collect::<Result<_>>()?;
     let pulls: Vec<Tensor> = scale
         .rms
@@ -106,7 +107,7 @@ pub fn dynamic_evaluation(
         .map(|r| Ok(((r / scale.mean)?.minimum(if decay > 0.0 { 1.0 / decay } else { f64::MAX })? * decay)?))
         .collect::<Result<_>>()?;
     let done = adapt(model, text, window, (&rates, &pulls), &start, watch);
-    // Also after an error.
+    // The weights are restored also after an error.
     model.params().restore(&start.into_iter().collect())?;
     done
 }
@@ -127,7 +128,10 @@ fn adapt(
         let loss = model.nll(&h.raw, &next, Mode::Eval, &rng)?.mean_all()?;
         let value = loss.to_dtype(DType::F64)?.to_scalar::<f64>()?;
         if !value.is_finite() {
-            return Err(Error::value("dynamic evaluation", format!("loss {value} after {words} words: a smaller lr")));
+            return Err(Error::value(
+                "dynamic evaluation",
+                format!("the loss is {value} after {words} words: use a smaller lr"),
+            ));
         }
         sum += value * next.elem_count() as f64;
         words += next.elem_count();
@@ -137,8 +141,8 @@ fn adapt(
                 return Err(Error::NoGradient { name: p.name().to_owned() });
             };
             let w = p.var().as_detached_tensor();
-            let back = (pull * (first - &w)?)?;
-            p.var().set(&((&w - (g.detach() * rate)?)? + back)?)?;
+            let decay = (pull * (first - &w)?)?;
+            p.var().set(&((&w - (g.detach() * rate)?)? + decay)?)?;
         }
         from += ids.dims()[0];
         state = h.state;

@@ -1,4 +1,4 @@
-//! The likelihood of a text.
+//! Evaluation: the likelihood of a text.
 
 use super::{LanguageModel, Streams};
 use crate::Result;
@@ -6,26 +6,26 @@ use candle_core::DType;
 use sconce_tensor_core::{Mode, Rng};
 use serde::{Deserialize, Serialize};
 
-/// The mean negative log-likelihood of a text's words in nats, and how many words.
+/// The mean negative log-likelihood per word in nats, and the number of words.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Likelihood {
     /// Nats per word.
     pub nll: f64,
-    /// Words that were guessed.
+    /// Number of predicted words.
     pub words: usize,
 }
 
 impl Likelihood {
-    /// `e^nll`.
+    /// The perplexity, `e^nll`.
     pub fn perplexity(&self) -> f64 {
         self.nll.exp()
     }
 }
 
-/// Reads a text in windows of `window` words, the state carried on, without dropout.
+/// Evaluates a text in windows of `window` words without dropout; the state is carried from window to window.
 ///
 /// # Errors
-/// A window that is not shorter than the streams, a word number beyond the vocabulary.
+/// A window that is not shorter than the streams, a word index outside the vocabulary.
 pub fn evaluate(model: &LanguageModel, text: &Streams, window: usize) -> Result<Likelihood> {
     text.admit("evaluate window", window)?;
     let mut state = model.state(text.rows())?;

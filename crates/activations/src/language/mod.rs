@@ -1,5 +1,5 @@
-//! A word-level language model, the place where the softmax bottleneck binds: AWD-LSTM with any output function or mixture,
-//! its training, dynamic evaluation, and samples.
+//! A word-level language model, a task with a softmax bottleneck: AWD-LSTM with any output function or mixture, its training,
+//! dynamic evaluation and sampling.
 
 mod awd_lstm;
 mod dynamic;

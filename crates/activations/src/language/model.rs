@@ -1,7 +1,7 @@
-//! Body, decoder and output function together.
+//! The language model: body, decoder and output function.
 
 use super::awd_lstm::{AwdLstm, AwdLstmConfig, Hidden, Noise, State};
-use crate::{Mixture, MixtureConfig, OutputFunction, Result};
+use crate::{Decoder, Mixture, MixtureConfig, OutputFunction, Result};
 use candle_core::{DType, Device, Tensor, Var};
 use sconce_tensor_core::nn::{Builder, Init};
 use sconce_tensor_core::{Error, Mode, Params, Rng, Role, store};
@@ -9,16 +9,16 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::Arc;
 
-/// What stands between the body and the decoder.
+/// The head between the body and the decoder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Head {
-    /// Nothing: one output function.
+    /// A single output function.
     #[default]
     Single,
-    /// A [`Mixture`] of this many.
+    /// A [`Mixture`] of output functions.
     Mixture {
-        /// How many components.
+        /// Number of components.
         components: usize,
     },
 }
@@ -28,7 +28,7 @@ pub enum Head {
 /// | Name | Default | Purpose |
 /// |---|---|---|
 /// | `body` | [`AwdLstmConfig`] | embeddings and LSTMs |
-/// | `head` | single | or a mixture |
+/// | `head` | single | a single output function or a mixture |
 /// | `tied` | true | the decoder's weight is the embedding table (Inan et al.; Press and Wolf) |
 /// | `bias` | true | whether the decoder has a bias |
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,7 +50,7 @@ impl Default for LanguageModelConfig {
     }
 }
 
-/// AWD-LSTM with any output function, or a mixture of it.
+/// AWD-LSTM with any output function, or a mixture of them.
 pub struct LanguageModel {
     cfg: LanguageModelConfig,
     params: Params,
@@ -61,7 +61,7 @@ pub struct LanguageModel {
     output: Arc<dyn OutputFunction>,
 }
 
-/// What a saved model says of itself.
+/// The metadata of a saved model.
 #[derive(Serialize, Deserialize)]
 struct Meta {
     format: u32,
@@ -71,11 +71,12 @@ struct Meta {
 }
 
 impl LanguageModel {
-    /// A model with its first values; two models of one `rng` start from the same, whatever their output function.
+    /// A model with initial values. Two models with the same `rng` have the same initial values, whatever their output
+    /// function.
     ///
     /// # Errors
-    /// Sizes of 0, rates outside [0, 1); with tied weights and a single head, an embedding that is not as long as the last
-    /// layer's output.
+    /// Sizes of 0; dropout rates outside [0, 1); with tied weights and a single head, an embedding size that differs from the
+    /// output size of the last layer.
     pub fn new(
         cfg: LanguageModelConfig,
         output: Arc<dyn OutputFunction>,
@@ -86,11 +87,11 @@ impl LanguageModel {
         let mut params = Params::new();
         let mut b = Builder::new(&mut params, rng, dtype, device);
         let body = AwdLstm::new(&mut b, cfg.body)?;
-        // A mixture's components have the decoder's width; without one the last layer has.
+        // The input of the decoder is a component's vector if there is a mixture, otherwise the output of the last layer.
         let width = match cfg.head {
             Head::Single if cfg.tied && cfg.body.output != cfg.body.embedding => {
                 let reason = format!(
-                    "must be the embedding's {} for tied weights without a mixture, got {}",
+                    "must be {}, the size of the embedding, for tied weights without a mixture, got {}",
                     cfg.body.embedding, cfg.body.output
                 );
                 return Err(Error::config("AwdLstmConfig.output", reason));
@@ -138,13 +139,13 @@ impl LanguageModel {
         self.body.state(rows)
     }
 
-    /// The body over a window; `rng` is the window's, and used in training mode alone.
+    /// Runs the body over a window; `rng` belongs to the window and is used in training mode only.
     ///
     /// # Shapes
     /// `ids` (T, N) of u32.
     ///
     /// # Errors
-    /// A word number that is not below the vocabulary's size, a state of other rows.
+    /// A word index that is not below the vocabulary size; a state with a different number of rows.
     pub fn hidden(&self, ids: &Tensor, state: &State, mode: Mode, rng: &Rng) -> Result<Hidden> {
         self.body.forward(ids, state, mode, rng)
     }
@@ -159,7 +160,7 @@ impl LanguageModel {
     /// `hidden` (T, N, D), `next` (T N,) of u32 -> (T N,).
     ///
     /// # Errors
-    /// Shapes that do not fit, a word number that is not below the vocabulary's size.
+    /// Shapes that do not match; a word index that is not below the vocabulary size.
     pub fn nll(&self, hidden: &Tensor, next: &Tensor, mode: Mode, rng: &Rng) -> Result<Tensor> {
         let (steps, rows, d) = hidden.dims3()?;
         let h = hidden.reshape((steps * rows, d))?;
@@ -172,25 +173,29 @@ impl LanguageModel {
         let latent = noise
             .locked("latent", latent.reshape((steps, rows, ()))?, self.cfg.body.dropout.latent)?
             .reshape(latent.shape())?;
-        mixture.nll(&*self.output, (&h, &latent), (&weight, bias.as_ref()), next, mode)
+        let decoder = Decoder { weight: &weight, bias: bias.as_ref() };
+        mixture.nll(&*self.output, &h, &latent, decoder, next, mode)
     }
 
-    /// All log-probabilities after some vectors of the body, without a graph.
+    /// The log-probabilities of all words for hidden vectors of the body, without a graph.
     ///
     /// # Shapes
     /// (R, D) -> (R, vocabulary).
     ///
     /// # Errors
-    /// A shape that does not fit.
+    /// A shape that does not match.
     pub fn log_prob(&self, h: &Tensor) -> Result<Tensor> {
         let (weight, bias) = self.decoder(Mode::Frozen);
         match &self.mixture {
-            Some(m) => m.log_prob(&*self.output, h, (&weight, bias.as_ref()), Mode::Frozen),
+            Some(m) => {
+                let decoder = Decoder { weight: &weight, bias: bias.as_ref() };
+                m.log_prob(&*self.output, h, decoder, Mode::Frozen)
+            }
             None => self.output.log_prob(&sconce_tensor_core::ops::linear(h, &weight, bias.as_ref())?),
         }
     }
 
-    /// The same model with the same weights in another type: f64 for ranks.
+    /// A copy of the model in another dtype, for instance f64 for ranks.
     ///
     /// # Errors
     /// candle's only.
@@ -200,7 +205,7 @@ impl LanguageModel {
         Ok(other)
     }
 
-    /// Saves weights, configuration and the digest of the vocabulary, whole or not at all.
+    /// Saves weights, configuration and the digest of the vocabulary atomically.
     ///
     /// # Errors
     /// [`Error::Io`] with the path.
@@ -215,11 +220,11 @@ impl LanguageModel {
         store::save(path, self.params.iter().map(|p| (p.name(), p.var().as_detached_tensor())), &meta)
     }
 
-    /// Loads what [`LanguageModel::save`] wrote. `output` gives the output function of a name, [`crate::output_of`] for
-    /// those of this crate; `vocabulary` is the digest of the vocabulary that the numbers of words will be of.
+    /// Loads a model that [`LanguageModel::save`] wrote. `output` returns the output function of a name ([`crate::output_of`]
+    /// knows those of this crate); `vocabulary` is the digest of the vocabulary that word indices refer to.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] with the path: a broken file, another vocabulary, an output function without a name here.
+    /// [`Error::Checkpoint`] with the path: a broken file, a different vocabulary, an unknown output function.
     pub fn load(
         path: &Path,
         vocabulary: &str,

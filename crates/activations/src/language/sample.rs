@@ -1,4 +1,4 @@
-//! Text drawn from a model.
+//! Sampling text from a model.
 
 use super::LanguageModel;
 use crate::Result;
@@ -6,15 +6,15 @@ use candle_core::{DType, Tensor};
 use sconce_tensor_core::error::require;
 use sconce_tensor_core::{Error, Mode, Rng};
 
-/// How words are drawn.
+/// Configuration of [`sample`].
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `words` | 100 | how many | >= 1 |
-/// | `temperature` | 1 | divides the log-probabilities: below 1 likelier words are drawn more often | > 0, finite |
+/// | `words` | 100 | number of words | >= 1 |
+/// | `temperature` | 1 | divides the log-probabilities: below 1, likely words are drawn more often | > 0, finite |
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SampleConfig {
-    /// How many words.
+    /// Number of words.
     pub words: usize,
     /// Divides the log-probabilities.
     pub temperature: f64,
@@ -26,12 +26,18 @@ impl Default for SampleConfig {
     }
 }
 
-/// Draws words one after the other, after reading `start`; words of `never` are not drawn (the mark of the unknown).
+/// Reads `start`, then draws words one after the other. Words in `excluded`, for instance the token for unknown words, are not
+/// drawn.
 ///
 /// # Errors
-/// A configuration out of range, an empty `start`, a word number beyond the vocabulary, log-probabilities that are no
-/// numbers.
-pub fn sample(model: &LanguageModel, start: &[u32], never: &[u32], cfg: &SampleConfig, rng: &Rng) -> Result<Vec<u32>> {
+/// A configuration out of range, an empty `start`, a word index outside the vocabulary, log-probabilities that are NaN.
+pub fn sample(
+    model: &LanguageModel,
+    start: &[u32],
+    excluded: &[u32],
+    cfg: &SampleConfig,
+    rng: &Rng,
+) -> Result<Vec<u32>> {
     require("SampleConfig.words", cfg.words >= 1, "at least 1", cfg.words)?;
     let t = cfg.temperature;
     require("SampleConfig.temperature", t.is_finite() && t > 0.0, "finite and > 0", t)?;
@@ -47,20 +53,20 @@ pub fn sample(model: &LanguageModel, start: &[u32], never: &[u32], cfg: &SampleC
         state = h.state;
         let last = h.raw.get(ids.dims()[0] - 1)?;
         let log = model.log_prob(&last)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
-        let word = draw(&log, never, t, u)?;
+        let word = draw(&log, excluded, t, u)?;
         out.push(word);
         ids = Tensor::from_slice(&[word], (1, 1), &device)?;
     }
     Ok(out)
 }
 
-/// The word at the share `u` of the weights `exp(log / t)`.
-fn draw(log: &[f64], never: &[u32], t: f64, u: f64) -> Result<u32> {
+/// The word at the quantile `u` of the distribution with weights `exp(log / t)`.
+fn draw(log: &[f64], excluded: &[u32], t: f64, u: f64) -> Result<u32> {
     if let Some((i, v)) = log.iter().enumerate().find(|(_, v)| v.is_nan()) {
         return Err(Error::value("log-probability", format!("{v} for word {i}")));
     }
     let top = log.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let weight = |(i, l): (usize, &f64)| if never.contains(&(i as u32)) { 0.0 } else { ((l - top) / t).exp() };
+    let weight = |(i, l): (usize, &f64)| if excluded.contains(&(i as u32)) { 0.0 } else { ((l - top) / t).exp() };
     let total: f64 = log.iter().enumerate().map(weight).sum();
     let mut left = u * total;
     let mut last = 0;

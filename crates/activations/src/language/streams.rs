@@ -1,9 +1,9 @@
-//! A text as streams that are read side by side.
+//! A text as parallel streams, the batch of a language model.
 
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 
-/// A text cut into `rows` equal streams; what does not fill the last step is left out.
+/// A text cut into `rows` streams of equal length; words that do not fill the last step are dropped.
 #[derive(Clone, Debug)]
 pub struct Streams {
     /// (steps, rows).
@@ -11,14 +11,14 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// Cuts a text.
+    /// Cuts a text into streams.
     ///
     /// # Errors
-    /// [`Error::Value`] where a stream would have fewer than two words, one to read and one to guess.
+    /// [`Error::Value`] if a stream has fewer than two words: one to read and one to predict.
     pub fn new(text: &[u32], rows: usize, device: &Device) -> Result<Self> {
         let steps = text.len() / rows.max(1);
         if rows == 0 || steps < 2 {
-            let reason = format!("of {} words does not make {rows} streams of at least 2", text.len());
+            let reason = format!("of {} words is too short for {rows} streams of at least 2 words", text.len());
             return Err(Error::value("text", reason));
         }
         let at = |t: usize| (0..rows).map(move |r| text[r * steps + t]);
@@ -26,7 +26,7 @@ impl Streams {
         Ok(Self { ids: Tensor::from_vec(ids, (steps, rows), device)? })
     }
 
-    /// Refuses windows that are longer than a stream.
+    /// Checks that a window is shorter than a stream.
     ///
     /// # Errors
     /// [`Error::Config`] naming `field`.
@@ -42,17 +42,17 @@ impl Streams {
         Err(Error::config(field, reason))
     }
 
-    /// Words of a stream.
+    /// The number of words in a stream.
     pub fn steps(&self) -> usize {
         self.ids.dims()[0]
     }
 
-    /// Streams.
+    /// The number of streams.
     pub fn rows(&self) -> usize {
         self.ids.dims()[1]
     }
 
-    /// The words from a step on and, flat, the ones that follow each; `None` where nothing is left to guess.
+    /// The words of a window that starts at a step, and the flattened next words; `None` if no word is left to predict.
     ///
     /// # Errors
     /// candle's only.

@@ -1,5 +1,5 @@
-//! Finds the rows of a table that are unlike the others: `sconce-detect --help`.
-#![allow(clippy::print_stderr)] // a program that talks by its output
+//! Detects anomalies in a table: `sconce-detect --help`.
+#![allow(clippy::print_stderr)] // a program prints
 
 use clap::Parser;
 use sconce_anomaly::cli;
@@ -12,7 +12,7 @@ fn main() -> ExitCode {
     let args = cli::Cli::parse();
     match cli::run(&args, Box::new(std::io::stdin()), &mut std::io::stdout().lock(), &|line| eprintln!("{line}")) {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever reads has read enough.
+        // The reader of the pipe has closed it.
         Err(sconce_anomaly::Error::Io { cause, .. }) if cause.kind() == std::io::ErrorKind::BrokenPipe => {
             ExitCode::SUCCESS
         }

@@ -2,7 +2,7 @@
 
 use super::{matrix, score_rows};
 use crate::rows::Rows;
-use crate::{Detector, Error, Loaded, Method, Result, State, Training};
+use crate::{Detector, Error, Loaded, Method, Result, State, TrainingRows};
 use candle_core::Tensor;
 use sconce_tensor_core::{Rng, error::require};
 use serde::{Deserialize, Serialize};
@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `bins` | 10 | bins of equal width per feature | >= 1 |
+/// | `bins` | 10 | number of bins of equal width, for each feature | >= 1 |
 /// | `alpha` | 0.1 | added to each density | > 0 |
-/// | `tolerance` | 0.5 | a value outside of the bins by at most this share of a bin is taken as inside | in [0, 1] |
+/// | `tolerance` | 0.5 | a value outside the bins by at most this share of a bin width counts as inside | in [0, 1] |
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HbosConfig {
@@ -21,7 +21,7 @@ pub struct HbosConfig {
     pub bins: usize,
     /// Added to each density.
     pub alpha: f64,
-    /// How far outside is still inside, in bins.
+    /// How far outside a value still counts as inside, in bin widths.
     pub tolerance: f64,
 }
 
@@ -31,9 +31,9 @@ impl Default for HbosConfig {
     }
 }
 
-/// The sum over features of `-log2(density + alpha)`, densities from histograms. A value outside of the bins gets the
-/// least likely bin's score. As in PyOD, a value on the edge of two bins is counted in the one above and scored by the one
-/// below.
+/// The score is the sum over features of `-log2(density + alpha)`, with densities from histograms. A value outside the bins
+/// gets the score of the least likely bin. As in PyOD, a value on the edge of two bins is counted in the upper bin and scored
+/// by the lower bin.
 ///
 /// Source: Goldstein and Dengel (2012), KI poster and demo track, pp. 59-63; in PyOD's form.
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,7 +54,7 @@ impl Hbos {
     }
 }
 
-/// One feature's histogram: its ends, and each bin's score.
+/// The histogram of one feature: its range, and the score of each bin.
 #[derive(Debug)]
 struct Histogram {
     lo: f64,
@@ -73,7 +73,7 @@ impl Histogram {
         let (mut lo, mut hi) =
             values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(*v), b.max(*v)));
         if lo == hi {
-            // numpy's histogram of a constant.
+            // The range that numpy uses for a constant.
             (lo, hi) = (lo - 0.5, hi + 0.5);
         }
         let width = (hi - lo) / cfg.bins as f64;
@@ -88,12 +88,12 @@ impl Histogram {
     fn score(&self, v: f64, cfg: &HbosConfig) -> f64 {
         let width = (self.hi - self.lo) / self.scores.len() as f64;
         let near = cfg.tolerance * width;
-        let strangest = || self.scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let least_likely = || self.scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let last = self.scores.len() - 1;
         match v {
             v if v < self.lo && self.lo - v <= near => self.scores[0],
             v if v > self.hi && v - self.hi <= near => self.scores[last],
-            v if v < self.lo || v > self.hi => strangest(),
+            v if v < self.lo || v > self.hi => least_likely(),
             v => {
                 let i = bin(v, self.lo, width, self.scores.len());
                 let on_edge = i > 0 && v == self.lo + width * i as f64;
@@ -103,10 +103,10 @@ impl Histogram {
     }
 }
 
-/// The bin of a value inside: closed below, the last one above too.
+/// The bin of a value inside the range. Bins are closed below; the last bin is closed above too.
 fn bin(v: f64, lo: f64, width: f64, bins: usize) -> usize {
     let mut i = (((v - lo) / width) as usize).min(bins - 1);
-    // The edges themselves decide where the division rounds.
+    // Where the division rounds, comparisons with the edges decide.
     while i > 0 && v < lo + width * i as f64 {
         i -= 1;
     }
@@ -117,17 +117,17 @@ fn bin(v: f64, lo: f64, width: f64, bins: usize) -> usize {
 }
 
 impl Method for Hbos {
-    fn fit(&self, train: &Training<'_>, _: &Rng) -> Result<Box<dyn Detector>> {
+    fn fit(&self, train: &TrainingRows<'_>, _: &Rng) -> Result<Box<dyn Detector>> {
         let features = Rows::columns(&train.normals()?)?.iter().map(|c| Histogram::of(c, &self.cfg)).collect();
         Ok(Box::new(Fitted { cfg: self.cfg, features }))
     }
 }
 
-pub(super) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
+pub(crate) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
     let cfg: HbosConfig = from.values()?;
     let (ends, scores) = (from.numbers("ends")?, from.numbers("scores")?);
     if ends.is_empty() || ends.len() / 2 * cfg.bins != scores.len() {
-        return Err(Error::value("detector", "ends and scores do not fit each other"));
+        return Err(Error::value("detector", "the sizes of `ends` and `scores` do not match"));
     }
     let one = |(e, s): (&[f64], &[f64])| Histogram { lo: e[0], hi: e[1], scores: s.to_vec() };
     let features = ends.chunks_exact(2).zip(scores.chunks_exact(cfg.bins)).map(one).collect();

@@ -2,7 +2,7 @@
 
 use super::{column, score_rows};
 use crate::rows::Rows;
-use crate::{Detector, Error, Loaded, Method, Result, State, Training};
+use crate::{Detector, Error, Loaded, Method, Result, State, TrainingRows};
 use candle_core::Tensor;
 use rayon::prelude::*;
 use sconce_tensor_core::{Rng, error::require};
@@ -12,14 +12,14 @@ use serde::{Deserialize, Serialize};
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `trees` | 100 | how many | >= 1 |
-/// | `sample` | 256 | training examples of each tree, drawn without return; all where there are fewer | >= 2 |
+/// | `trees` | 100 | number of trees | >= 1 |
+/// | `sample` | 256 | training examples of each tree, drawn without replacement; all examples if there are fewer | >= 2 |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IsolationForestConfig {
-    /// How many trees.
+    /// Number of trees.
     pub trees: usize,
-    /// Training examples of each.
+    /// Training examples of each tree.
     pub sample: usize,
 }
 
@@ -29,9 +29,8 @@ impl Default for IsolationForestConfig {
     }
 }
 
-/// Trees that cut a random feature at a random place; strange examples end on short branches. The score is
-/// `2^(-mean depth / c(sample))` with c the mean depth of an unsuccessful search, so about 0.5 for what is not strange, at
-/// most 1.
+/// Random trees split a random feature at a random value; anomalies are isolated at a small depth. The score is
+/// `2^(-mean depth / c(sample))` with c the mean depth of an unsuccessful search: about 0.5 for normal examples, at most 1.
 ///
 /// Source: Liu, Ting, Zhou (2008), ICDM.
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,20 +50,20 @@ impl IsolationForest {
     }
 }
 
-/// A branch of a tree: the feature and the place of its cut and the branches below, or a leaf with its depth.
+/// A node of a tree: a split with its feature, threshold and children, or a leaf with its depth.
 #[derive(Clone, Copy, Debug)]
 struct Node {
     /// [`LEAF`] for a leaf.
     feature: u32,
-    /// The branch of values that are not above `at`; the other one follows it.
+    /// The index of the child for values <= `at`; the other child follows it.
     below: u32,
-    /// The cut; a leaf's depth with what its examples would have needed further.
+    /// The threshold of a split; for a leaf its depth, with the mean depth of the subtree that was not grown.
     at: f64,
 }
 
 const LEAF: u32 = u32::MAX;
 
-/// Mean depth of an unsuccessful search in a binary search tree of n.
+/// Mean depth of an unsuccessful search in a binary search tree of n nodes.
 fn mean_depth(n: usize) -> f64 {
     match n {
         0 | 1 => 0.0,
@@ -79,7 +78,7 @@ fn mean_depth(n: usize) -> f64 {
 /// Grows a tree on some rows.
 fn grow(rows: &Rows, mut at: Vec<u32>, most: usize, rng: &Rng) -> Vec<Node> {
     let mut nodes = vec![Node { feature: LEAF, below: 0, at: 0.0 }];
-    // (branch, first and last of its rows, depth)
+    // (node, first of its rows, end of its rows, depth)
     let mut open = vec![(0usize, 0usize, at.len(), 0usize)];
     let mut drawn = 0;
     while let Some((node, from, to, depth)) = open.pop() {
@@ -89,7 +88,7 @@ fn grow(rows: &Rows, mut at: Vec<u32>, most: usize, rng: &Rng) -> Vec<Node> {
             nodes[node] = leaf(own.len());
             continue;
         }
-        // Only features that vary here can be cut.
+        // Only a feature that varies among these rows can be split.
         let range = |j: usize| {
             let v = own.iter().map(|i| rows.row(*i as usize)[j]);
             v.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)))
@@ -99,7 +98,7 @@ fn grow(rows: &Rows, mut at: Vec<u32>, most: usize, rng: &Rng) -> Vec<Node> {
             nodes[node] = leaf(own.len());
             continue;
         };
-        // Never the highest value: each side gets an example.
+        // Below the highest value, so that each side gets an example.
         let cut = lo + (hi - lo) * rng.stream("cut").at(drawn).uniforms(1)[0];
         let cut = if cut < hi { cut } else { lo };
         drawn += 1;
@@ -136,13 +135,13 @@ struct Fitted {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Values {
     cfg: IsolationForestConfig,
-    /// Examples that a tree had.
+    /// Examples of each tree.
     sample: usize,
     width: usize,
 }
 
 impl Method for IsolationForest {
-    fn fit(&self, train: &Training<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
+    fn fit(&self, train: &TrainingRows<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
         let x = train.normals()?;
         let (n, width) = Rows::checked(&x)?;
         let x = x.contiguous()?;
@@ -153,7 +152,7 @@ impl Method for IsolationForest {
         let most = (sample as f64).log2().ceil() as usize;
         let rng = rng.stream("isolation forest");
         let tree = |t: usize| -> Result<Vec<Node>> {
-            // A stream of its own: a tree draws at many places.
+            // Each tree has its own stream, because it draws at many places.
             let rng = Rng::new(rng.at(t as u64).bits(1)[0]);
             let at = Tensor::new(choose(n, sample, &rng), x.device())?;
             let rows = Rows::of(&x.index_select(&at, 0)?)?;
@@ -164,7 +163,7 @@ impl Method for IsolationForest {
     }
 }
 
-/// `k` of `0..n` without return (Floyd).
+/// Draws `k` of `0..n` without replacement (Floyd's algorithm).
 fn choose(n: usize, k: usize, rng: &Rng) -> Vec<u32> {
     let mut chosen = std::collections::BTreeSet::new();
     for (i, u) in rng.stream("sample").uniforms(k).into_iter().enumerate() {
@@ -175,7 +174,7 @@ fn choose(n: usize, k: usize, rng: &Rng) -> Vec<u32> {
     chosen.into_iter().collect()
 }
 
-pub(super) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
+pub(crate) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
     let values: Values = from.values()?;
     let (sizes, features, below, at) =
         (from.numbers("sizes")?, from.numbers("features")?, from.numbers("below")?, from.numbers("at")?);
@@ -188,9 +187,9 @@ pub(super) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
     let mut trees = Vec::new();
     let mut rest = &nodes[..];
     for size in sizes.iter().map(|s| *s as usize) {
-        let broken = || Error::value("detector", "the trees do not fit their sizes");
+        let broken = || Error::value("detector", "the sizes of the trees do not match their nodes");
         let (tree, tail) = rest.split_at_checked(size).filter(|t| !t.0.is_empty()).ok_or_else(broken)?;
-        // Each branch is below the one that names it, so that a walk ends.
+        // Children come after their parent, so that every descent ends.
         let sound = |(i, n): (usize, &Node)| {
             n.feature == LEAF
                 || ((n.feature as usize) < values.width && (n.below as usize) > i && n.below as usize + 1 < tree.len())

@@ -3,7 +3,7 @@
 use super::nearest::{nearest, require_neighbours};
 use super::{column, matrix, score_rows};
 use crate::rows::Rows;
-use crate::{Detector, Error, Loaded, Method, Result, State, Training};
+use crate::{Detector, Error, Loaded, Method, Result, State, TrainingRows};
 use candle_core::Tensor;
 use rayon::prelude::*;
 use sconce_tensor_core::{Rng, error::require};
@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `neighbours` | 20 | k | >= 1, below the number of training examples |
+/// | `neighbours` | 20 | k, the number of neighbours | >= 1, below the number of training examples |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LofConfig {
-    /// k.
+    /// k, the number of neighbours.
     pub neighbours: usize,
 }
 
@@ -27,10 +27,11 @@ impl Default for LofConfig {
     }
 }
 
-/// How much less dense an example's surroundings are than its neighbours': the mean of `lrd(o) / lrd(x)` over the k nearest
-/// training examples o, where `1 / lrd(x)` is the mean of `max(d(x, o), k-distance(o))`. About 1 inside.
+/// The local outlier factor compares the density around an example with the density around its neighbours: the score is the
+/// mean of `lrd(o) / lrd(x)` over the k nearest training examples o, where `1 / lrd(x)` is the mean of
+/// `max(d(x, o), k-distance(o))`. It is about 1 inside a cluster.
 ///
-/// Training examples are scored as new ones, their own neighbours among them.
+/// A training example is scored like a new one, so that it is one of its own neighbours.
 ///
 /// Source: Breunig, Kriegel, Ng, Sander (2000), SIGMOD.
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,9 +54,9 @@ impl Lof {
 struct Fitted {
     cfg: LofConfig,
     rows: Rows,
-    /// Each training example's distance to its k-th neighbour.
+    /// The distance of each training example to its k-th neighbour.
     reach: Vec<f64>,
-    /// Each training example's density.
+    /// The local reachability density of each training example.
     density: Vec<f64>,
 }
 
@@ -66,7 +67,7 @@ fn density(found: &[(f64, usize)], reach: &[f64]) -> f64 {
 }
 
 impl Method for Lof {
-    fn fit(&self, train: &Training<'_>, _: &Rng) -> Result<Box<dyn Detector>> {
+    fn fit(&self, train: &TrainingRows<'_>, _: &Rng) -> Result<Box<dyn Detector>> {
         let rows = Rows::of(&train.normals()?)?;
         let k = self.cfg.neighbours;
         require_neighbours("LofConfig.neighbours", k, &rows)?;
@@ -78,12 +79,12 @@ impl Method for Lof {
     }
 }
 
-pub(super) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
+pub(crate) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
     let (cfg, width): (LofConfig, usize) = from.values()?;
     let rows = Rows::new(from.numbers("rows")?, width)?;
     let (reach, density) = (from.numbers("reach")?, from.numbers("density")?);
     if reach.len() != rows.len() || density.len() != rows.len() {
-        return Err(Error::value("detector", "rows, reach and density do not fit each other"));
+        return Err(Error::value("detector", "the sizes of `rows`, `reach` and `density` do not match"));
     }
     Ok(Box::new(Fitted { cfg, rows, reach, density }))
 }

@@ -3,7 +3,7 @@
 use super::score_rows;
 use super::spectrum::Axes;
 use crate::rows::Rows;
-use crate::{Detector, Loaded, Method, Result, State, Training};
+use crate::{Detector, Loaded, Method, Result, State, TrainingRows};
 use candle_core::Tensor;
 use sconce_tensor_core::{Rng, error::require};
 use serde::{Deserialize, Serialize};
@@ -20,8 +20,8 @@ pub struct MahalanobisConfig {
     pub ridge: f64,
 }
 
-/// The squared distance to the mean in units of the covariance, `(x - m)^T C^+ (x - m)`, C over n. Without a ridge, directions
-/// in which the training examples do not vary are left out (the pseudo-inverse).
+/// The score is the squared Mahalanobis distance to the mean, `(x - m)^T C^+ (x - m)`, with the covariance C over n. Without a
+/// ridge, directions in which the training examples do not vary are ignored (C^+ is the pseudo-inverse).
 ///
 /// Source: Mahalanobis (1936).
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,7 +44,7 @@ impl Mahalanobis {
 struct Fitted {
     cfg: MahalanobisConfig,
     axes: Axes,
-    /// One over each axis's variance; 0 where it is left out.
+    /// The reciprocal variance of each axis; 0 for an ignored axis.
     weights: Vec<f64>,
 }
 
@@ -58,12 +58,12 @@ impl Fitted {
 }
 
 impl Method for Mahalanobis {
-    fn fit(&self, train: &Training<'_>, _: &Rng) -> Result<Box<dyn Detector>> {
+    fn fit(&self, train: &TrainingRows<'_>, _: &Rng) -> Result<Box<dyn Detector>> {
         Ok(Box::new(Fitted::new(self.cfg, Axes::of(&Rows::of(&train.normals()?)?)?)))
     }
 }
 
-pub(super) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
+pub(crate) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
     Ok(Box::new(Fitted::new(from.values()?, Axes::restore(from)?)))
 }
 

@@ -1,22 +1,22 @@
-//! Distances to the nearest training examples.
+//! k nearest neighbours: distances to training examples.
 
 use super::{matrix, score_rows};
 use crate::rows::Rows;
-use crate::{Detector, Loaded, Method, Result, State, Training};
+use crate::{Detector, Loaded, Method, Result, State, TrainingRows};
 use candle_core::Tensor;
 use sconce_tensor_core::{Rng, error::require};
 use serde::{Deserialize, Serialize};
 
-/// What of the k distances is the score.
+/// How the k distances give the score.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum KnnScore {
-    /// The largest of them.
+    /// The largest distance, that to the k-th neighbour.
     #[default]
     Largest,
-    /// Their mean.
+    /// The mean distance.
     Mean,
-    /// Their median.
+    /// The median distance.
     Median,
 }
 
@@ -24,14 +24,14 @@ pub enum KnnScore {
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `neighbours` | 5 | k | >= 1, below the number of training examples |
-/// | `score` | largest | what of the k Euclidean distances is the score | |
+/// | `neighbours` | 5 | k, the number of neighbours | >= 1, below the number of training examples |
+/// | `score` | largest | how the k Euclidean distances give the score | |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KnnConfig {
-    /// k.
+    /// k, the number of neighbours.
     pub neighbours: usize,
-    /// What of the distances is the score.
+    /// How the distances give the score.
     pub score: KnnScore,
 }
 
@@ -41,10 +41,10 @@ impl Default for KnnConfig {
     }
 }
 
-/// The distance to the k-th nearest training example. An example that is a training example itself counts as its own
-/// neighbour at distance 0.
+/// The score is the distance to the k-th nearest training example. A training example counts as its own neighbour at distance
+/// 0.
 ///
-/// Every distance is computed: `8 N M D` bytes are read, nothing of that size is kept.
+/// Every distance is computed (brute force): `8 N M D` bytes are read, and nothing of that size is stored.
 ///
 /// Source: Ramaswamy, Rastogi, Shim (2000), SIGMOD, for the largest; Angiulli and Pizzuti (2002) for the mean.
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,8 +63,8 @@ impl Knn {
     }
 }
 
-/// (squared distance, index) of the `k` nearest of `rows` to a point, the nearest first; equal distances by index.
-/// `without` leaves one row out.
+/// (squared distance, index) of the `k` nearest of `rows` to a point, the nearest first; ties are ordered by index. `without`
+/// excludes one row.
 pub(super) fn nearest(rows: &Rows, point: &[f64], k: usize, without: Option<usize>) -> Vec<(f64, usize)> {
     let mut found: Vec<(f64, usize)> = Vec::with_capacity(k + 1);
     for (i, row) in rows.iter().enumerate() {
@@ -81,7 +81,7 @@ pub(super) fn nearest(rows: &Rows, point: &[f64], k: usize, without: Option<usiz
     found
 }
 
-/// Refuses more neighbours than there are.
+/// Checks that there are enough training examples.
 pub(super) fn require_neighbours(field: &'static str, k: usize, rows: &Rows) -> Result<()> {
     require(field, k < rows.len(), &format!("below the {} training examples", rows.len()), k)
 }
@@ -93,14 +93,14 @@ struct Fitted {
 }
 
 impl Method for Knn {
-    fn fit(&self, train: &Training<'_>, _: &Rng) -> Result<Box<dyn Detector>> {
+    fn fit(&self, train: &TrainingRows<'_>, _: &Rng) -> Result<Box<dyn Detector>> {
         let rows = Rows::of(&train.normals()?)?;
         require_neighbours("KnnConfig.neighbours", self.cfg.neighbours, &rows)?;
         Ok(Box::new(Fitted { cfg: self.cfg, rows }))
     }
 }
 
-pub(super) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
+pub(crate) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
     let (cfg, width): (KnnConfig, usize) = from.values()?;
     let rows = Rows::new(from.numbers("rows")?, width)?;
     require_neighbours("KnnConfig.neighbours", cfg.neighbours, &rows)?;

@@ -2,7 +2,7 @@
 
 use super::{column, matrix, score_rows};
 use crate::rows::Rows;
-use crate::{Detector, Error, Loaded, Method, Result, State, Training};
+use crate::{Detector, Error, Loaded, Method, Result, State, TrainingRows};
 use candle_core::Tensor;
 use rayon::prelude::*;
 use sconce_tensor_core::{Rng, error::require};
@@ -12,17 +12,17 @@ use serde::{Deserialize, Serialize};
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `nu` | 0.5 | bounds the share of training examples outside from above, that of support vectors from below | (0, 1] |
-/// | `gamma` | none | of the kernel `exp(-gamma norm(a - b)^2)`; none: 1 over features times variance of all values | > 0 |
-/// | `tolerance` | 1e-6 | how far the conditions of the optimum may be violated | > 0 |
+/// | `nu` | 0.5 | upper bound on the share of training examples outside the boundary, lower bound on the share of support vectors | (0, 1] |
+/// | `gamma` | none | width of the kernel `exp(-gamma norm(a - b)^2)`; by default 1 / (number of features * variance of all values) | > 0 |
+/// | `tolerance` | 1e-6 | largest violation of the optimality conditions | > 0 |
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OneClassSvmConfig {
-    /// Share of training examples outside.
+    /// Share of training examples outside the boundary.
     pub nu: f64,
-    /// Of the kernel.
+    /// Width of the kernel.
     pub gamma: Option<f64>,
-    /// Largest violation of the optimum's conditions.
+    /// Largest violation of the optimality conditions.
     pub tolerance: f64,
 }
 
@@ -32,19 +32,20 @@ impl Default for OneClassSvmConfig {
     }
 }
 
-/// A boundary around a share `1 - nu` of the training examples in the space of a Gaussian kernel: minimises
-/// `a^T K a / 2` with `0 <= a_i <= 1`, `sum a = nu n` by pairs. The score is `rho - sum a_i k(x_i, x)`: above 0 outside.
+/// A boundary around a share `1 - nu` of the training examples in the feature space of a Gaussian kernel. Sequential minimal
+/// optimisation minimises `a^T K a / 2` subject to `0 <= a_i <= 1`, `sum a = nu n`. The score is `rho - sum a_i k(x_i, x)`,
+/// which is positive outside the boundary.
 ///
-/// The kernel matrix is kept: `8 n^2` bytes, 800 MB for 10,000 training examples, which is the most it takes.
+/// The kernel matrix is held in memory: `8 n^2` bytes, which is 800 MB for 10,000 training examples, the maximum number.
 ///
-/// Source: Schoelkopf, Platt, Shawe-Taylor, Smola, Williamson (2001), Neural Computation 13; Fan, Chen, Lin (2005), JMLR 6, for the
-/// choice of pairs.
+/// Source: Schoelkopf, Platt, Shawe-Taylor, Smola, Williamson (2001), Neural Computation 13; Fan, Chen, Lin (2005), JMLR 6, for
+/// the selection of pairs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OneClassSvm {
     cfg: OneClassSvmConfig,
 }
 
-/// Training examples that it takes.
+/// The maximum number of training examples.
 const MOST: usize = 10_000;
 
 impl OneClassSvm {
@@ -66,7 +67,7 @@ impl OneClassSvm {
 #[derive(Debug)]
 struct Fitted {
     values: Values,
-    /// The support vectors and their weights.
+    /// The support vectors.
     support: Rows,
     weights: Vec<f64>,
 }
@@ -85,14 +86,14 @@ fn kernel(gamma: f64, a: &[f64], b: &[f64]) -> f64 {
 
 /// The weights and rho.
 fn solve(k: &[f64], n: usize, cfg: &OneClassSvmConfig) -> Result<(Vec<f64>, f64)> {
-    // libsvm's start: the first nu n at their bound.
+    // The starting point of libsvm: the first nu n weights are at their upper bound.
     let total = cfg.nu * n as f64;
     let mut a: Vec<f64> = (0..n).map(|i| (total - i as f64).clamp(0.0, 1.0)).collect();
     let mut g: Vec<f64> =
         (0..n).into_par_iter().map(|i| k[i * n..][..n].iter().zip(&a).map(|(k, a)| k * a).sum()).collect();
     let most = 100 * n.max(1_000);
     for _ in 0..most {
-        // The weight that most wants to rise, and among those that can fall the one whose exchange gains most.
+        // The weight with the steepest ascent, and among those that can decrease the one with the largest gain from the pair.
         let Some(i) = (0..n).filter(|i| a[*i] < 1.0).min_by(|i, j| g[*i].total_cmp(&g[*j])) else { break };
         let row = &k[i * n..][..n];
         let gain = |j: usize| (g[j] - g[i]).powi(2) / (row[i] + k[j * n + j] - 2.0 * row[j]).max(1e-12);
@@ -105,7 +106,7 @@ fn solve(k: &[f64], n: usize, cfg: &OneClassSvmConfig) -> Result<(Vec<f64>, f64)
         let Some(j) = falling.max_by(|p, q| gain(*p).total_cmp(&gain(*q))) else { break };
         let curve = (row[i] + k[j * n + j] - 2.0 * row[j]).max(1e-12);
         let step = ((g[j] - g[i]) / curve).min(1.0 - a[i]).min(a[j]);
-        // Exactly at the bound where it is met, so that it is met once.
+        // Set exactly to the bound where it is reached, so that it is reached once.
         a[i] = if step == 1.0 - a[i] { 1.0 } else { a[i] + step };
         a[j] = if step == a[j] { 0.0 } else { a[j] - step };
         let other = &k[j * n..][..n];
@@ -114,10 +115,11 @@ fn solve(k: &[f64], n: usize, cfg: &OneClassSvmConfig) -> Result<(Vec<f64>, f64)
     if a.iter().all(|a| *a >= 1.0) {
         return Ok((a.clone(), rho_of(&a, &g)));
     }
-    Err(Error::value("one-class SVM", format!("no optimum after {most} steps: a larger tolerance")))
+    Err(Error::value("one-class SVM", format!("no convergence in {most} steps: set a larger tolerance")))
 }
 
-/// The mean slope of the weights between their bounds; without any, the middle of what is allowed.
+/// The mean gradient over the weights strictly between their bounds; without any such weight, the midpoint of the feasible
+/// range.
 fn rho_of(a: &[f64], g: &[f64]) -> f64 {
     let free: Vec<f64> = a.iter().zip(g).filter(|(a, _)| **a > 0.0 && **a < 1.0).map(|(_, g)| *g).collect();
     if !free.is_empty() {
@@ -129,7 +131,7 @@ fn rho_of(a: &[f64], g: &[f64]) -> f64 {
 }
 
 impl Method for OneClassSvm {
-    fn fit(&self, train: &Training<'_>, _: &Rng) -> Result<Box<dyn Detector>> {
+    fn fit(&self, train: &TrainingRows<'_>, _: &Rng) -> Result<Box<dyn Detector>> {
         let rows = Rows::of(&train.normals()?)?;
         let (n, width) = (rows.len(), rows.width());
         require("one-class SVM training examples", n <= MOST, &format!("at most {MOST}"), n)?;
@@ -137,7 +139,7 @@ impl Method for OneClassSvm {
             let all = rows.values();
             let mean = all.iter().sum::<f64>() / all.len() as f64;
             let variance = all.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / all.len() as f64;
-            // scikit-learn's for values that are all the same.
+            // The default of scikit-learn if all values are the same.
             if variance > 0.0 { 1.0 / (width as f64 * variance) } else { 1.0 }
         });
         let k: Vec<f64> = (0..n * n).into_par_iter().map(|i| kernel(gamma, rows.row(i / n), rows.row(i % n))).collect();
@@ -149,12 +151,12 @@ impl Method for OneClassSvm {
     }
 }
 
-pub(super) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
+pub(crate) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
     let values: Values = from.values()?;
     let support = Rows::new(from.numbers("support")?, values.width)?;
     let weights = from.numbers("weights")?;
     if weights.len() != support.len() {
-        return Err(Error::value("detector", "support vectors and weights do not fit each other"));
+        return Err(Error::value("detector", "the numbers of support vectors and weights do not match"));
     }
     Ok(Box::new(Fitted { values, support, weights }))
 }

@@ -1,9 +1,9 @@
-//! Principal components.
+//! Principal component analysis.
 
 use super::score_rows;
 use super::spectrum::Axes;
 use crate::rows::Rows;
-use crate::{Detector, Loaded, Method, Result, State, Training};
+use crate::{Detector, Loaded, Method, Result, State, TrainingRows};
 use candle_core::Tensor;
 use sconce_tensor_core::{Rng, error::require};
 use serde::{Deserialize, Serialize};
@@ -26,10 +26,10 @@ impl Default for PcaConfig {
     }
 }
 
-/// The squared distance to the plane of the first principal components: what they cannot reconstruct. Features are used as
-/// they are: standardise them first where their units differ.
+/// The score is the reconstruction error of the first principal components: the squared distance to the subspace that they
+/// span. Features are not scaled: standardise them first if their units differ.
 ///
-/// Not PyOD's PCA, which sums distances to the eigenvectors as points.
+/// PyOD's PCA is a different method: it sums the distances to the eigenvectors as points.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pca {
     cfg: PcaConfig,
@@ -57,7 +57,7 @@ impl Fitted {
     fn new(cfg: PcaConfig, axes: Axes) -> Self {
         let total: f64 = axes.variances.iter().sum();
         let mut held = 0.0;
-        // Rounding may keep the sum of all from reaching the whole.
+        // Because of rounding the sum of all shares may stay below 1.
         let enough = cfg.variance * total * (1.0 - 1e-12);
         let reached = axes.variances.iter().position(|v| {
             held += v;
@@ -68,12 +68,12 @@ impl Fitted {
 }
 
 impl Method for Pca {
-    fn fit(&self, train: &Training<'_>, _: &Rng) -> Result<Box<dyn Detector>> {
+    fn fit(&self, train: &TrainingRows<'_>, _: &Rng) -> Result<Box<dyn Detector>> {
         Ok(Box::new(Fitted::new(self.cfg, Axes::of(&Rows::of(&train.normals()?)?)?)))
     }
 }
 
-pub(super) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
+pub(crate) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
     Ok(Box::new(Fitted::new(from.values()?, Axes::restore(from)?)))
 }
 

@@ -1,21 +1,21 @@
-//! Mean and covariance of training examples, taken apart into principal axes.
+//! Mean and principal axes of training examples.
 
 use super::{column, matrix};
 use crate::rows::Rows;
 use crate::{Error, Loaded, Result};
 use candle_core::Tensor;
 
-/// The mean, and the eigenvalues and eigenvectors of the covariance, the largest first.
+/// The mean, and the eigenvalues and eigenvectors of the covariance, the largest eigenvalue first.
 #[derive(Clone, Debug)]
 pub(super) struct Axes {
     pub(super) mean: Vec<f64>,
     pub(super) variances: Vec<f64>,
-    /// One axis after the other.
+    /// The axes, one after the other.
     pub(super) axes: Vec<f64>,
 }
 
 impl Axes {
-    /// Of rows, with the covariance over n.
+    /// The axes of rows, with the covariance over n.
     pub(super) fn of(rows: &Rows) -> Result<Self> {
         let (n, d) = (rows.len() as f64, rows.width());
         let mut mean = vec![0.0; d];
@@ -31,7 +31,7 @@ impl Axes {
             .self_adjoint_eigen(faer::Side::Lower)
             .map_err(|e| Error::value("covariance", format!("its eigenvalues were not found: {e:?}")))?;
         let (values, vectors) = (eigen.S(), eigen.U());
-        // faer's come smallest first; rounding may leave one below 0.
+        // faer returns the smallest eigenvalue first; by rounding an eigenvalue may be below 0.
         let variances = (0..d).rev().map(|i| values[i].max(0.0)).collect();
         let axes = (0..d).rev().flat_map(|i| (0..d).map(move |j| vectors[(j, i)])).collect();
         Ok(Self { mean, variances, axes })
@@ -43,16 +43,16 @@ impl Axes {
         Ok(vec![("mean", mean), ("variances", variances), ("axes", matrix(&self.axes, self.mean.len())?)])
     }
 
-    /// Takes back what [`Axes::tensors`] gave.
+    /// Restores the axes from [`Axes::tensors`].
     pub(super) fn restore(from: &Loaded) -> Result<Self> {
         let (mean, variances, axes) = (from.numbers("mean")?, from.numbers("variances")?, from.numbers("axes")?);
         if mean.is_empty() || variances.len() != mean.len() || axes.len() != mean.len() * mean.len() {
-            return Err(Error::value("detector", "mean, variances and axes do not fit each other"));
+            return Err(Error::value("detector", "the sizes of `mean`, `variances` and `axes` do not match"));
         }
         Ok(Self { mean, variances, axes })
     }
 
-    /// How many variances are above rounding of the largest.
+    /// The number of variances above the rounding error of the largest.
     pub(super) fn rank(&self) -> usize {
         let least = self.variances[0] * self.mean.len() as f64 * f64::EPSILON;
         self.variances.iter().filter(|v| **v > least).count()

@@ -1,7 +1,7 @@
 //! Empirical tail probabilities of each feature, and the detectors that sum them.
 
 use crate::rows::Rows;
-use crate::{Detector, Loaded, Result, State, Training};
+use crate::{Detector, Loaded, Result, State, TrainingRows};
 use candle_core::Tensor;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -13,9 +13,9 @@ pub(super) struct Tails {
     skewness: Vec<f64>,
 }
 
-/// Sorted values, every so many of them apart (the heads), and for each of as many cells of equal width where its heads begin.
-/// A search goes from a cell to a few heads to a short run: two or three cache lines where a bisection of all values takes
-/// twenty. Values that crowd into one cell make it a bisection again.
+/// Sorted values with an index for fast rank queries: every [`RUN`]-th value (the heads), and as many cells of equal width with
+/// the first head of each cell. A query goes from a cell to a few heads to a short run, which touches two or three cache lines
+/// where a bisection of all values touches twenty. If all values are in one cell, it is a bisection.
 #[derive(Clone, Debug)]
 struct Sorted {
     values: Vec<f64>,
@@ -28,12 +28,12 @@ struct Sorted {
 const RUN: usize = 16;
 
 impl Sorted {
-    /// Takes at least one value, in rising order.
+    /// From at least one value, in ascending order.
     fn new(values: Vec<f64>) -> Self {
         let heads: Vec<f64> = values.iter().copied().step_by(RUN).collect();
         let (lo, hi) = (values[0], values[values.len() - 1]);
         let scale = heads.len() as f64 / (hi - lo);
-        // No width, or one that overflows: a single cell.
+        // With zero or overflowing width there is a single cell.
         let scale = if scale.is_finite() { scale } else { 0.0 };
         let mut sorted = Self { values, heads, cells: Vec::new(), scale };
         let mut cells = vec![0u32; sorted.heads.len() + 2];
@@ -49,25 +49,25 @@ impl Sorted {
         sorted
     }
 
-    /// Rises with v; in 0..=heads.
+    /// The cell of v, in 0..=heads; it increases with v.
     fn cell(&self, v: f64) -> usize {
         (((v - self.values[0]) * self.scale) as usize).min(self.heads.len())
     }
 
-    /// Where the run begins that has the first value not below v, or ends before it.
+    /// The start of the run that contains the first value >= v, or ends just before it.
     fn run(&self, v: f64) -> usize {
         let at = self.cell(v);
         let (a, b) = (self.cells[at] as usize, self.cells[at + 1] as usize);
         let heads = a + self.heads[a..b].partition_point(|x| *x < v);
-        // The first value that is not below v is in the run of the last head that is, or the next head.
+        // The first value >= v is in the run of the last head < v, or it is the next head.
         heads.saturating_sub(1) * RUN
     }
 
-    /// How many values are below v, and how many are not above it; `from` is [`Sorted::run`] of v.
+    /// The numbers of values < v and <= v; `from` is [`Sorted::run`] of v.
     fn ranks(&self, v: f64, from: usize) -> (usize, usize) {
         let c = &self.values;
         let below = from + c[from..c.len().min(from + RUN)].partition_point(|x| *x < v);
-        // Values equal to it are few as a rule: looked for from there on.
+        // There are usually few values equal to v, so the search starts here.
         let (mut upto, mut stride) = (below, 1);
         while upto + stride <= c.len() && c[upto + stride - 1] <= v {
             upto += stride;
@@ -85,7 +85,7 @@ struct Values {
     skewness: Vec<f64>,
 }
 
-/// A feature's left and right tail, `-log` of both, and the sign of its skewness.
+/// `-log` of the left and right tail probability of a value, and the sign of the feature's skewness.
 pub(super) struct Tail {
     pub(super) left: f64,
     pub(super) right: f64,
@@ -93,7 +93,7 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// The tail on the side where the feature is skewed to; both where it is not.
+    /// The tail on the side of the skewness; both tails if the skewness is 0.
     pub(super) fn skewed(&self) -> f64 {
         self.left * -(self.skewness - 1.0).signum_or_zero() + self.right * (self.skewness + 1.0).signum_or_zero()
     }
@@ -115,7 +115,7 @@ fn skewness_sign(values: &[f64]) -> f64 {
     let mean = values.iter().sum::<f64>() / n;
     let moment = |p: i32| values.iter().map(|v| (v - mean).powi(p)).sum::<f64>() / n;
     let (second, third) = (moment(2), moment(3));
-    // scipy takes a spread below rounding for a constant.
+    // scipy treats a spread below the rounding error as constant.
     if second.sqrt() <= f64::EPSILON * mean.abs() { 0.0 } else { third.signum_or_zero() }
 }
 
@@ -134,8 +134,8 @@ impl Tails {
         self.columns.len()
     }
 
-    /// For each of some rows the sum over features of a function of their tails: the shares of training values at or beyond
-    /// each, none less than one value's.
+    /// The sum over features of a function of the tails, for each row. A tail is the share of training values at or beyond the
+    /// row's value, at least that of one value.
     fn sums(&self, rows: &[f64], of: fn(&Tail) -> f64) -> Vec<f64> {
         let width = self.width();
         let mut sums = vec![0.0; rows.len() / width];
@@ -144,7 +144,7 @@ impl Tails {
             let n = c.values.len();
             let share = |count: usize| -(count.max(1) as f64 / n as f64).ln();
             let column = || rows.iter().skip(j).step_by(width);
-            // All runs first: their loads do not wait for one another.
+            // All runs are found first, so that their loads from memory overlap.
             let mut touched = 0.0;
             for (run, v) in runs.iter_mut().zip(column()) {
                 *run = c.run(*v);
@@ -179,18 +179,22 @@ impl Tails {
     }
 }
 
-/// A detector whose score is a sum over features of a function of their tails.
+/// A detector whose score is the sum over features of a function of the tails.
 #[derive(Debug)]
 pub(super) struct TailSum {
     pub(super) name: &'static str,
     pub(super) tails: Tails,
-    /// A feature's share of the score.
+    /// The contribution of a feature to the score.
     pub(super) share: fn(&Tail) -> f64,
 }
 
 impl TailSum {
-    /// Fitted on the examples that are not known to be anomalies.
-    pub(super) fn fit(name: &'static str, share: fn(&Tail) -> f64, train: &Training<'_>) -> Result<Box<dyn Detector>> {
+    /// Fits on the examples that are not known anomalies.
+    pub(super) fn fit(
+        name: &'static str,
+        share: fn(&Tail) -> f64,
+        train: &TrainingRows<'_>,
+    ) -> Result<Box<dyn Detector>> {
         Ok(Box::new(Self { name, tails: Tails::of(&train.normals()?)?, share }))
     }
 
@@ -221,7 +225,7 @@ impl Detector for TailSum {
 mod tests {
     use super::*;
 
-    /// Against counting, with ties across runs and values outside.
+    /// Compared with counting, with ties across runs and values outside the range.
     #[test]
     fn ranks_are_counts() {
         for n in [1, 2, RUN - 1, RUN, RUN + 1, 5 * RUN + 3] {

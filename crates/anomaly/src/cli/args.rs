@@ -1,148 +1,149 @@
-//! The arguments.
+//! The command line.
 
 use crate::{Error, Missing, Result, Scale};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde_json::{Map, Value};
 use std::path::PathBuf;
 
-/// Finds the rows of a table that are unlike the others.
+/// Detects anomalies in a table.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "sconce-detect", version)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
-    pub verb: Verb,
+    pub command: Command,
 }
 
 /// What to do.
 #[derive(Clone, Debug, Subcommand)]
-pub enum Verb {
-    /// Fits a detector on a table and saves it.
-    Fit(Fit),
-    /// Scores rows: of a table, or of standard input line by line.
-    Score(Score),
-    /// Runs several detectors on several tables and ranks them.
-    Compare(Compare),
+pub enum Command {
+    /// Fit a detector on a table and save it
+    Fit(FitArgs),
+    /// Score the rows of a table, or of standard input line by line
+    Score(ScoreArgs),
+    /// Run several detectors on several labelled tables and rank them
+    Compare(CompareArgs),
 }
 
 /// How a table is read.
 #[derive(Clone, Debug, Args)]
-pub struct Reading {
-    /// The column of labels: 1 for an anomaly and 0 for none, or names, of which --normal says the normal ones. A missing label
-    /// counts as normal in fitting, and for nothing in judging.
+pub struct TableArgs {
+    /// The column with the labels: 1 for an anomaly and 0 for a normal row, or names; --normal then lists the names of normal
+    /// rows. A row with a missing label counts as normal in fitting, and is ignored in the evaluation
     #[arg(long)]
     pub label: Option<String>,
-    /// Labels of normal rows: --normal ok,fine.
+    /// Labels of normal rows: --normal ok,fine
     #[arg(long, value_delimiter = ',')]
     pub normal: Vec<String>,
-    /// Columns that are no features: --drop id,time.
+    /// Columns to ignore: --drop id,time
     #[arg(long, value_delimiter = ',')]
     pub drop: Vec<String>,
 }
 
-/// How features are prepared.
+/// How features are preprocessed.
 #[derive(Clone, Debug, Args)]
-pub struct Preparing {
-    /// Columns of categories whose names look like numbers: --category port,code.
+pub struct PreprocessingArgs {
+    /// Columns that hold categories although their values look like numbers: --category port,code
     #[arg(long, value_delimiter = ',')]
     pub category: Vec<String>,
-    /// How features are brought to one scale.
+    /// How to scale the features
     #[arg(long, value_enum, default_value = "standard")]
     pub scale: ScaleName,
-    /// What is done about missing values (empty, ?, NA, NaN, null).
+    /// How to treat missing values (empty, ?, NA, NaN, null)
     #[arg(long, value_enum, default_value = "refuse")]
     pub missing: MissingName,
 }
 
-/// Fits a detector on a table and saves it.
+/// Arguments of `fit`.
 #[derive(Clone, Debug, Args)]
-pub struct Fit {
-    /// A table with a header: .csv or .csv.gz; or an .npz with X and y.
+pub struct FitArgs {
+    /// A table with a header (.csv or .csv.gz), or an .npz archive with the arrays X and y
     #[arg(long)]
     pub data: PathBuf,
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub reading: Reading,
+    pub table: TableArgs,
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub preparing: Preparing,
-    /// The method: abc, lrc, deep-sad, devnet, classifier (which learn from known anomalies), autoencoder,
-    /// denoising-autoencoder, vae, deep-svdd, isolation-forest, knn, lof, pca, mahalanobis, one-class-svm, ecod, copod, hbos.
+    pub preprocessing: PreprocessingArgs,
+    /// The method. These learn from labelled anomalies: abc, lrc, deep-sad, devnet, classifier. These learn from normal rows
+    /// alone: autoencoder, denoising-autoencoder, vae, deep-svdd, isolation-forest, knn, lof, pca, mahalanobis, one-class-svm,
+    /// ecod, copod, hbos
     #[arg(long, default_value = "abc")]
     pub detector: String,
-    /// A value of the method's configuration: --set network.epochs=20 --set network.hidden=[32,8]. Without the latter the code
-    /// of an autoencoder is a third of the features, at most 20.
+    /// Set a value of the method's configuration: --set network.epochs=20 --set network.hidden=[32,8]. By default the code of
+    /// an autoencoder has a third as many units as there are features, at most 20
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Share of the rows that are kept apart to judge the detector, where there are labels; 0 for none.
+    /// Share of the rows to hold out and evaluate the detector on, if the table has labels; 0 for no evaluation
     #[arg(long, default_value_t = 0.25)]
     pub test: f64,
-    /// Share of the normal training rows whose scores are kept for thresholds and p-values.
+    /// Share of the normal training rows to hold out; their scores are saved for thresholds and p-values
     #[arg(long, default_value_t = 0.2)]
     pub calibration: f64,
-    /// Seed of everything random.
+    /// Seed of all random numbers
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Where the detector is saved: one .safetensors file.
+    /// Save the detector to this .safetensors file
     #[arg(long)]
     pub out: PathBuf,
 }
 
-/// Scores rows: of a table, or of standard input line by line.
+/// Arguments of `score`.
 #[derive(Clone, Debug, Args)]
-pub struct Score {
-    /// A detector that `fit` saved.
+pub struct ScoreArgs {
+    /// A detector that `fit` saved
     #[arg(long)]
     pub model: PathBuf,
-    /// A table as for `fit`; without one, standard input is read line by line, a header first.
+    /// A table as for `fit`; without one, rows are read from standard input line by line, after a header
     #[arg(long)]
     pub data: Option<PathBuf>,
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub reading: Reading,
-    /// Where an anomaly begins: p-value:0.05 (at most this share of false alarms), quantile:0.99 of the held-out normal scores,
-    /// contamination:0.01 of the rows scored here, or score:3.5.
+    pub table: TableArgs,
+    /// Which rows to flag as anomalies: p-value:0.05 (flags at most this share of normal rows), quantile:0.99 of the scores of
+    /// held-out normal rows, contamination:0.01 (the share of the rows scored here with the highest scores), or score:3.5
     #[arg(long, default_value = "p-value:0.05")]
     pub threshold: String,
-    /// The layout of what is written.
+    /// Output format
     #[arg(long, value_enum, default_value = "csv")]
     pub format: Format,
-    /// Names the so many columns that contribute most to a score, for detectors that reconstruct.
-    #[arg(long, default_value_t = 0)]
+    /// Print the N columns that contribute most to a score, for detectors that reconstruct
+    #[arg(long, value_name = "N", default_value_t = 0)]
     pub explain: usize,
-    /// Goes on after a row that cannot be scored: its score is left empty, the reason goes to standard error.
+    /// Continue after a row that cannot be scored: leave its score empty and print the reason to standard error
     #[arg(long)]
     pub keep_going: bool,
-    /// Writes here, whole or not at all, not to standard output.
+    /// Write to this file instead of standard output; the file is replaced only when all rows are done
     #[arg(long)]
     pub out: Option<PathBuf>,
 }
 
-/// Runs several detectors on several tables and ranks them.
+/// Arguments of `compare`.
 #[derive(Clone, Debug, Args)]
-pub struct Compare {
-    /// Tables, as for `fit`, all with the same --label: --data a.csv --data b.npz.
+pub struct CompareArgs {
+    /// Tables as for `fit`, all with the same --label: --data a.csv --data b.npz
     #[arg(long, required = true)]
     pub data: Vec<PathBuf>,
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub reading: Reading,
+    pub table: TableArgs,
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub preparing: Preparing,
-    /// Methods, as for `fit`.
+    pub preprocessing: PreprocessingArgs,
+    /// Methods as for `fit`
     #[arg(long, value_delimiter = ',', default_value = "abc,autoencoder,isolation-forest,knn,ecod,hbos,pca")]
     pub detectors: Vec<String>,
-    /// How many seeds; each cuts the tables anew.
+    /// Number of seeds; each seed splits the tables differently
     #[arg(long, default_value_t = 3)]
     pub seeds: u64,
-    /// Share of the rows that detectors are judged on.
+    /// Share of the rows in the test split
     #[arg(long, default_value_t = 0.4)]
     pub test: f64,
-    /// Known anomalies that training sees at most; without it, all in the training part.
+    /// Use at most this many labelled anomalies in training; by default all in the training split
     #[arg(long)]
     pub labelled: Option<usize>,
-    /// A folder for finished cells, cells.json and the diagram; a comparison that was stopped goes on from it.
+    /// A folder for finished cells, cells.json and the diagram; an interrupted comparison resumes from it
     #[arg(long)]
     pub out: PathBuf,
 }
@@ -150,34 +151,34 @@ pub struct Compare {
 /// [`Scale`], or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ScaleName {
-    /// Mean 0 and standard deviation 1.
+    /// Mean 0 and standard deviation 1
     Standard,
-    /// Smallest value to 0, largest to 1.
+    /// Smallest value 0, largest value 1
     MinMax,
-    /// As it is.
+    /// No scaling
     None,
 }
 
 /// [`Missing`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum MissingName {
-    /// They are an error.
+    /// Stop with an error
     Refuse,
-    /// The median of the column.
+    /// Fill numbers with the median of the column
     Impute,
 }
 
-/// The layout of scores.
+/// The output format of scores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// A header, then a line a row.
+    /// A header, then one line a row
     Csv,
-    /// An object a line.
+    /// One JSON object a row
     Json,
 }
 
-impl Preparing {
-    /// As the library has it.
+impl PreprocessingArgs {
+    /// The library's [`Scale`], if features are scaled.
     pub fn scale(&self) -> Option<Scale> {
         match self.scale {
             ScaleName::Standard => Some(Scale::Standard),
@@ -186,13 +187,13 @@ impl Preparing {
         }
     }
 
-    /// As the library has it.
+    /// The library's [`Missing`].
     pub fn missing(&self) -> Missing {
         if self.missing == MissingName::Refuse { Missing::Refuse } else { Missing::Impute }
     }
 }
 
-/// `a.b=3` as `{"a": {"b": 3}}`; what is no JSON is a string.
+/// `a.b=3` as `{"a": {"b": 3}}`; a value that is not JSON is taken as a string.
 pub(super) fn changes(set: &[String]) -> Result<Value> {
     let mut all = Map::new();
     for s in set {
@@ -210,17 +211,17 @@ pub(super) fn changes(set: &[String]) -> Result<Value> {
     Ok(Value::Object(all))
 }
 
-/// Where an anomaly begins.
+/// What `--threshold` asks for.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Cut {
+pub(super) enum ThresholdRule {
     PValue(f64),
     Quantile(f64),
     Contamination(f64),
     Score(f64),
 }
 
-impl Score {
-    pub(super) fn cut(&self) -> Result<Cut> {
+impl ScoreArgs {
+    pub(super) fn threshold_rule(&self) -> Result<ThresholdRule> {
         let bad = || {
             let must = "must be p-value:A or quantile:A or contamination:A with A in (0, 1), or score:S";
             Error::config("--threshold", format!("{must}, got `{}`", self.threshold))
@@ -229,10 +230,10 @@ impl Score {
         let value = number.parse::<f64>().ok().filter(|v| v.is_finite()).ok_or_else(bad)?;
         let share = if value > 0.0 && value < 1.0 { Ok(value) } else { Err(bad()) };
         Ok(match kind {
-            "p-value" => Cut::PValue(share?),
-            "quantile" => Cut::Quantile(share?),
-            "contamination" => Cut::Contamination(share?),
-            "score" => Cut::Score(value),
+            "p-value" => ThresholdRule::PValue(share?),
+            "quantile" => ThresholdRule::Quantile(share?),
+            "contamination" => ThresholdRule::Contamination(share?),
+            "score" => ThresholdRule::Score(value),
             _ => return Err(bad()),
         })
     }

@@ -1,6 +1,6 @@
-//! Tables from files, and their rows as a detector wants them.
+//! Tables from files, and their rows in the order of a detector's columns.
 
-use super::args::{Preparing, Reading};
+use super::args::{PreprocessingArgs, TableArgs};
 use crate::{Error, Missing, Result};
 use candle_core::npy::NpzTensors;
 use candle_core::{DType, Tensor};
@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-/// Features with what is known of each row: `None` without labels, a row's `None` where its label is missing.
+/// Features and labels: `None` without a column of labels, `None` for a row whose label is missing. True marks an anomaly.
 pub(super) struct Data {
     pub(super) table: Table,
     pub(super) labels: Option<Vec<Option<bool>>>,
@@ -19,7 +19,7 @@ fn is_archive(path: &Path) -> bool {
     path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npz"))
 }
 
-/// Opens a table as text; `.gz` is decompressed, an archive written out with its header.
+/// Opens a table as text; `.gz` is decompressed, an .npz archive is converted to CSV.
 pub(super) fn open(path: &Path) -> Result<Box<dyn Read>> {
     if is_archive(path) {
         return Ok(Box::new(std::io::Cursor::new(text(path)?)));
@@ -33,7 +33,7 @@ pub(super) fn reader(from: Box<dyn Read>) -> csv::Reader<Box<dyn Read>> {
     csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(from)
 }
 
-/// An error of a file's reading, with its place.
+/// An error in reading a file, with its place.
 pub(super) fn broken(path: &Path) -> impl Fn(csv::Error) -> Error + '_ {
     move |e| {
         let offset = e.position().map_or(0, csv::Position::byte);
@@ -45,11 +45,11 @@ pub(super) fn header(reader: &mut csv::Reader<Box<dyn Read>>, path: &Path) -> Re
     Ok(reader.headers().map_err(broken(path))?.iter().map(str::to_owned).collect())
 }
 
-/// Reads the whole of a table for fitting; gaps are refused where they are to be.
-pub(super) fn read(path: &Path, reading: &Reading, preparing: &Preparing) -> Result<Data> {
-    let data = read_any(path, reading, &preparing.category)?;
+/// Reads a whole table for fitting; missing values are an error unless they are imputed.
+pub(super) fn read(path: &Path, table_args: &TableArgs, preprocessing: &PreprocessingArgs) -> Result<Data> {
+    let data = read_any(path, table_args, &preprocessing.category)?;
     match data.table.gap() {
-        Some((row, c)) if preparing.missing() == Missing::Refuse => Err(Error::value(
+        Some((row, c)) if preprocessing.missing() == Missing::Refuse => Err(Error::value(
             format!("{}: row {}, column `{}`", path.display(), row + 1, c.name),
             "a missing value; --missing impute fills it",
         )),
@@ -57,9 +57,9 @@ pub(super) fn read(path: &Path, reading: &Reading, preparing: &Preparing) -> Res
     }
 }
 
-fn read_any(path: &Path, reading: &Reading, categories: &[String]) -> Result<Data> {
+fn read_any(path: &Path, table_args: &TableArgs, categories: &[String]) -> Result<Data> {
     if is_archive(path) {
-        return npz(path, reading);
+        return npz(path, table_args);
     }
     let mut first = reader(open(path)?);
     let at = |offset: u64, row: usize, e: &Error| Error::Data {
@@ -86,50 +86,57 @@ fn read_any(path: &Path, reading: &Reading, categories: &[String]) -> Result<Dat
         read.map_err(|e| at(record.position().map_or(0, csv::Position::byte), row, &e))?;
     }
     let table = Table::new(schema, values)?;
-    let (table, labels) = match &reading.label {
+    let (table, labels) = match &table_args.label {
         None => (table, None),
         Some(label) => {
-            let (table, labels) = table.labelled(label, &reading.normal)?;
+            let (table, labels) = table.labelled(label, &table_args.normal)?;
             (table, Some(labels))
         }
     };
-    Ok(Data { table: table.without(&reading.drop)?, labels })
+    Ok(Data { table: table.without(&table_args.drop)?, labels })
 }
 
 /// `X` (N, D) and, where there is one, `y` (N,): columns `x0`, `x1`, ...
-fn npz(path: &Path, reading: &Reading) -> Result<Data> {
+fn npz(path: &Path, table_args: &TableArgs) -> Result<Data> {
     std::fs::metadata(path).map_err(Error::io(path))?;
     let bad = |reason: String| Error::Data { path: path.to_owned(), offset: 0, reason };
-    let archive = NpzTensors::new(path).map_err(|e| bad(format!("no numpy archive: {e}")))?;
+    let archive = NpzTensors::new(path).map_err(|e| bad(format!("not a numpy archive: {e}")))?;
     let array = |name: &str| -> Result<Option<Tensor>> {
         let found = archive.get(name).map_err(|e| bad(format!("array `{name}`: {e}")))?;
         Ok(found.map(|t| t.to_dtype(DType::F64)).transpose()?)
     };
-    let x = array("X")?.ok_or_else(|| bad("no array `X`".to_owned()))?;
-    let &[n, d] = x.dims() else { return Err(bad(format!("X is {:?}, not (N, D)", x.dims()))) };
+    let x = array("X")?.ok_or_else(|| bad("the archive has no array `X`".to_owned()))?;
+    let &[n, d] = x.dims() else { return Err(bad(format!("the shape of `X` is {:?}, must be (N, D)", x.dims()))) };
     let column = |i| Column { name: format!("x{i}"), kind: Kind::Number };
     let table = Table::new(Schema::new((0..d).map(column).collect())?, x.flatten_all()?.to_vec1()?)?;
-    let labels = match (&reading.label, array("y")?) {
+    let labels = match (&table_args.label, array("y")?) {
         (Some(label), Some(y)) if label == "y" => {
             let y = y.flatten_all()?.to_vec1::<f64>()?;
             if y.len() != n || y.iter().any(|v| *v != 0.0 && *v != 1.0) {
-                return Err(bad(format!("y has {} values for {n} rows, or one that is neither 0 nor 1", y.len())));
+                return Err(bad(format!(
+                    "`y` has {} values for {n} rows, or a value that is neither 0 nor 1",
+                    y.len()
+                )));
             }
             Some(y.into_iter().map(|v| Some(v == 1.0)).collect())
         }
-        (Some(label), _) => return Err(bad(format!("no labels `{label}`: in an archive they are the array `y`"))),
+        (Some(label), _) => {
+            return Err(bad(format!(
+                "no labels `{label}`: the labels of an archive are the array `y`, give --label y"
+            )));
+        }
         (None, _) => None,
     };
-    Ok(Data { table: table.without(&reading.drop)?, labels })
+    Ok(Data { table: table.without(&table_args.drop)?, labels })
 }
 
-/// An archive as a table in text, exactly; with `y` where it has one.
+/// An archive as CSV, without rounding; with a column `y` if it has labels.
 fn text(path: &Path) -> Result<String> {
-    let reading =
-        |label: Option<&str>| Reading { label: label.map(str::to_owned), normal: Vec::new(), drop: Vec::new() };
-    let (data, labelled) = match npz(path, &reading(Some("y"))) {
+    let table_args =
+        |label: Option<&str>| TableArgs { label: label.map(str::to_owned), normal: Vec::new(), drop: Vec::new() };
+    let (data, labelled) = match npz(path, &table_args(Some("y"))) {
         Ok(data) => (data, true),
-        Err(_) => (npz(path, &reading(None))?, false),
+        Err(_) => (npz(path, &table_args(None))?, false),
     };
     let names: Vec<&str> = data.table.schema().columns().iter().map(|c| c.name.as_str()).collect();
     let mut out = names.join(",") + if labelled { ",y\n" } else { "\n" };
@@ -145,18 +152,18 @@ fn text(path: &Path) -> Result<String> {
     Ok(out)
 }
 
-/// The way from a file's columns to those of a schema.
+/// Maps a file's columns to those of a schema.
 pub(super) struct Mapping {
-    /// For each column of the schema its place in the file.
+    /// For each column of the schema its index in the file.
     places: Vec<usize>,
-    /// The place of the labels.
+    /// The index of the labels.
     pub(super) label: Option<usize>,
     width: usize,
 }
 
 impl Mapping {
     /// Finds the schema's columns in a header, in any order.
-    pub(super) fn new(header: &[String], schema: &Schema, reading: &Reading) -> Result<Self> {
+    pub(super) fn new(header: &[String], schema: &Schema, table_args: &TableArgs) -> Result<Self> {
         let wanted: Vec<&String> = schema.columns().iter().map(|c| &c.name).collect();
         let bad = |reason: String| Err(Error::value("columns", reason));
         let missing: Vec<&&String> = wanted.iter().filter(|n| !header.contains(n)).collect();
@@ -164,19 +171,19 @@ impl Mapping {
             return bad(format!("the detector was fitted on {missing:?}, which the header {header:?} lacks"));
         }
         let other =
-            |n: &&String| !wanted.contains(n) && Some(*n) != reading.label.as_ref() && !reading.drop.contains(n);
+            |n: &&String| !wanted.contains(n) && Some(*n) != table_args.label.as_ref() && !table_args.drop.contains(n);
         let more: Vec<&String> = header.iter().filter(other).collect();
         if !more.is_empty() {
             return bad(format!(
-                "{more:?} are more than the {} that the detector was fitted on; leave them out by --drop or name one --label",
+                "{more:?} are more than the {} columns that the detector was fitted on; ignore them with --drop, or name the labels with --label",
                 wanted.len()
             ));
         }
         let place = |n: &String| header.iter().position(|h| h == n);
-        let label = match &reading.label {
+        let label = match &table_args.label {
             Some(l) => match place(l) {
                 Some(at) => Some(at),
-                None => return bad(format!("no label `{l}` among {header:?}")),
+                None => return bad(format!("the label column `{l}` is not in the header {header:?}")),
             },
             None => None,
         };
@@ -192,8 +199,8 @@ impl Mapping {
     }
 }
 
-/// What one label says; `None` where it is missing.
-pub(super) fn truth(field: &str, normal: &[String]) -> Result<Option<bool>> {
+/// Whether a label marks an anomaly; `None` where it is missing.
+pub(super) fn label_of(field: &str, normal: &[String]) -> Result<Option<bool>> {
     let field = field.trim();
     if sconce_tensor_core::table::MISSING.contains(&field) {
         return Ok(None);
@@ -204,6 +211,9 @@ pub(super) fn truth(field: &str, normal: &[String]) -> Result<Option<bool>> {
     match field.parse::<f64>() {
         Ok(0.0) => Ok(Some(false)),
         Ok(1.0) => Ok(Some(true)),
-        _ => Err(Error::value("label", format!("`{field}` is neither 0 nor 1; say which labels are normal: --normal"))),
+        _ => Err(Error::value(
+            "label",
+            format!("`{field}` is neither 0 nor 1; say which labels are normal with --normal"),
+        )),
     }
 }

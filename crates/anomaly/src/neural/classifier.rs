@@ -1,20 +1,20 @@
-//! The plain neural classifier: good where anomalies are known, blind where they are not.
+//! A supervised neural classifier: it detects known anomalies, but not unknown ones.
 
 use super::network::{NetworkConfig, examples, fit, require_known};
 use super::scalar::{Config, Scalar};
-use crate::{Detector, Loaded, Method, Result, Training};
+use crate::{Detector, Loaded, Method, Result, TrainingRows};
 use candle_core::{DType, Tensor};
 use sconce_tensor_core::{Rng, ops};
 
-/// A network with one output, the logit of being an anomaly, trained by cross-entropy on known anomalies against all others.
-/// It scores by the logit.
+/// A network with one output, the logit of the class "anomaly", trained with cross-entropy on known anomalies against all other
+/// examples. The score is the logit.
 #[derive(Clone, Debug)]
 pub struct NeuralClassifier {
     cfg: NetworkConfig,
 }
 
 impl NeuralClassifier {
-    /// Validates the configuration; `hidden` are all hidden layers.
+    /// Validates the configuration; `hidden` lists all hidden layers.
     ///
     /// # Errors
     /// [`crate::Error::Config`] naming the field.
@@ -38,7 +38,7 @@ fn cross_entropy(z: &Tensor, known: &Tensor) -> Result<Tensor> {
 }
 
 impl Method for NeuralClassifier {
-    fn fit(&self, train: &Training<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
+    fn fit(&self, train: &TrainingRows<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
         let (x, known) = examples(train)?;
         require_known(&known, "a classifier")?;
         let fitted = Scalar::new(&self.cfg, x.dim(1)?, rng, x.device())?;
@@ -47,6 +47,6 @@ impl Method for NeuralClassifier {
     }
 }
 
-pub(super) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
+pub(crate) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
     Scalar::<NetworkConfig>::restore(from)
 }

@@ -1,7 +1,7 @@
-//! Deep SVDD and deep SAD: distance to a centre in a learned space.
+//! Deep SVDD and deep SAD: the distance to a centre in a learned feature space.
 
 use super::network::{Mlp, NetworkConfig, examples, fit, score};
-use crate::{Detector, Error, Loaded, Method, Result, State, Training};
+use crate::{Detector, Error, Loaded, Method, Result, State, TrainingRows};
 use candle_core::{D, Device, Tensor};
 use sconce_tensor_core::error::require;
 use sconce_tensor_core::{Mode, Rng};
@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `network` | [`NetworkConfig`] | sizes and training; the last of `hidden` is the space of the centre | |
-/// | `eta` | 1 | weight of known anomalies; 0 leaves them out: deep SVDD | finite, >= 0 |
+/// | `network` | [`NetworkConfig`] | sizes and training; the last of `hidden` is the dimension of the learned space | |
+/// | `eta` | 1 | weight of known anomalies; with 0 they are excluded, which is deep SVDD | finite, >= 0 |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeepSadConfig {
@@ -28,11 +28,13 @@ impl Default for DeepSadConfig {
     }
 }
 
-/// A network without biases that maps normal examples near a centre c, and known anomalies away from it: the mean of
-/// `d^2` for the former, of `eta / d^2` for the latter, `d^2 = norm(f(x) - c)^2`. The score is `d^2`. c is the mean of what the
-/// network gives for the normal examples before training, its coordinates no closer to 0 than 0.1.
+/// A network without biases maps normal examples close to a centre c and known anomalies away from it. With
+/// `d^2 = norm(f(x) - c)^2` the loss is the mean of `d^2` over normal examples and of `eta / d^2` over known anomalies. The
+/// score is `d^2`. The centre c is the mean output for the normal examples before training, with coordinates of magnitude at
+/// least 0.1.
 ///
-/// A bias would let the network map everything to c. The pretraining by an autoencoder of the papers is left out.
+/// With a bias the network could map every input to c. The papers pretrain the network as an autoencoder; this implementation
+/// does not.
 ///
 /// Source: Ruff et al. (2018), ICML, for deep SVDD; Ruff et al. (arXiv 1906.02694), equation 8, for deep SAD.
 #[derive(Clone, Debug)]
@@ -79,7 +81,7 @@ fn distance(net: &Mlp, centre: &Tensor, x: &Tensor, mode: Mode) -> Result<Tensor
     Ok(net.forward(x, mode)?.broadcast_sub(centre)?.sqr()?.sum(D::Minus1)?)
 }
 
-/// The mean output, pushed to 0.1 from 0: a coordinate of 0 is met by weights of 0.
+/// The mean output, with magnitudes of at least 0.1: weights of 0 would reach a coordinate of 0.
 fn centre(net: &Mlp, normals: &Tensor) -> Result<Tensor> {
     let mean = net.forward(normals, Mode::Frozen)?.mean(0)?;
     let kept: Vec<f32> = mean.to_vec1::<f32>()?.into_iter().map(|c| c.abs().max(0.1).copysign(c)).collect();
@@ -87,25 +89,25 @@ fn centre(net: &Mlp, normals: &Tensor) -> Result<Tensor> {
 }
 
 impl Method for DeepSad {
-    fn fit(&self, train: &Training<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
+    fn fit(&self, train: &TrainingRows<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
         let normals = train.normals()?;
-        let train = if self.cfg.eta == 0.0 { &Training::normal(&normals) } else { train };
+        let train = if self.cfg.eta == 0.0 { &TrainingRows::normal(&normals) } else { train };
         let (x, known) = examples(train)?;
         let values = Values { cfg: self.cfg.clone(), width: x.dim(1)? };
         let net = values.net(rng, x.device())?;
-        let centre = centre(&net, &examples(&Training::normal(&normals))?.0)?;
+        let centre = centre(&net, &examples(&TrainingRows::normal(&normals))?.0)?;
         fit(&net.params, (&x, &known), &self.cfg.network, rng, |x, known, _| {
             let d = distance(&net, &centre, x, Mode::Train)?;
-            // Each branch gets distances of its own examples: a normal one's may be 0.
+            // Each branch gets the distances of its own examples, because that of a normal example may be 0.
             let is = known.gt(0.5)?;
-            let strange = ((is.where_cond(&d, &d.ones_like()?)? + 1e-6)?.recip()? * self.cfg.eta)?;
-            Ok(is.where_cond(&strange, &d)?)
+            let anomaly = ((is.where_cond(&d, &d.ones_like()?)? + 1e-6)?.recip()? * self.cfg.eta)?;
+            Ok(is.where_cond(&anomaly, &d)?)
         })?;
         Ok(Box::new(Fitted { values, net, centre }))
     }
 }
 
-pub(super) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
+pub(crate) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
     let values: Values = from.values()?;
     let net = values.net(&Rng::new(0), from.device())?;
     let mut tensors = from.tensors().clone();

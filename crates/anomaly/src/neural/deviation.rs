@@ -1,8 +1,8 @@
-//! Deviation networks: scores that are counted in standard deviations of a prior.
+//! Deviation networks: scores in units of the standard deviation of a prior.
 
 use super::network::{Batches, NetworkConfig, examples, fit_on, require_known};
 use super::scalar::{Config, Scalar};
-use crate::{Detector, Loaded, Method, Result, Training};
+use crate::{Detector, Loaded, Method, Result, TrainingRows};
 use sconce_tensor_core::error::require;
 use sconce_tensor_core::{Rng, ops};
 use serde::{Deserialize, Serialize};
@@ -11,17 +11,17 @@ use serde::{Deserialize, Serialize};
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `network` | hidden 20, ReLU | sizes and training; `hidden` are all hidden layers | |
-/// | `margin` | 5 | standard deviations that a known anomaly is to lie above the prior's mean | finite, > 0 |
-/// | `references` | 5000 | draws of the prior that its mean and deviation are taken from | >= 2 |
+/// | `network` | hidden 20, ReLU | sizes and training; `hidden` lists all hidden layers | |
+/// | `margin` | 5 | target of known anomalies, in standard deviations above the prior's mean | finite, > 0 |
+/// | `references` | 5000 | draws from the prior, for its mean and standard deviation | >= 2 |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DevNetConfig {
     /// Sizes and training.
     pub network: NetworkConfig,
-    /// Standard deviations above the mean.
+    /// Target of known anomalies, in standard deviations above the mean.
     pub margin: f64,
-    /// Draws of the prior.
+    /// Draws from the prior.
     pub references: usize,
 }
 
@@ -33,10 +33,10 @@ impl Default for DevNetConfig {
 }
 
 /// A network with one output s, the score. With m and d the mean and the standard deviation of draws from a standard normal
-/// prior, and `z = (s - m) / d`, it minimises `|z|` over normal examples and `max(0, margin - z)` over known anomalies, in
-/// batches that are half the one and half the other.
+/// prior, and `z = (s - m) / d`, it minimises `|z|` over normal examples and `max(0, margin - z)` over known anomalies. Each
+/// batch is half normal examples, half known anomalies.
 ///
-/// The paper's optimiser is RMSprop with a penalty of 0.01 on the squared weights; here it is Adam without one.
+/// The paper uses RMSprop with an L2 penalty of 0.01; this implementation uses Adam without a penalty.
 ///
 /// Source: Pang, Shen, van den Hengel (arXiv 1911.08623), equations 4 to 6.
 #[derive(Clone, Debug)]
@@ -73,7 +73,7 @@ fn prior(draws: &[f64]) -> (f64, f64) {
 }
 
 impl Method for DevNet {
-    fn fit(&self, train: &Training<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
+    fn fit(&self, train: &TrainingRows<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
         let (x, known) = examples(train)?;
         require_known(&known, "a deviation network")?;
         let fitted = Scalar::new(&self.cfg, x.dim(1)?, rng, x.device())?;
@@ -87,6 +87,6 @@ impl Method for DevNet {
     }
 }
 
-pub(super) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
+pub(crate) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
     Scalar::<DevNetConfig>::restore(from)
 }

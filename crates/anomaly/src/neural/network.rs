@@ -1,7 +1,7 @@
 //! Fully connected networks and their training.
 
 use crate::rows::Rows;
-use crate::{Error, Loaded, Result, Training};
+use crate::{Error, Loaded, Result, TrainingRows};
 use candle_core::{DType, Device, Tensor, Var};
 use sconce_tensor_core::error::require;
 use sconce_tensor_core::nn::{Builder, Init};
@@ -164,7 +164,7 @@ impl Mlp {
 }
 
 /// The examples in f32 and the labels in numbers, checked.
-pub(super) fn examples(train: &Training<'_>) -> Result<(Tensor, Tensor)> {
+pub(super) fn examples(train: &TrainingRows<'_>) -> Result<(Tensor, Tensor)> {
     let rows = Rows::of(train.x)?;
     let n = rows.len();
     let known = match train.known {
@@ -272,7 +272,7 @@ pub(super) fn fit_on(
 ) -> Result<()> {
     let mut adam = Adam::new(AdamConfig { lr: cfg.lr, ..AdamConfig::default() })?;
     let n = x.dim(0)?;
-    let (held, seen) = crate::protocol::halves(n, cfg.held_out, &rng.stream("held out"))?;
+    let (held, seen) = crate::protocol::random_split(n, cfg.held_out, &rng.stream("held out"))?;
     let mut best = None;
     let (x, known) = if held.is_empty() {
         (x.clone(), known.clone())

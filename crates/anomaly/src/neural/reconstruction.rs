@@ -1,22 +1,22 @@
-//! Detectors that reconstruct: the autoencoder, its denoising form, LRC and ABC.
+//! Detectors that reconstruct: autoencoder, denoising autoencoder, LRC and ABC.
 
 use super::network::{Mlp, NetworkConfig, examples, fit, score};
 use super::residual::{Residual, abc_loss, lrc_loss};
-use crate::{Detector, Error, Loaded, Method, Result, State, Training};
+use crate::{Detector, Error, Loaded, Method, Result, State, TrainingRows};
 use candle_core::{DType, Device, Tensor};
 use sconce_tensor_core::error::require;
 use sconce_tensor_core::{Mode, Rng};
 use serde::{Deserialize, Serialize};
 
-/// What known anomalies are for.
+/// The training objective of [`Reconstruction`]: how it uses known anomalies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Objective {
-    /// Nothing: they are left out, and the residual of the others is minimised.
+pub enum ReconstructionObjective {
+    /// Known anomalies are excluded; the residual of the other examples is minimised.
     Autoencoder,
-    /// Their residual is maximised without end (limiting reconstruction capability): clip the gradient.
+    /// Limiting reconstruction capability: the residual of known anomalies is maximised without bound, so clip the gradient.
     Lrc,
-    /// An autoencoding binary classifier: their residual is raised until they are told apart.
+    /// Autoencoding binary classifier: the residual of known anomalies is raised until they are classified as anomalies.
     #[default]
     Abc,
 }
@@ -26,26 +26,26 @@ pub enum Objective {
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
 /// | `network` | [`NetworkConfig`] | sizes and training | |
-/// | `residual` | root mean square | r, in the loss and as the score | |
-/// | `noise` | 0 | standard deviation of the noise on inputs in training: a denoising autoencoder | finite, >= 0 |
+/// | `residual` | root mean square | the residual r, used in the loss and as the score | |
+/// | `noise` | 0 | standard deviation of the noise on training inputs; above 0 it is a denoising autoencoder | finite, >= 0 |
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReconstructionConfig {
     /// Sizes and training.
     pub network: NetworkConfig,
-    /// r.
+    /// The residual r.
     pub residual: Residual,
-    /// Noise on inputs in training.
+    /// Noise on training inputs.
     pub noise: f64,
 }
 
-/// An autoencoder that scores by its residual, trained on an [`Objective`]. Features are used as they are: bring them to
-/// one scale first.
+/// An autoencoder with the residual as the score, trained with a [`ReconstructionObjective`]. Features are not scaled: use
+/// [`crate::Scaled`] if their scales differ.
 ///
-/// Source: Yamanaka, Iwata, Takahashi, Yamada, Kanai (arXiv 1903.10709) for ABC, which the [`super::abc_loss`] is.
+/// Source: Yamanaka, Iwata, Takahashi, Yamada, Kanai (arXiv 1903.10709) for ABC, whose loss is [`super::abc_loss`].
 #[derive(Clone, Debug)]
 pub struct Reconstruction {
-    objective: Objective,
+    objective: ReconstructionObjective,
     cfg: ReconstructionConfig,
 }
 
@@ -54,7 +54,7 @@ impl Reconstruction {
     ///
     /// # Errors
     /// [`Error::Config`] naming the field.
-    pub fn new(objective: Objective, cfg: ReconstructionConfig) -> Result<Self> {
+    pub fn new(objective: ReconstructionObjective, cfg: ReconstructionConfig) -> Result<Self> {
         cfg.network.validate()?;
         let good = cfg.noise.is_finite() && cfg.noise >= 0.0;
         require("ReconstructionConfig.noise", good, "finite and >= 0", cfg.noise)?;
@@ -71,12 +71,12 @@ struct Fitted {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Values {
     cfg: ReconstructionConfig,
-    objective: Objective,
+    objective: ReconstructionObjective,
     width: usize,
 }
 
 impl Values {
-    /// Down to the code and back.
+    /// The encoder down to the code, and the mirrored decoder.
     fn net(&self, rng: &Rng, device: &Device) -> Result<Mlp> {
         let down = std::iter::once(self.width).chain(self.cfg.network.hidden.iter().copied());
         let mut widths: Vec<usize> = down.collect();
@@ -86,13 +86,13 @@ impl Values {
 }
 
 impl Method for Reconstruction {
-    fn fit(&self, train: &Training<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
+    fn fit(&self, train: &TrainingRows<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
         let x;
-        // Without them, so that they do not even enter the shuffle.
+        // Known anomalies are removed here, so that they do not affect the shuffling either.
         let train = match self.objective {
-            Objective::Autoencoder => {
+            ReconstructionObjective::Autoencoder => {
                 x = train.normals()?;
-                &Training::normal(&x)
+                &TrainingRows::normal(&x)
             }
             _ => train,
         };
@@ -107,35 +107,40 @@ impl Method for Reconstruction {
             };
             let r = residual.of(&net.forward(&input, Mode::Train)?, x)?;
             match self.objective {
-                Objective::Autoencoder => Ok(r),
-                Objective::Lrc => lrc_loss(&r, known),
-                Objective::Abc => abc_loss(&r, known),
+                ReconstructionObjective::Autoencoder => Ok(r),
+                ReconstructionObjective::Lrc => lrc_loss(&r, known),
+                ReconstructionObjective::Abc => abc_loss(&r, known),
             }
         })?;
         Ok(Box::new(Fitted { values, net }))
     }
 }
 
-const NAMES: [(Objective, &str); 3] =
-    [(Objective::Autoencoder, "autoencoder"), (Objective::Lrc, "lrc"), (Objective::Abc, "abc")];
-
-pub(super) fn restore(name: &str, from: &Loaded) -> Option<Result<Box<dyn Detector>>> {
-    let (objective, _) = NAMES.into_iter().find(|n| n.1 == name)?;
-    let load = || -> Result<Box<dyn Detector>> {
-        let values: Values = from.values()?;
-        if values.objective != objective {
-            return Err(Error::value("detector", format!("`{name}` with the objective {:?}", values.objective)));
+impl ReconstructionObjective {
+    /// The detector's name in files.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Autoencoder => "autoencoder",
+            Self::Lrc => "lrc",
+            Self::Abc => "abc",
         }
-        let net = values.net(&Rng::new(0), from.device())?;
-        net.restore(from)?;
-        Ok(Box::new(Fitted { values, net }))
-    };
-    Some(load())
+    }
+}
+
+pub(crate) fn restore(objective: ReconstructionObjective, from: &Loaded) -> Result<Box<dyn Detector>> {
+    let values: Values = from.values()?;
+    if values.objective != objective {
+        let reason = format!("`{}` was saved with the objective {:?}", objective.name(), values.objective);
+        return Err(Error::value("detector", reason));
+    }
+    let net = values.net(&Rng::new(0), from.device())?;
+    net.restore(from)?;
+    Ok(Box::new(Fitted { values, net }))
 }
 
 impl Detector for Fitted {
     fn name(&self) -> &'static str {
-        NAMES.into_iter().find(|n| n.0 == self.values.objective).map_or("reconstruction", |n| n.1)
+        self.values.objective.name()
     }
 
     fn features(&self) -> usize {

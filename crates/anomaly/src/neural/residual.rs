@@ -1,4 +1,4 @@
-//! How far a reconstruction is from its example, and what follows for the balance of an objective.
+//! The residual of a reconstruction, and the losses on it.
 
 use crate::{Error, Result};
 use candle_core::{D, Tensor};
@@ -13,27 +13,28 @@ use serde::{Deserialize, Serialize};
 /// | `SquaredNorm` | `norm(x - y)^2` | 7.84 | 0.0004 |
 /// | `MeanSquare` | `norm(x - y)^2 / d` | 0.01 | 99.5 |
 ///
-/// The public code closest to the paper's authors uses the norm. With many dimensions that leaves known anomalies without
-/// weight from the start, and ABC is an autoencoder; per dimension it is not. The default is ours.
+/// The public code closest to the paper's authors uses the norm. With an unnormalised norm in high dimension known anomalies
+/// have almost no weight from the start, and ABC reduces to an autoencoder; a residual per dimension avoids this. The default
+/// is chosen by us.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Residual {
-    /// Per dimension.
+    /// The Euclidean norm per dimension.
     #[default]
     RootMeanSquare,
-    /// Euclidean.
+    /// The Euclidean norm.
     Norm,
-    /// Its square.
+    /// The squared Euclidean norm.
     SquaredNorm,
-    /// The square per dimension.
+    /// The squared norm per dimension.
     MeanSquare,
 }
 
 impl Residual {
-    /// All of them.
+    /// All residuals.
     pub const ALL: [Self; 4] = [Self::RootMeanSquare, Self::Norm, Self::SquaredNorm, Self::MeanSquare];
 
-    /// r of each row. The square root has 1e-24 added to its argument, so that a perfect reconstruction has a gradient.
+    /// The residual of each row. 1e-24 is added under the square root, so that a perfect reconstruction has a finite gradient.
     ///
     /// # Shapes
     /// Two of (N, D) -> (N,).
@@ -56,8 +57,8 @@ impl Residual {
     }
 }
 
-/// `log(1 - e^-r)` for r > 0 without cancellation: by `1 - e^-r = 2 t / (1 + t)` with `t = tanh(r / 2)`, and past r = 4 by
-/// the series of `log(1 - e)` in `e = e^-r`. r = 0 gives minus infinity.
+/// `log(1 - e^-r)` for r > 0 without cancellation: computed from `1 - e^-r = 2 t / (1 + t)` with `t = tanh(r / 2)`, and for r >
+/// 4 from the series of `log(1 - e)` in `e = e^-r`. For r = 0 the result is minus infinity.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -70,7 +71,7 @@ impl Residual {
 /// ```
 ///
 /// # Shapes
-/// Any; the result has the same.
+/// Any shape; the result has the same shape.
 ///
 /// # Errors
 /// candle's only.
@@ -78,7 +79,7 @@ pub fn log_one_minus_exp(r: &Tensor) -> Result<Tensor> {
     const FAR: f64 = 4.0;
     let far = r.detach().gt(FAR)?;
     let edge = r.ones_like()?.affine(FAR, 0.0)?;
-    // Each branch gets arguments of its own range, so that no NaN comes back through the other.
+    // Each branch gets arguments in its own range, so that no NaN comes through the gradient of the other branch.
     let t = (far.where_cond(&edge, r)? * 0.5)?.tanh()?;
     let near = ((&t * 2.0)? / (t + 1.0)?)?.log()?;
     let e = far.where_cond(r, &edge)?.neg()?.exp()?;
@@ -91,13 +92,13 @@ pub fn log_one_minus_exp(r: &Tensor) -> Result<Tensor> {
 }
 
 /// The loss of autoencoding binary classifiers, `-log p(y | x)` with `p(normal | x) = e^-r`: `r` for a normal example,
-/// `-log(1 - e^-r)` for an anomaly. Its slope in r is 1 for the one, `-1 / (e^r - 1)` for the other: an anomaly is pushed away
-/// while it is well reconstructed, and then left alone.
+/// `-log(1 - e^-r)` for an anomaly. Its derivative in r is 1 for a normal example and `-1 / (e^r - 1)` for an anomaly: the loss
+/// raises the residual of an anomaly while it is well reconstructed, and has almost no gradient after that.
 ///
-/// Source: Yamanaka, Iwata, Takahashi, Yamada, Kanai (arXiv 1903.10709); the form as in public code of three of its authors.
+/// Source: Yamanaka, Iwata, Takahashi, Yamada, Kanai (arXiv 1903.10709); the form follows public code of three of its authors.
 ///
 /// # Shapes
-/// `r` and `known` (N,), `known` 1 for a known anomaly and 0 else, in r's type -> (N,).
+/// `r` and `known` (N,), `known` is 1 for a known anomaly and 0 otherwise, in r's dtype -> (N,).
 ///
 /// # Errors
 /// Shapes that differ.
@@ -105,13 +106,14 @@ pub fn abc_loss(r: &Tensor, known: &Tensor) -> Result<Tensor> {
     if r.dims() != known.dims() {
         return Err(Error::shape("labels", format!("{:?}", r.dims()), known.dims()));
     }
-    // An anomaly's r alone enters the logarithm: a normal example's may be 0.
+    // Only the r of anomalies enters the logarithm, because that of a normal example may be 0.
     let is = known.gt(0.5)?;
-    let strange = log_one_minus_exp(&is.where_cond(r, &r.ones_like()?)?)?.neg()?;
-    Ok(is.where_cond(&strange, r)?)
+    let anomaly = log_one_minus_exp(&is.where_cond(r, &r.ones_like()?)?)?.neg()?;
+    Ok(is.where_cond(&anomaly, r)?)
 }
 
-/// The loss of limiting reconstruction capability: `r` for a normal example, `-r` for a known anomaly. Unbounded below.
+/// The loss of limiting reconstruction capability (LRC): `r` for a normal example, `-r` for a known anomaly. It is unbounded
+/// below.
 ///
 /// Source: Munawar, Vinayavekhin, De Magistris (arXiv 1708.08985).
 ///
@@ -142,7 +144,7 @@ mod tests {
         (0..200).map(|i| 10f64.powf(-12.0 + 14.0 * f64::from(i) / 199.0)).collect()
     }
 
-    /// A2: against the two forms that are exact on their sides of log 2.
+    /// A2: compared with the two forms that are exact below and above log 2.
     #[test]
     fn the_logarithm_over_fourteen_decades() {
         let r = grid();
@@ -156,7 +158,7 @@ mod tests {
         assert!((v[0] + 13.815_511).abs() < 1e-5 && v[2] < 0.0 && v[3] < 0.0, "{v:?}");
     }
 
-    /// A1, A4: p(0) + p(1) = 1, p(1) rises with r from 0, and p(1) = sigmoid(log(e^r - 1)).
+    /// A1, A4: p(0) + p(1) = 1, p(1) increases with r from 0, and p(1) = sigmoid(log(e^r - 1)).
     #[test]
     fn probabilities() {
         let r = grid();
@@ -173,7 +175,7 @@ mod tests {
         }
     }
 
-    /// A3: the slopes, and the gradients through each residual.
+    /// A3: the derivatives in r, and the gradients through each residual.
     #[test]
     fn gradients() {
         let r = [1e-6, 0.01, 0.3, 0.7, 2.0, 3.9, 4.1, 30.0];

@@ -1,4 +1,4 @@
-//! Networks with one output, which is the score.
+//! Networks with a single output, which is the score.
 
 use super::network::{Mlp, NetworkConfig, score};
 use crate::{Detector, Loaded, Result, State};
@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 
-/// A configuration with a network in it.
+/// A configuration that contains a network.
 pub(super) trait Config: Clone + Debug + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The method's name in files.
     const NAME: &'static str;
@@ -30,7 +30,7 @@ struct Values<C> {
 }
 
 impl<C: Config> Scalar<C> {
-    /// With first values from `rng`.
+    /// A network with initial weights from `rng`.
     pub(super) fn new(cfg: &C, width: usize, rng: &Rng, device: &Device) -> Result<Self> {
         let net = Mlp::scalar(width, cfg.network(), rng, device)?;
         Ok(Self { values: Values { cfg: cfg.clone(), width }, net })
@@ -43,7 +43,7 @@ impl<C: Config> Scalar<C> {
         Ok(Box::new(it))
     }
 
-    /// (N, D) -> (N,), with the weights in the graph.
+    /// The output in training mode, with the weights in the graph: (N, D) -> (N,).
     pub(super) fn train(&self, x: &Tensor) -> Result<Tensor> {
         Ok(self.net.forward(x, Mode::Train)?.squeeze(1)?)
     }

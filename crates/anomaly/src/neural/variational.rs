@@ -1,7 +1,7 @@
 //! The variational autoencoder.
 
 use super::network::{Layers, NetworkConfig, examples, fit, score};
-use crate::{Detector, Loaded, Method, Result, State, Training};
+use crate::{Detector, Loaded, Method, Result, State, TrainingRows};
 use candle_core::{D, DType, Device, Tensor};
 use sconce_tensor_core::error::require;
 use sconce_tensor_core::nn::Builder;
@@ -13,13 +13,13 @@ use serde::{Deserialize, Serialize};
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
 /// | `network` | [`NetworkConfig`] | sizes and training; the last of `hidden` is the code | |
-/// | `beta` | 1 | weight of the divergence from the prior | finite, >= 0 |
+/// | `beta` | 1 | weight of the KL divergence from the prior | finite, >= 0 |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VariationalConfig {
     /// Sizes and training.
     pub network: NetworkConfig,
-    /// Weight of the divergence.
+    /// Weight of the KL divergence.
     pub beta: f64,
 }
 
@@ -29,13 +29,13 @@ impl Default for VariationalConfig {
     }
 }
 
-/// An autoencoder whose code is random: normal with a mean m and a variance v that the encoder gives. With the decoder's y
-/// for a code drawn from it, training minimises
+/// A variational autoencoder: the encoder gives the mean m and the variance v of a normal distribution of the code. With the
+/// reconstruction y of a code drawn from it, training minimises
 ///
 /// `norm(x - y)^2 / 2 + beta sum(m^2 + v - log v - 1) / 2`,
 ///
-/// the negative evidence bound for a decoder of unit variance, up to a constant. The score is the same with the code at its
-/// mean (so that it is the example's own). Known anomalies are left out.
+/// the negative evidence lower bound for a decoder of unit variance, up to a constant. The score is the same expression with
+/// the code at its mean, so that scores are deterministic. Known anomalies are excluded.
 ///
 /// Source: Kingma and Welling (arXiv 1312.6114); `beta` as in Higgins et al. (2017); the score is chosen by us.
 #[derive(Clone, Debug)]
@@ -61,7 +61,7 @@ struct Fitted {
     net: Coder,
 }
 
-/// Both halves; the first gives means and log-variances side by side.
+/// Encoder and decoder; the outputs of the encoder are the means, then the log-variances.
 #[derive(Debug)]
 struct Coder {
     encoder: Layers,
@@ -93,7 +93,7 @@ impl Values {
 }
 
 impl Coder {
-    /// Reconstruction and weighted divergence; the code is drawn where there is an `rng`, else at its mean.
+    /// The reconstruction and the weighted KL divergence; the code is drawn if there is an `rng`, otherwise it is the mean.
     fn forward(&self, x: &Tensor, mode: Mode, rng: Option<&Rng>) -> Result<(Tensor, Tensor)> {
         let both = self.encoder.forward(x, mode)?.chunk(2, 1)?;
         let (mean, log_variance) = (&both[0], &both[1]);
@@ -108,7 +108,7 @@ impl Coder {
         Ok((self.decoder.forward(&code, mode)?, (divergence * (0.5 * self.beta))?))
     }
 
-    /// The bound of each row.
+    /// The negative evidence lower bound of each row.
     fn bound(&self, x: &Tensor, mode: Mode, rng: Option<&Rng>) -> Result<Tensor> {
         let (y, divergence) = self.forward(x, mode, rng)?;
         Ok(((x - y)?.sqr()?.sum(D::Minus1)? * 0.5 + divergence)?)
@@ -116,8 +116,8 @@ impl Coder {
 }
 
 impl Method for Variational {
-    fn fit(&self, train: &Training<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
-        let (x, known) = examples(&Training::normal(&train.normals()?))?;
+    fn fit(&self, train: &TrainingRows<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
+        let (x, known) = examples(&TrainingRows::normal(&train.normals()?))?;
         let values = Values { cfg: self.cfg.clone(), width: x.dim(1)? };
         let net = values.net(rng, x.device())?;
         fit(&net.params, (&x, &known), &self.cfg.network, rng, |x, _, rng| net.bound(x, Mode::Train, Some(rng)))?;
@@ -125,7 +125,7 @@ impl Method for Variational {
     }
 }
 
-pub(super) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
+pub(crate) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
     let values: Values = from.values()?;
     let net = values.net(&Rng::new(0), from.device())?;
     net.params.restore(from.tensors())?;

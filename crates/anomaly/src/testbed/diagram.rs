@@ -4,7 +4,7 @@ use super::Ranking;
 use std::fmt::Write;
 
 const WIDTH: f64 = 640.0;
-/// Room for names on both sides.
+/// Margin for names on both sides.
 const MARGIN: f64 = 190.0;
 const AXIS: f64 = 48.0;
 const LINE: f64 = 20.0;
@@ -26,7 +26,7 @@ pub(super) fn svg(r: &Ranking) -> String {
     };
     line((x(1.0), AXIS), (x(k as f64), AXIS), 1.0);
     (1..=k).for_each(|i| line((x(i as f64), AXIS - 5.0), (x(i as f64), AXIS), 1.0));
-    // The yardstick, as long as the axis allows.
+    // The length of the critical difference, cut at the end of the axis.
     let yard = (1.0 + r.critical_difference).min(k as f64);
     line((x(1.0), 18.0), (x(yard), 18.0), 2.0);
     for (i, (a, b)) in groups.iter().enumerate() {

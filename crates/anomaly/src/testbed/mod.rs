@@ -1,4 +1,4 @@
-//! Detectors x data sets x seeds: run side by side over all cores, resumed after a kill, ranked.
+//! Detectors x data sets x seeds: runs all cells in parallel, resumes after an interruption, and ranks the detectors.
 
 mod diagram;
 mod ranking;
@@ -6,40 +6,40 @@ mod ranking;
 pub use ranking::Ranking;
 
 use crate::metrics::Ranked;
-use crate::{Error, Method, Result, Training};
+use crate::{Error, Method, Result, TrainingRows};
 use candle_core::Tensor;
 use rayon::prelude::*;
 use sconce_tensor_core::{Rng, store};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// What one cell is fitted on and judged by.
+/// The training and test split of one cell.
 #[derive(Clone, Debug)]
-pub struct Task {
+pub struct CellData {
     /// Training examples (N, D).
     pub train: Tensor,
-    /// Which of them are known anomalies.
+    /// Whether each training example is a known anomaly.
     pub known: Vec<bool>,
     /// Test examples (M, D).
     pub test: Tensor,
-    /// Which of them are anomalies.
+    /// Whether each test example is an anomaly.
     pub truth: Vec<bool>,
 }
 
-/// A data set's task for a seed.
-type Draw = Box<dyn Fn(&Rng) -> Result<Task> + Send + Sync>;
+/// Draws the split of a data set for a seed.
+type Draw = Box<dyn Fn(&Rng) -> Result<CellData> + Send + Sync>;
 
-/// Methods, data sets and seeds.
+/// Methods, data sets and seeds to run.
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
-/// use sconce_anomaly::testbed::{Task, Testbed};
+/// use sconce_anomaly::testbed::{CellData, Testbed};
 /// use sconce_anomaly::{Ecod, Mahalanobis};
 /// let draw = |rng: &sconce_tensor_core::Rng| {
 ///     let x = rng.normal((100, 2), 0.0, 1.0, DType::F64, &Device::Cpu)?;
 ///     let far = Tensor::new(&[[6f64, 6.0], [-6.0, 6.0]], &Device::Cpu)?;
 ///     let truth = (0..102).map(|i| i >= 100).collect();
-///     Ok(Task { known: vec![false; 100], test: Tensor::cat(&[&x, &far], 0)?, train: x, truth })
+///     Ok(CellData { known: vec![false; 100], test: Tensor::cat(&[&x, &far], 0)?, train: x, truth })
 /// };
 /// let bed = Testbed::new(vec![0, 1])
 ///     .method("ecod", Box::new(Ecod))
@@ -66,28 +66,28 @@ pub struct Cell {
     pub method: String,
     /// The seed.
     pub seed: u64,
-    /// What came of it.
-    pub outcome: Outcome,
+    /// The result.
+    pub outcome: CellResult,
 }
 
-/// What came of a cell.
+/// The result of a cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// It was fitted and scored.
+pub enum CellResult {
+    /// The method was fitted and evaluated.
     Measured {
-        /// Area under the curve.
+        /// Area under the receiver operating characteristic.
         auroc: f64,
         /// Average precision.
         average_precision: f64,
     },
-    /// The method's or the data set's error.
+    /// The error of the method or of the data set.
     Failed(String),
 }
 
 /// All cells, in the order of data sets, seeds and methods.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Outcomes {
+pub struct TestbedResults {
     /// The cells.
     pub cells: Vec<Cell>,
 }
@@ -99,7 +99,7 @@ struct Stored {
 }
 
 impl Testbed {
-    /// An empty one with its seeds.
+    /// A testbed with seeds, without methods and data sets.
     pub fn new(seeds: Vec<u64>) -> Self {
         Self { methods: Vec::new(), datasets: Vec::new(), seeds, folder: None }
     }
@@ -111,29 +111,30 @@ impl Testbed {
         self
     }
 
-    /// Adds a data set: a task for each seed.
+    /// Adds a data set: `draw` makes the split for each seed.
     #[must_use]
     pub fn dataset(
         mut self,
         name: impl Into<String>,
-        draw: impl Fn(&Rng) -> Result<Task> + Send + Sync + 'static,
+        draw: impl Fn(&Rng) -> Result<CellData> + Send + Sync + 'static,
     ) -> Self {
         self.datasets.push((name.into(), Box::new(draw)));
         self
     }
 
-    /// Keeps every finished cell in a folder, and takes those that are there. `fingerprint` stands for the data: cells with
-    /// another one, or of a method with another configuration, are measured anew.
+    /// Stores every finished cell in a folder, and reuses the cells that are stored there. `fingerprint` identifies the data:
+    /// cells with a different fingerprint, or of a method with a different configuration, are measured again.
     #[must_use]
     pub fn resuming(self, folder: impl Into<PathBuf>, fingerprint: impl Into<String>) -> Self {
         Self { folder: Some((folder.into(), fingerprint.into())), ..self }
     }
 
-    /// Measures every cell, side by side; `watch` is told of each. A cell that fails is an outcome, not an error.
+    /// Measures all cells in parallel, and calls `on_cell` after each. A cell that fails is a [`CellResult::Failed`], not an
+    /// error.
     ///
     /// # Errors
-    /// No methods, data sets or seeds; a name that is there twice; a folder that cannot be written to.
-    pub fn run(&self, watch: &(dyn Fn(&Cell) + Sync)) -> Result<Outcomes> {
+    /// No methods, data sets or seeds; two methods or data sets with the same name; a folder that cannot be written to.
+    pub fn run(&self, on_cell: &(dyn Fn(&Cell) + Sync)) -> Result<TestbedResults> {
         let names = |all: Vec<&String>, what: &str| match (1..all.len()).find(|i| all[..*i].contains(&all[*i])) {
             _ if all.is_empty() => Err(Error::value("testbed", format!("no {what}"))),
             Some(i) => Err(Error::value("testbed", format!("two {what} are named `{}`", all[i]))),
@@ -148,11 +149,11 @@ impl Testbed {
             std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
         }
         let tasks: Vec<_> = self.datasets.iter().flat_map(|d| self.seeds.iter().map(move |s| (d, *s))).collect();
-        let cells = tasks.par_iter().map(|(d, s)| self.task(d, *s, watch)).collect::<Result<Vec<_>>>()?;
-        Ok(Outcomes { cells: cells.concat() })
+        let cells = tasks.par_iter().map(|(d, s)| self.task(d, *s, on_cell)).collect::<Result<Vec<_>>>()?;
+        Ok(TestbedResults { cells: cells.concat() })
     }
 
-    fn task(&self, dataset: &(String, Draw), seed: u64, watch: &(dyn Fn(&Cell) + Sync)) -> Result<Vec<Cell>> {
+    fn task(&self, dataset: &(String, Draw), seed: u64, on_cell: &(dyn Fn(&Cell) + Sync)) -> Result<Vec<Cell>> {
         let found: Vec<Option<Cell>> = self.methods.iter().map(|m| self.stored(&dataset.0, m, seed)).collect();
         let missing = found.iter().any(Option::is_none);
         let task = missing.then(|| (dataset.1)(&Rng::new(seed).stream("task")));
@@ -166,14 +167,14 @@ impl Testbed {
                 (None, None) => return Err(Error::value("testbed", "a cell without its task")),
             };
             self.keep(method, &cell)?;
-            watch(&cell);
+            on_cell(&cell);
             Ok(cell)
         };
         self.methods.par_iter().zip(found).with_max_len(1).map(one).collect()
     }
 
-    fn cell(&self, dataset: &str, method: &(String, Box<dyn Method>), seed: u64, outcome: Result<Outcome>) -> Cell {
-        let outcome = outcome.unwrap_or_else(|e| Outcome::Failed(e.to_string()));
+    fn cell(&self, dataset: &str, method: &(String, Box<dyn Method>), seed: u64, outcome: Result<CellResult>) -> Cell {
+        let outcome = outcome.unwrap_or_else(|e| CellResult::Failed(e.to_string()));
         Cell { dataset: dataset.to_owned(), method: method.0.clone(), seed, outcome }
     }
 
@@ -204,27 +205,27 @@ impl Testbed {
     }
 }
 
-fn measure(method: &dyn Method, task: &Task, seed: u64) -> Result<Outcome> {
-    let fitted = method.fit(&Training { x: &task.train, known: Some(&task.known) }, &Rng::new(seed))?;
+fn measure(method: &dyn Method, task: &CellData, seed: u64) -> Result<CellResult> {
+    let fitted = method.fit(&TrainingRows { x: &task.train, known: Some(&task.known) }, &Rng::new(seed))?;
     let scores = fitted.score(&task.test)?.to_vec1::<f64>()?;
     let ranked = Ranked::new(&scores, &task.truth)?;
-    Ok(Outcome::Measured { auroc: ranked.auroc(), average_precision: ranked.average_precision() })
+    Ok(CellResult::Measured { auroc: ranked.auroc(), average_precision: ranked.average_precision() })
 }
 
-impl Outcomes {
-    /// The mean area under the curve over the seeds; none where a cell failed or is not there.
+impl TestbedResults {
+    /// The mean AUROC over the seeds; `None` if a cell failed or is missing.
     pub fn mean(&self, dataset: &str, method: &str) -> Option<f64> {
         let cells = self.cells.iter().filter(|c| c.dataset == dataset && c.method == method);
         let areas: Option<Vec<f64>> = cells
             .map(|c| match c.outcome {
-                Outcome::Measured { auroc, .. } => Some(auroc),
-                Outcome::Failed(_) => None,
+                CellResult::Measured { auroc, .. } => Some(auroc),
+                CellResult::Failed(_) => None,
             })
             .collect();
         areas.filter(|a| !a.is_empty()).map(|a| a.iter().sum::<f64>() / a.len() as f64)
     }
 
-    /// Methods or data sets, in the order of their first cells.
+    /// Names of methods or data sets, in the order of their first cells.
     fn names(&self, of: fn(&Cell) -> &String) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         for c in &self.cells {
@@ -235,17 +236,17 @@ impl Outcomes {
         names
     }
 
-    /// The methods.
+    /// The names of the methods.
     pub fn methods(&self) -> Vec<String> {
         self.names(|c| &c.method)
     }
 
-    /// The data sets.
+    /// The names of the data sets.
     pub fn datasets(&self) -> Vec<String> {
         self.names(|c| &c.dataset)
     }
 
-    /// Ranks the methods by their mean areas on each data set; one that failed anywhere on a data set is last there.
+    /// Ranks the methods by their mean AUROC on each data set; a method with a failed cell is last on that data set.
     ///
     /// # Errors
     /// As [`Ranking::new`].
@@ -264,11 +265,11 @@ mod tests {
     use candle_core::{DType, Device};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    fn task(rng: &Rng) -> Result<Task> {
+    fn task(rng: &Rng) -> Result<CellData> {
         let x = rng.normal((80, 2), 0.0, 1.0, DType::F64, &Device::Cpu)?;
         let far = rng.stream("far").normal((20, 2), 3.0, 1.0, DType::F64, &Device::Cpu)?;
         let truth = (0..100).map(|i| i >= 80).collect();
-        Ok(Task { known: vec![false; 80], test: Tensor::cat(&[&x, &far], 0)?, train: x, truth })
+        Ok(CellData { known: vec![false; 80], test: Tensor::cat(&[&x, &far], 0)?, train: x, truth })
     }
 
     fn bed(neighbours: usize) -> Testbed {

@@ -1,30 +1,31 @@
-//! Mean ranks, and which of them are told apart.
+//! Mean ranks of methods, and which of them differ significantly.
 
 use crate::{Error, Result};
 
-/// Methods by mean rank over data sets, with the test of Friedman and the critical difference of Nemenyi at 5 %.
+/// Methods by mean rank over data sets, with the Friedman test and the Nemenyi critical difference at 5 %.
 ///
-/// Rank 1 is the best of a data set; equal ones share the mean of their ranks. For k methods on n data sets with mean ranks R
+/// Rank 1 is the best method on a data set; tied methods share the mean of their ranks. For k methods on n data sets with mean
+/// ranks R
 ///
 /// - Friedman: `12 n / (k (k + 1)) (sum R^2 - k (k + 1)^2 / 4)`, divided by `1 - sum(t^3 - t) / (n (k^3 - k))` over groups of t tied
 ///   methods, against the chi-square quantile with k - 1 degrees of freedom;
-/// - Nemenyi: two methods differ where their mean ranks do by more than `q sqrt(k (k + 1) / (6 n))`, with q the quantile of the
-///   studentised range over sqrt 2.
+/// - Nemenyi: two methods differ significantly if their mean ranks differ by more than `q sqrt(k (k + 1) / (6 n))`, with q the
+///   quantile of the studentised range over sqrt 2.
 ///
 /// Source: Demsar (2006), Journal of Machine Learning Research 7.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ranking {
-    /// From the best mean rank on.
+    /// Names, from the best mean rank to the worst.
     pub names: Vec<String>,
-    /// In the same order.
+    /// Mean ranks in the same order.
     pub mean_ranks: Vec<f64>,
-    /// How many data sets.
+    /// The number of data sets.
     pub datasets: usize,
-    /// Friedman's statistic; 0 where all are tied.
+    /// The Friedman statistic; 0 if all methods are tied.
     pub friedman: f64,
-    /// Its 95 % quantile were all methods alike.
+    /// The 95 % quantile of the statistic under the null hypothesis that all methods are equal.
     pub friedman_quantile: f64,
-    /// Mean ranks closer than this are not told apart.
+    /// Mean ranks that are closer than this do not differ significantly.
     pub critical_difference: f64,
 }
 
@@ -40,7 +41,7 @@ const CHI_SQUARE: [f64; 19] = [
     23.6848, 24.9958, 26.2962, 27.5871, 28.8693, 30.1435,
 ];
 
-/// Ranks from 1 for the largest, ties at their mean, and the sizes of groups of ties.
+/// Ranks from 1 for the largest value, ties at their mean rank, and the sizes of groups of ties.
 fn ranks(values: &[f64]) -> (Vec<f64>, Vec<usize>) {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|a, b| values[*b].total_cmp(&values[*a]));
@@ -54,17 +55,17 @@ fn ranks(values: &[f64]) -> (Vec<f64>, Vec<usize>) {
 }
 
 impl Ranking {
-    /// Ranks methods by a row of values for each data set, higher is better.
+    /// Ranks methods by one row of values for each data set; higher is better.
     ///
     /// # Errors
-    /// Fewer than 2 or more than 20 methods, no data sets, rows of another length, a NaN.
+    /// Fewer than 2 or more than 20 methods, no data sets, rows of the wrong length, a NaN.
     pub fn new(names: Vec<String>, rows: &[Vec<f64>]) -> Result<Self> {
         let (k, n) = (names.len(), rows.len());
         if !(2..=20).contains(&k) || n == 0 {
             return Err(Error::value("ranking", format!("{k} methods on {n} data sets; needs 2 to 20 on at least 1")));
         }
         if let Some(i) = rows.iter().position(|r| r.len() != k || r.iter().any(|v| v.is_nan())) {
-            return Err(Error::value("ranking", format!("row {i} is no {k} numbers")));
+            return Err(Error::value("ranking", format!("row {i} must hold {k} numbers, without NaN")));
         }
         let (mut sums, mut tied) = (vec![0.0; k], 0.0);
         for row in rows {
@@ -89,7 +90,7 @@ impl Ranking {
         })
     }
 
-    /// Maximal runs of at least two methods whose mean ranks are not told apart: (first, last).
+    /// Maximal groups of at least two methods whose mean ranks do not differ significantly: (first, last).
     pub fn groups(&self) -> Vec<(usize, usize)> {
         let mut groups: Vec<(usize, usize)> = Vec::new();
         for (i, r) in self.mean_ranks.iter().enumerate() {
@@ -101,7 +102,8 @@ impl Ranking {
         groups
     }
 
-    /// The critical-difference diagram as SVG: methods on the axis of mean ranks, bars over those that are not told apart.
+    /// The critical-difference diagram as SVG: methods on the axis of mean ranks, and bars over groups that do not differ
+    /// significantly.
     pub fn diagram(&self) -> String {
         super::diagram::svg(self)
     }
@@ -147,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn the_diagram_names_everyone() {
+    fn the_diagram_names_every_method() {
         let rows = vec![vec![0.9, 0.8, 0.1]; 30];
         let svg = Ranking::new(vec!["a<b".into(), "m1".into(), "m2".into()], &rows).unwrap().diagram();
         assert!(svg.starts_with("<svg") && svg.contains("a&lt;b (1.00)") && svg.contains("m2 (3.00)"), "{svg}");

@@ -1,7 +1,7 @@
-//! EntropySGD: the optimiser, and its objective exactly in few dimensions.
+//! EntropySGD: the optimiser, and its objective computed exactly in one or two dimensions.
 
 mod optimizer;
 mod quadrature;
 
 pub use optimizer::{EntropySgd, EntropySgdConfig};
-pub use quadrature::{LocalEntropy, Smoothed};
+pub use quadrature::{LocalEntropy, LocalEntropyPoint};

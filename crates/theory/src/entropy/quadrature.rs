@@ -1,4 +1,4 @@
-//! The objective in few dimensions, by quadrature: what the optimiser estimates, exactly.
+//! The objective of EntropySGD in one or two dimensions by quadrature, which the optimiser estimates by sampling.
 
 use crate::{Error, Result};
 use sconce_tensor_core::error::require;
@@ -8,13 +8,13 @@ use sconce_tensor_core::error::require;
 ///
 /// `grad F = gamma (t - E_q[s])`, `Hess F = gamma I - gamma^2 Cov_q(s)`:
 ///
-/// F has a second derivative wherever L is finite, kinks or not.
+/// F has a second derivative wherever L is finite, even if L has kinks.
 ///
-/// Source: Chaudhari et al. (arXiv 1611.01838) for the objective; the Hessian is derived.
+/// Source: Chaudhari et al. (arXiv 1611.01838) for the objective; the Hessian is derived by us.
 ///
 /// ```
 /// use sconce_theory::entropy::LocalEntropy;
-/// // A kink at 0 becomes a curve.
+/// // The kink at 0 becomes smooth.
 /// let f = LocalEntropy::line(|s| 3.0 * s.abs(), 1.0, 4001, -20.0..20.0)?;
 /// let h = 1e-3;
 /// let second = (f.at(&[h])?.gradient[0] - f.at(&[-h])?.gradient[0]) / (2.0 * h);
@@ -23,7 +23,7 @@ use sconce_tensor_core::error::require;
 /// ```
 #[derive(Clone, Debug)]
 pub struct LocalEntropy {
-    /// Grid points, `dims` numbers each.
+    /// Grid points, with `dims` coordinates each.
     points: Vec<f64>,
     losses: Vec<f64>,
     dims: usize,
@@ -33,27 +33,28 @@ pub struct LocalEntropy {
 
 /// F and its derivatives at a point.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Smoothed {
+pub struct LocalEntropyPoint {
     /// F.
     pub value: f64,
-    /// Its gradient.
+    /// The gradient of F.
     pub gradient: Vec<f64>,
-    /// Its Hessian, row after row.
+    /// The Hessian of F in row-major order.
     pub hessian: Vec<f64>,
-    /// The covariance of q, row after row.
+    /// The covariance of q in row-major order.
     pub covariance: Vec<f64>,
 }
 
 impl LocalEntropy {
-    /// On a line: `n` points evenly over a range that holds the mass of all integrands that will be asked for.
+    /// In one dimension: `n` equidistant points in a range that contains the mass of the integrand for every point that will be
+    /// evaluated.
     ///
     /// # Errors
-    /// A gamma that is not > 0, fewer than 3 points, an empty range, a loss that is not finite with its place.
+    /// A gamma that is not positive, fewer than 3 points, an empty range; a loss that is not finite, with its point.
     pub fn line(loss: impl Fn(f64) -> f64, gamma: f64, n: usize, range: std::ops::Range<f64>) -> Result<Self> {
         Self::grid(|s| loss(s[0]), gamma, n, range, 1)
     }
 
-    /// On a square: `n` points a side.
+    /// In two dimensions: a square with `n` points per side.
     ///
     /// # Errors
     /// As [`LocalEntropy::line`].
@@ -88,12 +89,12 @@ impl LocalEntropy {
         }
     }
 
-    /// F at a point.
+    /// F and its derivatives at a point.
     ///
     /// # Errors
-    /// Another number of dimensions; a point whose mass is at the edge of the grid (more than 1e-9 of it on the outermost
-    /// points), where the quadrature would be wrong.
-    pub fn at(&self, t: &[f64]) -> Result<Smoothed> {
+    /// A wrong number of dimensions; a point for which the integrand has mass at the edge of the grid (a share above 1e-9 on
+    /// the outermost points), because the quadrature would be wrong.
+    pub fn at(&self, t: &[f64]) -> Result<LocalEntropyPoint> {
         let k = self.dims;
         if t.len() != k || t.iter().any(|v| !v.is_finite()) {
             return Err(Error::value("point", format!("must be {k} finite numbers, got {t:?}")));
@@ -116,7 +117,7 @@ impl LocalEntropy {
             (0..k * k).map(|e| weighted(&|s| (s[e / k] - mean[e / k]) * (s[e % k] - mean[e % k]))).collect();
         let g = self.gamma;
         let identity = |e: usize| if e / k == e % k { g } else { 0.0 };
-        Ok(Smoothed {
+        Ok(LocalEntropyPoint {
             value: -(top + total.ln() + self.log_cell),
             gradient: t.iter().zip(&mean).map(|(t, m)| g * (t - m)).collect(),
             hessian: covariance.iter().enumerate().map(|(e, c)| identity(e) - g * g * c).collect(),

@@ -1,4 +1,4 @@
-//! The part of the Hessian that comes from the outputs' curvature alone.
+//! The Gauss-Newton part of the Hessian.
 
 use super::curvature::Curvature;
 use super::operator::{Operator, fits};
@@ -6,10 +6,11 @@ use crate::{Error, Result};
 use candle_core::{D, Tensor};
 use sconce_tensor_core::ops;
 
-/// The Gauss-Newton matrix of the cross-entropy of softmax, `mean J^T (diag(p) - p p^T) J` with J the slope of an example's logits in
-/// the weights and p its probabilities: positive semi-definite, and the Fisher information of the model's own predictions.
+/// The Gauss-Newton matrix of the cross-entropy of softmax, `mean J^T (diag(p) - p p^T) J` with J the Jacobian of an example's
+/// logits with respect to the weights and p its probabilities. It is positive semi-definite, and equals the Fisher information
+/// of the model's predictions.
 ///
-/// `J v` is by central differences of the logits, `J^T u` by a backward pass.
+/// `J v` is computed by central differences of the logits, `J^T u` by a backward pass.
 pub struct GaussNewton<'a> {
     curvature: &'a Curvature<'a>,
     logits: &'a dyn Fn(usize) -> Result<Tensor>,
@@ -17,9 +18,9 @@ pub struct GaussNewton<'a> {
 }
 
 impl<'a> GaussNewton<'a> {
-    /// `curvature` names the weights and how the examples are cut in parts; `logits` of a part are (N, K) with the weights in the
-    /// graph. Every example counts alike: parts are to be of one size, or their means weigh differently. `step` as in
-    /// [`super::Route::Differences`].
+    /// `curvature` gives the weights and the number of parts; the `logits` of a part are (N, K) with the weights in the graph.
+    /// Parts must have the same number of examples, because all parts have the same weight. `step` as in
+    /// [`super::HvpMethod::FiniteDifferences`].
     pub fn new(curvature: &'a Curvature<'a>, logits: &'a dyn Fn(usize) -> Result<Tensor>, step: f64) -> Self {
         Self { curvature, logits, step }
     }

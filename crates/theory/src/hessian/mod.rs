@@ -1,4 +1,4 @@
-//! The Hessian of a loss by its products with vectors: eigenvalues, trace, spectral density.
+//! The Hessian of a loss through Hessian-vector products: eigenvalues, trace, spectral density.
 
 mod curvature;
 mod density;
@@ -8,10 +8,10 @@ mod operator;
 mod rescaled;
 mod trace;
 
-pub use curvature::{Curvature, Route};
-pub use density::{Density, density};
+pub use curvature::{Curvature, HvpMethod};
+pub use density::{SpectralDensity, spectral_density};
 pub use gauss_newton::GaussNewton;
-pub use lanczos::{EigenPair, LanczosConfig, top};
+pub use lanczos::{EigenPair, LanczosConfig, top_eigenpairs};
 pub use operator::{Matrix, Operator};
 pub use rescaled::Rescaled;
-pub use trace::{Trace, hutch_plus_plus, hutchinson};
+pub use trace::{TraceEstimate, hutch_plus_plus, hutchinson};

@@ -1,20 +1,20 @@
-//! A symmetric matrix that is known by its products.
+//! Symmetric operators, given by their products with vectors.
 
 use crate::{Error, Result};
 
-/// A symmetric linear map of vectors of one length.
+/// A symmetric linear operator.
 pub trait Operator {
-    /// The length.
+    /// The dimension.
     fn dim(&self) -> usize;
 
-    /// The product with a vector of that length.
+    /// The product with a vector.
     ///
     /// # Errors
-    /// Another length; whatever the product meets.
+    /// A vector of the wrong length; errors in computing the product.
     fn apply(&self, v: &[f64]) -> Result<Vec<f64>>;
 }
 
-/// A symmetric matrix in memory, row after row.
+/// A symmetric matrix in memory, in row-major order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Matrix {
     values: Vec<f64>,
@@ -22,10 +22,10 @@ pub struct Matrix {
 }
 
 impl Matrix {
-    /// Takes D x D values, row after row; they are to be symmetric.
+    /// From D x D values in row-major order; the caller makes sure that they are symmetric.
     ///
     /// # Errors
-    /// [`Error::Value`] for another number of values or one that is not finite.
+    /// [`Error::Value`] for a wrong number of values or a value that is not finite.
     pub fn new(values: Vec<f64>, d: usize) -> Result<Self> {
         match d > 0 && values.len() == d * d && values.iter().all(|v| v.is_finite()) {
             true => Ok(Self { values, d }),
@@ -34,7 +34,7 @@ impl Matrix {
     }
 }
 
-/// Refuses a vector of another length.
+/// Checks the length of a vector.
 pub(super) fn fits(v: &[f64], dim: usize) -> Result<()> {
     match v.len() == dim {
         true => Ok(()),

@@ -1,14 +1,15 @@
-//! A Hessian seen in units of the weights.
+//! A Hessian in units of the weights.
 
 use super::operator::{Operator, fits};
 use crate::dense::norm;
 use crate::{Error, Result, Weights};
 
-/// `D H D` with D diagonal. With the norm of each weight's filter on the diagonal ([`Rescaled::by_filters`]) its eigenvalues do not
-/// change where a filter is made longer and what reads it shorter by the same factor, which leaves a ReLU network as it is; the raw
-/// Hessian's do. With the norm of all weights it is `norm(w)^2 H`.
+/// `D H D` with D diagonal. With the norm of each weight's filter on the diagonal ([`Rescaled::by_filters`]) its eigenvalues
+/// are invariant to rescalings that do not change a ReLU network: a filter is multiplied by a factor, and the weights that read
+/// its output are divided by it. The eigenvalues of the raw Hessian are not invariant. With the norm of all weights on the
+/// diagonal it is `norm(w)^2 H`.
 ///
-/// Source: the objection to raw sharpness is that of Dinh et al. (arXiv 1703.04933); the form is chosen by us, after the filter
+/// Source: the objection to raw sharpness is from Dinh et al. (arXiv 1703.04933); the form is chosen by us, after the filter
 /// normalisation of Li et al. (arXiv 1712.09913).
 pub struct Rescaled<'a> {
     inner: &'a dyn Operator,
@@ -22,10 +23,10 @@ impl std::fmt::Debug for Rescaled<'_> {
 }
 
 impl<'a> Rescaled<'a> {
-    /// With a diagonal.
+    /// From the diagonal of D.
     ///
     /// # Errors
-    /// Another length than the operator's, or a value that is not finite.
+    /// A wrong length, or a value that is not finite.
     pub fn new(inner: &'a dyn Operator, scale: Vec<f64>) -> Result<Self> {
         fits(&scale, inner.dim())?;
         match scale.iter().position(|v| !v.is_finite()) {
@@ -34,7 +35,7 @@ impl<'a> Rescaled<'a> {
         }
     }
 
-    /// With the norm of each value's filter; biases and others by their own norm as a whole.
+    /// With the norm of the filter that each value belongs to; a bias or another parameter counts as one filter.
     ///
     /// # Errors
     /// As [`Rescaled::new`].

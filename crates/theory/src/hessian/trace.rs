@@ -1,4 +1,4 @@
-//! The trace of a symmetric operator from a few products.
+//! Stochastic estimates of the trace of a symmetric operator.
 
 use super::operator::Operator;
 use crate::Result;
@@ -6,36 +6,37 @@ use crate::dense::{dot, norm};
 use sconce_tensor_core::Rng;
 use sconce_tensor_core::error::require;
 
-/// An estimate.
+/// An estimate of a trace.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Trace {
-    /// The trace.
+pub struct TraceEstimate {
+    /// The estimated trace.
     pub value: f64,
     /// The standard error over the probes.
-    pub error: f64,
-    /// Products used.
+    pub standard_error: f64,
+    /// Number of products used.
     pub products: usize,
 }
 
-/// Entries of -1 and 1.
+/// A Rademacher vector: entries -1 and 1.
 fn signs(dim: usize, rng: &Rng) -> Vec<f64> {
     rng.bits(dim).into_iter().map(|b| if b >> 63 == 0 { 1.0 } else { -1.0 }).collect()
 }
 
-fn summary(values: &[f64], shift: f64, products: usize) -> Trace {
+fn summary(values: &[f64], shift: f64, products: usize) -> TraceEstimate {
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;
     let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0);
-    Trace { value: shift + mean, error: (variance / n).sqrt(), products }
+    TraceEstimate { value: shift + mean, standard_error: (variance / n).sqrt(), products }
 }
 
-/// The mean of `z.H z` over probes z of signs: unbiased, with variance `2 (norm_F(H)^2 - sum H_ii^2)` a probe.
+/// Hutchinson's estimator: the mean of `z.H z` over Rademacher probes z. It is unbiased, with variance
+/// `2 (norm_F(H)^2 - sum H_ii^2)` for each probe.
 ///
 /// Source: Hutchinson (1990).
 ///
 /// # Errors
-/// Fewer than 2 probes; the operator's own.
-pub fn hutchinson(op: &dyn Operator, probes: usize, rng: &Rng) -> Result<Trace> {
+/// Fewer than 2 probes; those of the operator.
+pub fn hutchinson(op: &dyn Operator, probes: usize, rng: &Rng) -> Result<TraceEstimate> {
     require("probes", probes >= 2, "at least 2", probes)?;
     let one = |i: usize| {
         let z = signs(op.dim(), &rng.stream("hutchinson").at(i as u64));
@@ -44,14 +45,14 @@ pub fn hutchinson(op: &dyn Operator, probes: usize, rng: &Rng) -> Result<Trace> 
     Ok(summary(&(0..probes).map(one).collect::<Result<Vec<f64>>>()?, 0.0, probes))
 }
 
-/// The trace on the space that a third of the products finds, exactly, and Hutchinson's estimate on the rest: error `O(1 / products)`
-/// where the former's is `O(1 / sqrt(products))`, for operators whose eigenvalues are of one sign or fall off.
+/// Hutch++: the exact trace on a subspace found with a third of the products, and Hutchinson's estimate on its complement. For
+/// operators whose eigenvalues have one sign or decay, the error is `O(1 / products)` instead of `O(1 / sqrt(products))`.
 ///
 /// Source: Meyer, Musco, Musco, Woodruff (arXiv 2010.09649), algorithm 1.
 ///
 /// # Errors
-/// Fewer than 6 products; the operator's own.
-pub fn hutch_plus_plus(op: &dyn Operator, products: usize, rng: &Rng) -> Result<Trace> {
+/// Fewer than 6 products; those of the operator.
+pub fn hutch_plus_plus(op: &dyn Operator, products: usize, rng: &Rng) -> Result<TraceEstimate> {
     require("products", products >= 6, "at least 6", products)?;
     let third = products / 3;
     let rng = rng.stream("hutch++");
@@ -64,7 +65,7 @@ pub fn hutch_plus_plus(op: &dyn Operator, products: usize, rng: &Rng) -> Result<
         let before = norm(&v);
         project(&mut v, &basis);
         let length = norm(&v);
-        // What is left of a vector in the space is rounding.
+        // The remainder of a vector inside the subspace is rounding error.
         if length > 1e-10 * before {
             v.iter_mut().for_each(|x| *x /= length);
             basis.push(v);
@@ -84,7 +85,7 @@ pub fn hutch_plus_plus(op: &dyn Operator, products: usize, rng: &Rng) -> Result<
     Ok(summary(&values, exact, third + basis.len() + left))
 }
 
-/// Takes the part along an orthonormal basis away, twice.
+/// Removes the component along an orthonormal basis, twice for accuracy.
 fn project(v: &mut [f64], basis: &[Vec<f64>]) {
     for _ in 0..2 {
         for b in basis {
@@ -101,7 +102,7 @@ mod tests {
 
     #[test]
     fn both_find_the_trace_and_one_of_them_sooner() {
-        // A spectrum that falls off, turned by reflections: 100 dimensions, trace 18.9.
+        // A decaying spectrum in a basis rotated by reflections: 100 dimensions, trace 18.9.
         let d = 100;
         let v = Rng::new(0).normals(d);
         let n = dot(&v, &v);
@@ -110,12 +111,12 @@ mod tests {
         let q = |i: usize, j: usize| f64::from(u8::from(i == j)) - 2.0 * v[i] * v[j] / n;
         let entry = |e: usize| (0..d).map(|k| q(e / d, k) * values[k] * q(k, e % d)).sum::<f64>();
         let h = Matrix::new((0..d * d).map(entry).collect(), d).unwrap();
-        let off = |f: &dyn Fn(u64) -> Trace| {
+        let off = |f: &dyn Fn(u64) -> TraceEstimate| {
             let (mut square, mut z): (f64, f64) = (0.0, 0.0);
             for seed in 0..40 {
                 let t = f(seed);
                 square += (t.value - trace).powi(2) / 40.0;
-                z = z.max((t.value - trace).abs() / t.error.max(1e-12));
+                z = z.max((t.value - trace).abs() / t.standard_error.max(1e-12));
             }
             (square.sqrt(), z)
         };

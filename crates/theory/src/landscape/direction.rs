@@ -4,20 +4,21 @@ use crate::dense::{dot, eigen, norm};
 use crate::{Error, Result, Weights};
 use sconce_tensor_core::Rng;
 
-/// How long a direction is.
+/// How a direction is normalised.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Normalise {
-    /// Each filter (a row of a kernel or of a linear map) is as long as the network's; biases and what belongs to a normalisation
-    /// stay as they are. Rescaling a filter that a ReLU or a batch norm undoes leaves the landscape as it is.
+    /// Filter normalisation: each filter (a row of a kernel or of a linear map) has the norm of the network's filter; the
+    /// components of biases and normalisation layers are 0. The landscape is invariant to a rescaling of filters that a ReLU or
+    /// a batch norm compensates.
     #[default]
     Filter,
-    /// The whole is as long as the whole of the weights.
+    /// The direction has the norm of all weights.
     Whole,
-    /// Norm 1.
+    /// The direction has norm 1.
     Unit,
 }
 
-/// A direction: a step of length 1 along it adds it to the weights.
+/// A direction in the space of weights: a step of 1 adds it to the weights once.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Direction {
     values: Vec<f64>,
@@ -25,7 +26,7 @@ pub struct Direction {
 }
 
 impl Direction {
-    /// A Gaussian one.
+    /// A Gaussian random direction.
     ///
     /// Source: Li et al. (arXiv 1712.09913), section 4, for [`Normalise::Filter`].
     ///
@@ -36,11 +37,11 @@ impl Direction {
         Self::new(weights, values, normalise, "random")
     }
 
-    /// Any vector, brought to length; `name` is for the record.
+    /// A given vector, normalised; `name` is stored with results.
     ///
     /// # Errors
-    /// [`Error::Value`] for another number of values, one that is not finite, or a direction of norm 0 (where filters are
-    /// normalised: of norm 0 in all kernels and linear maps).
+    /// [`Error::Value`] for a wrong number of values, a value that is not finite, or a direction of norm 0 (with filter
+    /// normalisation: norm 0 in all kernels and linear maps).
     pub fn new(weights: &Weights<'_>, values: Vec<f64>, normalise: Normalise, name: &str) -> Result<Self> {
         if values.len() != weights.dim() || values.iter().any(|v| !v.is_finite()) {
             let reason = format!("must be {} finite values, got {}", weights.dim(), values.len());
@@ -66,15 +67,15 @@ impl Direction {
             }
         }
         if norm(&values) == 0.0 {
-            return Err(Error::value(format!("direction `{name}`"), "has norm 0: there is nowhere to go"));
+            return Err(Error::value(format!("direction `{name}`"), "has norm 0 and cannot be normalised"));
         }
         Ok(Self { values, name: name.to_owned() })
     }
 
-    /// From the weights as they are to others: a step of 1 arrives there.
+    /// The direction from the current weights to `other`: a step of 1 reaches `other`.
     ///
     /// # Errors
-    /// [`Error::Value`] for another number of values, one that is not finite, or the same weights.
+    /// [`Error::Value`] for a wrong number of values, a value that is not finite, or weights equal to the current ones.
     pub fn to(weights: &Weights<'_>, other: &[f64]) -> Result<Self> {
         let w = weights.values()?;
         if other.len() != w.len() || other.iter().any(|v| !v.is_finite()) {
@@ -86,22 +87,22 @@ impl Direction {
         let values: Vec<f64> = other.iter().zip(&w).map(|(o, w)| o - w).collect();
         match norm(&values) > 0.0 {
             true => Ok(Self { values, name: "to other weights".to_owned() }),
-            false => Err(Error::value("other weights", "are the same: there is nowhere to go")),
+            false => Err(Error::value("other weights", "are the same as the current weights")),
         }
     }
 
-    /// The two directions in which the weights along a path (the last of `path` being where it ends) moved most, seen from its
-    /// end, with their shares of the squared distance to the end, the largest first. Norm 1 each.
+    /// The first two principal directions of a training path, relative to its last point, with their shares of the sum of
+    /// squared distances to the last point. Each has norm 1.
     ///
     /// Source: Li et al. (arXiv 1712.09913), section 7.
     ///
     /// # Errors
-    /// Fewer than 3 places, places of other lengths, a path that stays in one place or on one line.
+    /// Fewer than 3 points, points of different lengths, a path that does not span two dimensions.
     pub fn of_path(path: &[Vec<f64>]) -> Result<[(Self, f64); 2]> {
         let bad = |reason: &str| Error::value("path", reason.to_owned());
-        let [before @ .., end] = path else { return Err(bad("has no places")) };
+        let [before @ .., end] = path else { return Err(bad("has no points")) };
         if before.len() < 2 || before.iter().any(|p| p.len() != end.len()) {
-            return Err(bad("needs at least 3 places of one length"));
+            return Err(bad("needs at least 3 points of the same length"));
         }
         let moved: Vec<Vec<f64>> = before.iter().map(|p| p.iter().zip(end).map(|(a, b)| a - b).collect()).collect();
         let n = moved.len();
@@ -122,12 +123,12 @@ impl Direction {
         Ok([axis(0)?, axis(1)?])
     }
 
-    /// The values, one parameter after the other.
+    /// The values, in the order of the parameters.
     pub fn values(&self) -> &[f64] {
         &self.values
     }
 
-    /// What it is called in records.
+    /// The name in results.
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -1,7 +1,7 @@
-//! The loss along directions through a network's weights.
+//! Loss landscapes: the loss along directions in the space of weights.
 
 mod direction;
 mod surface;
 
 pub use direction::{Direction, Normalise};
-pub use surface::{Grid, Surface};
+pub use surface::{Axis, Grid, Surface};

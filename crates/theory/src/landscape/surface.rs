@@ -1,4 +1,4 @@
-//! Losses on a grid of steps along one or two directions, kept as they are found.
+//! Loss surfaces: losses on a grid along one or two directions, saved point by point.
 
 use super::direction::Direction;
 use crate::{Error, Result, Weights};
@@ -6,27 +6,37 @@ use sconce_tensor_core::store;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// Steps along one or two directions.
+/// A grid along one or two directions.
 #[derive(Clone, Debug)]
 pub struct Grid {
-    axes: Vec<(Direction, Vec<f64>)>,
+    axes: Vec<Axis>,
 }
 
-/// What was measured on a grid.
+/// Steps along a direction.
+#[derive(Clone, Debug)]
+pub struct Axis {
+    /// The direction.
+    pub direction: Direction,
+    /// Multiples of the direction that are added to the weights.
+    pub steps: Vec<f64>,
+}
+
+/// Losses on a grid.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Surface {
     /// Names of the directions.
     pub directions: Vec<String>,
     /// Steps along each.
     pub steps: Vec<Vec<f64>>,
-    /// What the numbers are: `clean loss`, `adversarial loss, attack made anew`.
+    /// Names of the measures: `clean loss`, `adversarial loss, attack made anew`.
     pub measures: Vec<String>,
-    /// How it was measured, in words: which examples, what became of batch norm's statistics.
+    /// Notes on the measurement, for instance the examples and the treatment of batch-norm statistics.
     pub note: String,
-    /// For each place, the first direction's steps outermost, one number a measure; NaN (kept as null) where a loss is not finite.
+    /// One row per grid point (the first direction is the outer loop), one number per measure; NaN, stored as null, where a
+    /// loss is not finite.
     #[serde(with = "places")]
     pub values: Vec<Vec<f64>>,
-    /// Stands for the weights and the directions.
+    /// Identifies the weights and the directions.
     pub fingerprint: String,
 }
 
@@ -53,25 +63,25 @@ fn mark<'v>(values: impl Iterator<Item = &'v f64>) -> u64 {
 }
 
 impl Grid {
-    /// Along one direction.
+    /// A line along one direction.
     ///
     /// # Errors
-    /// No steps, or one that is not finite.
+    /// No steps, or a step that is not finite.
     pub fn line(direction: Direction, steps: Vec<f64>) -> Result<Self> {
-        Self::new(vec![(direction, steps)])
+        Self::new(vec![Axis { direction, steps }])
     }
 
-    /// Along two.
+    /// A plane along two directions.
     ///
     /// # Errors
-    /// As [`Grid::line`]; directions of different lengths.
-    pub fn plane(first: (Direction, Vec<f64>), second: (Direction, Vec<f64>)) -> Result<Self> {
+    /// As [`Grid::line`]; directions with different numbers of values.
+    pub fn plane(first: Axis, second: Axis) -> Result<Self> {
         Self::new(vec![first, second])
     }
 
-    fn new(axes: Vec<(Direction, Vec<f64>)>) -> Result<Self> {
-        let dim = axes[0].0.values().len();
-        for (d, steps) in &axes {
+    fn new(axes: Vec<Axis>) -> Result<Self> {
+        let dim = axes[0].direction.values().len();
+        for Axis { direction: d, steps } in &axes {
             if steps.is_empty() || steps.iter().any(|s| !s.is_finite()) {
                 return Err(Error::value("steps", format!("along `{}` must be finite, at least one", d.name())));
             }
@@ -83,25 +93,26 @@ impl Grid {
     }
 
     fn places(&self) -> usize {
-        self.axes.iter().map(|a| a.1.len()).product()
+        self.axes.iter().map(|a| a.steps.len()).product()
     }
 
-    /// The weights at a place.
+    /// The weights at a grid point.
     fn place(&self, w: &[f64], i: usize) -> Vec<f64> {
         let mut at = w.to_vec();
-        let inner = self.axes.get(1).map_or(1, |a| a.1.len());
-        for ((d, steps), k) in self.axes.iter().zip([i / inner, i % inner]) {
-            at.iter_mut().zip(d.values()).for_each(|(w, v)| *w += steps[k] * v);
+        let inner = self.axes.get(1).map_or(1, |a| a.steps.len());
+        for (axis, k) in self.axes.iter().zip([i / inner, i % inner]) {
+            at.iter_mut().zip(axis.direction.values()).for_each(|(w, v)| *w += axis.steps[k] * v);
         }
         at
     }
 
-    /// Measures every place; the weights are put back. With a `file` each place is kept once it is measured, whole or not at all,
-    /// and places that are there are not measured again. `f` gives one number a measure, NaN or infinite where the loss is.
+    /// Measures every grid point; the weights are restored afterwards. With a `file`, each point is saved atomically once it is
+    /// measured, and points that are in the file are not measured again. `f` returns one number per measure, which may be NaN
+    /// or infinite.
     ///
     /// # Errors
-    /// Those of `f`; weights of another length than the directions; [`Error::Checkpoint`] for a file of other weights, directions,
-    /// steps or measures, or a broken one.
+    /// Those of `f`; directions that do not match the weights; [`Error::Checkpoint`] for a broken file, or one with different
+    /// weights, directions, steps or measures.
     pub fn measure(
         &self,
         weights: &Weights<'_>,
@@ -111,14 +122,15 @@ impl Grid {
         mut f: impl FnMut() -> Result<Vec<f64>>,
     ) -> Result<Surface> {
         let w = weights.values()?;
-        if self.axes[0].0.values().len() != w.len() {
-            let reason = format!("directions have {} values, the weights {}", self.axes[0].0.values().len(), w.len());
+        if self.axes[0].direction.values().len() != w.len() {
+            let reason =
+                format!("directions have {} values, the weights {}", self.axes[0].direction.values().len(), w.len());
             return Err(Error::value("directions", reason));
         }
-        let all = w.iter().chain(self.axes.iter().flat_map(|a| a.0.values()));
+        let all = w.iter().chain(self.axes.iter().flat_map(|a| a.direction.values()));
         let mut surface = Surface {
-            directions: self.axes.iter().map(|a| a.0.name().to_owned()).collect(),
-            steps: self.axes.iter().map(|a| a.1.clone()).collect(),
+            directions: self.axes.iter().map(|a| a.direction.name().to_owned()).collect(),
+            steps: self.axes.iter().map(|a| a.steps.clone()).collect(),
             measures: measures.iter().map(|m| (*m).to_owned()).collect(),
             note: note.to_owned(),
             values: Vec::new(),
@@ -127,13 +139,13 @@ impl Grid {
         if let Some(found) = file.filter(|f| f.exists()).map(Surface::load).transpose()? {
             let empty = Surface { values: Vec::new(), ..found.clone() };
             if empty != surface || found.values.len() > self.places() {
-                let reason = "a surface of other weights, directions, steps or measures".to_owned();
+                let reason = "the file holds a surface with other weights, directions, steps or measures: delete it or use another file".to_owned();
                 return Err(Error::Checkpoint { path: file.unwrap_or(Path::new("")).to_owned(), reason });
             }
             surface.values = found.values;
         }
         for i in surface.values.len()..self.places() {
-            let row = weights.at([self.place(&w, i)], &mut f)?.pop().unwrap_or_default();
+            let row = weights.evaluate_at([self.place(&w, i)], &mut f)?.pop().unwrap_or_default();
             if row.len() != measures.len() {
                 return Err(Error::value("measures", format!("{} numbers for {measures:?}", row.len())));
             }
@@ -147,10 +159,10 @@ impl Grid {
 }
 
 impl Surface {
-    /// One measure over all places.
+    /// One measure at all grid points.
     ///
     /// # Errors
-    /// [`Error::Value`] with the measures that there are.
+    /// [`Error::Value`] with the names of the measures.
     pub fn measure(&self, name: &str) -> Result<Vec<f64>> {
         let at = self.measures.iter().position(|m| m == name);
         let at = at.ok_or_else(|| Error::value("measure", format!("`{name}` is not among {:?}", self.measures)))?;

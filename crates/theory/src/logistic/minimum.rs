@@ -1,31 +1,32 @@
-//! The minimiser of the adversarial loss, with what shows that it is one.
+//! The minimiser of the adversarial loss, with a certificate of optimality.
 
-use super::{AdversarialLogistic, Attack};
+use super::{AdversarialLogistic, LinearAttack};
 use crate::dense::{dot, eigenvalues, norm, solve};
 use crate::{Error, Result};
 
-/// Where the loss is least, and how that is known.
+/// The minimiser of the loss, with a certificate of optimality.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Minimum {
     /// The weights.
     pub w: Vec<f64>,
-    /// L there.
+    /// The loss at the minimiser.
     pub loss: f64,
-    /// Norm of the smallest subgradient: 0 at a minimiser, for the loss is convex.
+    /// The norm of the smallest subgradient, which is 0 at a minimiser because the loss is convex.
     pub gradient_norm: f64,
-    /// The smallest eigenvalue of the Hessian along the weights that are not 0; none at w = 0. Above 0: there is no other
-    /// minimiser.
+    /// The smallest eigenvalue of the Hessian restricted to the nonzero weights; `None` at w = 0. If it is positive, the
+    /// minimiser is unique.
     pub smallest_eigenvalue: Option<f64>,
-    /// Newton steps.
+    /// The number of Newton steps.
     pub steps: usize,
 }
 
 const MOST_STEPS: usize = 200;
-/// The norm of the subgradient at which to stop.
+/// The norm of the subgradient at which the iteration stops.
 const ENOUGH: f64 = 1e-12;
 
 impl AdversarialLogistic {
-    /// The smallest subgradient: for p = infinity a weight of 0 stays while its slope is within the kink's.
+    /// The smallest subgradient: for p = infinity the component of a zero weight is 0 while its derivative is within the range
+    /// of the kink.
     fn pseudo_gradient(&self, w: &[f64]) -> Vec<f64> {
         let (norm, g) = self.dual(w);
         let slope = self.slope(w, norm, &g);
@@ -42,16 +43,16 @@ impl AdversarialLogistic {
         slope.into_iter().zip(w).map(least).collect()
     }
 
-    /// Newton's method with halved steps from a small step off 0; for p = infinity inside the orthant of the smallest
-    /// subgradient, weights that would leave it set to 0.
+    /// Newton's method with step halving, started from a small step away from 0. For p = infinity it works inside the orthant
+    /// of the smallest subgradient, and weights that would leave the orthant are set to 0.
     ///
     /// # Errors
-    /// [`Error::Value`] where there is no minimiser: the examples can be told apart in spite of the attack and there is no
-    /// penalty, so that the loss falls for ever along a direction. [`Error::Unsupported`] for p = 1.
+    /// [`Error::Value`] if there is no minimiser: the examples are linearly separable under the attack and there is no penalty,
+    /// so that the loss decreases without end along a direction. [`Error::Unsupported`] for p = 1.
     pub fn minimise(&self) -> Result<Minimum> {
         let (d, cfg) = (self.d, self.cfg);
         if cfg.p == 1.0 {
-            let reason = "p = 1: the dual norm has kinks that follow no coordinate".to_owned();
+            let reason = "p = 1: the dual norm has kinks that are not aligned with the coordinates".to_owned();
             return Err(Error::Unsupported { what: "the minimiser of the adversarial loss", reason });
         }
         if cfg.eps > 0.0 && self.critical_eps() <= cfg.eps {
@@ -63,8 +64,8 @@ impl AdversarialLogistic {
             let moved = cfg.eps * self.dual(&w).0;
             if cfg.l2 == 0.0 && self.rows.chunks_exact(d).all(|r| dot(r, &w) > moved) {
                 let reason = format!(
-                    "there is none: {w:?} tells all examples apart in spite of an attack of {}, and the loss falls for ever \
-                     along it; give l2 > 0",
+                    "there is none: {w:?} separates all examples under an attack of {}, and the loss decreases without end \
+                     along it; set l2 > 0",
                     cfg.eps
                 );
                 return Err(Error::value("minimiser", reason));
@@ -72,7 +73,7 @@ impl AdversarialLogistic {
             let gradient = self.pseudo_gradient(&w);
             let free: Vec<usize> = (0..d).filter(|j| w[*j] != 0.0 || gradient[*j] != 0.0).collect();
             let part = |v: &[f64]| free.iter().map(|j| v[*j]).collect::<Vec<f64>>();
-            // Off the kinks: a weight of 0 that is about to move gets the sign that it will have.
+            // To stay off the kinks, a zero weight that is about to move gets its future sign.
             let mut at = w.clone();
             for j in free.iter().filter(|j| w[**j] == 0.0) {
                 at[*j] = -gradient[*j].signum() * f64::MIN_POSITIVE;
@@ -90,17 +91,20 @@ impl AdversarialLogistic {
             w = self.step(&w, &at, &direction, &gradient)?;
         }
         let left = norm(&self.pseudo_gradient(&w));
-        Err(Error::value("minimiser", format!("not found in {MOST_STEPS} steps; the gradient's norm is {left:e}")))
+        Err(Error::value(
+            "minimiser",
+            format!("no convergence in {MOST_STEPS} steps; the norm of the gradient is {left:e}"),
+        ))
     }
 
-    /// The Hessian along some weights.
+    /// The Hessian restricted to some weights.
     fn hessian_of(&self, at: &[f64], free: &[usize]) -> Result<Vec<f64>> {
-        let attack = if self.cfg.p.is_infinite() { Attack::Frozen } else { Attack::Following };
+        let attack = if self.cfg.p.is_infinite() { LinearAttack::Frozen } else { LinearAttack::Following };
         let h = self.hessian(at, attack)?;
         Ok(free.iter().flat_map(|i| free.iter().map(|j| h[i * self.d + j]).collect::<Vec<_>>()).collect())
     }
 
-    /// The longest of the halved steps that lowers the loss as its slope promises.
+    /// Backtracking line search: the longest halved step with sufficient decrease.
     fn step(&self, w: &[f64], at: &[f64], direction: &[f64], gradient: &[f64]) -> Result<Vec<f64>> {
         let start = self.loss(w)?;
         let mut t = 1.0;
@@ -115,7 +119,7 @@ impl AdversarialLogistic {
                 next.iter_mut().zip(at).for_each(left);
             }
             let promised: f64 = next.iter().zip(w).zip(gradient).map(|((n, w), g)| (n - w) * g).sum();
-            // Below the loss's rounding the slope alone decides.
+            // Differences below the rounding error of the loss are accepted.
             let rounding = 4.0 * f64::EPSILON * start.abs();
             if self.loss(&next)? <= start + 1e-4 * promised + rounding || t < 1e-12 {
                 return Ok(next);

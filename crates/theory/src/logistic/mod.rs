@@ -1,4 +1,4 @@
-//! Binary linear classification under attack, in closed form.
+//! Adversarial binary linear classification in closed form.
 
 mod minimum;
 
@@ -14,13 +14,13 @@ use sconce_tensor_core::error::require;
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
 /// | `eps` | 0 | largest norm of a perturbation, in the units of x | finite, >= 0 |
-/// | `p` | 2 | which norm: 2, infinity, or any between | [1, infinity] |
-/// | `l2` | 0 | lambda in `lambda norm(w)^2 / 2` beside the loss | finite, >= 0 |
+/// | `p` | 2 | exponent p of the Lp norm | [1, infinity] |
+/// | `l2` | 0 | lambda of the penalty `lambda norm(w)^2 / 2` | finite, >= 0 |
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LogisticConfig {
     /// Largest norm of a perturbation.
     pub eps: f64,
-    /// Which norm.
+    /// Exponent of the norm.
     pub p: f64,
     /// Weight of the penalty.
     pub l2: f64,
@@ -32,40 +32,41 @@ impl Default for LogisticConfig {
     }
 }
 
-/// Whether the attack follows the weights.
+/// Whether the attack of a Hessian depends on the weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Attack {
-    /// It is the best one at each w: the second derivative of the adversarial loss.
+pub enum LinearAttack {
+    /// The attack is the worst case at each w: the second derivative of the adversarial loss.
     Following,
-    /// It is the best one at this w and stays: the second derivative of the loss at perturbed examples.
+    /// The attack is the worst case at this w and stays fixed: the second derivative of the loss at perturbed examples.
     Frozen,
 }
 
-/// Logistic regression without an intercept under the best attack of norm at most eps, labels y = -1 or 1:
+/// Logistic regression without an intercept under the worst-case attack of norm at most eps, with labels y = -1 or 1:
 ///
 /// `L(w) = mean log(1 + exp(-m)) + lambda norm(w)^2 / 2`, `m = y w.x - eps norm_q(w)`, `1 / p + 1 / q = 1`.
 ///
-/// The best attack is `-eps y g(w)` with g the slope of `norm_q`: `w / norm(w)` for p = 2, `sign(w)` for p = infinity. With
-/// `s = 1 / (1 + e^m)` and `G = y x - eps g` the gradient is `-mean(s G) + lambda w` and the Hessian
-/// `mean(s (1 - s) G G^T) + eps mean(s) H_q + lambda I`, H_q that of `norm_q` (`(I - g g^T) / norm(w)` for p = 2, 0 for p = infinity off
-/// the kinks); with a frozen attack without the middle term. L is convex.
+/// The worst-case attack is `-eps y g(w)` with g the gradient of `norm_q`: `w / norm(w)` for p = 2, `sign(w)` for p = infinity.
+/// With `s = 1 / (1 + e^m)` and `G = y x - eps g` the gradient is `-mean(s G) + lambda w` and the Hessian
+/// `mean(s (1 - s) G G^T) + eps mean(s) H_q + lambda I`, H_q the Hessian of `norm_q` (`(I - g g^T) / norm(w)` for p = 2, 0 for
+/// p = infinity away from the kinks); with a frozen attack the middle term is missing. L is convex.
 ///
-/// Source: Yamada et al. (arXiv 2102.02950) and Kanai et al. (arXiv 2103.01400) study this model; the formulas are derived.
+/// Source: Yamada et al. (arXiv 2102.02950) and Kanai et al. (arXiv 2103.01400) study this model; the formulas are derived by
+/// us.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use sconce_theory::logistic::{AdversarialLogistic, Attack, LogisticConfig};
+/// use sconce_theory::logistic::{AdversarialLogistic, LinearAttack, LogisticConfig};
 /// let x = Tensor::new(&[[1f64, 0.2], [-0.5, 1.0], [0.3, -1.0], [0.8, 0.9], [-1.0, 0.1]], &Device::Cpu)?;
 /// let y = [true, false, true, false, true];
 /// let model = AdversarialLogistic::new(&x, &y, LogisticConfig { eps: 0.05, ..Default::default() })?;
 /// let best = model.minimise()?;
-/// let moved = model.hessian(&best.w, Attack::Following)?;
+/// let moved = model.hessian(&best.w, LinearAttack::Following)?;
 /// assert!(best.gradient_norm < 1e-9 && sconce_theory::eigenvalues(&moved, 2)?[0] > 0.0);
 /// # Ok::<(), sconce_theory::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct AdversarialLogistic {
-    /// y x, row after row.
+    /// y x in row-major order.
     rows: Vec<f64>,
     d: usize,
     cfg: LogisticConfig,
@@ -83,17 +84,17 @@ fn sigmoid(z: f64) -> f64 {
 }
 
 impl AdversarialLogistic {
-    /// Examples (N, D) and whether each is of the class 1.
+    /// From examples (N, D), and whether the class of each is 1.
     ///
     /// # Errors
-    /// A configuration out of range; shapes that do not fit; a value that is not finite, with row and column.
+    /// A configuration out of range; shapes that do not match; a value that is not finite, with its row and column.
     pub fn new(x: &Tensor, y: &[bool], cfg: LogisticConfig) -> Result<Self> {
         require("LogisticConfig.eps", cfg.eps.is_finite() && cfg.eps >= 0.0, "finite and >= 0", cfg.eps)?;
         require("LogisticConfig.p", cfg.p >= 1.0, "in [1, infinity]", cfg.p)?;
         require("LogisticConfig.l2", cfg.l2.is_finite() && cfg.l2 >= 0.0, "finite and >= 0", cfg.l2)?;
         let &[n, d] = x.dims() else { return Err(Error::shape("examples", "(N, D)", x.dims())) };
         if n != y.len() || n * d == 0 {
-            return Err(Error::shape("examples", format!("({}, D), to go with the labels", y.len()), x.dims()));
+            return Err(Error::shape("examples", format!("({}, D), one row for each label", y.len()), x.dims()));
         }
         let mut rows = x.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
         if let Some(i) = rows.iter().position(|v| !v.is_finite()) {
@@ -105,7 +106,7 @@ impl AdversarialLogistic {
         Ok(Self { rows, d, cfg })
     }
 
-    /// The same examples under another attack or penalty.
+    /// The same examples with another attack or penalty.
     ///
     /// # Errors
     /// As [`AdversarialLogistic::new`].
@@ -114,17 +115,17 @@ impl AdversarialLogistic {
         Self::new(&x, &vec![true; self.len()], cfg)
     }
 
-    /// How many examples.
+    /// The number of examples.
     pub fn len(&self) -> usize {
         self.rows.len() / self.d
     }
 
-    /// Never true; there is at least one example.
+    /// Always false; there is at least one example.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// How many weights.
+    /// The number of weights.
     pub fn dim(&self) -> usize {
         self.d
     }
@@ -155,7 +156,8 @@ impl AdversarialLogistic {
         }
     }
 
-    /// `norm_q(w)` and its slope g; where it has none in a coordinate, 0 there (p = infinity at 0), and none at all at w = 0.
+    /// `norm_q(w)` and its gradient g; a coordinate where the derivative does not exist is 0 (p = infinity, weight 0), and at w
+    /// = 0 all are 0.
     fn dual(&self, w: &[f64]) -> (f64, Vec<f64>) {
         let q = self.q();
         let largest = w.iter().fold(0.0, |a: f64, v| a.max(v.abs()));
@@ -174,16 +176,16 @@ impl AdversarialLogistic {
         (norm, w.iter().map(|v| sign(*v) * (v.abs() / norm).powf(q - 1.0)).collect())
     }
 
-    /// The best perturbation of an example of the class 1; for the other class it is the negative.
+    /// The worst-case perturbation of an example of class 1; for the other class it is the negative.
     ///
     /// # Errors
-    /// Another number of weights, or one that is not finite.
+    /// A wrong number of weights, or a weight that is not finite.
     pub fn attack(&self, w: &[f64]) -> Result<Vec<f64>> {
         self.check(w)?;
         Ok(self.dual(w).1.into_iter().map(|g| -self.cfg.eps * g).collect())
     }
 
-    /// L(w).
+    /// The adversarial loss L(w).
     ///
     /// # Errors
     /// As [`AdversarialLogistic::attack`].
@@ -194,7 +196,7 @@ impl AdversarialLogistic {
         Ok(sum / self.len() as f64 + 0.5 * self.cfg.l2 * dot(w, w))
     }
 
-    /// s of each example, and its mean.
+    /// The s of each example, and their mean.
     fn shares(&self, w: &[f64], norm: f64) -> (Vec<f64>, f64) {
         let moved = self.cfg.eps * norm;
         let s: Vec<f64> = self.rows.chunks_exact(self.d).map(|r| sigmoid(moved - dot(r, w))).collect();
@@ -202,7 +204,7 @@ impl AdversarialLogistic {
         (s, mean)
     }
 
-    /// The gradient of L, taken with the slope g of the attack's norm.
+    /// The gradient of L, given the gradient g of the dual norm.
     fn slope(&self, w: &[f64], norm: f64, g: &[f64]) -> Vec<f64> {
         let (s, mean) = self.shares(w, norm);
         let n = s.len() as f64;
@@ -213,7 +215,7 @@ impl AdversarialLogistic {
         out
     }
 
-    /// The gradient of L. Where the attack's norm has a kink, the subgradient with its 0 there.
+    /// The gradient of L. Where the dual norm has a kink, it is the subgradient with 0 for that coordinate.
     ///
     /// # Errors
     /// As [`AdversarialLogistic::attack`].
@@ -223,27 +225,27 @@ impl AdversarialLogistic {
         Ok(self.slope(w, norm, &g))
     }
 
-    /// The Hessian (D x D, row after row).
+    /// The Hessian (D x D, in row-major order).
     ///
     /// # Errors
-    /// As [`AdversarialLogistic::attack`]; [`Error::Unsupported`] with a following attack where its norm has no second
-    /// derivative: at w = 0, and for p = infinity (or p > 2) where a weight is 0.
-    pub fn hessian(&self, w: &[f64], attack: Attack) -> Result<Vec<f64>> {
+    /// As [`AdversarialLogistic::attack`]; [`Error::Unsupported`] for [`LinearAttack::Following`] where the dual norm has no
+    /// second derivative: at w = 0, and for p = infinity (or p > 2) if a weight is 0.
+    pub fn hessian(&self, w: &[f64], attack: LinearAttack) -> Result<Vec<f64>> {
         self.check(w)?;
         let (norm, g) = self.dual(w);
         let mut h = self.frozen(w, norm, &g);
         let (q, eps) = (self.q(), self.cfg.eps);
-        if attack == Attack::Frozen || eps == 0.0 {
+        if attack == LinearAttack::Frozen || eps == 0.0 {
             return Ok(h);
         }
         let kink = |reason: String| Err(Error::Unsupported { what: "the Hessian of the adversarial loss", reason });
         if norm == 0.0 {
-            return kink("w = 0, where the attack has no direction; give a minimiser of a smaller eps".to_owned());
+            return kink("w = 0, where the attack has no direction; use the minimiser for a smaller eps".to_owned());
         }
         if let Some(j) = w.iter().position(|v| *v == 0.0).filter(|_| q < 2.0) {
-            return kink(format!("weight {j} is 0, where the norm of the attack has a kink"));
+            return kink(format!("weight {j} is 0, where the dual norm has a kink"));
         }
-        // That of the largest entry and that of the sum of absolute values are piecewise linear.
+        // The maximum norm and the L1 norm are piecewise linear.
         if q > 1.0 && q.is_finite() {
             let weight = eps * self.shares(w, norm).1 * (q - 1.0) / norm;
             for i in 0..self.d {
@@ -268,7 +270,7 @@ impl AdversarialLogistic {
         h
     }
 
-    /// The eps from which on w = 0 is the minimiser: `norm_p(mean(y x))`.
+    /// The smallest eps for which w = 0 is the minimiser: `norm_p(mean(y x))`.
     pub fn critical_eps(&self) -> f64 {
         let n = self.len() as f64;
         let mut mean = vec![0.0; self.d];

@@ -123,7 +123,8 @@ impl Arm {
 
 impl ImageSet {
     pub fn turns(&self) -> Result<Vec<Roles>> {
-        let all = Roles::in_turn(&self.normal, &self.anomalies).with_context(|| format!("images.{}", self.name))?;
+        let all = Roles::leave_one_class_out(&self.normal, &self.anomalies)
+            .with_context(|| format!("images.{}", self.name))?;
         if let Some(c) = self.held_out.iter().find(|c| !self.anomalies.contains(c)) {
             bail!("images.{}.held_out: {c} is not among the anomalies", self.name);
         }

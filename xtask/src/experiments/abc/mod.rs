@@ -131,7 +131,7 @@ fn setting(
                 m.wall_s += done.wall_s;
                 scored.extend(done.value);
             }
-            let tested = roles.tested(&sets.test.classes)?;
+            let tested = roles.test_split(&sets.test.classes)?;
             for Scored { arm, scores, fit_s } in scored {
                 let seeds = all.entry(arm.clone()).or_default();
                 if t == 0 {
@@ -252,7 +252,7 @@ fn table(set: &TableSet, run: &Run, m: &mut Measured) -> Result<()> {
     // Every seed cuts the table anew.
     for &seed in &run.seeds {
         let sets = set.parts(&table.rows, seed)?;
-        let tested = roles.tested(&sets.test.classes)?;
+        let tested = roles.test_split(&sets.test.classes)?;
         let methods = arms.iter().map(|a| Ok((*a, set.method(a, &table.schema)?))).collect::<Result<Vec<_>>>()?;
         let done = stages::score(run, (&set.name, 0.0), &sets, (&roles, &set.amounts()), &methods, seed)?;
         m.wall_s += done.wall_s;

@@ -7,8 +7,8 @@ use anyhow::{Context, Result, bail};
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 use sconce_anomaly::metrics::Ranked;
-use sconce_anomaly::protocol::{Amounts, Roles, Seen, Tested, halves};
-use sconce_anomaly::{Method, Training};
+use sconce_anomaly::protocol::{Amounts, Roles, TestSplit, TrainingSplit, random_split};
+use sconce_anomaly::{Method, TrainingRows};
 use sconce_datasets::{Images, Lookup, Split, catalog, embedded, kdd};
 use sconce_tensor_core::Rng;
 use sconce_tensor_core::table::{Column, Kind, Schema, Table};
@@ -127,7 +127,7 @@ impl TableSet {
 
     /// The two parts of a seed.
     pub fn parts(&self, all: &Rows, seed: u64) -> Result<Sets> {
-        let (train, test) = halves(all.classes.len(), self.train, &Rng::new(seed).stream("parts"))?;
+        let (train, test) = random_split(all.classes.len(), self.train, &Rng::new(seed).stream("parts"))?;
         Ok(Sets { train: all.part(&train)?, test: all.part(&test)? })
     }
 
@@ -138,7 +138,8 @@ impl TableSet {
 
 /// What training sees of a seed: the examples, and which are known.
 fn drawn(sets: &Sets, roles: &Roles, amounts: &Amounts, seed: u64) -> Result<(Tensor, Vec<bool>)> {
-    let Seen { rows, known } = roles.seen(&sets.train.classes, amounts, &Rng::new(seed).stream("seen"))?;
+    let TrainingSplit { rows, known } =
+        roles.training_split(&sets.train.classes, amounts, &Rng::new(seed).stream("seen"))?;
     Ok((sets.train.x.index_select(&Tensor::new(rows, &Device::Cpu)?, 0)?, known))
 }
 
@@ -156,7 +157,7 @@ pub fn score(
         let done = std::sync::atomic::AtomicUsize::new(0);
         let one = |(arm, method): &(&Arm, Box<dyn Method>)| -> Result<Scored> {
             let started = Instant::now();
-            let train = Training { x: &x, known: Some(&known) };
+            let train = TrainingRows { x: &x, known: Some(&known) };
             let fitted = method.fit(&train, &Rng::new(seed)).with_context(|| format!("arm `{}`", arm.name))?;
             let fit_s = started.elapsed().as_secs_f64();
             let scores = fitted.score(&sets.test.x)?.to_vec1::<f64>()?;
@@ -170,7 +171,7 @@ pub fn score(
 
 impl Areas {
     /// Normal rows against those of each role.
-    pub fn of(scores: &[f64], tested: &Tested) -> Result<Self> {
+    pub fn of(scores: &[f64], tested: &TestSplit) -> Result<Self> {
         let against = |strange: &[u32]| -> Result<Option<Ranked>> {
             if strange.is_empty() {
                 return Ok(None);
@@ -215,14 +216,14 @@ pub fn diverge(
     run.stage(&format!("divergence-seed{seed}"), units, |bar| {
         let roles = set.turns()?.swap_remove(0);
         let (x, known) = drawn(sets, &roles, &set.amounts(), seed)?;
-        let tested = roles.tested(&sets.test.classes)?;
+        let tested = roles.test_split(&sets.test.classes)?;
         let done = std::sync::atomic::AtomicUsize::new(0);
         let jobs: Vec<(&Arm, usize)> =
             cfg.epochs.iter().rev().flat_map(|e| cfg.arms.iter().map(move |a| (a, *e))).collect();
         let one = |(arm, epochs): &(&Arm, usize)| -> Result<Trained> {
             let mut arm = (*arm).clone();
             arm.config["network"]["epochs"] = (*epochs).into();
-            let fitted = arm.method()?.fit(&Training { x: &x, known: Some(&known) }, &Rng::new(seed));
+            let fitted = arm.method()?.fit(&TrainingRows { x: &x, known: Some(&known) }, &Rng::new(seed));
             bar.at(done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1, jobs.len());
             let none = Trained {
                 arm: arm.name,

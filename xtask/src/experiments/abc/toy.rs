@@ -6,8 +6,8 @@ use super::stages::Areas;
 use anyhow::{Context, Result};
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
-use sconce_anomaly::protocol::Tested;
-use sconce_anomaly::{Detector, Training};
+use sconce_anomaly::protocol::TestSplit;
+use sconce_anomaly::{Detector, TrainingRows};
 use sconce_tensor_core::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -88,11 +88,11 @@ pub fn decide(cfg: &Toy, seed: u64, mapped: bool) -> Result<Vec<Decided>> {
     let x: Tensor = in_f32([&train.normal[..], &train.known].concat())?;
     let known: Vec<bool> = (0..cfg.normals + cfg.known).map(|i| i >= cfg.normals).collect();
     let one = |arm: &super::config::Arm| -> Result<Decided> {
-        let fitted = arm.method()?.fit(&Training { x: &x, known: Some(&known) }, &Rng::new(seed));
+        let fitted = arm.method()?.fit(&TrainingRows { x: &x, known: Some(&known) }, &Rng::new(seed));
         let fitted = fitted.with_context(|| format!("arm `{}`", arm.name))?;
         let all = scores(&*fitted, &[&test.normal[..], &test.known, &test.unknown].concat())?;
         let rows = |from: usize, n: usize| (from as u32..(from + n) as u32).collect::<Vec<u32>>();
-        let tested = Tested {
+        let tested = TestSplit {
             normal: rows(0, cfg.normals),
             known: rows(cfg.normals, cfg.known),
             unknown: rows(cfg.normals + cfg.known, cfg.unknown),

@@ -2,7 +2,7 @@
 
 use crate::pieces::{Data, Net, Train};
 use anyhow::{Result, bail};
-use sconce_activations::{Form, LogitFunction, LogitFunctionConfig};
+use sconce_activations::{LogitForm, LogitFunction, LogitFunctionConfig};
 use sconce_regularizers::{
     LabelSmoothing, LabelSmoothingConfig, LogitSqueezing, LogitSqueezingConfig, Regularizer, Squeeze,
 };
@@ -62,7 +62,7 @@ pub enum ArmName {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Blf {
-    pub form: Form,
+    pub form: LogitForm,
 }
 
 /// How a constant is chosen with the first seed: the best naive robust accuracy on the validation split among those whose
@@ -143,9 +143,9 @@ impl ArmName {
     /// What stands behind the last layer.
     pub fn function(self, blf: &Blf, value: f64) -> Result<LogitFunction> {
         let cfg = match self {
-            Self::Tanh => LogitFunctionConfig { form: Form::Tanh, gamma: value },
+            Self::Tanh => LogitFunctionConfig { form: LogitForm::Tanh, gamma: value },
             Self::Blf => LogitFunctionConfig { form: blf.form, gamma: value },
-            _ => LogitFunctionConfig { form: Form::Identity, gamma: 1.0 },
+            _ => LogitFunctionConfig { form: LogitForm::Identity, gamma: 1.0 },
         };
         Ok(LogitFunction::new(cfg)?)
     }

@@ -3,7 +3,7 @@
 use super::config::Optimum;
 use anyhow::Result;
 use candle_core::{Device, Tensor, Var};
-use sconce_activations::{Form, LogitFunction, LogitFunctionConfig};
+use sconce_activations::{LogitForm, LogitFunction, LogitFunctionConfig};
 use sconce_tensor_core::ops;
 use serde::{Deserialize, Serialize};
 
@@ -22,10 +22,10 @@ pub fn paths(o: &Optimum) -> Result<Vec<Path>> {
     let m = o.classes as f64;
     let gap_to_norm = ((m - 1.0) / m).sqrt();
     let smooth = ((1.0 - o.alpha) * (m - 1.0) / o.alpha).ln() * gap_to_norm;
-    let blf = LogitFunction::new(LogitFunctionConfig { form: Form::Swish, gamma: o.gamma })?;
-    let tanh = LogitFunction::new(LogitFunctionConfig { form: Form::Tanh, gamma: o.gamma })?;
-    let none = LogitFunction::new(LogitFunctionConfig { form: Form::Identity, gamma: 1.0 })?;
-    let peak = Form::Swish.arg_max().map(|a| a * m.sqrt());
+    let blf = LogitFunction::new(LogitFunctionConfig { form: LogitForm::Swish, gamma: o.gamma })?;
+    let tanh = LogitFunction::new(LogitFunctionConfig { form: LogitForm::Tanh, gamma: o.gamma })?;
+    let none = LogitFunction::new(LogitFunctionConfig { form: LogitForm::Identity, gamma: 1.0 })?;
+    let peak = LogitForm::Swish.arg_max().map(|a| a * m.sqrt());
     Ok(vec![
         descend("plain", o, none, 0.0, 0.0, None)?,
         descend("tanh", o, tanh, 0.0, 0.0, None)?,

@@ -5,7 +5,7 @@ use anyhow::Result;
 use candle_core::{Device, Tensor};
 use sconce_tensor_core::Rng;
 use sconce_theory::eigenvalues;
-use sconce_theory::logistic::{AdversarialLogistic, Attack, LogisticConfig};
+use sconce_theory::logistic::{AdversarialLogistic, LinearAttack, LogisticConfig};
 use serde::{Deserialize, Serialize};
 
 /// One radius.
@@ -26,7 +26,7 @@ pub struct Point {
     pub absolute_line: Vec<f64>,
 }
 
-fn spectrum(m: &AdversarialLogistic, w: &[f64], attack: Attack) -> Result<Vec<f64>> {
+fn spectrum(m: &AdversarialLogistic, w: &[f64], attack: LinearAttack) -> Result<Vec<f64>> {
     Ok(eigenvalues(&m.hessian(w, attack)?, m.dim())?)
 }
 
@@ -99,9 +99,9 @@ pub fn radii(
             share: *share,
             eps,
             norm: norm(&w),
-            full: spectrum(&model, &w, Attack::Following)?,
-            frozen: spectrum(&model, &w, Attack::Frozen)?,
-            random: spectrum(&random, &at, Attack::Following)?,
+            full: spectrum(&model, &w, LinearAttack::Following)?,
+            frozen: spectrum(&model, &w, LinearAttack::Frozen)?,
+            random: spectrum(&random, &at, LinearAttack::Following)?,
             line,
             absolute_line,
         })

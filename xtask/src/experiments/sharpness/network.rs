@@ -11,7 +11,7 @@ use sconce_attacks::{Attack, Norm, Pgd, PgdConfig, StepSize};
 use sconce_tensor_core::train::{Checkpoint, CrossEntropy, EpochReport, Objective, Observer, Progress, Trainer};
 use sconce_tensor_core::{Network, Rng};
 use sconce_theory::Weights;
-use sconce_theory::landscape::{Direction, Grid, Normalise};
+use sconce_theory::landscape::{Axis, Direction, Grid, Normalise};
 use serde::{Deserialize, Serialize};
 
 /// What was measured of one network.
@@ -128,8 +128,11 @@ impl NetworkPart {
             let mut plane = Vec::new();
             if run.seeds.first() == Some(&seed) {
                 let steps = plane_steps(self.plane);
-                let axis = |k| Direction::random(&weights, Normalise::Filter, &Rng::new(seed).at(k));
-                let grid = Grid::plane((axis(0)?, steps.clone()), (axis(1)?, steps))?;
+                let axis = |k| -> Result<Axis> {
+                    let direction = Direction::random(&weights, Normalise::Filter, &Rng::new(seed).at(k))?;
+                    Ok(Axis { direction, steps: steps.clone() })
+                };
+                let grid = Grid::plane(axis(0)?, axis(1)?)?;
                 let note = "first training examples; running statistics of batch norm kept; attack frozen";
                 let file = run.path(&format!("surface-{eps}.json"));
                 let found = grid.measure(&weights, &["adversarial"], note, Some(&file), || {

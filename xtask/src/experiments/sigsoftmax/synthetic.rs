@@ -4,7 +4,7 @@ use super::config::{Arm, Random, Synthetic, Teacher};
 use anyhow::Result;
 use candle_core::{D, DType, Device, Tensor};
 use rayon::prelude::*;
-use sconce_activations::{Mixture, MixtureConfig, Output, OutputFunction, Spectrum};
+use sconce_activations::{Decoder, Mixture, MixtureConfig, Output, OutputFunction, Spectrum};
 use sconce_tensor_core::nn::{Builder, Init};
 use sconce_tensor_core::optim::{Adam, AdamConfig, Schedule};
 use sconce_tensor_core::{Mode, Params, Rng, Role, ops};
@@ -101,7 +101,7 @@ impl Net {
         };
         let (h, w, b) = (var("h")?, var("w")?, var("b")?);
         Ok(match &self.mixture {
-            Some(m) => m.log_prob(f, &h, (&w, Some(&b)), Mode::Train)?,
+            Some(m) => m.log_prob(f, &h, Decoder { weight: &w, bias: Some(&b) }, Mode::Train)?,
             None => f.log_prob(&ops::linear(&h, &w, Some(&b))?)?,
         })
     }

@@ -6,7 +6,7 @@ use candle_core::{Device, Tensor};
 use sconce_tensor_core::Rng;
 use sconce_theory::entropy::LocalEntropy;
 use sconce_theory::logistic::{AdversarialLogistic, LogisticConfig};
-use sconce_theory::smoothness::interior_slope;
+use sconce_theory::smoothness::interior_attack_jacobian;
 use serde::{Deserialize, Serialize};
 
 /// One distance.
@@ -65,11 +65,11 @@ pub fn run(cfg: &Linear, seed: u64) -> Result<Found> {
             linf_same: linf.ratios(&c, &d)?.gradient,
             l2_attack: two.attack,
             linf_attack: max.attack,
-            bound: l2.bounds(least, (1.0 + h * h / 4.0).sqrt())?.1,
+            bound: l2.bounds(least, (1.0 + h * h / 4.0).sqrt())?.gradient,
             smoothed: turned / h / WEIGHT,
         })
     };
-    let bound = l2.bounds(0.5, 2.0)?.1;
+    let bound = l2.bounds(0.5, 2.0)?.gradient;
     let mut share_of_bound: f64 = 0.0;
     for i in 0..cfg.pairs as u64 {
         let z = rng.stream("pairs").at(i).uniforms(4);
@@ -131,7 +131,7 @@ pub fn flat(cfg: &Toy) -> Result<Vec<Flat>> {
         Ok(Flat {
             curvature: k,
             interior: turn([r, 0.1 * r], [0.8 * r, -0.2 * r]),
-            bound: interior_slope(&[-k, 0.0, 0.0, -k], &[1.0, 0.0, 0.0, 1.0], 2)?.bound,
+            bound: interior_attack_jacobian(&[-k, 0.0, 0.0, -k], &[1.0, 0.0, 0.0, 1.0], 2)?.bound,
             fixed: turn([fixed, 1e-3], [fixed, -1e-3]),
             binds: fixed > k * cfg.eps,
         })

@@ -14,7 +14,7 @@ use sconce_tensor_core::{Mode, Network, Params, Rng, Role, attack, ops};
 use sconce_theory::Weights;
 use sconce_theory::entropy::{EntropySgd, EntropySgdConfig};
 use sconce_theory::landscape::{Direction, Normalise};
-use sconce_theory::smoothness::along;
+use sconce_theory::smoothness::lipschitz_along;
 use serde::{Deserialize, Serialize};
 
 /// Two layers with tanh between: a network without kinks of its own.
@@ -246,7 +246,7 @@ pub fn dichotomy(cfg: &Training, parts: &Parts, net: &Mlp, seed: u64, distances:
             let d = Direction::random(&weights, Normalise::Unit, &Rng::new(seed).stream("turn").at(k))?;
             let steps: Vec<f64> = (0..4).map(|i| f64::from(i) * h).collect();
             for (kind, most) in found.iter_mut().enumerate() {
-                *most = most.max(along(&weights, &d, &steps, || gradient(kind))?.largest);
+                *most = most.max(lipschitz_along(&weights, &d, &steps, || gradient(kind))?.largest);
             }
         }
         ensure!(found.iter().all(|v| v.is_finite()), "a gradient that is not finite");
