@@ -1,5 +1,6 @@
 //! The pieces that recipes share: data, networks, training.
 
+use crate::run::{Run, Stage};
 use anyhow::{Result, bail};
 use candle_core::DType;
 use sconce_datasets::{Images, Lookup, Split, catalog, embedded};
@@ -7,7 +8,8 @@ use sconce_tensor_core::data::Labelled;
 use sconce_tensor_core::nets::{ResNet, ResNetConfig, SmallCnn, SmallCnnConfig};
 use sconce_tensor_core::nn::Normalize;
 use sconce_tensor_core::optim::{Schedule, Sgd, SgdConfig};
-use sconce_tensor_core::train::TrainConfig;
+use sconce_tensor_core::store::Fingerprint;
+use sconce_tensor_core::train::{Checkpoint, Observer, Progress, Report, TrainConfig};
 use sconce_tensor_core::{Device, Network, Rng};
 use serde::Deserialize;
 
@@ -72,8 +74,26 @@ impl Train {
     }
 
     pub fn config(&self, epochs: usize) -> TrainConfig {
-        TrainConfig { epochs, batch_size: self.batch_size, schedule: self.schedule.clone() }
+        TrainConfig { epochs, batch_size: self.batch_size, schedule: self.schedule.clone(), ..TrainConfig::default() }
     }
+}
+
+/// Trains a network as a stage of a run. `fit` trains with the checkpoint and the observer that it is given; where the stage was done
+/// before, that puts the network in its final state without a step.
+pub fn train_stage(
+    run: &Run,
+    name: &str,
+    units: f64,
+    fit: impl Fn(Checkpoint, &mut dyn Observer) -> Result<Report>,
+) -> Result<Stage<Report>> {
+    let print = Fingerprint::new().with("network", name).with("run", run.fingerprint());
+    let checkpoint = || Checkpoint::new(run.path(&format!("{name}.safetensors")), print.clone());
+    let stage =
+        run.stage(&format!("train {name}"), units, |bar| fit(checkpoint(), &mut |p: &Progress| bar.at(p.step, p.total)))?;
+    if !stage.fresh {
+        fit(checkpoint(), &mut |_: &Progress| ())?;
+    }
+    Ok(stage)
 }
 
 /// The three parts that a setting works on.

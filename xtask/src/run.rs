@@ -47,6 +47,8 @@ pub struct Stage<T> {
     pub value: T,
     /// Seconds.
     pub wall_s: f64,
+    /// Whether it was made just now, not read back.
+    pub fresh: bool,
 }
 
 impl Run {
@@ -121,7 +123,7 @@ impl Run {
         w.seconds += wall_s;
         self.work.set(w);
         bar.finish(name, wall_s, w);
-        Ok(Stage { value: stored.value, wall_s })
+        Ok(Stage { value: stored.value, wall_s, fresh: true })
     }
 
     fn read_back<T: DeserializeOwned>(&self, path: &Path) -> Result<Option<Stage<T>>> {
@@ -131,7 +133,7 @@ impl Run {
         if stored.fingerprint != self.fingerprint {
             bail!("{} is of another configuration, code or device; delete it", path.display());
         }
-        Ok(Some(Stage { value: stored.value, wall_s: stored.wall_s }))
+        Ok(Some(Stage { value: stored.value, wall_s: stored.wall_s, fresh: false }))
     }
 }
 

@@ -2,15 +2,15 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
 use candle_core::{DType, Device, Tensor};
-use sconce_attacks::training::{Awp, KeepBest, Madry, Mart, Trades, TradesConfig};
+use sconce_attacks::training::{Awp, Madry, Mart, RobustAccuracy, Trades, TradesConfig};
 use sconce_attacks::{
     Attack, Classifier, Error, ExampleRng, Goal, Norm, Perturbed, Pgd, PgdConfig, Result, Rng, Threat,
 };
 use sconce_tensor_core::data::{Batch, Labelled};
 use sconce_tensor_core::nets::{SmallCnn, SmallCnnConfig};
 use sconce_tensor_core::optim::{Sgd, SgdConfig};
-use sconce_tensor_core::train::{CrossEntropy, Objective, TrainConfig, Trainer};
-use sconce_tensor_core::{Mode, Network, ops};
+use sconce_tensor_core::train::{Checkpoint, CrossEntropy, EpochReport, KeepBest, Objective, TrainConfig, Trainer};
+use sconce_tensor_core::{Mode, Module, Network, ops};
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -23,7 +23,7 @@ fn rng(n: usize) -> ExampleRng {
 
 fn batch(n: usize) -> (SmallCnn, Batch) {
     let (net, x, y) = trained(n);
-    (net, Batch { x, y, indices: (0..n as u64).collect() })
+    (net, Batch { x, y, indices: (0..n as u64).collect(), targets: None, step: 0 })
 }
 
 fn number(t: &Tensor) -> f64 {
@@ -148,34 +148,31 @@ fn data() -> Labelled {
 fn adversarial_training_makes_robust_and_the_best_epoch_is_kept() {
     let data = data();
     let (train, held_out) = (data.slice(0, 40).unwrap(), data.slice(40, 20).unwrap());
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("best.safetensors");
     let (attack, check) = (pgd(0.1), pgd(0.1));
     let net = support::cnn();
     let madry = Madry::new(&attack);
     let mut sgd = Sgd::new(SgdConfig { lr: 0.1, ..Default::default() }).unwrap();
     let cfg = TrainConfig { epochs: 25, batch_size: 10, ..Default::default() };
-    let mut keep = KeepBest::new(&check, &held_out, &file, 0).unwrap();
-    Trainer::new(cfg.clone(), &madry).unwrap().fit(&net, &train, &mut sgd, &Rng::new(1), &mut keep).unwrap();
-    let best = keep.best().unwrap();
-    assert_eq!(keep.records().len(), 25);
-    assert!(keep.records().iter().all(|r| (r.robust, r.clean) <= (best.robust, best.clean)));
-    assert!(best.robust > 0.5 && best.clean >= best.robust, "{best:?}");
-    // The file's weights are those of the best epoch: measured again they give its accuracy.
-    let fresh = support::cnn();
-    let again = KeepBest::new(&check, &held_out, &file, 0).unwrap();
-    assert_eq!(again.records(), keep.records());
-    assert_eq!(again.restore(&fresh).unwrap(), best);
+    let trainer = Trainer::new(cfg.clone(), &madry)
+        .unwrap()
+        .evaluated_by(RobustAccuracy::new(&check, &held_out, 0))
+        .keeping(KeepBest::highest("robust").then_highest("clean"));
+    let report = trainer.fit(&net, &train, &mut sgd, &Rng::new(1)).unwrap();
+    let of = |e: &EpochReport| (e.metric("robust").unwrap(), e.metric("clean").unwrap());
+    let best = of(&report.epochs[report.best_epoch.unwrap() - 1]);
+    assert!(report.epochs.len() == 25 && report.epochs.iter().all(|e| of(e) <= best));
+    assert!(best.0 > 0.5 && best.1 >= best.0, "{best:?}");
+    // The network has the weights of the best epoch: measured again they give its accuracy.
     let goal = sconce_attacks::Goal::Untargeted(held_out.y().clone());
     let rng = Rng::new(0).stream("validation");
-    let judged = sconce_attacks::run(&check, &fresh, held_out.x(), &goal, &Default::default(), &rng).unwrap();
-    assert_eq!(judged.robust_accuracy().rate(), best.robust);
+    let found = sconce_attacks::run(&check, &net, held_out.x(), &goal, &Default::default(), &rng).unwrap();
+    assert_eq!(found.robust_accuracy().rate(), best.0);
     // Plain training is less robust.
     let plain = support::cnn();
     let mut sgd = Sgd::new(SgdConfig { lr: 0.1, ..Default::default() }).unwrap();
-    Trainer::new(cfg, &CrossEntropy).unwrap().fit(&plain, &train, &mut sgd, &Rng::new(1), &mut ()).unwrap();
+    Trainer::new(cfg, &CrossEntropy).unwrap().fit(&plain, &train, &mut sgd, &Rng::new(1)).unwrap();
     let judged = sconce_attacks::run(&check, &plain, held_out.x(), &goal, &Default::default(), &rng).unwrap();
-    assert!(judged.robust_accuracy().rate() < best.robust, "{} and {}", judged.robust_accuracy().rate(), best.robust);
+    assert!(judged.robust_accuracy().rate() < best.0, "{} and {}", judged.robust_accuracy().rate(), best.0);
 }
 
 /// An attack whose third call fails, as a kill in the middle of an epoch's measurement would.
@@ -201,19 +198,19 @@ fn a_run_that_is_stopped_while_an_epoch_is_measured_misses_no_epoch() {
     let dir = tempfile::tempdir().unwrap();
     let check = pgd(0.1);
     let fit = |name: &str, attack: &dyn Attack| {
-        let (best, state) = (dir.path().join(format!("{name}.best")), dir.path().join(format!("{name}.state")));
         let net = support::cnn();
         let mut sgd = Sgd::new(SgdConfig { lr: 0.1, ..Default::default() }).unwrap();
-        let mut keep = KeepBest::new(attack, &held_out, &best, 0).unwrap();
         let cfg = TrainConfig { epochs: 6, batch_size: 10, ..Default::default() };
-        let trainer = Trainer::new(cfg, &CrossEntropy).unwrap().resuming(state, "test");
-        let done = trainer.fit(&net, &train, &mut sgd, &Rng::new(1), &mut keep);
-        (done.is_ok(), keep.records().to_vec(), std::fs::read(best).unwrap())
+        let trainer = Trainer::new(cfg, &CrossEntropy)
+            .unwrap()
+            .evaluated_by(RobustAccuracy::new(attack, &held_out, 0))
+            .keeping(KeepBest::highest("robust").then_highest("clean"))
+            .resuming(Checkpoint::new(dir.path().join(name), "test").every_steps(2).unwrap());
+        trainer.fit(&net, &train, &mut sgd, &Rng::new(1)).ok().map(|report| (report, bits(&net)))
     };
     let whole = fit("whole", &check);
     let stops = Stops(&check, AtomicUsize::new(0));
-    let stopped = fit("stopped", &stops);
-    assert!(!stopped.0 && stopped.1.len() == 2);
+    assert!(whole.is_some() && fit("stopped", &stops).is_none());
     assert_eq!(fit("stopped", &stops), whole);
 }
 

@@ -22,6 +22,8 @@ pub struct Batch {
     pub indices: Vec<u64>,
     /// Soft labels (N, K) where examples were mixed ([`crate::train::augment::Mixup`]); `y` is then the likelier class.
     pub targets: Option<Tensor>,
+    /// The step of training that it is for, from 0.
+    pub step: usize,
 }
 
 impl Batch {
@@ -127,6 +129,7 @@ impl Labelled {
             y: self.y.contiguous()?.index_select(&at, 0)?,
             indices: indices.iter().map(|&i| i as u64).collect(),
             targets: None,
+            step: 0,
         })
     }
 

@@ -33,8 +33,10 @@ fn without_a_walk_it_is_sgd() {
     let mut entropy = EntropySgd::new(EntropySgdConfig { outer, inner_steps: 0, ..Default::default() }).unwrap();
     let mut sgd = Sgd::new(outer).unwrap();
     for _ in 0..5 {
-        entropy.step(&a, 0.5, &Rng::new(0), &mut |_| bowl(&a, 2.0)).unwrap();
-        sgd.step(&b, &bowl(&b, 2.0).unwrap(), 0.05).unwrap();
+        entropy.set_lr(0.05).unwrap();
+        entropy.step(&a, &Rng::new(0), &mut |_| bowl(&a, 2.0)).unwrap();
+        sgd.set_lr(0.05).unwrap();
+        sgd.step(&b, &bowl(&b, 2.0).unwrap()).unwrap();
     }
     assert_eq!(values(&a), values(&b));
 }
@@ -66,7 +68,7 @@ fn a_walk_by_hand() {
     let mut asked = Vec::new();
     let mut step = || {
         entropy
-            .step(&p, 1.0, &Rng::new(0), &mut |l| {
+            .step(&p, &Rng::new(0), &mut |l| {
                 asked.push(l);
                 bowl(&p, 2.0)
             })
@@ -103,7 +105,7 @@ fn a_long_walk_finds_the_smoothed_gradient() {
         let w = var.as_tensor();
         ops::backward(&(w.abs()?.sum_all()? * 3.0)?)
     };
-    EntropySgd::new(cfg).unwrap().step(&p, 1.0, &Rng::new(1), &mut |_| gradient()).unwrap();
+    EntropySgd::new(cfg).unwrap().step(&p, &Rng::new(1), &mut |_| gradient()).unwrap();
     // With an outer rate of 1 the step ends at the mean of the walk.
     let after = values(&p);
     let mean = after.iter().sum::<f64>() / n as f64;
@@ -120,7 +122,7 @@ fn what_fails_leaves_the_weights() {
     let before = values(&p);
     let mut entropy = EntropySgd::new(EntropySgdConfig::default()).unwrap();
     assert_eq!(entropy.gradients_per_step(), 20);
-    let e = entropy.step(&p, 1.0, &Rng::new(0), &mut |l| match l {
+    let e = entropy.step(&p, &Rng::new(0), &mut |l| match l {
         4 => Err(Error::value("loss", "NaN")),
         _ => bowl(&p, 1.0),
     });

@@ -7,6 +7,7 @@ use sconce_tensor_core::nn::{Builder, Init};
 use sconce_tensor_core::ops::{self, LstmWeights};
 use sconce_tensor_core::{Error, Mode, Rng, Role};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
 /// Dropout rates, each in [0, 1). The defaults are those of the authors' code.
 ///
@@ -91,6 +92,27 @@ impl AwdLstmConfig {
 /// The recurrent state: h and c of each layer, (N, units), which is carried from one window of the text to the next.
 #[derive(Clone, Debug)]
 pub struct State(Vec<(Tensor, Tensor)>);
+
+impl State {
+    /// All tensors, named.
+    pub(super) fn tensors(&self) -> Vec<(String, Tensor)> {
+        let named = |(i, (h, c)): (usize, &(Tensor, Tensor))| [(format!("h{i}"), h.clone()), (format!("c{i}"), c.clone())];
+        self.0.iter().enumerate().flat_map(named).collect()
+    }
+
+    /// Takes back what [`State::tensors`] gave.
+    pub(super) fn restore(&mut self, mut tensors: HashMap<String, Tensor>) -> Result<()> {
+        for (i, layer) in self.0.iter_mut().enumerate() {
+            for (name, to) in [(format!("h{i}"), &mut layer.0), (format!("c{i}"), &mut layer.1)] {
+                match tensors.remove(&name) {
+                    Some(t) if t.shape() == to.shape() => *to = t.to_device(to.device())?,
+                    _ => return Err(Error::value("state", format!("no `{name}` of shape {:?}", to.dims()))),
+                }
+            }
+        }
+        Ok(())
+    }
+}
 
 /// The outputs of the body for a window.
 #[derive(Clone, Debug)]

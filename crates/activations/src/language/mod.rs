@@ -15,4 +15,4 @@ pub use evaluate::{Likelihood, evaluate};
 pub use model::{Head, LanguageModel, LanguageModelConfig};
 pub use sample::{SampleConfig, sample};
 pub use streams::Streams;
-pub use train::{EpochRecord, History, LanguageTrainConfig, LanguageTrainer, Watch};
+pub use train::{EpochRecord, History, LanguageTrainConfig, LanguageTrainer};

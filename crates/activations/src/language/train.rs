@@ -1,15 +1,15 @@
 //! Training: windows of varying length, SGD that becomes averaged SGD, resume.
 
 use super::evaluate::{Likelihood, evaluate};
+use super::awd_lstm::State;
 use super::{LanguageModel, Streams};
 use crate::{Error, Result};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 use sconce_tensor_core::error::require;
-use sconce_tensor_core::optim::{Average, Schedule, Sgd, SgdConfig, clip_norm};
+use sconce_tensor_core::optim::{Average, Schedule, Sgd, SgdConfig, UpdateConfig, Updater};
+use sconce_tensor_core::train::{self, Best, Checkpoint, Engine, EpochEnd, EpochReport, KeepBest, Observer, StepContext};
 use sconce_tensor_core::{Mode, Rng, ops, store};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 
 /// Configuration of a [`LanguageTrainer`]. The defaults are those of the authors' code for Penn Treebank.
 ///
@@ -102,17 +102,14 @@ pub struct History {
     pub ended: bool,
 }
 
-/// Watches training: (steps done and steps of this epoch, epochs done).
-pub type Watch<'a> = dyn FnMut((usize, usize), usize) + 'a;
-
 /// Trains a [`LanguageModel`].
-#[derive(Clone, Debug)]
-pub struct LanguageTrainer {
+pub struct LanguageTrainer<'a> {
     cfg: LanguageTrainConfig,
-    checkpoint: Option<(PathBuf, String)>,
+    checkpoint: Option<Checkpoint>,
+    observer: Option<&'a mut dyn Observer>,
 }
 
-impl LanguageTrainer {
+impl<'a> LanguageTrainer<'a> {
     /// Validates the configuration.
     ///
     /// # Errors
@@ -129,15 +126,21 @@ impl LanguageTrainer {
         require("LanguageTrainConfig.non_monotone", cfg.non_monotone >= 1, "at least 1", cfg.non_monotone)?;
         require("LanguageTrainConfig.evaluation_rows", cfg.evaluation_rows >= 1, "at least 1", cfg.evaluation_rows)?;
         cfg.schedule.validate()?;
-        sgd(&cfg)?;
-        Ok(Self { cfg, checkpoint: None })
+        updater(&cfg)?;
+        Ok(Self { cfg, checkpoint: None, observer: None })
     }
 
-    /// Saves the state to `path` after each epoch, and goes on from there where it exists. `fingerprint` names the
-    /// configuration of the run; a checkpoint of another is an error.
+    /// Keeps the state of the run after each epoch, and goes on from there where the file exists.
     #[must_use]
-    pub fn resuming(mut self, path: impl Into<PathBuf>, fingerprint: impl Into<String>) -> Self {
-        self.checkpoint = Some((path.into(), fingerprint.into()));
+    pub fn resuming(mut self, checkpoint: Checkpoint) -> Self {
+        self.checkpoint = Some(checkpoint);
+        self
+    }
+
+    /// Tells an observer of each window and epoch.
+    #[must_use]
+    pub fn observed_by(mut self, observer: &'a mut dyn Observer) -> Self {
+        self.observer = Some(observer);
         self
     }
 
@@ -146,92 +149,69 @@ impl LanguageTrainer {
     ///
     /// # Errors
     /// Texts that are too short for the streams and windows, a loss that is not finite, the checkpoint's.
-    pub fn fit(
-        &self,
-        model: &LanguageModel,
-        train: &[u32],
-        validation: &[u32],
-        rng: &Rng,
-        watch: &mut Watch<'_>,
-    ) -> Result<History> {
+    pub fn fit(self, model: &LanguageModel, train: &[u32], validation: &[u32], rng: &Rng) -> Result<History> {
         let device = model.params().iter().next().map_or(Device::Cpu, |p| p.var().device().clone());
-        let train = Streams::new(train, self.cfg.rows, &device)?;
+        let text = Streams::new(train, self.cfg.rows, &device)?;
         let validation = Streams::new(validation, self.cfg.evaluation_rows, &device)?;
-        train.admit("LanguageTrainConfig.window", self.cfg.window)?;
-        let mut run = Progress::default();
-        if let Some((path, print)) = &self.checkpoint {
-            run.load(path, print, model)?;
-        }
-        while run.history.epochs.len() < self.cfg.epochs && !run.history.ended {
-            let epoch = run.history.epochs.len();
-            if self.cfg.finetune {
-                run.averaging = true;
-            }
-            let rng = Rng::new(rng.stream("epoch").at(epoch as u64).bits(1)[0]);
-            let loss = self.epoch(model, &train, epoch, &rng, &mut run, watch)?;
-            self.judge(model, &validation, loss, &mut run)?;
-            if let Some((path, print)) = &self.checkpoint {
-                run.save(path, print, model)?;
-            }
-        }
-        model.params().restore(&run.best.into_iter().collect())?;
-        Ok(run.history)
+        text.admit("LanguageTrainConfig.window", self.cfg.window)?;
+        let mut task = Task {
+            hidden: model.state(text.rows())?,
+            updater: updater(&self.cfg)?,
+            averaging: self.cfg.finetune,
+            average: Average::mean(),
+            best: Best::new(KeepBest::lowest(NLL)),
+            losses: Vec::new(),
+            cfg: &self.cfg,
+            model,
+            text,
+            validation,
+        };
+        let mut engine =
+            Engine::new(self.cfg.epochs)?.resuming(self.checkpoint).observed_by(self.observer);
+        let report = engine.run(&mut task, rng)?;
+        let record = |e: &EpochReport| {
+            let of = |name: &str| e.metric(name).unwrap_or_default();
+            let validation = Likelihood { nll: of(NLL), words: of(WORDS) as usize };
+            EpochRecord { train: e.loss, validation, averaged: of(AVERAGED) > 0.0 }
+        };
+        Ok(History {
+            epochs: report.epochs.iter().map(record).collect(),
+            best: task.best.epoch().map_or(0, |e| e - 1),
+            ended: report.stopped_early,
+        })
     }
+}
 
-    /// One pass over the text; returns the mean loss.
-    fn epoch(
-        &self,
-        model: &LanguageModel,
-        text: &Streams,
-        epoch: usize,
-        rng: &Rng,
-        run: &mut Progress,
-        watch: &mut Watch<'_>,
-    ) -> Result<f64> {
-        let cfg = &self.cfg;
-        let mut sgd = sgd(cfg)?;
-        let mut state = model.state(text.rows())?;
-        let (mut from, mut sum, mut words) = (0, 0.0, 0);
-        for window in 0u64.. {
-            let len = self.length(&rng.stream("length").at(window));
-            let Some((ids, next)) = text.window(from, len)? else { break };
-            let noise = Rng::new(rng.stream("dropout").at(window).bits(1)[0]);
-            let h = model.hidden(&ids, &state, Mode::Train, &noise)?;
-            let loss = model.nll(&h.dropped, &next, Mode::Train, &noise)?.mean_all()?;
-            let value = loss.to_dtype(DType::F64)?.to_scalar::<f64>()?;
-            if !value.is_finite() {
-                return Err(Error::value("training loss", format!("{value} in epoch {epoch}, window {window}")));
-            }
-            let mut total = loss;
-            if cfg.alpha > 0.0 {
-                total = (total + (ops::mse_loss(&h.dropped, &h.dropped.zeros_like()?)? * cfg.alpha)?)?;
-            }
-            let steps = ids.dims()[0];
-            if cfg.beta > 0.0 && steps > 1 {
-                let change = (h.raw.narrow(0, 1, steps - 1)? - h.raw.narrow(0, 0, steps - 1)?)?;
-                total = (total + (ops::mse_loss(&change, &change.zeros_like()?)? * cfg.beta)?)?;
-            }
-            let mut grads = ops::backward(&total)?;
-            clip_norm(model.params(), &mut grads, cfg.clip)?;
-            let share = from as f64 / (text.steps() - 1) as f64;
-            let at = ((epoch as f64 + share) / cfg.epochs as f64 * 1e6) as usize;
-            let lr = cfg.lr * cfg.schedule.factor(at, 1_000_000) * len as f64 / cfg.window as f64;
-            sgd.step(model.params(), &grads, lr)?;
-            if run.averaging {
-                run.average.update(model.params())?;
-            }
-            sum += value * next.elem_count() as f64;
-            words += next.elem_count();
-            from += steps;
-            state = h.state;
-            watch((from, text.steps() - 1), epoch);
-        }
-        Ok(sum / words as f64)
-    }
+/// The metrics of an epoch.
+const NLL: &str = "validation nll";
+const WORDS: &str = "validation words";
+const AVERAGED: &str = "averaged";
 
+fn updater(cfg: &LanguageTrainConfig) -> Result<Updater<Sgd>> {
+    let sgd = Sgd::new(SgdConfig { lr: cfg.lr, momentum: 0.0, weight_decay: cfg.weight_decay, ..SgdConfig::default() })?;
+    Updater::new(sgd, UpdateConfig { clip: Some(cfg.clip), ..UpdateConfig::default() })
+}
+
+/// A pass over the text is an epoch; a window is a batch, its examples the steps of the streams.
+struct Task<'a> {
+    cfg: &'a LanguageTrainConfig,
+    model: &'a LanguageModel,
+    text: Streams,
+    validation: Streams,
+    /// What is carried from window to window.
+    hidden: State,
+    updater: Updater<Sgd>,
+    averaging: bool,
+    average: Average,
+    best: Best,
+    /// Validation losses so far.
+    losses: Vec<f64>,
+}
+
+impl Task<'_> {
     /// The length of a window, drawn.
     fn length(&self, rng: &Rng) -> usize {
-        let LanguageTrainConfig { window, spread, .. } = self.cfg;
+        let LanguageTrainConfig { window, spread, .. } = *self.cfg;
         if spread == 0.0 {
             return window;
         }
@@ -239,99 +219,125 @@ impl LanguageTrainer {
         ((mean + spread * rng.stream("normal").normals(1)[0]) as usize).max(5.min(window))
     }
 
+    /// The loss with AR and TAR, the loss alone, and the state after the window.
+    fn loss(&self, ids: &Tensor, next: &Tensor, noise: &Rng) -> Result<(Tensor, Tensor, State)> {
+        let (cfg, model) = (self.cfg, self.model);
+        let h = model.hidden(ids, &self.hidden, Mode::Train, noise)?;
+        let loss = model.nll(&h.dropped, next, Mode::Train, noise)?.mean_all()?;
+        let mut total = loss.clone();
+        if cfg.alpha > 0.0 {
+            total = (total + (ops::mse_loss(&h.dropped, &h.dropped.zeros_like()?)? * cfg.alpha)?)?;
+        }
+        let steps = ids.dims()[0];
+        if cfg.beta > 0.0 && steps > 1 {
+            let change = (h.raw.narrow(0, 1, steps - 1)? - h.raw.narrow(0, 0, steps - 1)?)?;
+            total = (total + (ops::mse_loss(&change, &change.zeros_like()?)? * cfg.beta)?)?;
+        }
+        Ok((total, loss, h.state))
+    }
+}
+
+impl train::Task for Task<'_> {
+    fn batches(&self, epoch: usize, rng: &Rng) -> Result<Vec<Vec<usize>>> {
+        // The randomness of the epoch, as a step's context has it.
+        let rng = Rng::new(rng.stream("epoch").at(epoch as u64).bits(1)[0]).stream("length");
+        // The last step of the streams has no next word.
+        let end = self.text.steps() - 1;
+        let (mut windows, mut from) = (Vec::new(), 0);
+        while from < end {
+            let to = (from + self.length(&rng.at(windows.len() as u64))).min(end);
+            windows.push((from..to).collect());
+            from = to;
+        }
+        Ok(windows)
+    }
+
+    fn step(&mut self, at: &StepContext<'_>) -> Result<f64> {
+        let (from, len) = (at.examples[0], at.examples.len());
+        if from == 0 {
+            self.hidden = self.model.state(self.text.rows())?;
+        }
+        let missing = || Error::value("training", format!("no window at step {from} of the text"));
+        let (ids, next) = self.text.window(from, len)?.ok_or_else(missing)?;
+        let rng = at.epoch_rng();
+        let noise = Rng::new(rng.stream("dropout").at(at.index as u64).bits(1)[0]);
+        let (total, loss, hidden) = self.loss(&ids, &next, &noise)?;
+        let value = at.finite("training loss", &loss)?;
+        at.finite("training loss with AR and TAR", &total)?;
+        // The rate goes with the length that was drawn, also where the text ends within the window.
+        let drawn = self.length(&rng.stream("length").at(at.index as u64));
+        let share = from as f64 / (self.text.steps() - 1) as f64;
+        let place = ((at.epoch as f64 + share) / self.cfg.epochs as f64 * 1e6) as usize;
+        let lr = self.cfg.lr * self.cfg.schedule.factor(place, 1_000_000) * drawn as f64 / self.cfg.window as f64;
+        let params = self.model.params();
+        self.updater.step_at(lr, params, ops::last_backward(&total)?, at.step, at.total)?;
+        if self.averaging {
+            self.average.update(params)?;
+        }
+        self.hidden = hidden;
+        Ok(value)
+    }
+
     /// Validates, keeps the best weights, and decides on averaging.
-    fn judge(&self, model: &LanguageModel, validation: &Streams, train: f64, run: &mut Progress) -> Result<()> {
-        let cfg = &self.cfg;
-        let averaged = run.averaging;
+    fn end_epoch(&mut self, epoch: usize) -> Result<EpochEnd> {
+        let (cfg, params) = (self.cfg, self.model.params());
+        let averaged = self.averaging;
         if averaged {
-            run.average.swap(model.params())?;
+            self.average.swap(params)?;
         }
-        let window = cfg.window.min(validation.steps() - 1);
-        let likelihood = evaluate(model, validation, window)?;
-        let losses: Vec<f64> = run.history.epochs.iter().map(|e| e.validation.nll).collect();
-        run.history.epochs.push(EpochRecord { train, validation: likelihood, averaged });
-        if losses.iter().all(|l| likelihood.nll < *l) {
-            run.history.best = losses.len();
-            run.best = model.params().snapshot()?;
-        }
+        let window = cfg.window.min(self.validation.steps() - 1);
+        let Likelihood { nll, words } = evaluate(self.model, &self.validation, window)?;
+        let metrics = vec![
+            (NLL.to_owned(), nll),
+            (WORDS.to_owned(), words as f64),
+            (AVERAGED.to_owned(), f64::from(u8::from(averaged))),
+        ];
+        self.best.consider(epoch, &metrics, params)?;
         if averaged {
-            run.average.swap(model.params())?;
+            self.average.swap(params)?;
         }
-        let old = losses.len().saturating_sub(cfg.non_monotone);
-        let stale = losses.iter().take(old).any(|l| likelihood.nll > *l);
-        if cfg.finetune {
-            run.history.ended = stale;
-        } else if stale {
-            run.averaging = true;
+        let old = self.losses.len().saturating_sub(cfg.non_monotone);
+        let stale = self.losses.iter().take(old).any(|l| nll > *l);
+        self.losses.push(nll);
+        if !cfg.finetune && stale {
+            self.averaging = true;
         }
-        Ok(())
-    }
-}
-
-fn sgd(cfg: &LanguageTrainConfig) -> Result<Sgd> {
-    Sgd::new(SgdConfig { lr: cfg.lr, momentum: 0.0, weight_decay: cfg.weight_decay, ..SgdConfig::default() })
-}
-
-/// What a run needs to go on.
-#[derive(Default)]
-struct Progress {
-    history: History,
-    averaging: bool,
-    average: Average,
-    best: Vec<(String, Tensor)>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Meta {
-    format: u32,
-    fingerprint: String,
-    history: History,
-    averaging: bool,
-    averaged_steps: u64,
-}
-
-impl Progress {
-    fn save(&self, path: &Path, fingerprint: &str, model: &LanguageModel) -> Result<()> {
-        let meta = Meta {
-            format: 1,
-            fingerprint: fingerprint.to_owned(),
-            history: self.history.clone(),
-            averaging: self.averaging,
-            averaged_steps: self.average.steps(),
-        };
-        let meta = serde_json::to_string(&meta).map_err(|e| Error::value("checkpoint", e.to_string()))?;
-        let now = model.params().snapshot()?;
-        let named = |kind: &str, all: &[(String, Tensor)]| -> Vec<(String, Tensor)> {
-            all.iter().map(|(n, t)| (format!("{kind}.{n}"), t.clone())).collect()
-        };
-        let all = [named("now", &now), named("best", &self.best), named("mean", self.average.state())].concat();
-        store::save(path, all.iter().map(|(n, t)| (n.as_str(), t.clone())), &meta)
+        Ok(EpochEnd { metrics, stop: cfg.finetune && stale })
     }
 
-    fn load(&mut self, path: &Path, fingerprint: &str, model: &LanguageModel) -> Result<()> {
-        if !path.exists() {
-            return Ok(());
+    fn finish(&mut self) -> Result<()> {
+        self.best.restore_weights(self.model.params())
+    }
+
+    fn state(&self) -> Result<store::State> {
+        let values = serde_json::json!({ "averaging": self.averaging, "losses": self.losses });
+        store::State::new(&values, self.hidden.tensors())?
+            .with("params", store::State::of(&(), self.model.params())?)?
+            .with("update", self.updater.state()?)?
+            .with("average", self.average.state()?)?
+            .with("best", self.best.state()?)
+    }
+
+    fn restore(&mut self, mut state: store::State) -> Result<()> {
+        let params = self.model.params();
+        params.restore(&state.take("params")?.into_tensors())?;
+        self.updater.restore(params, state.take("update")?)?;
+        self.average.restore(params, state.take("average")?)?;
+        self.best.restore(params, state.take("best")?)?;
+        #[derive(Deserialize)]
+        struct Values {
+            averaging: bool,
+            losses: Vec<f64>,
         }
-        let refuse = |reason: String| Error::Checkpoint { path: path.to_owned(), reason };
-        let (tensors, meta) = store::load(path, &Device::Cpu)?;
-        let meta: Meta = serde_json::from_str(&meta).map_err(|e| refuse(format!("no checkpoint: {e}")))?;
-        if meta.format != 1 || meta.fingerprint != fingerprint {
-            let found = meta.fingerprint;
-            return Err(refuse(format!("made by another run:\n  found    {found}\n  expected {fingerprint}")));
-        }
-        let under = |kind: &str| -> HashMap<String, Tensor> {
-            let cut = |(n, t): (&String, &Tensor)| Some((n.strip_prefix(kind)?.to_owned(), t.clone()));
-            tensors.iter().filter_map(cut).collect()
-        };
-        model.params().restore(&under("now.")).map_err(|e| refuse(e.to_string()))?;
-        self.average.restore(model.params(), meta.averaged_steps, under("mean.")).map_err(|e| refuse(e.to_string()))?;
-        let mut best = under("best.");
-        self.best = model.params().iter().filter_map(|p| Some((p.name().to_owned(), best.remove(p.name())?))).collect();
-        if self.best.len() != model.params().iter().count() {
-            return Err(refuse("the best epoch's weights are missing".to_owned()));
-        }
-        self.history = meta.history;
-        self.averaging = meta.averaging;
-        Ok(())
+        let Values { averaging, losses } = state.values()?;
+        (self.averaging, self.losses) = (averaging, losses);
+        self.hidden.restore(state.into_tensors())
+    }
+
+    fn fingerprint(&self) -> store::Fingerprint {
+        store::Fingerprint::new()
+            .with("config", format!("{:?}", self.cfg))
+            .with("model", self.model.config())
+            .with("steps of the text", self.text.steps())
     }
 }

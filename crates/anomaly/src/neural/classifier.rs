@@ -39,10 +39,10 @@ fn cross_entropy(z: &Tensor, known: &Tensor) -> Result<Tensor> {
 
 impl Method for NeuralClassifier {
     fn fit(&self, train: &TrainingRows<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
-        let (x, known) = examples(train)?;
-        require_known(&known, "a classifier")?;
-        let fitted = Scalar::new(&self.cfg, x.dim(1)?, rng, x.device())?;
-        fit(&fitted.net.params, (&x, &known), &self.cfg, rng, |x, known, _| cross_entropy(&fitted.train(x)?, known))?;
+        let rows = examples(train)?;
+        require_known(&rows.known, "a classifier")?;
+        let fitted = Scalar::new(&self.cfg, rows.x.dim(1)?, rng, rows.x.device())?;
+        fit(&fitted.net.params, &rows, &self.cfg, rng, |x, known, _| cross_entropy(&fitted.train(x)?, known))?;
         Ok(Box::new(fitted))
     }
 }

@@ -91,12 +91,12 @@ fn centre(net: &Mlp, normals: &Tensor) -> Result<Tensor> {
 impl Method for DeepSad {
     fn fit(&self, train: &TrainingRows<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
         let normals = train.normals()?;
-        let train = if self.cfg.eta == 0.0 { &TrainingRows::normal(&normals) } else { train };
-        let (x, known) = examples(train)?;
-        let values = Values { cfg: self.cfg.clone(), width: x.dim(1)? };
-        let net = values.net(rng, x.device())?;
-        let centre = centre(&net, &examples(&TrainingRows::normal(&normals))?.0)?;
-        fit(&net.params, (&x, &known), &self.cfg.network, rng, |x, known, _| {
+        let train = if self.cfg.eta == 0.0 { &train.with_rows(&normals, None) } else { train };
+        let rows = examples(train)?;
+        let values = Values { cfg: self.cfg.clone(), width: rows.x.dim(1)? };
+        let net = values.net(rng, rows.x.device())?;
+        let centre = centre(&net, &examples(&TrainingRows::normal(&normals))?.x)?;
+        fit(&net.params, &rows, &self.cfg.network, rng, |x, known, _| {
             let d = distance(&net, &centre, x, Mode::Train)?;
             // Each branch gets the distances of its own examples, because that of a normal example may be 0.
             let is = known.gt(0.5)?;

@@ -74,11 +74,11 @@ fn prior(draws: &[f64]) -> (f64, f64) {
 
 impl Method for DevNet {
     fn fit(&self, train: &TrainingRows<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
-        let (x, known) = examples(train)?;
-        require_known(&known, "a deviation network")?;
-        let fitted = Scalar::new(&self.cfg, x.dim(1)?, rng, x.device())?;
+        let rows = examples(train)?;
+        require_known(&rows.known, "a deviation network")?;
+        let fitted = Scalar::new(&self.cfg, rows.x.dim(1)?, rng, rows.x.device())?;
         let (mean, deviation) = prior(&rng.stream("prior").normals(self.cfg.references));
-        fit_on(Batches::Balanced, &fitted.net.params, (&x, &known), &self.cfg.network, rng, |x, known, _| {
+        fit_on(Batches::Balanced, &fitted.net.params, &rows, &self.cfg.network, rng, |x, known, _| {
             let z = ((fitted.train(x)? - mean)? / deviation)?;
             let short = ops::relu(&z.affine(-1.0, self.cfg.margin)?)?;
             Ok(known.gt(0.5)?.where_cond(&short, &z.abs()?)?)

@@ -5,7 +5,8 @@ use crate::{Error, Loaded, Result, TrainingRows};
 use candle_core::{DType, Device, Tensor, Var};
 use sconce_tensor_core::error::require;
 use sconce_tensor_core::nn::{Builder, Init};
-use sconce_tensor_core::optim::{Adam, AdamConfig, clip_norm};
+use sconce_tensor_core::optim::{Adam, AdamConfig, UpdateConfig};
+use sconce_tensor_core::train::{Checkpoint, Engine, KeepBest, LossTask};
 use sconce_tensor_core::{Mode, Params, Rng, Role, ops};
 use serde::{Deserialize, Serialize};
 
@@ -163,8 +164,17 @@ impl Mlp {
     }
 }
 
+/// What a network is trained on.
+pub(super) struct Examples {
+    /// (N, D) in f32.
+    pub(super) x: Tensor,
+    /// (N,) in f32: 1 for known anomalies.
+    pub(super) known: Tensor,
+    checkpoint: Option<Checkpoint>,
+}
+
 /// The examples in f32 and the labels in numbers, checked.
-pub(super) fn examples(train: &TrainingRows<'_>) -> Result<(Tensor, Tensor)> {
+pub(super) fn examples(train: &TrainingRows<'_>) -> Result<Examples> {
     let rows = Rows::of(train.x)?;
     let n = rows.len();
     let known = match train.known {
@@ -181,15 +191,15 @@ pub(super) fn examples(train: &TrainingRows<'_>) -> Result<(Tensor, Tensor)> {
     if known.iter().all(|k| *k > 0.5) {
         return Err(Error::value("labels", format!("all {n} examples are anomalies")));
     }
-    let device = train.x.device();
-    Ok((train.x.to_dtype(DType::F32)?.contiguous()?, Tensor::from_vec(known, n, device)?))
+    let known = Tensor::from_vec(known, n, train.x.device())?;
+    Ok(Examples { x: train.x.to_dtype(DType::F32)?.contiguous()?, known, checkpoint: train.checkpoint.cloned() })
 }
 
-/// Refuses labels without an anomaly for a method that is nothing without one.
+/// Refuses labels without an anomaly for a method that requires one.
 pub(super) fn require_known(known: &Tensor, method: &str) -> Result<()> {
     match known.max_all()?.to_scalar::<f32>()? > 0.5 {
         true => Ok(()),
-        false => Err(Error::value("labels", format!("{method} needs known anomalies, none is given"))),
+        false => Err(Error::value("labels", format!("{method} needs known anomalies, and the labels name none"))),
     }
 }
 
@@ -230,88 +240,62 @@ impl Batches {
 /// Trains by Adam on the mean of `loss(batch, labels, batch's rng)`, which gives one number an example.
 pub(super) fn fit(
     params: &Params,
-    (x, known): (&Tensor, &Tensor),
+    examples: &Examples,
     cfg: &NetworkConfig,
     rng: &Rng,
     loss: impl Fn(&Tensor, &Tensor, &Rng) -> Result<Tensor>,
 ) -> Result<()> {
-    fit_on(Batches::Shuffled, params, (x, known), cfg, rng, loss)
-}
-
-/// The loss on held-out examples, and the weights of the best epoch so far.
-struct Best {
-    x: Tensor,
-    known: Tensor,
-    kept: Option<(f64, Vec<(String, Tensor)>)>,
-}
-
-impl Best {
-    fn see(
-        &mut self,
-        params: &Params,
-        loss: impl Fn(&Tensor, &Tensor, &Rng) -> Result<Tensor>,
-        rng: &Rng,
-    ) -> Result<()> {
-        let now = loss(&self.x, &self.known, &rng.stream("held out"))?.mean_all()?;
-        let now = now.to_dtype(DType::F64)?.to_scalar::<f64>()?;
-        if self.kept.as_ref().is_none_or(|k| now < k.0) {
-            self.kept = Some((now, params.snapshot()?));
-        }
-        Ok(())
-    }
+    fit_on(Batches::Shuffled, params, examples, cfg, rng, loss)
 }
 
 /// [`fit`] on batches of a kind.
 pub(super) fn fit_on(
     batches: Batches,
     params: &Params,
-    (x, known): (&Tensor, &Tensor),
+    examples: &Examples,
     cfg: &NetworkConfig,
     rng: &Rng,
     loss: impl Fn(&Tensor, &Tensor, &Rng) -> Result<Tensor>,
 ) -> Result<()> {
-    let mut adam = Adam::new(AdamConfig { lr: cfg.lr, ..AdamConfig::default() })?;
-    let n = x.dim(0)?;
-    let (held, seen) = crate::protocol::random_split(n, cfg.held_out, &rng.stream("held out"))?;
-    let mut best = None;
-    let (x, known) = if held.is_empty() {
-        (x.clone(), known.clone())
-    } else {
-        let part = |rows: &[u32]| -> Result<(Tensor, Tensor)> {
-            let at = Tensor::new(rows, x.device())?;
-            Ok((x.index_select(&at, 0)?, known.index_select(&at, 0)?))
-        };
-        let (x, known) = part(&held)?;
-        best = Some(Best { x, known, kept: None });
-        part(&seen)?
+    let (Examples { x, known, checkpoint }, loss) = (examples, &loss);
+    let (held_out, seen) = crate::protocol::halves(x.dim(0)?, cfg.held_out, &rng.stream("held out"))?;
+    let part = |rows: &[u32]| -> Result<(Tensor, Tensor)> {
+        let at = Tensor::new(rows, x.device())?;
+        Ok((x.index_select(&at, 0)?, known.index_select(&at, 0)?))
     };
+    let (x, known) = if held_out.is_empty() { (x.clone(), known.clone()) } else { part(&seen)? };
     let labels = known.to_vec1::<f32>()?;
-    let mut step = 0;
-    for epoch in 0..cfg.epochs {
-        for batch in batches.of(&labels, cfg.batch, &rng.stream("shuffle").at(epoch as u64)) {
-            let at = Tensor::new(batch, x.device())?;
-            let each = loss(&x.index_select(&at, 0)?, &known.index_select(&at, 0)?, &rng.stream("noise").at(step))?;
-            let mean = each.mean_all()?;
-            let value = mean.to_dtype(DType::F64)?.to_scalar::<f64>()?;
-            if !value.is_finite() {
-                return Err(Error::value("training loss", format!("{value} at step {step} (epoch {epoch})")));
-            }
-            let mut grads = ops::backward(&mean)?;
-            if let Some(clip) = cfg.clip {
-                clip_norm(params, &mut grads, clip)?;
-            }
-            adam.step(params, &grads, cfg.lr)?;
-            step += 1;
-        }
-        if let Some(best) = &mut best {
-            best.see(params, &loss, rng)?;
-        }
+    let epochs = |epoch: usize, rng: &Rng| {
+        let all = batches.of(&labels, cfg.batch, &rng.stream("shuffle").at(epoch as u64));
+        Ok(all.into_iter().map(|b| b.into_iter().map(|i| i as usize).collect()).collect())
+    };
+    let adam = Adam::new(AdamConfig { lr: cfg.lr, ..AdamConfig::default() })?;
+    let mut task = LossTask::batched(params, adam, epochs, |at| {
+        let rows = Tensor::from_iter(at.examples.iter().map(|i| *i as u32), x.device())?;
+        let noise = at.rng.stream("noise").at(at.step as u64);
+        Ok(loss(&x.index_select(&rows, 0)?, &known.index_select(&rows, 0)?, &noise)?.mean_all()?)
+    })?
+    .updated_with(UpdateConfig { clip: cfg.clip, ..UpdateConfig::default() })?;
+    if !held_out.is_empty() {
+        let (x, known) = part(&held_out)?;
+        let measure = move |_: &Params| -> Result<Vec<(String, f64)>> {
+            let mean = loss_value(&loss(&x, &known, &rng.stream("held out"))?)?;
+            Ok(vec![(HELD_OUT.to_owned(), mean)])
+        };
+        task = task.measured_by(measure).keeping(KeepBest::lowest(HELD_OUT));
     }
-    match best.and_then(|b| b.kept) {
-        Some((_, weights)) => params.restore(&weights.into_iter().collect()),
-        None => Ok(()),
-    }
+    Engine::new(cfg.epochs)?.resuming(checkpoint.clone()).run(&mut task, rng)?;
+    Ok(())
 }
+
+/// The metric that chooses the epoch.
+const HELD_OUT: &str = "held-out loss";
+
+/// The mean of the losses as a number.
+fn loss_value(each: &Tensor) -> Result<f64> {
+    Ok(each.mean_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?)
+}
+
 
 /// Scores of blocks of rows, in f64.
 pub(super) fn score(

@@ -92,15 +92,15 @@ impl Method for Reconstruction {
         let train = match self.objective {
             ReconstructionObjective::Autoencoder => {
                 x = train.normals()?;
-                &TrainingRows::normal(&x)
+                &train.with_rows(&x, None)
             }
             _ => train,
         };
-        let (x, known) = examples(train)?;
-        let values = Values { cfg: self.cfg.clone(), objective: self.objective, width: x.dim(1)? };
-        let net = values.net(rng, x.device())?;
+        let rows = examples(train)?;
+        let values = Values { cfg: self.cfg.clone(), objective: self.objective, width: rows.x.dim(1)? };
+        let net = values.net(rng, rows.x.device())?;
         let ReconstructionConfig { network, residual, noise } = &self.cfg;
-        fit(&net.params, (&x, &known), network, rng, |x, known, rng| {
+        fit(&net.params, &rows, network, rng, |x, known, rng| {
             let input = match *noise > 0.0 {
                 true => (x + rng.normal(x.dims(), 0.0, *noise, DType::F32, x.device())?)?,
                 false => x.clone(),

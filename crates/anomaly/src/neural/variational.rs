@@ -117,10 +117,10 @@ impl Coder {
 
 impl Method for Variational {
     fn fit(&self, train: &TrainingRows<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
-        let (x, known) = examples(&TrainingRows::normal(&train.normals()?))?;
-        let values = Values { cfg: self.cfg.clone(), width: x.dim(1)? };
-        let net = values.net(rng, x.device())?;
-        fit(&net.params, (&x, &known), &self.cfg.network, rng, |x, _, rng| net.bound(x, Mode::Train, Some(rng)))?;
+        let rows = examples(&train.with_rows(&train.normals()?, None))?;
+        let values = Values { cfg: self.cfg.clone(), width: rows.x.dim(1)? };
+        let net = values.net(rng, rows.x.device())?;
+        fit(&net.params, &rows, &self.cfg.network, rng, |x, _, rng| net.bound(x, Mode::Train, Some(rng)))?;
         Ok(Box::new(Fitted { values, net }))
     }
 }

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use sconce_tensor_core::data::Batch;
 use sconce_tensor_core::error::require;
-use sconce_tensor_core::train::{Objective, Outcome};
+use sconce_tensor_core::train::{Objective, LossOutput};
 use sconce_tensor_core::{ExampleRng, Network, Result, Role, ops};
 use std::cell::RefCell;
 
@@ -19,25 +19,19 @@ pub struct Awp<'a> {
     inner: &'a dyn Objective,
     gamma: f64,
     warmup: usize,
-    state: RefCell<State>,
-}
-
-#[derive(Default)]
-struct State {
-    steps: usize,
     /// Names and values of weights that were moved.
-    before: Vec<(String, Tensor)>,
+    before: RefCell<Vec<(String, Tensor)>>,
 }
 
 impl<'a> Awp<'a> {
     /// `inner` at weights moved by the share `gamma` of their norm (0.005 to 0.01 in the paper's CIFAR-10 setting), from
-    /// step `warmup` on. Steps are counted by this value; with warm-up, a run that is resumed must start with what is left.
+    /// step `warmup` of training on.
     ///
     /// # Errors
     /// A `gamma` that is negative or not finite.
     pub fn new(inner: &'a dyn Objective, gamma: f64, warmup: usize) -> Result<Self> {
         require("Awp.gamma", gamma.is_finite() && gamma >= 0.0, "finite and >= 0", gamma)?;
-        Ok(Self { inner, gamma, warmup, state: RefCell::default() })
+        Ok(Self { inner, gamma, warmup, before: RefCell::default() })
     }
 }
 
@@ -46,17 +40,12 @@ fn length(t: &Tensor) -> Result<f64> {
 }
 
 impl Objective for Awp<'_> {
-    fn loss(&self, net: &dyn Network, batch: &Batch, rng: &ExampleRng) -> Result<Outcome> {
-        let active = {
-            let mut state = self.state.borrow_mut();
-            state.steps += 1;
-            state.steps > self.warmup
-        };
-        if !active || self.gamma == 0.0 {
+    fn loss(&self, net: &dyn Network, batch: &Batch, rng: &ExampleRng) -> Result<LossOutput> {
+        if batch.step < self.warmup || self.gamma == 0.0 {
             return self.inner.loss(net, batch, rng);
         }
         let first = self.inner.loss(net, batch, rng)?;
-        let gradients = ops::backward(&first.loss)?;
+        let gradients = ops::last_backward(&first.loss)?;
         let mut before = Vec::new();
         for p in net.params().trainable().filter(|p| matches!(p.role(), Role::Kernel | Role::Weight)) {
             let Some(g) = gradients.get(p.var().as_tensor()) else { continue };
@@ -67,12 +56,12 @@ impl Objective for Awp<'_> {
                 p.var().set(&(w + (g.detach() * (self.gamma * size / slope))?)?.contiguous()?)?;
             }
         }
-        self.state.borrow_mut().before = before;
+        *self.before.borrow_mut() = before;
         self.inner.loss(net, batch, rng)
     }
 
     fn after_backward(&self, net: &dyn Network) -> Result<()> {
-        for (name, value) in std::mem::take(&mut self.state.borrow_mut().before) {
+        for (name, value) in std::mem::take(&mut *self.before.borrow_mut()) {
             if let Some(p) = net.params().get(&name) {
                 p.var().set(&value)?;
             }

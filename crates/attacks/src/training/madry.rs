@@ -3,7 +3,7 @@
 use super::attacked;
 use sconce_tensor_core::data::Batch;
 use sconce_tensor_core::error::require;
-use sconce_tensor_core::train::{Objective, Outcome};
+use sconce_tensor_core::train::{Objective, LossOutput};
 use sconce_tensor_core::{Attack, ExampleRng, Mode, Network, Result, ops};
 
 /// The mean cross-entropy at attacked inputs: each batch is attacked with the network frozen (running statistics, no
@@ -34,14 +34,14 @@ impl<'a> Madry<'a> {
 }
 
 impl Objective for Madry<'_> {
-    fn loss(&self, net: &dyn Network, batch: &Batch, rng: &ExampleRng) -> Result<Outcome> {
+    fn loss(&self, net: &dyn Network, batch: &Batch, rng: &ExampleRng) -> Result<LossOutput> {
         let x = attacked(self.attack, net, batch, rng)?;
         let logits = net.forward(&x, Mode::Train)?;
-        let loss = ops::cross_entropy(&logits, &batch.y)?.mean_all()?;
-        let Some(share) = self.clean else { return Ok(Outcome { loss, logits, clean_logits: None }) };
+        let loss = batch.cross_entropy(&logits)?.mean_all()?;
+        let Some(share) = self.clean else { return Ok(LossOutput { loss, logits, clean_logits: None }) };
         let clean = net.forward(&batch.x, Mode::Train)?;
-        let at_clean = ops::cross_entropy(&clean, &batch.y)?.mean_all()?;
+        let at_clean = batch.cross_entropy(&clean)?.mean_all()?;
         let loss = ((loss * (1.0 - share))? + (at_clean * share)?)?;
-        Ok(Outcome { loss, logits, clean_logits: Some(clean) })
+        Ok(LossOutput { loss, logits, clean_logits: Some(clean) })
     }
 }

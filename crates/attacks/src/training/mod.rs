@@ -4,15 +4,15 @@
 //! statistics move in the training passes alone.
 
 mod awp;
-mod keep_best;
 mod madry;
 mod mart;
+mod robust_accuracy;
 mod trades;
 
 pub use awp::Awp;
-pub use keep_best::{KeepBest, Record};
 pub use madry::Madry;
 pub use mart::Mart;
+pub use robust_accuracy::RobustAccuracy;
 pub use trades::{Trades, TradesConfig};
 
 use crate::geometry;

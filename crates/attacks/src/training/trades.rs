@@ -5,7 +5,7 @@ use crate::geometry::{project, random_in_ball, steepest};
 use candle_core::{D, Tensor};
 use sconce_tensor_core::data::Batch;
 use sconce_tensor_core::error::require;
-use sconce_tensor_core::train::{Objective, Outcome};
+use sconce_tensor_core::train::{Objective, LossOutput};
 use sconce_tensor_core::{ExampleRng, Mode, Network, Result, Threat, attack::input_gradient, ops};
 
 /// Configuration of [`Trades`].
@@ -75,12 +75,12 @@ impl Trades {
 }
 
 impl Objective for Trades {
-    fn loss(&self, net: &dyn Network, batch: &Batch, rng: &ExampleRng) -> Result<Outcome> {
+    fn loss(&self, net: &dyn Network, batch: &Batch, rng: &ExampleRng) -> Result<LossOutput> {
         let x = self.climb(net, &batch.x.detach(), rng)?;
         let clean = net.forward(&batch.x, Mode::Train)?;
         let logits = net.forward(&x, Mode::Train)?;
         let apart = divergence(&clean, &logits)?.mean_all()?;
-        let loss = (ops::cross_entropy(&clean, &batch.y)?.mean_all()? + (apart * self.cfg.beta)?)?;
-        Ok(Outcome { loss, logits, clean_logits: Some(clean) })
+        let loss = (batch.cross_entropy(&clean)?.mean_all()? + (apart * self.cfg.beta)?)?;
+        Ok(LossOutput { loss, logits, clean_logits: Some(clean) })
     }
 }

@@ -103,22 +103,23 @@ impl<O: Optimizer> Updater<O> {
     /// # Errors
     /// The optimizer's.
     pub fn step(&mut self, params: &Params, gradients: GradStore, step: usize, total: usize) -> Result<f64> {
-        self.step_by(self.cfg.schedule.factor(step, total), params, gradients, step, total)
+        let lr = self.lr * self.cfg.schedule.factor(step, total);
+        self.step_at(lr, params, gradients, step, total)?;
+        Ok(lr)
     }
 
-    /// [`Updater::step`] with a factor on the learning rate in the place of the schedule's.
+    /// [`Updater::step`] at a learning rate that the caller chooses in the place of the schedule.
     ///
     /// # Errors
     /// The optimizer's.
-    pub fn step_by(
+    pub fn step_at(
         &mut self,
-        factor: f64,
+        lr: f64,
         params: &Params,
         mut gradients: GradStore,
         step: usize,
         total: usize,
-    ) -> Result<f64> {
-        let lr = self.lr * factor;
+    ) -> Result<()> {
         self.optimizer.set_lr(lr)?;
         if let Some(clip) = self.cfg.clip {
             clip_norm(params, &mut gradients, clip)?;
@@ -130,7 +131,7 @@ impl<O: Optimizer> Updater<O> {
         {
             average.update(params)?;
         }
-        Ok(lr)
+        Ok(())
     }
 
     /// Exchanges the weights with their average, where there is one; a second call puts them back.

@@ -2,7 +2,7 @@
 
 use super::augment::{Augment, Mixup};
 use super::task::{EpochEnd, StepContext, Task, shuffled};
-use super::{Best, Checkpoint, Engine, Evaluate, HeldOut, KeepBest, Objective, Observer, Report};
+use super::{Best, Checkpoint, Engine, Evaluate, HeldOut, KeepBest, LossOutput, Objective, Observer, Report};
 use crate::data::{Batch, Labelled};
 use crate::error::require;
 use crate::nn::Network;
@@ -10,7 +10,7 @@ use crate::optim::{AverageConfig, Optimizer, Schedule, UpdateConfig, Updater};
 use crate::regularizer::{Regularizer, Step};
 use crate::store::{Fingerprint, State};
 use crate::{Error, Result, Rng, ops};
-use candle_core::Tensor;
+use candle_core::{Tensor, backprop::GradStore};
 
 /// Configuration of a [`Trainer`].
 ///
@@ -205,6 +205,7 @@ impl Classification<'_, '_> {
     /// The batch as the objective sees it.
     fn batch(&self, at: &StepContext<'_>) -> Result<Batch> {
         let mut batch = self.data.batch(at.examples)?;
+        batch.step = at.step;
         let noise = at.example_rng();
         if let Some(augment) = self.augment {
             batch.x = augment.apply(&batch.x, &noise.stream("augment"))?;
@@ -226,6 +227,19 @@ impl Classification<'_, '_> {
         }
         Ok(batch)
     }
+
+    /// The loss with its penalties, and its gradients.
+    fn gradients(&self, batch: &Batch, at: &StepContext<'_>) -> Result<(f64, GradStore)> {
+        let params = self.net.params();
+        let LossOutput { mut loss, logits, clean_logits } = self.objective.loss(self.net, batch, &at.example_rng())?;
+        let context = Step::new(params).with_batch(&logits, &batch.y).with_clean(clean_logits.as_ref());
+        for r in &self.regularizers {
+            if let Some(penalty) = r.penalty(&context)? {
+                loss = (loss + penalty)?;
+            }
+        }
+        Ok((at.finite("training loss", &loss)?, ops::last_backward(&loss)?))
+    }
 }
 
 impl Task for Classification<'_, '_> {
@@ -235,18 +249,8 @@ impl Task for Classification<'_, '_> {
 
     fn step(&mut self, at: &StepContext<'_>) -> Result<f64> {
         let (net, batch) = (self.net, self.batch(at)?);
-        let outcome = self.objective.loss(net, &batch, &at.example_rng())?;
-        let mut loss = outcome.loss;
-        let shown =
-            Step::new(net.params()).with_batch(&outcome.logits, &batch.y).with_clean(outcome.clean_logits.as_ref());
-        for r in &self.regularizers {
-            if let Some(penalty) = r.penalty(&shown)? {
-                loss = (loss + penalty)?;
-            }
-        }
+        let gradients = self.gradients(&batch, at);
         // Whatever happens, weights that the objective moved go back.
-        let value = at.finite("training loss", &loss);
-        let gradients = value.and_then(|v| Ok((v, ops::last_backward(&loss)?)));
         self.objective.after_backward(net)?;
         let (value, gradients) = gradients?;
         let lr = self.updater.step(net.params(), gradients, at.step, at.total)?;

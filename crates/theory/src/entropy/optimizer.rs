@@ -4,7 +4,8 @@ use crate::{Error, Result};
 use candle_core::Tensor;
 use candle_core::backprop::GradStore;
 use sconce_tensor_core::error::require;
-use sconce_tensor_core::optim::{Sgd, SgdConfig};
+use sconce_tensor_core::optim::{Optimizer, Sgd, SgdConfig};
+use sconce_tensor_core::store::State;
 use sconce_tensor_core::{Params, Rng};
 
 /// Configuration of [`EntropySgd`].
@@ -94,24 +95,54 @@ impl EntropySgd {
         self.cfg.inner_steps.max(1)
     }
 
-    /// One step. `gradient(l)` is the gradient of the l-th batch of the walk at the weights as they then are; `factor` is that of
-    /// the schedule, on the outer rate.
+    /// The learning rate of the next outer step.
+    pub fn lr(&self) -> f64 {
+        self.outer.lr()
+    }
+
+    /// Sets the learning rate of the next outer step.
+    ///
+    /// # Errors
+    /// [`Error::Config`] unless it is finite and at least 0.
+    pub fn set_lr(&mut self, lr: f64) -> Result<()> {
+        self.outer.set_lr(lr)
+    }
+
+    /// The state of the outer optimizer and the number of steps, for a checkpoint.
+    ///
+    /// # Errors
+    /// candle's only.
+    pub fn state(&self) -> Result<State> {
+        State::new(&serde_json::json!({ "steps": self.steps }), Vec::<(String, Tensor)>::new())?
+            .with("outer", self.outer.state()?)
+    }
+
+    /// Takes back what [`EntropySgd::state`] gave.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] or [`Error::Value`] where it is not a state of these parameters.
+    pub fn restore(&mut self, params: &Params, mut state: State) -> Result<()> {
+        self.outer.restore(params, state.take("outer")?)?;
+        let steps = state.values.get("steps").and_then(serde_json::Value::as_u64);
+        self.steps = steps.ok_or_else(|| Error::value("EntropySGD", "no number of steps"))?;
+        Ok(())
+    }
+
+    /// One step at the optimizer's rate. `gradient(l)` is the gradient of the l-th batch of the walk at the weights as they then are.
     ///
     /// # Errors
     /// Those of `gradient`, after which the weights are where the step began; [`Error::NoGradient`].
     pub fn step(
         &mut self,
         params: &Params,
-        factor: f64,
         rng: &Rng,
         gradient: &mut dyn FnMut(usize) -> Result<GradStore>,
     ) -> Result<()> {
-        let EntropySgdConfig { outer, inner_steps, .. } = self.cfg;
-        let lr = outer.lr * factor;
+        let EntropySgdConfig { inner_steps, .. } = self.cfg;
         let at = self.steps;
         self.steps += 1;
         if inner_steps == 0 {
-            return self.outer.step(params, &gradient(0)?, lr);
+            return self.outer.step(params, &gradient(0)?);
         }
         let start: Vec<Tensor> =
             params.trainable().map(|p| Ok(p.var().as_detached_tensor().copy()?)).collect::<Result<_>>()?;
@@ -123,7 +154,7 @@ impl EntropySgd {
         for ((p, c), m) in params.trainable().zip(&start).zip(&mean) {
             grads.insert(p.var(), (c - m)?);
         }
-        self.outer.step(params, &grads, lr)
+        self.outer.step(params, &grads)
     }
 
     /// The walk: the last gradients, to be filled anew, and the mean of the places.
@@ -154,7 +185,7 @@ impl EntropySgd {
                 }
                 grads.insert(p.var(), g);
             }
-            sgd.step(params, &grads, cfg.inner_lr)?;
+            sgd.step(params, &grads)?;
             for (p, m) in params.trainable().zip(&mut mean) {
                 *m = ((&*m * cfg.average)? + (p.var().as_detached_tensor() * (1.0 - cfg.average))?)?;
             }

@@ -1,16 +1,15 @@
 //! The stages of `absum`: training a network, and measuring it.
 
 use super::config::{ArmName, Config, PgdRecipe, Setting};
-use crate::pieces::Parts;
-use crate::run::{Bar, Run, Stage};
-use anyhow::{Result, bail};
+use crate::pieces::{Parts, train_stage};
+use crate::run::{Run, Stage};
+use anyhow::Result;
 use candle_core::Tensor;
 use sconce_attacks::fourier::{BandNoise, BandNoiseConfig, Directions, HeatMap, Sweep, SweepConfig};
 use sconce_attacks::training::Madry;
 use sconce_attacks::{Attack, ExampleRng, Goal, Pgd, PgdConfig, RunConfig, StepSize, geometry, run};
-use sconce_tensor_core::classifier::predict;
 use sconce_tensor_core::data::Labelled;
-use sconce_tensor_core::train::{Checkpoint, CrossEntropy, Objective, Observer, Progress, Trainer};
+use sconce_tensor_core::train::{self, CrossEntropy, Objective, Trainer};
 use sconce_tensor_core::{Classifier, Network, Rng};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
@@ -48,15 +47,6 @@ pub struct Tested {
     pub noise: f64,
 }
 
-struct Watch<'a>(&'a Bar);
-
-impl Observer for Watch<'_> {
-    fn step(&mut self, p: Progress) -> sconce_tensor_core::Result<()> {
-        self.0.at(p.step, p.total);
-        Ok(())
-    }
-}
-
 impl Job<'_> {
     /// A name for files and the terminal.
     pub fn name(&self) -> String {
@@ -68,34 +58,21 @@ impl Job<'_> {
     /// Trains the network, or loads it where that was done.
     pub fn train(&self, run: &Run, parts: &Parts, units: f64) -> Result<Stage<Box<dyn Network>>> {
         let net = self.setting.net.build(parts, self.seed, &run.device)?;
-        let weights = run.path(&format!("{}.safetensors", self.name()));
-        let done = run.stage(&format!("train {}", self.name()), units, |bar| {
-            let attack = match &self.cfg.adversarial {
-                Some(a) if self.adversarial => Some(pgd(&a.attack)?),
-                _ => None,
-            };
-            let madry = attack.as_ref().map(|a| Madry::new(a));
-            let objective: &dyn Objective = madry.as_ref().map_or(&CrossEntropy, |m| m);
-            let epochs = match &self.cfg.adversarial {
-                Some(a) if self.adversarial => a.epochs,
-                _ => self.cfg.train.epochs,
-            };
-            let regularizer = self.arm.regularizer(self.lambda)?;
-            let print = format!("{} {}", self.name(), run.fingerprint());
-            let mut trainer = Trainer::new(self.cfg.train.config(epochs), objective)?.resuming(&weights, print);
+        let adversarial = self.cfg.adversarial.as_ref().filter(|_| self.adversarial);
+        let attack = adversarial.map(|a| pgd(&a.attack)).transpose()?;
+        let madry = attack.as_ref().map(|a| Madry::new(a));
+        let objective: &dyn Objective = madry.as_ref().map_or(&CrossEntropy, |m| m);
+        let epochs = adversarial.map_or(self.cfg.train.epochs, |a| a.epochs);
+        let regularizer = self.arm.regularizer(self.lambda)?;
+        let done = train_stage(run, &self.name(), units, |checkpoint, observer| {
+            let mut trainer = Trainer::new(self.cfg.train.config(epochs), objective)?.resuming(checkpoint);
             if let Some(r) = &regularizer {
                 trainer = trainer.regularized_by(&**r);
             }
-            let mut sgd = self.cfg.train.sgd()?;
-            Ok(trainer.fit(&*net, &parts.train, &mut sgd, &Rng::new(self.seed), &mut Watch(bar))?)
+            let trainer = trainer.observed_by(observer);
+            Ok(trainer.fit(&*net, &parts.train, &mut self.cfg.train.sgd()?, &Rng::new(self.seed))?)
         })?;
-        // The checkpoint of the last epoch holds the weights of a stage that was done before.
-        let print = format!("{} {}", self.name(), run.fingerprint());
-        let mut sgd = self.cfg.train.sgd()?;
-        if Checkpoint::load(&weights, net.params(), &mut sgd, &print)?.is_none() {
-            bail!("{} is gone although its training is done; start again with --fresh", weights.display());
-        }
-        Ok(Stage { value: net, wall_s: done.wall_s })
+        Ok(Stage { value: net, wall_s: done.wall_s, fresh: done.fresh })
     }
 }
 
@@ -115,11 +92,9 @@ fn batches() -> RunConfig {
     RunConfig { batch_size: Some(BATCH), ..RunConfig::default() }
 }
 
-/// The share of inputs that the model classifies as labelled.
+/// The share of inputs that the model classifies as the data is labelled.
 pub fn accuracy(model: &dyn Classifier, x: &Tensor, data: &Labelled) -> Result<f64> {
-    let predicted = predict(model, x, BATCH)?;
-    let right = predicted.iter().zip(data.labels()?).filter(|(p, y)| **p == *y).count();
-    Ok(right as f64 / predicted.len() as f64)
+    Ok(train::accuracy(model, &Labelled::new(x.clone(), &data.labels()?, data.classes())?, BATCH)?)
 }
 
 /// Accuracy along the directions at one radius.
@@ -231,7 +206,7 @@ pub fn cost(
                 }
                 let mut sgd = cfg.train.sgd()?;
                 let started = Instant::now();
-                trainer.fit(&*net, &data, &mut sgd, &Rng::new(0), &mut ())?;
+                trainer.fit(&*net, &data, &mut sgd, &Rng::new(0))?;
                 // The first round warms up.
                 if round > 0 {
                     times.push(started.elapsed().as_secs_f64() / data.len().div_ceil(cfg.train.batch_size) as f64);

@@ -4,7 +4,9 @@ use super::config::Optimum;
 use anyhow::Result;
 use candle_core::{Device, Tensor, Var};
 use sconce_activations::{LogitForm, LogitFunction, LogitFunctionConfig};
-use sconce_tensor_core::ops;
+use sconce_tensor_core::optim::{Sgd, SgdConfig};
+use sconce_tensor_core::train::{Engine, LossTask, Observer, Progress};
+use sconce_tensor_core::{Params, Rng, Role, ops};
 use serde::{Deserialize, Serialize};
 
 /// How one method's norms grow with the iterations, and where theory says that they end.
@@ -49,29 +51,41 @@ pub fn squeezed_gap(m: f64, lambda: f64) -> f64 {
 
 fn descend(name: &str, o: &Optimum, f: LogitFunction, alpha: f64, lambda: f64, limit: Option<f64>) -> Result<Path> {
     let m = o.classes;
-    let start: Vec<f64> = sconce_tensor_core::Rng::new(0).normals(m).into_iter().map(|v| 0.01 * v).collect();
-    let z = Var::from_vec(start, (1, m), &Device::Cpu)?;
+    let start: Vec<f64> = Rng::new(0).normals(m).into_iter().map(|v| 0.01 * v).collect();
+    let mut params = Params::new();
+    let z = params.add("z", Role::Weight, &Tensor::from_vec(start, (1, m), &Device::Cpu)?)?;
     let mut target = vec![alpha / (m as f64 - 1.0); m];
     target[0] = 1.0 - alpha;
     let target = Tensor::from_vec(target, (1, m), &Device::Cpu)?;
-    let norm = |t: &Tensor| -> Result<f64> { Ok(t.sqr()?.sum_all()?.sqrt()?.to_scalar::<f64>()?) };
-    let mut points = Vec::new();
-    let mut next = 1.0;
-    for i in 1..=o.iterations {
+    let descent = Sgd::new(SgdConfig { lr: o.step, momentum: 0.0, ..SgdConfig::default() })?;
+    let mut task = LossTask::steps(&params, descent, o.iterations, |_| {
         let logits = f.forward(z.as_tensor())?;
-        let loss =
-            (ops::soft_cross_entropy(&logits, &target)?.sum_all()? + (logits.sqr()?.sum_all()? * (0.5 * lambda))?)?;
-        let g = loss.backward()?;
-        if let Some(g) = g.get(&z) {
-            z.set(&(z.as_detached_tensor() - (g * o.step)?)?)?;
+        let penalty = (logits.sqr()?.sum_all()? * (0.5 * lambda))?;
+        Ok((ops::soft_cross_entropy(&logits, &target)?.sum_all()? + penalty)?)
+    })?;
+    let mut norms = Norms { z: &z, f, next: 1.0, points: Vec::new() };
+    Engine::new(1)?.observed_by(Some(&mut norms)).run(&mut task, &Rng::new(0))?;
+    Ok(Path { name: name.to_owned(), points: norms.points, limit })
+}
+
+/// Takes the norms after some iterations, ever farther apart.
+struct Norms<'a> {
+    z: &'a Var,
+    f: LogitFunction,
+    next: f64,
+    points: Vec<(usize, f64, f64)>,
+}
+
+impl Observer for Norms<'_> {
+    fn step(&mut self, p: &Progress) -> sconce_tensor_core::Result<()> {
+        if p.step as f64 >= self.next || p.step == p.total {
+            let at = self.z.as_detached_tensor();
+            let norm = |t: &Tensor| t.sqr()?.sum_all()?.sqrt()?.to_scalar::<f64>();
+            self.points.push((p.step, norm(&at)?, norm(&self.f.forward(&at)?)?));
+            self.next = p.step as f64 * 1.25;
         }
-        if i as f64 >= next || i == o.iterations {
-            let at = z.as_detached_tensor();
-            points.push((i, norm(&at)?, norm(&f.forward(&at)?)?));
-            next = i as f64 * 1.25;
-        }
+        Ok(())
     }
-    Ok(Path { name: name.to_owned(), points, limit })
 }
 
 #[cfg(test)]

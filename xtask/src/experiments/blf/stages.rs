@@ -1,22 +1,21 @@
 //! The stages of `blf`: training a network, and attacking it naively and strongly.
 
 use super::config::{ArmName, Config};
-use crate::pieces::Parts;
-use crate::run::{Bar, Run, Stage};
+use crate::pieces::{Parts, train_stage};
+use crate::run::{Run, Stage};
 use anyhow::{Context, Result, bail};
 use candle_core::{D, DType, Tensor};
 use sconce_activations::BoundedLogits;
-use sconce_attacks::training::{KeepBest, Madry, Record, Trades, TradesConfig};
+use sconce_attacks::training::{Madry, RobustAccuracy, Trades, TradesConfig};
 use sconce_attacks::{
     Access, Apgd, ApgdConfig, AutoAttack, Bounds, Classifier, DiagnosisConfig, Evaluation, EvaluationConfig, Goal,
     Loss, Norm, Pgd, PgdConfig, RunConfig, Status, StepSize, Suite, SuiteEntry, Transfer, evaluate, margin,
 };
 use sconce_tensor_core::data::Labelled;
-use sconce_tensor_core::train::{Checkpoint, CrossEntropy, EpochReport, Objective, Observer, Progress, Trainer};
-use sconce_tensor_core::{Network, Rng, store};
+use sconce_tensor_core::train::{CrossEntropy, Evaluate, KeepBest, Objective, Report, Trainer};
+use sconce_tensor_core::{Network, Rng};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 /// A network with its function: without one it is the identity, so that every arm has pre-logits.
 pub type Net = BoundedLogits<Box<dyn Network>>;
@@ -47,6 +46,17 @@ pub struct History {
     pub validation: Vec<(usize, f64, f64)>,
 }
 
+impl History {
+    fn of(report: &Report) -> Self {
+        let epochs = || report.epochs.iter();
+        let norms = epochs().filter_map(|e| {
+            Some(Norms { epoch: e.epoch, logits: e.metric("logits")?, pre_logits: e.metric("pre_logits")? })
+        });
+        let validation = epochs().filter_map(|e| Some((e.epoch, e.metric("clean")?, e.metric("robust")?)));
+        Self { norms: norms.collect(), validation: validation.collect() }
+    }
+}
+
 /// Both columns.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Tested {
@@ -70,32 +80,17 @@ fn mean_norm(t: &Tensor) -> sconce_tensor_core::Result<f64> {
     Ok(each.mean_all()?.to_scalar()?)
 }
 
-/// Moves the bar, and keeps the norms in a file, so that a killed run has those of all epochs.
-struct Watch<'a> {
-    bar: &'a Bar,
-    file: PathBuf,
-    examples: Tensor,
+/// The norms of logits and of what the function before them gets, on some training examples.
+struct NormsOf<'a> {
     net: &'a Net,
-    norms: Vec<Norms>,
+    examples: Tensor,
 }
 
-impl Observer for Watch<'_> {
-    fn step(&mut self, p: Progress) -> sconce_tensor_core::Result<()> {
-        self.bar.at(p.step, p.total);
-        Ok(())
-    }
-
-    fn epoch(&mut self, report: EpochReport, _: &dyn Network) -> sconce_tensor_core::Result<()> {
+impl Evaluate for NormsOf<'_> {
+    fn evaluate(&self, _: &dyn Network) -> sconce_tensor_core::Result<Vec<(String, f64)>> {
         let pre = self.net.inner().logits(&self.examples)?;
-        let norms = Norms {
-            epoch: report.epoch,
-            logits: mean_norm(&self.net.function().forward(&pre)?)?,
-            pre_logits: mean_norm(&pre)?,
-        };
-        self.norms.retain(|n| n.epoch < report.epoch);
-        self.norms.push(norms);
-        let text = serde_json::to_vec(&self.norms).unwrap_or_default();
-        store::write_whole(&self.file, &text)
+        let logits = mean_norm(&self.net.function().forward(&pre)?)?;
+        Ok(vec![("logits".to_owned(), logits), ("pre_logits".to_owned(), mean_norm(&pre)?)])
     }
 }
 
@@ -117,56 +112,33 @@ impl Job<'_> {
         let cfg = self.cfg;
         let train = if self.adversarial { &cfg.adversarial } else { &cfg.standard };
         let net = Net::new(cfg.net.build(parts, self.seed, &run.device)?, self.arm.function(&cfg.blf, self.value)?);
-        let weights = run.path(&format!("{}.safetensors", self.name()));
-        let best = run.path(&format!("{}.best.safetensors", self.name()));
-        let norms = run.path(&format!("{}.norms.json", self.name()));
         let validation = Pgd::new(PgdConfig { steps: cfg.attack.validation_steps, ..self.objective_attack() })?;
-        let print = format!("{} {}", self.name(), run.fingerprint());
-        let done = run.stage(&format!("train {}", self.name()), units, |bar| {
-            let pgd = Pgd::new(self.objective_attack())?;
-            let attack = PgdConfig { random_start: false, ..self.objective_attack() };
-            let trades = Trades::new(TradesConfig { beta: self.value, attack })?;
-            let madry = Madry::new(&pgd);
-            let objective: &dyn Objective = match (self.adversarial, self.arm) {
-                (false, _) => &CrossEntropy,
-                (true, ArmName::Trades) => &trades,
-                (true, _) => &madry,
-            };
-            let regularizer = self.arm.regularizer(self.value)?;
-            let mut trainer = Trainer::new(train.config(train.epochs), objective)?.resuming(&weights, print.clone());
+        let pgd = Pgd::new(self.objective_attack())?;
+        let attack = PgdConfig { random_start: false, ..self.objective_attack() };
+        let trades = Trades::new(TradesConfig { beta: self.value, attack })?;
+        let madry = Madry::new(&pgd);
+        let objective: &dyn Objective = match (self.adversarial, self.arm) {
+            (false, _) => &CrossEntropy,
+            (true, ArmName::Trades) => &trades,
+            (true, _) => &madry,
+        };
+        let regularizer = self.arm.regularizer(self.value)?;
+        let examples = parts.train.x().narrow(0, 0, cfg.naive.norm_examples)?.contiguous()?;
+        let done = train_stage(run, &self.name(), units, |checkpoint, observer| {
+            let mut trainer = Trainer::new(train.config(train.epochs), objective)?
+                .resuming(checkpoint)
+                .observed_by(observer)
+                .evaluated_by(NormsOf { net: &net, examples: examples.clone() });
             if let Some(r) = &regularizer {
                 trainer = trainer.regularized_by(&**r);
             }
-            let found = std::fs::read(&norms).ok().and_then(|b| serde_json::from_slice(&b).ok());
-            let mut watch = Watch {
-                bar,
-                file: norms.clone(),
-                examples: parts.train.x().narrow(0, 0, cfg.naive.norm_examples)?.contiguous()?,
-                net: &net,
-                norms: found.unwrap_or_default(),
-            };
-            let mut sgd = train.sgd()?;
-            let rng = Rng::new(self.seed);
-            let mut records: Vec<Record> = Vec::new();
             if self.adversarial {
-                let mut keep = KeepBest::new(&validation, &parts.validation, &best, self.seed)?.then(&mut watch);
-                trainer.fit(&net, &parts.train, &mut sgd, &rng, &mut keep)?;
-                records = keep.records().to_vec();
-            } else {
-                trainer.fit(&net, &parts.train, &mut sgd, &rng, &mut watch)?;
+                let robust = RobustAccuracy::new(&validation, &parts.validation, self.seed);
+                trainer = trainer.evaluated_by(robust).keeping(KeepBest::highest("robust").then_highest("clean"));
             }
-            let validation = records.iter().map(|r| (r.epoch, r.clean, r.robust)).collect();
-            Ok(History { norms: watch.norms, validation })
+            Ok(trainer.fit(&net, &parts.train, &mut train.sgd()?, &Rng::new(self.seed))?)
         })?;
-        if self.adversarial {
-            KeepBest::new(&validation, &parts.validation, &best, self.seed)?.restore(&net)?;
-        } else {
-            let mut sgd = train.sgd()?;
-            if Checkpoint::load(&weights, net.params(), &mut sgd, &print)?.is_none() {
-                bail!("{} is gone although its training is done; start again with --fresh", weights.display());
-            }
-        }
-        Ok(Stage { value: (net, done.value), wall_s: done.wall_s })
+        Ok(Stage { value: (net, History::of(&done.value)), wall_s: done.wall_s, fresh: done.fresh })
     }
 
     /// Clean and naive robust accuracy on the validation split, to choose a constant.

@@ -2,13 +2,13 @@
 
 use super::config::NetworkPart;
 use crate::losses::{Losses, Sharpness};
-use crate::pieces::Parts;
+use crate::pieces::{Parts, train_stage};
 use crate::run::{Run, Stage};
-use anyhow::{Result, bail};
+use anyhow::Result;
 use candle_core::{DType, Device};
 use sconce_attacks::training::Madry;
 use sconce_attacks::{Attack, Norm, Pgd, PgdConfig, StepSize};
-use sconce_tensor_core::train::{Checkpoint, CrossEntropy, EpochReport, Objective, Observer, Progress, Trainer};
+use sconce_tensor_core::train::{self, CrossEntropy, Objective, Trainer};
 use sconce_tensor_core::{Network, Rng};
 use sconce_theory::Weights;
 use sconce_theory::landscape::{Axis, Direction, Grid, Normalise};
@@ -34,19 +34,6 @@ pub struct Measured {
 /// Examples of a part of the loss.
 const PART: usize = 100;
 
-struct Watch<'a>(&'a crate::run::Bar);
-
-impl Observer for Watch<'_> {
-    fn step(&mut self, p: Progress) -> sconce_tensor_core::Result<()> {
-        self.0.at(p.step, p.total);
-        Ok(())
-    }
-
-    fn epoch(&mut self, _: EpochReport, _: &dyn Network) -> sconce_tensor_core::Result<()> {
-        Ok(())
-    }
-}
-
 /// Steps of the plane: from -1 to 1.
 pub fn plane_steps(n: usize) -> Vec<f64> {
     (0..n).map(|i| 2.0 * i as f64 / (n - 1) as f64 - 1.0).collect()
@@ -62,21 +49,16 @@ impl NetworkPart {
     pub fn train(&self, run: &Run, parts: &Parts, eps: f64, seed: u64) -> Result<Stage<Box<dyn Network>>> {
         let name = format!("net-{eps}-seed{seed}");
         let net = self.net.build(parts, seed, &run.device)?;
-        let weights = run.path(&format!("{name}.safetensors"));
-        let print = format!("{name} {}", run.fingerprint());
         let units = if eps > 0.0 { self.attack_steps as f64 + 1.0 } else { 1.0 };
-        let done = run.stage(&format!("train {name}"), units, |bar| {
-            let attack = self.attack(eps.max(1e-9))?;
-            let madry = Madry::new(&attack);
-            let objective: &dyn Objective = if eps > 0.0 { &madry } else { &CrossEntropy };
-            let trainer =
-                Trainer::new(self.train.config(self.train.epochs), objective)?.resuming(&weights, print.clone());
-            Ok(trainer.fit(&*net, &parts.train, &mut self.train.sgd()?, &Rng::new(seed), &mut Watch(bar))?)
+        let attack = self.attack(eps.max(1e-9))?;
+        let madry = Madry::new(&attack);
+        let objective: &dyn Objective = if eps > 0.0 { &madry } else { &CrossEntropy };
+        let done = train_stage(run, &name, units, |checkpoint, observer| {
+            let trainer = Trainer::new(self.train.config(self.train.epochs), objective)?;
+            let trainer = trainer.resuming(checkpoint).observed_by(observer);
+            Ok(trainer.fit(&*net, &parts.train, &mut self.train.sgd()?, &Rng::new(seed))?)
         })?;
-        if Checkpoint::load(&weights, net.params(), &mut self.train.sgd()?, &print)?.is_none() {
-            bail!("{} is gone although its training is done; start again with --fresh", weights.display());
-        }
-        Ok(Stage { value: net, wall_s: done.wall_s })
+        Ok(Stage { value: net, wall_s: done.wall_s, fresh: done.fresh })
     }
 
     /// Measures the network in f64 on the first training examples.
@@ -140,10 +122,8 @@ impl NetworkPart {
                 })?;
                 plane = found.values.iter().map(|v| v[0]).collect();
             }
-            let test = sconce_tensor_core::classifier::predict(net, parts.test.x(), 250)?;
-            let right = test.iter().zip(parts.test.labels()?).filter(|(p, y)| **p == *y).count();
             Ok(Measured {
-                clean_accuracy: right as f64 / parts.test.len() as f64,
+                clean_accuracy: train::accuracy(net, &parts.test, 250)?,
                 norm,
                 clean,
                 adversarial,

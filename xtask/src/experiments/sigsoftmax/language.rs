@@ -66,11 +66,19 @@ impl Job<'_> {
             let total = sizes.epochs();
             let fit = |phase: &str, before: usize, cfg: LanguageTrainConfig| -> Result<History> {
                 let path = run.path(&self.file(phase));
-                let print = format!("{phase} {} {}", self.name(), run.fingerprint());
-                let trainer = LanguageTrainer::new(cfg)?.resuming(&path, print);
-                let mut watch = |(at, of): (usize, usize), epoch: usize| bar.at((before + epoch) * of + at, total * of);
+                let print = Fingerprint::new().with("model", self.name()).with("phase", phase);
+                let print = print.with("run", run.fingerprint());
+                // Thousandths of all epochs of both phases.
+                let share = cfg.epochs as f64 / total as f64;
+                let before = before as f64 / total as f64;
+                let mut watch = |p: &Progress| {
+                    let done = before + share * p.step as f64 / p.total.max(1) as f64;
+                    bar.at((1000.0 * done) as usize, 1000);
+                };
+                let trainer = LanguageTrainer::new(cfg)?.resuming(Checkpoint::new(&path, print));
                 let rng = rng.stream(phase);
-                Ok(trainer.fit(&model, &self.corpus.train[..self.words], &self.corpus.validation, &rng, &mut watch)?)
+                let (train, validation) = (&self.corpus.train[..self.words], &self.corpus.validation);
+                Ok(trainer.observed_by(&mut watch).fit(&model, train, validation, &rng)?)
             };
             let mut history = fit("train", 0, sizes.training(self.lr))?;
             if let Some(f) = &sizes.finetune {

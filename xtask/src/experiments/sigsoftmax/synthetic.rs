@@ -112,12 +112,12 @@ fn student(s: &Synthetic, teacher: Teacher, d: usize, arm: &Arm, seed: u64) -> R
     let target = teacher.probabilities(s, seed)?;
     let narrow = target.to_dtype(DType::F32)?;
     let net = Net::new(s, d, arm, seed, DType::F32)?;
-    let mut adam = Adam::new(AdamConfig { lr: s.lr, ..AdamConfig::default() })?;
-    let schedule = Schedule::Cosine { warmup: 0.0 };
-    for step in 0..s.steps {
-        let loss = ((&narrow * net.log_prob(&*f)?)?.sum_all()? * (-1.0 / s.contexts as f64))?;
-        adam.step(&net.params, &ops::backward(&loss)?, s.lr * schedule.factor(step, s.steps))?;
-    }
+    let adam = Adam::with_lr(s.lr)?;
+    let mut task = LossTask::steps(&net.params, adam, s.steps, |_| {
+        Ok(((&narrow * net.log_prob(&*f)?)?.sum_all()? * (-1.0 / s.contexts as f64))?)
+    })?
+    .updated_with(UpdateConfig { schedule: Schedule::cosine(), ..UpdateConfig::default() })?;
+    Engine::new(1)?.run(&mut task, &Rng::new(seed))?;
     // In f64: in f32 rounding alone gives every matrix full rank.
     let wide = Net::new(s, d, arm, seed, DType::F64)?;
     wide.params.restore(&net.params.snapshot()?.into_iter().collect())?;
