@@ -8,8 +8,8 @@ use std::fmt::Debug;
 /// An output function maps logits to log-probabilities. [`Output`] has softmax, sigsoftmax and two baselines; your own function
 /// only needs [`OutputFunction::log_prob`].
 ///
-/// The softmax bottleneck: with logits `W h (+ b)`, h in R^d, the rows of `log softmax` lie in a subspace of dimension d + 1 (d
-/// + 2 with a bias), for any number of classes. Those of sigsoftmax do not, because `log g(z) = 2 z - log(1 + e^z)` is not
+/// The softmax bottleneck: with logits `W h (+ b)`, h in R^d, the rows of `log softmax` lie in a subspace of dimension d + 1
+/// (d + 2 with a bias), for any number of classes. Those of sigsoftmax do not, because `log g(z) = 2 z - log(1 + e^z)` is not
 /// linear; see [`crate::Spectrum`].
 ///
 /// ```

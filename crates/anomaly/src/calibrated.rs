@@ -57,21 +57,21 @@ impl<M: Method> Method for Calibrated<M> {
         let n = train.x.dim(0)?;
         let known = train.known.map_or_else(|| vec![false; n], <[bool]>::to_vec);
         let normals: Vec<u32> = (0..n as u32).filter(|i| !known[*i as usize]).collect();
-        let (held, seen) = random_split(normals.len(), self.share, &rng.stream("calibration"))?;
-        if held.is_empty() || seen.is_empty() {
+        let (held, training) = random_split(normals.len(), self.share, &rng.stream("calibration"))?;
+        if held.is_empty() || training.is_empty() {
             let reason = format!("{} normal examples, of which a share of {} is held out", normals.len(), self.share);
             return Err(Error::value("examples", reason));
         }
         let row = |at: &u32| normals[*at as usize];
         let held: Vec<u32> = held.iter().map(row).collect();
-        let mut seen: Vec<u32> = seen.iter().map(row).collect();
-        seen.extend((0..n as u32).filter(|i| known[*i as usize]));
-        seen.sort_unstable();
+        let mut training: Vec<u32> = training.iter().map(row).collect();
+        training.extend((0..n as u32).filter(|i| known[*i as usize]));
+        training.sort_unstable();
         let part = |rows: &[u32]| -> Result<Tensor> {
             Ok(train.x.contiguous()?.index_select(&Tensor::new(rows, train.x.device())?, 0)?)
         };
-        let labels: Vec<bool> = seen.iter().map(|i| known[*i as usize]).collect();
-        let inner = self.method.fit(&TrainingRows { x: &part(&seen)?, known: Some(&labels) }, rng)?;
+        let labels: Vec<bool> = training.iter().map(|i| known[*i as usize]).collect();
+        let inner = self.method.fit(&TrainingRows { x: &part(&training)?, known: Some(&labels) }, rng)?;
         let held_out = Conformal::new(&inner.score(&part(&held)?)?.to_vec1::<f64>()?)?;
         Ok(Box::new(Fitted { inner, held_out }))
     }

@@ -66,11 +66,11 @@ impl Ranked {
 
     /// Average precision: the sum over thresholds of the rise in recall times the precision there. In [0, 1].
     pub fn average_precision(&self) -> f64 {
-        let (mut hits, mut seen, mut sum) = (0usize, 0usize, 0.0);
+        let (mut hits, mut ranked, mut sum) = (0usize, 0usize, 0.0);
         for (a, n) in &self.groups {
             hits += a;
-            seen += a + n;
-            sum += *a as f64 * hits as f64 / seen as f64;
+            ranked += a + n;
+            sum += *a as f64 * hits as f64 / ranked as f64;
         }
         sum / self.anomalies as f64
     }

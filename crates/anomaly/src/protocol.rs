@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// ```
 /// use sconce_anomaly::protocol::Roles;
-/// let turns = Roles::leave_one_class_out(&[1, 3], &[0, 2, 4])?;
-/// assert_eq!((turns.len(), &turns[1].known[..], &turns[1].unknown[..]), (3, &[0, 4][..], &[2][..]));
+/// let all = Roles::leave_one_class_out(&[1, 3], &[0, 2, 4])?;
+/// assert_eq!((all.len(), &all[1].known[..], &all[1].unknown[..]), (3, &[0, 4][..], &[2][..]));
 /// # Ok::<(), sconce_anomaly::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,13 +76,13 @@ impl Roles {
     /// As [`Roles::validate`]; fewer than two classes of anomalies.
     pub fn leave_one_class_out(normal: &[u32], anomalies: &[u32]) -> Result<Vec<Self>> {
         require("Roles anomalies", anomalies.len() >= 2, "at least 2 classes, one of them held out", anomalies.len())?;
-        let turn = |out: &u32| {
+        let hold_out = |out: &u32| {
             let known = anomalies.iter().copied().filter(|c| c != out).collect();
             let roles = Self { normal: normal.to_vec(), known, unknown: vec![*out] };
             roles.validate()?;
             Ok(roles)
         };
-        anomalies.iter().map(turn).collect()
+        anomalies.iter().map(hold_out).collect()
     }
 
     /// Checks that there is a normal class, and that no class has two roles.

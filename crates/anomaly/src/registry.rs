@@ -7,10 +7,10 @@ use crate::{calibrated, detector, encoded, scaled};
 use candle_core::Device;
 use std::path::Path;
 
-/// Restores a detector from what was read back of its state.
+/// Restores a detector from its saved state.
 type Restore = fn(&Loaded) -> Result<Box<dyn Detector>>;
 
-/// The names that [`Detector::name`] gives, as they stand in files.
+/// The functions that restore detectors, by the name that [`Detector::name`] returns and files contain.
 const TABLE: [(&str, Restore); 19] = [
     ("scaled", scaled::restore),
     ("encoded", encoded::restore),

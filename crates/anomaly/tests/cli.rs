@@ -27,7 +27,7 @@ impl Folder {
     }
 }
 
-/// Small blue and large red things; strange ones are small and red. With an id, gaps, labels by name.
+/// Small blue and large red objects; anomalies are small and red. The table has an id, missing values, and named labels.
 fn things(n: usize) -> String {
     let z = Rng::new(7).normals(n);
     let row = |i: usize| {
@@ -108,7 +108,7 @@ fn a_reconstruction_explains_itself() {
     assert!(said.contains("known anomalies") && !said.contains("does not learn"), "{said}");
     let (out, ..) = scored("score --model @ --explain 1", &[&model], "size,colour\n60,red\n").unwrap();
     assert!(out.lines().nth(1).unwrap().contains(",1,\"size "), "{out}");
-    // Without a word on the layers the code is narrower than the three features.
+    // By default the code is narrower than the three features.
     let one = f.path("one.safetensors");
     fitted(&format!("{FIT} --detector autoencoder --set network.epochs=1"), &[&data, &one]).unwrap();
     let saved = String::from_utf8_lossy(&std::fs::read(&one).unwrap()).into_owned();
@@ -118,7 +118,7 @@ fn a_reconstruction_explains_itself() {
     assert_eq!(std::fs::read(&model).unwrap(), std::fs::read(&again).unwrap(), "same seed, same bytes");
 }
 
-/// What a stream needs: each row's line is out before the next is asked for.
+/// In a stream, each row's line is written before the next row is read.
 #[test]
 fn a_stream_is_scored_line_by_line() {
     struct Source {
@@ -203,7 +203,7 @@ fn tables_that_cannot_be_fitted() {
     assert!(message("a\n1\n2\n", "--set network.epoch=3").contains("unknown field `epoch`"));
     assert!(message("a\n1\n2\n3\n4\n5\n6\n", "--detector classifier").contains("needs known anomalies"));
     assert!(message("a\n1\n2\n", "--test 2").contains("--test"));
-    // No anomaly is fine where the method can do without.
+    // A table without anomalies is accepted by methods that do not require them.
     let data = f.write("t.csv", "a,y\n1,0\n2,0\n3,0\n4,0\n5,0\n6,0\n");
     let said = fitted("fit --data @ --out @ --label y --set network.epochs=1", &[&data, &model]).unwrap();
     assert!(said.contains("no anomaly is known"), "{said}");
@@ -253,7 +253,7 @@ fn archives_and_comparisons() {
         (compare(&args, &|_| panic!("measured twice")).unwrap(), out.join("cells.json").exists()),
         (lines, true)
     );
-    // A table that was changed in place, at the same size, is measured again; the other is not.
+    // A table that was changed in place, with the same size, is measured again; the other one is not.
     let changed = std::fs::read_to_string(&csv).unwrap().replacen(",1\n", ",0\n", 1);
     std::fs::write(&csv, changed).unwrap();
     *fresh.lock().unwrap() = 0;

@@ -1,4 +1,4 @@
-//! What is true of every detector.
+//! Properties that every detector has.
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
 use candle_core::{DType, Device, Tensor};
@@ -36,17 +36,17 @@ fn numbers_only() -> Schema {
     Schema::new(["a", "b", "c"].map(column).to_vec()).unwrap()
 }
 
-/// Correlated normals about 0 (rows 0..n) and strangers about 6.
-fn data(n: usize, strangers: usize) -> (Tensor, Vec<bool>) {
-    let z = Rng::new(1).normals((n + strangers) * 3);
+/// Correlated normal rows around 0 (rows 0..n), and anomalies around 6.
+fn data(n: usize, anomalies: usize) -> (Tensor, Vec<bool>) {
+    let z = Rng::new(1).normals((n + anomalies) * 3);
     let row = |i: usize| {
         let z = &z[i * 3..][..3];
         let far = if i < n { 0.0 } else { 6.0 };
         [z[0] + far, 0.8 * z[0] + 0.6 * z[1] - far, z[2]]
     };
-    let values: Vec<f64> = (0..n + strangers).flat_map(row).collect();
-    let x = Tensor::from_vec(values, (n + strangers, 3), &Device::Cpu).unwrap();
-    (x, (0..n + strangers).map(|i| i >= n).collect())
+    let values: Vec<f64> = (0..n + anomalies).flat_map(row).collect();
+    let x = Tensor::from_vec(values, (n + anomalies, 3), &Device::Cpu).unwrap();
+    (x, (0..n + anomalies).map(|i| i >= n).collect())
 }
 
 fn numbers(t: Tensor) -> Vec<f64> {
@@ -54,14 +54,14 @@ fn numbers(t: Tensor) -> Vec<f64> {
 }
 
 #[test]
-fn strangers_are_stranger_and_labels_keep_them_out() {
+fn anomalies_score_higher_and_known_ones_are_excluded_from_training() {
     let (all, truth) = data(200, 20);
     let normal = all.narrow(0, 0, 200).unwrap();
     for m in methods() {
         let fitted = m.fit(&TrainingRows::normal(&normal), &Rng::new(0)).unwrap();
         let scores = numbers(fitted.score(&all).unwrap());
         let area = auroc(&scores, &truth).unwrap();
-        // PCA at 90 % of the variance has but the third axis left.
+        // PCA at 90 % of the variance scores by the third axis only.
         assert!(area > if fitted.name() == "pca" { 0.6 } else { 0.9 }, "{m:?}: {area}");
         let labelled = m.fit(&TrainingRows { x: &all, known: Some(&truth) }, &Rng::new(0)).unwrap();
         assert_eq!(numbers(labelled.score(&all).unwrap()), scores, "{m:?}: known anomalies were learned as normal");
@@ -70,7 +70,7 @@ fn strangers_are_stranger_and_labels_keep_them_out() {
 }
 
 #[test]
-fn a_score_is_the_examples_own_and_the_seeds() {
+fn a_score_depends_on_the_example_and_the_seed_only() {
     let (all, _) = data(60, 4);
     for m in methods() {
         let fitted = m.fit(&TrainingRows::normal(&all), &Rng::new(3)).unwrap();
@@ -99,7 +99,7 @@ fn bad_input_is_named() {
     for m in methods() {
         let fitted = m.fit(&TrainingRows::normal(&x), &Rng::new(0)).unwrap();
         let message = |t: &Tensor| fitted.score(t).unwrap_err().to_string();
-        // One that fills gaps takes a NaN for one.
+        // A detector that imputes missing values accepts a NaN.
         if fitted.name() == "encoded" {
             assert!(fitted.score(&bad).is_ok());
             continue;
@@ -114,7 +114,7 @@ fn bad_input_is_named() {
     }
 }
 
-/// One example, and one value for all: an error that says what is missing, or finite scores.
+/// A single example, and constant features: an error that names the problem, or finite scores.
 #[test]
 fn almost_no_data() {
     let one = Tensor::new(&[[1.0, 2.0, 3.0]], &Device::Cpu).unwrap();
@@ -132,7 +132,8 @@ fn almost_no_data() {
     }
 }
 
-/// Categories, gaps, and names that training did not have; one contribution a column; all of it through a file.
+/// Categories, missing values, and names that did not occur in training; one contribution per column; the same after saving and
+/// loading.
 #[test]
 fn a_table_with_categories_and_gaps() {
     let colour = Kind::Category(["blue", "green", "red"].map(String::from).to_vec());

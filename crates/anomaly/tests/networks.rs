@@ -1,4 +1,4 @@
-//! Detectors that are networks: what the spec's A5, A6 and A8 say, and files.
+//! Detectors based on neural networks: the claims A5, A6 and A8 of the specification, and files.
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
 use candle_core::{DType, Device, Tensor};
@@ -17,14 +17,15 @@ fn reconstruction(objective: ReconstructionObjective, network: NetworkConfig) ->
     Reconstruction::new(objective, ReconstructionConfig { network, ..Default::default() }).unwrap()
 }
 
-/// Points about (x, y): `n` of them, normal with the given spread.
+/// `n` points from a normal distribution around (x, y) with the given standard deviation.
 fn cluster(seed: u64, n: usize, (x, y): (f64, f64), spread: f64) -> Tensor {
     let c = Tensor::new(&[x, y], &Device::Cpu).unwrap();
     let z = Rng::new(seed).normal((n, 2), 0.0, spread, DType::F64, &Device::Cpu).unwrap();
     z.broadcast_add(&c).unwrap()
 }
 
-/// Normals on an arc, known anomalies on one side, unknown ones on the other: the toy of the paper in words.
+/// Normal points on an arc, known anomalies on one side of it, unknown ones on the other side, following the description of the
+/// paper's toy data.
 fn toy() -> (Tensor, Vec<bool>, Tensor) {
     let t = Rng::new(0).uniforms(400);
     let noise = Rng::new(1).normals(800);
@@ -40,28 +41,38 @@ fn toy() -> (Tensor, Vec<bool>, Tensor) {
     (x, (0..440).map(|i| i >= 400).collect(), cluster(3, 100, (0.0, -1.5), 0.2))
 }
 
-fn area(d: &dyn Detector, normal: &Tensor, strange: &Tensor) -> f64 {
-    let both = Tensor::cat(&[normal, strange], 0).unwrap();
+fn area(d: &dyn Detector, normal: &Tensor, anomalies: &Tensor) -> f64 {
+    let both = Tensor::cat(&[normal, anomalies], 0).unwrap();
     let truth: Vec<bool> = (0..both.dims()[0]).map(|i| i >= normal.dims()[0]).collect();
     auroc(&d.score(&both).unwrap().to_vec1::<f64>().unwrap(), &truth).unwrap()
 }
 
 #[test]
-fn known_anomalies_like_a_classifier_unknown_ones_unlike_it() {
+fn abc_finds_known_anomalies_like_a_classifier_and_unknown_ones_better() {
     let (x, known, unknown) = toy();
     let train = TrainingRows { x: &x, known: Some(&known) };
-    let (normal, strange) = (x.narrow(0, 0, 400).unwrap(), x.narrow(0, 400, 40).unwrap());
+    let (normal, anomalies) = (x.narrow(0, 0, 400).unwrap(), x.narrow(0, 400, 40).unwrap());
     let abc = reconstruction(ReconstructionObjective::Abc, network(80)).fit(&train, &Rng::new(0)).unwrap();
     let net = NetworkConfig { hidden: vec![32, 16], ..network(80) };
     let classifier = NeuralClassifier::new(net).unwrap().fit(&train, &Rng::new(0)).unwrap();
-    let seen = |d: &dyn Detector| area(d, &normal, &strange);
-    let unseen = |d: &dyn Detector| area(d, &normal, &unknown);
-    assert!(seen(&*abc) > 0.97 && seen(&*classifier) > 0.97, "{} {}", seen(&*abc), seen(&*classifier));
-    assert!(unseen(&*abc) > 0.9 && unseen(&*classifier) < 0.6, "{} {}", unseen(&*abc), unseen(&*classifier));
+    let known_area = |d: &dyn Detector| area(d, &normal, &anomalies);
+    let unknown_area = |d: &dyn Detector| area(d, &normal, &unknown);
+    assert!(
+        known_area(&*abc) > 0.97 && known_area(&*classifier) > 0.97,
+        "{} {}",
+        known_area(&*abc),
+        known_area(&*classifier)
+    );
+    assert!(
+        unknown_area(&*abc) > 0.9 && unknown_area(&*classifier) < 0.6,
+        "{} {}",
+        unknown_area(&*abc),
+        unknown_area(&*classifier)
+    );
 }
 
-/// A7: r and 1 - e^-r rank alike in f64, while the latter is 1 for many in f32. A8: far from all examples r grows with the
-/// distance in every direction, for the code behind tanh is bounded.
+/// A7: r and 1 - e^-r give the same ranking in f64, while the latter rounds to 1 in f32. A8: far from all examples r grows with
+/// the distance in every direction, because the code after tanh is bounded.
 #[test]
 fn ranks_by_r_which_grows_far_away() {
     let (x, known, _) = toy();
@@ -83,19 +94,19 @@ fn ranks_by_r_which_grows_far_away() {
     }
 }
 
-/// Deep SAD keeps normal examples near its centre and known anomalies away; deep SVDD does not see the latter.
+/// Deep SAD maps normal examples close to its centre and known anomalies away from it; deep SVDD does not use the latter.
 #[test]
 fn distances_to_a_centre() {
     let (x, known, _) = toy();
-    let (normal, strange) = (x.narrow(0, 0, 400).unwrap(), x.narrow(0, 400, 40).unwrap());
+    let (normal, anomalies) = (x.narrow(0, 0, 400).unwrap(), x.narrow(0, 400, 40).unwrap());
     let net = NetworkConfig { hidden: vec![32, 16, 4], ..network(60) };
     let fit = |eta, labels| {
         let m = DeepSad::new(DeepSadConfig { network: net.clone(), eta }).unwrap();
         m.fit(&TrainingRows { x: &x, known: labels }, &Rng::new(0)).unwrap()
     };
     let sad = fit(1.0, Some(&known[..]));
-    assert!(area(&*sad, &normal, &strange) > 0.97, "{}", area(&*sad, &normal, &strange));
-    // Without weight they are left out: the detector of the normal examples alone.
+    assert!(area(&*sad, &normal, &anomalies) > 0.97, "{}", area(&*sad, &normal, &anomalies));
+    // With weight 0 they are excluded: the detector is that of the normal examples.
     let svdd = fit(0.0, Some(&known[..])).score(&x).unwrap().to_vec1::<f64>().unwrap();
     let alone = DeepSad::new(DeepSadConfig { network: net.clone(), eta: 1.0 }).unwrap();
     let alone = alone.fit(&TrainingRows::normal(&normal), &Rng::new(0)).unwrap();
@@ -103,7 +114,7 @@ fn distances_to_a_centre() {
     assert!(DeepSad::new(DeepSadConfig { eta: -1.0, ..Default::default() }).is_err());
 }
 
-/// A deviation network puts known anomalies its margin above the normal examples, though there are ten times fewer.
+/// A deviation network scores known anomalies a margin above the normal examples, although there are ten times fewer of them.
 #[test]
 fn scores_in_deviations_of_a_prior() {
     let (x, known, _) = toy();
@@ -118,10 +129,11 @@ fn scores_in_deviations_of_a_prior() {
     assert!(DevNet::new(DevNetConfig { margin: 0.0, ..cfg }).is_err());
 }
 
-/// A variational autoencoder of normal examples N(0, diag(9, 1, 1)) with one code finds what probabilistic PCA does: the
-/// bound is higher off the wide axis than along it. Its divergence is worth something: with none the code is an autoencoder's.
+/// A variational autoencoder of normal examples N(0, diag(9, 1, 1)) with a one-dimensional code behaves like probabilistic PCA:
+/// the bound is higher away from the wide axis than along it. The KL divergence raises the bound above the loss of an
+/// autoencoder.
 #[test]
-fn a_bound_that_knows_the_wide_axis() {
+fn the_bound_of_a_variational_autoencoder_follows_the_wide_axis() {
     let z = Rng::new(5).normals(900);
     let x: Vec<f64> = z.chunks(3).flat_map(|z| [3.0 * z[0], z[1], z[2]]).collect();
     let x = Tensor::from_vec(x, (300, 3), &Device::Cpu).unwrap();
@@ -139,8 +151,8 @@ fn a_bound_that_knows_the_wide_axis() {
     assert!(Variational::new(VariationalConfig { beta: f64::NAN, network: net }).is_err());
 }
 
-/// The epoch with the lowest loss on held-out examples is kept: with a rate that ends far off, an early one; and the result
-/// is the same as stopping there.
+/// The epoch with the lowest loss on held-out examples is kept: with a learning rate that is too high it is an early one, and
+/// the result is the same as stopping there.
 #[test]
 fn the_best_epoch_is_kept() {
     let (x, ..) = toy();
@@ -160,7 +172,7 @@ fn the_best_epoch_is_kept() {
     assert!(NeuralClassifier::new(bad).unwrap_err().to_string().contains("held_out"));
 }
 
-/// A6: with no known anomalies ABC and LRC are the autoencoder, to the bit.
+/// A6: without known anomalies ABC and LRC equal the autoencoder bit by bit.
 #[test]
 fn without_labels_all_are_the_autoencoder() {
     let (x, ..) = toy();
@@ -173,9 +185,10 @@ fn without_labels_all_are_the_autoencoder() {
     assert_eq!((scores(ReconstructionObjective::Abc), scores(ReconstructionObjective::Lrc)), (plain.clone(), plain));
 }
 
-/// A5: LRC's residual on known anomalies grows with training, far past ABC's, which ends once they are told apart.
+/// A5: the residual of LRC on known anomalies grows with training, far above that of ABC, which stops growing once they are
+/// classified as anomalies.
 #[test]
-fn lrc_has_no_end() {
+fn the_residual_of_lrc_is_unbounded() {
     let (x, known, _) = toy();
     let train = TrainingRows { x: &x, known: Some(&known) };
     let far = |o, epochs| {
@@ -223,7 +236,7 @@ fn files_contributions_and_what_is_refused() {
             assert_eq!(parts.dims(), x.dims());
             let square = parts.sum(1).unwrap().to_vec1::<f64>().unwrap();
             let r = |i: usize| if m_is_norm(&m) { square[i].sqrt() } else { (square[i] / 2.0).sqrt() };
-            // A variational score has the divergence beside.
+            // A variational score also contains the KL divergence.
             assert!(
                 fitted.name() == "vae" || (0..440).all(|i| (r(i) - scores[i]).abs() < 1e-5 * (1.0 + scores[i])),
                 "{m:?}"

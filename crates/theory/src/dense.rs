@@ -45,11 +45,11 @@ pub fn principal(h: &[f64], d: usize, components: usize) -> Result<Vec<f64>> {
         return Err(Error::config("components", format!("must be 1 to {d}, got {components}")));
     }
     let (_, vectors) = eigen(h, d)?;
-    let turned = |v: Vec<f64>| {
+    let oriented = |v: Vec<f64>| {
         let largest = v.iter().copied().fold(0.0, |a: f64, v| if v.abs() > a.abs() { v } else { a });
         v.into_iter().map(move |v| v * largest.signum()).collect::<Vec<f64>>()
     };
-    Ok(vectors.into_iter().rev().take(components).flat_map(turned).collect())
+    Ok(vectors.into_iter().rev().take(components).flat_map(oriented).collect())
 }
 
 /// `h^-1 v` for a symmetric positive definite h.

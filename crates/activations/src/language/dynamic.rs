@@ -80,7 +80,7 @@ impl GradientScale {
 
 /// Reads a text in short windows. After each window is predicted, the weights take a step on its gradient:
 /// `w <- w - lr g / (rms + eps) + decay min(rms / mean rms, 1 / decay) (w_0 - w)`. The original weights are restored at the
-/// end.
+/// end. After each window `on_window` gets the number of steps done and of all steps.
 ///
 /// Source: Krause, Kahembwe, Murray, Renals (arXiv 1709.07432), with the root mean squares of the training gradients.
 ///
@@ -91,7 +91,7 @@ pub fn dynamic_evaluation(
     text: &Streams,
     scale: &GradientScale,
     cfg: &DynamicConfig,
-    watch: &mut dyn FnMut(usize, usize),
+    on_window: &mut dyn FnMut(usize, usize),
 ) -> Result<Likelihood> {
     let DynamicConfig { lr, decay, eps, window } = *cfg;
     require("DynamicConfig.lr", lr.is_finite() && lr > 0.0, "finite and > 0", lr)?;
@@ -106,7 +106,7 @@ pub fn dynamic_evaluation(
         .iter()
         .map(|r| Ok(((r / scale.mean)?.minimum(if decay > 0.0 { 1.0 / decay } else { f64::MAX })? * decay)?))
         .collect::<Result<_>>()?;
-    let done = adapt(model, text, window, (&rates, &pulls), &start, watch);
+    let done = adapt(model, text, window, (&rates, &pulls), &start, on_window);
     // The weights are restored also after an error.
     model.params().restore(&start.into_iter().collect())?;
     done
@@ -118,7 +118,7 @@ fn adapt(
     window: usize,
     (rates, pulls): (&[Tensor], &[Tensor]),
     start: &[(String, Tensor)],
-    watch: &mut dyn FnMut(usize, usize),
+    on_window: &mut dyn FnMut(usize, usize),
 ) -> Result<Likelihood> {
     let rng = Rng::new(0);
     let mut state = model.state(text.rows())?;
@@ -146,7 +146,7 @@ fn adapt(
         }
         from += ids.dims()[0];
         state = h.state;
-        watch(from, text.steps() - 1);
+        on_window(from, text.steps() - 1);
     }
     Ok(Likelihood { nll: sum / words as f64, words })
 }

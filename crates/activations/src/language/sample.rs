@@ -88,11 +88,11 @@ mod tests {
     fn draws_follow_the_weights() -> Result<()> {
         let log: Vec<f64> = [0.1f64, 0.6, 0.3].iter().map(|p| p.ln()).collect();
         let n = 20_000;
-        let mut seen = [0f64; 3];
+        let mut frequency = [0f64; 3];
         for u in Rng::new(0).uniforms(n) {
-            seen[draw(&log, &[], 1.0, u)? as usize] += 1.0 / n as f64;
+            frequency[draw(&log, &[], 1.0, u)? as usize] += 1.0 / n as f64;
         }
-        assert!((seen[0] - 0.1).abs() < 0.01 && (seen[1] - 0.6).abs() < 0.02, "{seen:?}");
+        assert!((frequency[0] - 0.1).abs() < 0.01 && (frequency[1] - 0.6).abs() < 0.02, "{frequency:?}");
         assert_eq!((draw(&log, &[1], 0.01, 0.5)?, draw(&log, &[], 1.0, 1.0 - 1e-17)?), (2, 2));
         assert!(draw(&[f64::NAN], &[], 1.0, 0.5).is_err());
         Ok(())

@@ -67,17 +67,17 @@ fn read_any(path: &Path, table_args: &TableArgs, categories: &[String]) -> Resul
         offset,
         reason: format!("row {row}: {e}"),
     };
-    let mut seen = Inference::new(header(&mut first, path)?, categories).map_err(|e| at(0, 0, &e))?;
+    let mut inference = Inference::new(header(&mut first, path)?, categories).map_err(|e| at(0, 0, &e))?;
     let mut record = csv::StringRecord::new();
     let mut rows = 0;
     while first.read_record(&mut record).map_err(broken(path))? {
         rows += 1;
-        seen.row(&record).map_err(|e| at(record.position().map_or(0, csv::Position::byte), rows, &e))?;
+        inference.row(&record).map_err(|e| at(record.position().map_or(0, csv::Position::byte), rows, &e))?;
     }
     if rows == 0 {
         return Err(Error::Data { path: path.to_owned(), offset: 0, reason: "no rows after the header".to_owned() });
     }
-    let schema = seen.finish()?;
+    let schema = inference.finish()?;
     let mut values = Vec::with_capacity(rows * schema.columns().len());
     let mut again = reader(open(path)?);
     for row in 1..=rows {

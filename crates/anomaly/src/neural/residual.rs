@@ -166,12 +166,12 @@ mod tests {
             let labels = vector(&vec![known; r.len()]);
             abc_loss(&vector(&r), &labels).unwrap().to_vec1::<f64>().unwrap().iter().map(|l| (-l).exp()).collect()
         };
-        let (normal, strange) = (p(0.0), p(1.0));
+        let (normal, anomaly) = (p(0.0), p(1.0));
         for i in 0..r.len() {
-            assert!((normal[i] + strange[i] - 1.0).abs() < 1e-14);
-            assert!(i == 0 || strange[i] >= strange[i - 1]);
+            assert!((normal[i] + anomaly[i] - 1.0).abs() < 1e-14);
+            assert!(i == 0 || anomaly[i] >= anomaly[i - 1]);
             let logistic = 1.0 / (1.0 + 1.0 / r[i].exp_m1());
-            assert!((logistic - strange[i]).abs() < 1e-14, "{}", r[i]);
+            assert!((logistic - anomaly[i]).abs() < 1e-14, "{}", r[i]);
         }
     }
 

@@ -305,9 +305,9 @@ mod tests {
         assert!(failed("far", "classifier").contains("needs known anomalies"));
         assert!(failed("broken", "ecod").contains("there are none"));
         assert_eq!(run(bed(3), "a"), (first.clone(), 0), "nothing is measured twice");
-        assert_eq!(run(bed(4), "a").1, 4, "another configuration: its own cells alone");
+        assert_eq!(run(bed(4), "a").1, 4, "another configuration: only the cells of that method");
         assert_eq!(run(bed(4), "b").1, 16, "other data: all");
-        // A cell that was cut off is measured again.
+        // A truncated cell is measured again.
         let file = dir.path().join("far--ecod--1.json");
         let bytes = std::fs::read(&file).unwrap();
         std::fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();

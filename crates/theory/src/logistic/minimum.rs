@@ -64,7 +64,7 @@ impl AdversarialLogistic {
             let moved = cfg.eps * self.dual(&w).0;
             if cfg.l2 == 0.0 && self.rows.chunks_exact(d).all(|r| dot(r, &w) > moved) {
                 let reason = format!(
-                    "there is none: {w:?} separates all examples under an attack of {}, and the loss decreases without end \
+                    "does not exist: {w:?} separates all examples under an attack of {}, and the loss decreases without end \
                      along it; set l2 > 0",
                     cfg.eps
                 );
