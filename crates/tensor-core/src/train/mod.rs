@@ -1,5 +1,6 @@
 //! Training: the objective, the loop, what watches it, and what survives a kill.
 
+pub mod augment;
 mod checkpoint;
 mod objective;
 mod trainer;
