@@ -1,4 +1,4 @@
-//! The contract between attacks and those who use them.
+//! The contract of attacks.
 
 use crate::{Classifier, Error, ExampleRng, Result};
 use candle_core::Tensor;
@@ -32,7 +32,7 @@ impl Threat {
         Ok(Self { norm, eps })
     }
 
-    /// No bound at all: what attacks that look for the smallest perturbation say of themselves.
+    /// No bound. Minimum-norm attacks, which search for the smallest perturbation, have this threat.
     pub const fn unbounded(norm: Norm) -> Self {
         Self { norm, eps: f64::INFINITY }
     }
@@ -53,17 +53,17 @@ impl Threat {
     }
 }
 
-/// What the attacker wants.
+/// The goal of the attacker.
 #[derive(Clone, Debug)]
 pub enum Goal {
-    /// Any class but the given true ones; (N,) of u32.
+    /// Any class other than the given true labels, (N,) of u32.
     Untargeted(Tensor),
-    /// The given classes; (N,) of u32.
+    /// The given target classes, (N,) of u32.
     Targeted(Tensor),
 }
 
 impl Goal {
-    /// The labels, true or wanted.
+    /// The true labels or the target classes.
     pub fn labels(&self) -> &Tensor {
         match self {
             Self::Untargeted(y) | Self::Targeted(y) => y,
@@ -73,7 +73,7 @@ impl Goal {
     /// The same goal for some of the examples.
     ///
     /// # Errors
-    /// A row that is not there.
+    /// A row index that is out of range.
     pub fn select(&self, rows: &[u32]) -> Result<Self> {
         let at = Tensor::new(rows, self.labels().device())?;
         let labels = self.labels().contiguous()?.index_select(&at, 0)?;
@@ -83,7 +83,7 @@ impl Goal {
         })
     }
 
-    /// +1 where the attacker climbs the loss at the labels, -1 where it descends.
+    /// +1 if the attacker maximises the loss at the labels, -1 if it minimises it.
     pub fn sign(&self) -> f64 {
         match self {
             Self::Untargeted(_) => 1.0,
@@ -91,7 +91,7 @@ impl Goal {
         }
     }
 
-    /// Whether a prediction is what the attacker wants.
+    /// Whether a prediction reaches the goal.
     pub fn reached(&self, predicted: u32, label: u32) -> bool {
         match self {
             Self::Untargeted(_) => predicted != label,
@@ -100,26 +100,26 @@ impl Goal {
     }
 }
 
-/// What an attack asked of the model for one example.
+/// How often an attack evaluated the model for one example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Effort {
     /// Forward passes.
     pub forwards: u32,
-    /// Gradients to the input, each with its forward pass counted above.
+    /// Gradients to the input; the forward pass of each is counted in `forwards` too.
     pub gradients: u32,
 }
 
-/// What an attack made of a batch.
+/// The result of an attack on a batch.
 #[derive(Clone, Debug)]
 pub struct Perturbed {
     /// The perturbed inputs, of the inputs' shape.
     pub x: Tensor,
-    /// What each example took.
+    /// The effort for each example.
     pub effort: Vec<Effort>,
 }
 
 impl Perturbed {
-    /// A batch whose examples all took the same.
+    /// A batch whose examples all took the same effort.
     ///
     /// # Errors
     /// A tensor without axes.
@@ -129,25 +129,24 @@ impl Perturbed {
     }
 }
 
-/// A way to perturb inputs. It never judges itself: `sconce_attacks::run` checks the inputs, projects
-/// what comes back onto the threat and the box, and counts success in a fresh forward pass.
+/// A method that perturbs inputs. An attack does not decide whether it succeeded: `sconce_attacks::run` checks the inputs,
+/// projects the result onto the threat and the bounds, and counts successes by another forward pass.
 pub trait Attack {
-    /// The set of perturbations that the attack stays in; [`Threat::unbounded`] where it looks for the smallest
-    /// perturbation that reaches the goal instead.
+    /// The set of perturbations that the attack stays in; [`Threat::unbounded`] for a minimum-norm attack.
     fn threat(&self) -> Threat;
 
-    /// Perturbed inputs of the same shape. Whatever is random comes from `rng`, row by row, so that
-    /// the result for an example does not depend on the batch.
+    /// Perturbed inputs of the same shape. All random numbers come from `rng`, row by row, so that the result for an example
+    /// does not depend on the batch.
     ///
     /// # Errors
-    /// The model's, or a model or goal that the attack is not defined for.
+    /// Errors of the model; a model or goal for which the attack is not defined.
     fn perturb(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal, rng: &ExampleRng) -> Result<Perturbed>;
 }
 
-/// The gradient of a scalar function of `x` at `x`, alone: no other, and without a graph, also where the process keeps them.
+/// The gradient of a scalar function `f` at `x`. It has no graph, also in a process that keeps the graphs of gradients.
 ///
 /// # Errors
-/// The function's, or [`Error::Unsupported`] where its result does not depend on `x`.
+/// Errors of `f`; [`Error::Unsupported`] if its result does not depend on `x`.
 pub fn input_gradient(x: &Tensor, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
     let x = candle_core::Var::from_tensor(&x.detach().copy()?)?;
     let grads = crate::ops::last_backward(&f(x.as_tensor())?)?;

@@ -1,4 +1,4 @@
-//! What attacks and measures see of a model.
+//! The contract of classifiers, which is all that attacks and measurements use of a model.
 
 use crate::{Error, Result};
 use candle_core::{D, Tensor};
@@ -40,17 +40,17 @@ impl Bounds {
 pub trait Classifier {
     /// (N, ...) -> (N, K): the scores before any softmax, in evaluation mode, differentiable in `x`.
     ///
-    /// Networks of this workspace leave their weights out of the graph here, so that an attack pays
-    /// for the gradient to the input alone.
+    /// Networks of this workspace keep their weights out of the graph here, so that an attack computes only the gradient to
+    /// the input.
     ///
     /// # Errors
-    /// Where the input's shape does not fit.
+    /// An input whose shape does not fit.
     fn logits(&self, x: &Tensor) -> Result<Tensor>;
 
-    /// K.
+    /// The number of classes, K.
     fn classes(&self) -> usize;
 
-    /// The box that valid inputs live in. Normalisation is inside the model, so this is the data's.
+    /// The interval of valid input elements, in the units of the data: normalisation is part of the model.
     fn bounds(&self) -> Bounds {
         Bounds::UNIT
     }
@@ -59,7 +59,7 @@ pub trait Classifier {
 /// The arg-max class of each input, in batches of `batch` rows, without a graph.
 ///
 /// # Errors
-/// The model's, a batch of 0, or [`Error::Value`] where logits are not finite.
+/// Errors of the model; a batch of 0; [`Error::Value`] for logits that are not finite.
 pub fn predict(model: &dyn Classifier, x: &Tensor, batch: usize) -> Result<Vec<u32>> {
     let n = x.dim(0)?;
     if batch == 0 {
@@ -79,7 +79,7 @@ pub fn predict(model: &dyn Classifier, x: &Tensor, batch: usize) -> Result<Vec<u
 /// # Errors
 /// [`Error::Value`] with the first offending flat index.
 pub fn require_finite(what: &str, t: &Tensor) -> Result<()> {
-    // The sum of absolute values is finite only where all are (or overflows, which is looked at).
+    // The sum of absolute values is finite only if all elements are. It may overflow, so the elements are checked then.
     let sum = t.detach().abs()?.sum_all()?.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?;
     if sum.is_finite() {
         return Ok(());

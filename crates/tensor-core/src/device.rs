@@ -1,4 +1,4 @@
-//! Choosing where tensors live.
+//! The choice of the device that tensors are on.
 
 use crate::{Error, Result};
 pub use candle_core::Device;
@@ -15,10 +15,10 @@ use std::{fmt, str::FromStr};
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceSpec {
-    /// The first CUDA or Metal device that this build and this machine have, else the CPU.
+    /// The first CUDA or Metal device that this build supports and this machine has, otherwise the CPU.
     #[default]
     Auto,
-    /// The host.
+    /// The CPU.
     Cpu,
     /// A CUDA device by its ordinal.
     Cuda(usize),
@@ -30,9 +30,16 @@ impl DeviceSpec {
     /// Opens the device.
     ///
     /// # Errors
-    /// candle's error where the build lacks the feature or the machine lacks the device.
+    /// [`Error::Unsupported`] with what to do if the build lacks the feature; candle's error if the machine lacks the device.
     pub fn open(self) -> Result<Device> {
+        let without = |what, feature: &str| {
+            let reason =
+                format!("this program was built without it: rebuild with `--features {feature}`, or use `cpu`");
+            Err(Error::Unsupported { what, reason })
+        };
         Ok(match self {
+            Self::Cuda(_) if !cfg!(feature = "cuda") => return without("the device `cuda`", "cuda"),
+            Self::Metal(_) if !cfg!(feature = "metal") => return without("the device `metal`", "metal"),
             Self::Auto if cfg!(feature = "cuda") => Device::cuda_if_available(0)?,
             Self::Auto if cfg!(feature = "metal") => Device::metal_if_available(0)?,
             Self::Auto | Self::Cpu => Device::Cpu,
@@ -72,6 +79,13 @@ impl fmt::Display for DeviceSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(not(feature = "cuda"))]
+    fn a_device_that_the_build_lacks_is_named() {
+        let e = DeviceSpec::Cuda(0).open().unwrap_err().to_string();
+        assert!(e.contains("`cuda` is not supported") && e.contains("--features cuda"), "{e}");
+    }
 
     #[test]
     fn names_round_trip_and_nonsense_is_refused() {

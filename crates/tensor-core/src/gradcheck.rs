@@ -1,9 +1,9 @@
-//! Gradients against central differences.
+//! Comparison of gradients with central differences.
 
 use crate::{Error, Result};
 use candle_core::{DType, Tensor, Var};
 
-/// How far a gradient may be from the differences.
+/// The step of the differences, and how far a gradient may deviate from them.
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
@@ -13,7 +13,7 @@ use candle_core::{DType, Tensor, Var};
 pub struct GradCheck {
     /// Half the distance of the two points.
     pub step: f64,
-    /// Allowed difference, relative above 1 and absolute below.
+    /// Allowed difference: relative for derivatives above 1, absolute below.
     pub tolerance: f64,
 }
 
@@ -30,8 +30,8 @@ impl GradCheck {
     /// Returns the largest deviation.
     ///
     /// # Errors
-    /// [`Error::Value`] naming the input, the element and both numbers; [`Error::NoGradient`] where an
-    /// input got no gradient; the function's own errors.
+    /// [`Error::Value`] with the input, the element and both numbers; [`Error::NoGradient`] for an input that gets no gradient;
+    /// errors of `f`.
     pub fn check(&self, inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>) -> Result<f64> {
         let vars: Vec<Var> =
             inputs.iter().map(|t| Ok(Var::from_tensor(&t.to_dtype(DType::F64)?.copy()?)?)).collect::<Result<_>>()?;

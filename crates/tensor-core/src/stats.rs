@@ -1,4 +1,4 @@
-//! Means with intervals over seeds, proportions with Wilson's, and the bootstrap.
+//! Means over seeds with Student's t intervals, proportions with Wilson's intervals, and the bootstrap.
 
 use crate::{Error, Result, Rng};
 
@@ -18,7 +18,7 @@ pub struct Interval {
 pub struct Summary {
     /// Arithmetic mean.
     pub mean: f64,
-    /// Standard deviation with n - 1; `None` for one value.
+    /// Sample standard deviation, with the divisor n - 1; `None` for one value.
     pub std: Option<f64>,
     /// Student's t interval of the mean at 95 %; `None` for one value.
     pub ci95: Option<Interval>,
@@ -43,7 +43,7 @@ impl Summary {
     /// Summarises `values`.
     ///
     /// # Errors
-    /// [`Error::Value`] where there are none, or one is not finite.
+    /// [`Error::Value`] for no values, or for a value that is not finite.
     pub fn new(values: Vec<f64>) -> Result<Self> {
         if values.is_empty() {
             return Err(Error::value("summary", "of no values"));
@@ -64,7 +64,7 @@ impl Summary {
     /// The summary of the differences, value by value.
     ///
     /// # Errors
-    /// [`Error::Value`] where the lengths differ.
+    /// [`Error::Value`] for different numbers of values.
     pub fn paired(a: &Self, b: &Self) -> Result<Self> {
         if a.values.len() != b.values.len() {
             return Err(Error::value(
@@ -87,7 +87,7 @@ pub struct Proportion {
 }
 
 impl Proportion {
-    /// Counts the `true` ones.
+    /// Counts the outcomes that are `true`.
     pub fn of(outcomes: &[bool]) -> Self {
         Self { hits: outcomes.iter().filter(|b| **b).count(), total: outcomes.len() }
     }
@@ -97,7 +97,7 @@ impl Proportion {
         self.hits as f64 / self.total as f64
     }
 
-    /// Wilson's score interval at 95 %: never outside [0, 1], sound for few trials and rates near 0 or 1.
+    /// Wilson's score interval at 95 %. It lies inside [0, 1] and stays accurate for few trials and for rates near 0 or 1.
     ///
     /// Source: Wilson (1927), JASA 22:209-212.
     pub fn wilson95(&self) -> Interval {
@@ -107,7 +107,7 @@ impl Proportion {
         }
         let centre = (p + z * z / (2.0 * n)) / (1.0 + z * z / n);
         let half = z / (1.0 + z * z / n) * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
-        // The ends that are exact are made so.
+        // At rates of 0 and 1 one end is exact; rounding must not move it.
         let lo = if self.hits == 0 { 0.0 } else { centre - half };
         let hi = if self.hits == self.total { 1.0 } else { centre + half };
         Interval { lo, hi }

@@ -1,19 +1,19 @@
-//! Tables of numbers and categories, some values missing: what text says, as numbers.
+//! Tables with numeric and categorical columns and missing values, read from text and stored as numbers.
 
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 
-/// What is written where a value is missing.
+/// The texts that stand for a missing value.
 pub const MISSING: [&str; 8] = ["", "?", "NA", "N/A", "NaN", "nan", "null", "NULL"];
 
-/// What a column holds.
+/// The type of a column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum Kind {
     /// Finite numbers.
     Number,
-    /// One of these names; its value is the name's index, and their count for any other name.
+    /// A category, one of these names. Its value is the index of the name; any other name has the number of names as its value.
     Category(Vec<String>),
 }
 
@@ -23,11 +23,11 @@ pub enum Kind {
 pub struct Column {
     /// Its name in the header.
     pub name: String,
-    /// What it holds.
+    /// Its type.
     pub kind: Kind,
 }
 
-/// The columns of a table, in order; their names differ.
+/// The columns of a table, in order; no two have the same name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "Vec<Column>", into = "Vec<Column>"))]
@@ -50,7 +50,7 @@ impl From<Schema> for Vec<Column> {
 }
 
 impl Schema {
-    /// Checks that there is a column, and that every column has a name of its own.
+    /// Checks that there is at least one column and that the names are distinct and not empty.
     ///
     /// # Errors
     /// [`Error::Value`] naming the column.
@@ -70,20 +70,20 @@ impl Schema {
         &self.columns
     }
 
-    /// The place of a column.
+    /// The index of a column.
     ///
     /// # Errors
-    /// [`Error::Value`] with the names that there are.
+    /// [`Error::Value`] with the names of the columns.
     pub fn index(&self, name: &str) -> Result<usize> {
         let at = self.columns.iter().position(|c| c.name == name);
         at.ok_or_else(|| Error::value("column", format!("`{name}` is not among {:?}", names(&self.columns))))
     }
 
-    /// Appends a row of text as numbers: NaN for a missing value.
+    /// Appends a row of text to `out` as numbers; a missing value becomes NaN.
     ///
     /// # Errors
-    /// Another number of fields; a number column's field that is no finite number, with the column's name. Nothing is
-    /// appended then.
+    /// A wrong number of fields; a field of a numeric column that is not a finite number, with the column's name. After an
+    /// error `out` is unchanged.
     pub fn read<'a>(&self, fields: impl IntoIterator<Item = &'a str>, out: &mut Vec<f64>) -> Result<()> {
         let start = out.len();
         let mut fields = fields.into_iter();
@@ -128,7 +128,7 @@ impl Column {
         }
     }
 
-    /// The name of a category's value; none for a number, a missing value or a name that is not among them.
+    /// The name of a category's value; `None` for a numeric column, a missing value or an unknown name.
     pub fn category(&self, value: f64) -> Option<&str> {
         match &self.kind {
             Kind::Category(all) if value >= 0.0 => all.get(value as usize).map(String::as_str),
@@ -137,7 +137,7 @@ impl Column {
     }
 }
 
-/// Finds out what each column holds: numbers where all fields that are not missing are finite numbers, else categories.
+/// Infers the type of each column: numeric if all fields that are not missing are finite numbers, otherwise categorical.
 ///
 /// ```
 /// use sconce_tensor_core::table::{Inference, Kind};
@@ -155,7 +155,7 @@ impl Column {
 #[derive(Clone, Debug)]
 pub struct Inference {
     names: Vec<String>,
-    /// The names seen, where it is not known to be one of numbers; kept until then, for a number may be a name.
+    /// The distinct fields of each column so far. A numeric column's are kept too, for it may turn out to be categorical.
     seen: Vec<Seen>,
 }
 
@@ -165,14 +165,14 @@ struct Seen {
     names: std::collections::BTreeSet<String>,
 }
 
-/// Past so many different values a column that could be one of numbers is taken for one: a later field that is none is an error.
+/// A column whose first distinct values, this many, are all numbers is numeric: a later field that is not a number is an error.
 const MOST_NAMES: usize = 10_000;
 
 impl Inference {
-    /// Starts with a header. `categories` are columns whose names look like numbers.
+    /// Starts with the header. `categories` names columns that are categorical although their fields look like numbers.
     ///
     /// # Errors
-    /// As [`Schema::new`]; a category that is no column.
+    /// As [`Schema::new`]; a name in `categories` that is not a column.
     pub fn new(names: Vec<String>, categories: &[String]) -> Result<Self> {
         let columns = names.iter().map(|n| Column { name: n.clone(), kind: Kind::Number }).collect();
         let schema = Schema::new(columns)?;
@@ -183,10 +183,10 @@ impl Inference {
         Ok(Self { names, seen })
     }
 
-    /// Takes a row of text into account.
+    /// Reads a row of text.
     ///
     /// # Errors
-    /// Another number of fields; a name in a column that was one of numbers for 10,000 different values.
+    /// A wrong number of fields; a field that is not a number in a column whose first 10,000 distinct values were numbers.
     pub fn row<'a>(&mut self, fields: impl IntoIterator<Item = &'a str>) -> Result<()> {
         let mut count = 0;
         for (i, field) in fields.into_iter().enumerate() {
@@ -203,7 +203,7 @@ impl Inference {
                 }
                 seen.number = false;
             }
-            // Of numbers only so many are kept.
+            // At most MOST_NAMES distinct numbers are kept.
             let room = !full || !seen.number;
             if room && !seen.names.contains(field) {
                 seen.names.insert(field.to_owned());
@@ -215,10 +215,10 @@ impl Inference {
         }
     }
 
-    /// What was found.
+    /// The inferred columns.
     ///
     /// # Errors
-    /// None for names that [`Inference::new`] took.
+    /// As [`Schema::new`], whose conditions [`Inference::new`] has checked.
     pub fn finish(self) -> Result<Schema> {
         let column = |(name, seen): (String, Seen)| {
             let kind = if seen.number { Kind::Number } else { Kind::Category(seen.names.into_iter().collect()) };
@@ -236,10 +236,10 @@ pub struct Table {
 }
 
 impl Table {
-    /// Values of a schema, as [`Schema::read`] makes them.
+    /// A table from values in the form of [`Schema::read`].
     ///
     /// # Errors
-    /// No rows, or values that are no whole rows.
+    /// No rows, or an incomplete last row.
     pub fn new(schema: Schema, values: Vec<f64>) -> Result<Self> {
         let width = schema.columns.len();
         if values.is_empty() || !values.len().is_multiple_of(width) {
@@ -253,12 +253,12 @@ impl Table {
         &self.schema
     }
 
-    /// How many rows.
+    /// The number of rows.
     pub fn rows(&self) -> usize {
         self.values.len() / self.schema.columns.len()
     }
 
-    /// The values as (N, D) in f64: NaN where one is missing, a category's index.
+    /// The values as (N, D) in f64: NaN for a missing value, the index for a category.
     ///
     /// # Errors
     /// candle's only.
@@ -267,16 +267,16 @@ impl Table {
         Ok(Tensor::from_slice(&self.values, shape, &Device::Cpu)?)
     }
 
-    /// The first missing value: its row, counted from 0, and its column.
+    /// The row, counted from 0, and the column of the first missing value.
     pub fn gap(&self) -> Option<(usize, &Column)> {
         let (at, width) = (self.values.iter().position(|v| v.is_nan())?, self.schema.columns.len());
         Some((at / width, &self.schema.columns[at % width]))
     }
 
-    /// Takes a column out: the table without it, the column, its values.
+    /// Removes a column; returns the table without it, the column, and its values.
     ///
     /// # Errors
-    /// A column that is not there, or is the only one.
+    /// A column that does not exist or is the only one.
     pub fn take(self, name: &str) -> Result<(Self, Column, Vec<f64>)> {
         let (at, width) = (self.schema.index(name)?, self.schema.columns.len());
         if width == 1 {
@@ -289,12 +289,13 @@ impl Table {
         Ok((Self { schema: Schema { columns }, values: rest }, column, taken))
     }
 
-    /// Takes the column of labels out: the table without it, and for each row whether its label is not among `negative`; `None`
-    /// where it is missing. Where `negative` is empty, labels must be the numbers 0 and 1, and 1 is true.
+    /// Removes the column of labels; returns the table without it, and for each row whether its label is positive, that is not
+    /// among `negative`, or `None` if the label is missing. If `negative` is empty, labels must be the numbers 0 and 1, and 1
+    /// is positive.
     ///
     /// # Errors
-    /// As [`Table::take`]; a negative label that no row has; a label that is neither 0 nor 1, with its row and with the labels
-    /// that there are.
+    /// As [`Table::take`]; a negative label that no row has; a label that is neither 0 nor 1, with its row and the labels that
+    /// occur.
     pub fn labelled(self, label: &str, negative: &[String]) -> Result<(Self, Vec<Option<bool>>)> {
         let (rest, column, values) = self.take(label)?;
         let bad = |reason: String| Error::value(format!("column `{label}`"), reason);

@@ -1,4 +1,4 @@
-//! Networks from weights files: the sizes are read off the weights.
+//! Networks from weights files; the sizes follow from the shapes of the weights.
 
 use super::{ResNet, ResNetConfig, SmallCnn, SmallCnnConfig};
 use crate::nn::{Network, Normalize};
@@ -49,9 +49,9 @@ fn resnet_name(name: &str) -> String {
     }
 }
 
-/// Reads tensors by name: safetensors, or PyTorch's `.pth`/`.pt` (its state dictionary at the top, or under `state_dict`,
-/// `model`, `net` or `model_state_dict`). `module.` or `net.` in front of names and counters of batches are dropped; of a
-/// [`crate::train::Checkpoint`] the weights alone are taken.
+/// Reads tensors by name from a safetensors file or from PyTorch's `.pth` or `.pt`, whose state dictionary may be the whole
+/// file or the entry `state_dict`, `model`, `net` or `model_state_dict`. It drops the prefixes `module.` and `net.` and the
+/// counters of batches. From a [`crate::train::Checkpoint`] it takes only the weights.
 ///
 /// # Errors
 /// [`Error::Io`], or [`Error::Checkpoint`] with the path.
@@ -78,7 +78,7 @@ pub fn weights(path: &Path) -> Result<HashMap<String, Tensor>> {
     } else {
         crate::store::load(path, &Device::Cpu)?.0
     };
-    // Of this workspace's training checkpoints the weights are taken, the optimiser's state is left.
+    // From a training checkpoint of this workspace, only the weights are taken.
     let training = found.keys().any(|n| n.starts_with("param."));
     let found: HashMap<String, Tensor> = match training {
         true => found.into_iter().filter_map(|(n, t)| Some((n.strip_prefix("param.")?.to_owned(), t))).collect(),
@@ -91,8 +91,8 @@ pub fn weights(path: &Path) -> Result<HashMap<String, Tensor>> {
     Ok(found.into_iter().map(|(n, t)| (plain(n), t)).filter(|(n, _)| !n.ends_with("num_batches_tracked")).collect())
 }
 
-/// A network of an architecture with the weights of a file, for images of the given channels, height and width. Its sizes
-/// are those of the weights.
+/// A network of the given architecture with the weights of a file, for images of the given channels, height and width. Its
+/// sizes follow from the weights.
 ///
 /// # Errors
 /// [`Error::Checkpoint`] with the path: weights that are missing or unexpected, by name; values that are not finite.

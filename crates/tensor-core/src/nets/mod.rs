@@ -1,4 +1,4 @@
-//! Architectures that two papers share.
+//! Network architectures that several papers use.
 
 pub mod load;
 mod resnet;

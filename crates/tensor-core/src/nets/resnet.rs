@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Tensor};
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `channels` | 3 | of the images | >= 1 |
+/// | `channels` | 3 | channels of the images | >= 1 |
 /// | `classes` | 10 | outputs | >= 2 |
 /// | `width` | 64 | channels of the first stage; each further stage doubles them | >= 1 |
 /// | `blocks` | [2, 2, 2, 2] | basic blocks of each stage (this is ResNet-18) | not empty, each >= 1 |
@@ -85,7 +85,7 @@ pub struct ResNet {
 }
 
 impl ResNet {
-    /// Makes the network with first values from `rng`.
+    /// Makes the network with initial values from `rng`.
     ///
     /// # Errors
     /// [`Error::Config`] naming the field.

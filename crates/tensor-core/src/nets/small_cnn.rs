@@ -1,4 +1,4 @@
-//! Two convolutions and two linear maps: the small image classifier.
+//! A small image classifier: two convolutions and two linear layers.
 
 use crate::nn::{BatchNorm2d, Builder, Conv2d, Init, Linear, Mode, Module, Network, Normalize};
 use crate::ops::{self, Conv2dSpec, Pool2dSpec};
@@ -11,7 +11,7 @@ use candle_core::{DType, Device, Tensor};
 /// |---|---|---|---|
 /// | `input` | (1, 28, 28) | channels, height, width of an image | sides >= 4 |
 /// | `classes` | 10 | outputs | >= 2 |
-/// | `channels` | (16, 32) | of the two convolutions | >= 1 |
+/// | `channels` | (16, 32) | output channels of the two convolutions | >= 1 |
 /// | `kernel` | 5 | side of both kernels, padded to keep the size | odd |
 /// | `hidden` | 128 | width of the hidden linear layer | >= 1 |
 /// | `batch_norm` | false | normalise after each convolution | |
@@ -68,7 +68,7 @@ pub struct SmallCnn {
 }
 
 impl SmallCnn {
-    /// Makes the network with first values from `rng`.
+    /// Makes the network with initial values from `rng`.
     ///
     /// # Errors
     /// [`Error::Config`] naming the field.
@@ -127,7 +127,7 @@ impl Network for SmallCnn {
                 Some(norm) => self.conv[i].forward_norm(&x, &norm[i], None, false, mode)?,
                 None => self.conv[i].forward(&x, mode)?,
             };
-            // Pooling first is the same function (both are monotone) on a quarter of the elements.
+            // ReLU is monotone, so it commutes with max-pooling; after pooling it has a quarter of the elements.
             x = ops::relu(&ops::max_pool2d(&x, Pool2dSpec::default())?)?;
         }
         let hidden = ops::relu(&self.fc[0].forward(&x.flatten_from(1)?, mode)?)?;

@@ -8,9 +8,9 @@ use candle_core::{Tensor, Var};
 
 /// Batch normalisation over (N, H, W) for each channel (Ioffe and Szegedy 2015, algorithms 1 and 2).
 ///
-/// In [`Mode::Train`] it uses the batch's mean and biased variance and moves the running ones by
-/// `momentum` 0.1 towards the batch's mean and unbiased variance; otherwise it uses the running ones
-/// and changes nothing. `eps` is 1e-5. (PyTorch's conventions and defaults.)
+/// In [`Mode::Train`] it normalises with the batch's mean and biased variance, and moves the running statistics towards the
+/// batch's mean and unbiased variance with `momentum` 0.1. In the other modes it normalises with the running statistics and
+/// leaves them as they are. `eps` is 1e-5. These are PyTorch's conventions and defaults.
 #[derive(Clone, Debug)]
 pub struct BatchNorm2d {
     scale: Var,
@@ -23,7 +23,7 @@ const EPS: f64 = 1e-5;
 const MOMENTUM: f64 = 0.1;
 
 impl BatchNorm2d {
-    /// For `channels` channels, starting as the identity.
+    /// A layer for `channels` channels, initialised as the identity.
     ///
     /// # Errors
     /// A name that is taken.
@@ -49,7 +49,8 @@ impl BatchNorm2d {
         ops::channel_affine(x, &slope, &offset)
     }
 
-    /// [`ops::leaky_relu`] of the result with the slope `rectify` (0 is ReLU); in [`Mode::Train`] as one op.
+    /// [`ops::leaky_relu`] of the result with the slope `rectify` (0 is ReLU); in [`Mode::Train`] both are
+    /// one operation.
     ///
     /// # Shapes
     /// As [`BatchNorm2d::forward`].
@@ -63,7 +64,7 @@ impl BatchNorm2d {
         ops::leaky_relu(&self.forward(x, mode)?, rectify)
     }
 
-    /// In [`Mode::Train`]: the result, plus `residual`, rectified with a slope ([`ops::batch_norm`]).
+    /// The forward pass of [`Mode::Train`]: the result plus `residual`, then a leaky ReLU ([`ops::batch_norm`]).
     pub(super) fn train(&self, x: &Tensor, residual: Option<&Tensor>, rectify: Option<f64>) -> Result<Tensor> {
         let (scale, shift) = (self.scale.as_tensor(), self.shift.as_tensor());
         let Normed { output, mean, var } = ops::batch_norm(x, scale, shift, EPS, residual, rectify)?;

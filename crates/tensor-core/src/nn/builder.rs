@@ -1,13 +1,13 @@
-//! Names and first values of parameters.
+//! Names and initial values of parameters.
 
 use crate::params::{Params, Role};
 use crate::{Result, Rng};
 use candle_core::{DType, Device, Shape, Tensor, Var};
 
-/// First values of a parameter.
+/// The initial values of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Init {
-    /// All the same.
+    /// Every element has this value.
     Constant(f64),
     /// Uniform in `[-bound, bound)`.
     Uniform(f64),
@@ -27,7 +27,7 @@ impl Init {
     }
 }
 
-/// Makes the parameters of a network: each draws its first values from the stream of its own name, so
+/// Makes the parameters of a network. Each parameter draws its initial values from the random stream of its own name, so
 /// adding a layer does not change the others.
 ///
 /// ```

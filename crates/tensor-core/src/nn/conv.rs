@@ -15,7 +15,7 @@ pub struct Conv2d {
 }
 
 impl Conv2d {
-    /// `inputs` to `outputs` channels under a square kernel, with PyTorch's default first values.
+    /// `inputs` to `outputs` channels under a square kernel, with PyTorch's default initialisation.
     ///
     /// # Errors
     /// Sizes of 0, or groups that do not divide the channels.
@@ -26,7 +26,7 @@ impl Conv2d {
         Ok(conv)
     }
 
-    /// The same without a bias (a batch norm follows), with the given first values.
+    /// The same without a bias, for use before a batch norm, with the given initialisation.
     ///
     /// # Errors
     /// As [`Conv2d::new`].
@@ -68,9 +68,9 @@ impl Conv2d {
         ops::conv2d_relu(x, &mode.tensor(&self.weight), bias.as_ref(), self.spec)
     }
 
-    /// The convolution, then `norm`, then `+ residual`, then `max(., 0)` where `relu` says so.
+    /// The convolution, then `norm`, then `+ residual`, then `max(., 0)` if `relu` is set.
     ///
-    /// In training the last three are one op. Otherwise the normalisation is folded into the kernel,
+    /// In training the last three steps are one operation. In the other modes the normalisation is folded into the kernel,
     /// `norm(w * x + b) = (slope w) * x + (slope b + offset)`, so it costs nothing per position.
     ///
     /// # Shapes

@@ -13,7 +13,7 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// `inputs` to `outputs`, with PyTorch's default first values.
+    /// `inputs` to `outputs`, with PyTorch's default initialisation.
     ///
     /// # Errors
     /// Sizes of 0.

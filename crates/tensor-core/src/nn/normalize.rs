@@ -3,8 +3,8 @@
 use crate::{Error, Result, error::require};
 use candle_core::Tensor;
 
-/// `(x - mean) / std` for each channel. It sits inside a network, so that attacks and their radii live
-/// in the data's own units.
+/// `(x - mean) / std` for each channel. It is part of the network, so that inputs, attacks and their radii are in the units
+/// of the data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Normalize {
     mean: Vec<f64>,

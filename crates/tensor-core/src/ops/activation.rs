@@ -1,4 +1,4 @@
-//! Activations that are worth a kernel of their own.
+//! Activation functions with their own kernels.
 
 use super::cpu::element::Element;
 use super::cpu::elementwise;
@@ -19,7 +19,7 @@ pub fn relu(x: &Tensor) -> Result<Tensor> {
     leaky_relu(x, 0.0)
 }
 
-/// `x` where it is positive, else `slope x`. The derivative at 0 is `slope` (as in PyTorch).
+/// `x` if it is positive, otherwise `slope x`. The derivative at 0 is `slope` (as in PyTorch).
 ///
 /// # Shapes
 /// Any; the result has the same.
@@ -38,7 +38,7 @@ pub fn leaky_relu(x: &Tensor, slope: f64) -> Result<Tensor> {
 /// `a + b`, element by element.
 ///
 /// # Shapes
-/// Two of one shape; the result has it too.
+/// Two tensors of one shape; the result has the same shape.
 ///
 /// # Errors
 /// Shapes that differ.
@@ -63,7 +63,7 @@ impl Kernel<2> for Add {
 /// `max(a + b, 0)` in one pass.
 ///
 /// # Shapes
-/// Two of one shape; the result has it too.
+/// Two tensors of one shape; the result has the same shape.
 ///
 /// # Errors
 /// Shapes that differ.
@@ -123,11 +123,11 @@ impl Kernel<2> for SigmoidGrad {
 
 /// a, b -> max(a + b, 0).
 struct AddRectify;
-/// x -> x where positive, else slope x.
+/// x -> x if positive, otherwise slope x.
 struct Rectify {
     slope: f64,
 }
-/// y, g -> g where y > 0, else slope g. Piecewise constant in y, linear in g.
+/// y, g -> g if y > 0, otherwise slope g. It is piecewise constant in y and linear in g.
 #[derive(Clone, Copy)]
 pub(super) struct Mask {
     pub(super) slope: f64,

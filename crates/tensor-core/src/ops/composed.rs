@@ -1,8 +1,7 @@
-//! The same operations composed of candle's own, for the devices and types without kernels here.
+//! The same operations composed of candle's operations, for devices and types that have no kernels in this crate.
 //!
-//! They use only what candle differentiates rightly: gathers by index instead of its pooling and
-//! reductions instead of its normalisation. They are public so that tests can hold the kernels
-//! against them.
+//! They use only operations that candle differentiates correctly: gathers by index instead of its pooling, and reductions
+//! instead of its normalisation. They are public so that tests can compare the kernels with them.
 
 use super::{Conv2dSpec, ConvTranspose2dSpec, Pool2dSpec};
 use crate::{Error, Result};
@@ -11,8 +10,8 @@ use candle_core::{D, DType, Tensor};
 /// [`super::conv2d`] on candle's convolution.
 ///
 /// # Errors
-/// [`Error::Unsupported`] for strides and dilations that differ by axis, and for strides above 1 on
-/// non-square images, whose backward pass candle 0.11 cannot do.
+/// [`Error::Unsupported`] for strides and dilations that differ by axis, and for strides above 1 on non-square images, whose
+/// backward pass fails in candle 0.11.
 pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, spec: Conv2dSpec) -> Result<Tensor> {
     let Conv2dSpec { stride, padding, dilation, groups } = spec;
     let (_, _, h, w) = x.dims4()?;
@@ -20,7 +19,7 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, spec: Conv2dSp
         let reason = format!("stride {stride:?}, dilation {dilation:?} on {h}x{w}: candle's needs square ones");
         return Err(Error::Unsupported { what: "conv2d on this device or type", reason });
     }
-    // Unequal paddings are added by hand; equal ones are candle's to do.
+    // Unequal paddings are added here; candle adds equal ones.
     let (x, padding) = if padding.0 == padding.1 {
         (x.clone(), padding.0)
     } else {

@@ -61,8 +61,8 @@ impl Conv2dSpec {
 /// `OH = (H + 2 p - d (KH - 1) - 1) / s + 1`, rounded down.
 ///
 /// # Cost
-/// `2 N O OH OW (C / groups) KH KW` operations forward, and as many for each wanted gradient; scratch memory of
-/// one image's patches per thread.
+/// `2 N O OH OW (C / groups) KH KW` operations forward, and the same number for each gradient that is needed. The scratch
+/// memory is a padded copy of a few images per thread.
 ///
 /// # Errors
 /// Shapes that do not fit each other, an empty axis, a zero stride or dilation, a kernel larger than the
@@ -124,7 +124,7 @@ fn convolve(
     })
 }
 
-/// Checks the sizes of a convolution and works out the result's.
+/// Checks the sizes of a convolution and computes the size of the result.
 fn geometry(
     (n, c, h, w): (usize, usize, usize, usize),
     (o, cg, kh, kw): (usize, usize, usize, usize),
@@ -146,7 +146,7 @@ fn geometry(
     Ok(Geometry { batch: n, groups, channels, out_channels, image, kernel, out, stride, padding, dilation })
 }
 
-/// The gradient of [`conv2d`] to its input, `sum_o weight[o] * gy[o]` turned round: the adjoint in `x`.
+/// The gradient of [`conv2d`] to its input: the adjoint in `x`, a convolution of `gy` with the weight rotated by half a turn.
 ///
 /// Differentiable in `gy` and `weight`, twice.
 ///
@@ -188,7 +188,7 @@ pub fn conv2d_input_gradient(gy: &Tensor, weight: &Tensor, input: (usize, usize)
 /// `x` (N, C, H, W), `gy` (N, O, OH, OW) -> (O, C / groups, KH, KW) for `kernel` = (KH, KW).
 ///
 /// # Errors
-/// Sizes for which [`conv2d`] does not give the shape of `gy`; [`Error::Unsupported`] away from the CPU.
+/// Sizes for which [`conv2d`] does not give the shape of `gy`; [`Error::Unsupported`] on a device other than the CPU.
 pub fn conv2d_weight_gradient(x: &Tensor, gy: &Tensor, kernel: (usize, usize), spec: Conv2dSpec) -> Result<Tensor> {
     let x_dims = dims4("conv2d input", "(N, C, H, W)", x)?;
     let (n, o, oh, ow) = dims4("conv2d gradient", "(N, O, OH, OW)", gy)?;
@@ -206,7 +206,8 @@ pub fn conv2d_weight_gradient(x: &Tensor, gy: &Tensor, kernel: (usize, usize), s
     })
 }
 
-/// x, w [, b] -> y, rectified where there is a slope. The three maps are bilinear, and each one's derivative is another of them.
+/// x, w [, b] -> y, with a leaky ReLU if there is a slope. The three maps are bilinear, and the derivative of each is another
+/// one of them.
 struct Conv {
     geo: Geometry,
     slope: Option<f64>,
@@ -233,7 +234,7 @@ impl Geometry {
 }
 
 impl Conv {
-    /// The gradient before the rectification.
+    /// The gradient to the result before the ReLU.
     fn before(&self, y: &Tensor, g: &Tensor) -> candle_core::Result<Tensor> {
         match self.slope {
             Some(slope) => apply2(Mask { slope }, &y.detach(), g),

@@ -1,4 +1,4 @@
-//! Transposed convolution: the adjoint of a convolution as a map of its own.
+//! Transposed convolution: the adjoint of a convolution, with its own weight and bias.
 
 use super::conv::ToInput;
 use super::cpu::conv::Geometry;
@@ -7,7 +7,7 @@ use super::{composed, dims4, own_kernels};
 use crate::{Error, Result};
 use candle_core::Tensor;
 
-/// How the kernel of a [`conv_transpose2d`] spreads; every pair is (height, width).
+/// The geometry of a [`conv_transpose2d`]; every pair is (height, width).
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
@@ -46,7 +46,7 @@ impl Default for ConvTranspose2dSpec {
 /// `OH = (H - 1) s - 2 p + d (KH - 1) + output_padding + 1`.
 ///
 /// # Cost
-/// `2 N C H W (O / groups) KH KW` operations forward, and as many for each wanted gradient.
+/// `2 N C H W (O / groups) KH KW` operations forward, and the same number for each gradient that is needed.
 ///
 /// # Errors
 /// Shapes that do not fit each other, an empty axis, a zero stride or dilation, a padding that leaves no output, or

@@ -12,7 +12,7 @@ fn check(p: f64) -> Result<()> {
 }
 
 /// Sets each element to 0 with probability `p` and divides the others by `1 - p` (inverted dropout). Row i of the
-/// batch draws from its example's stream, so its mask does not depend on the batch.
+/// batch draws from the stream of its example, so its mask does not depend on the batch.
 ///
 /// Differentiable in `x`: the mask is a constant.
 ///
@@ -33,8 +33,8 @@ pub fn dropout(x: &Tensor, p: f64, rng: &ExampleRng) -> Result<Tensor> {
     Ok((x * keep(&u, p, x.dtype(), x.device())?)?)
 }
 
-/// A mask for [`lstm`](super::lstm) or any product: `1 / (1 - p)` with probability `1 - p`, else 0. One mask used at
-/// all steps of a sequence is variational dropout (Gal and Ghahramani 2016).
+/// A mask for [`lstm`](super::lstm) or any product: `1 / (1 - p)` with probability `1 - p`, otherwise 0. One mask for all
+/// steps of a sequence is variational dropout (Gal and Ghahramani 2016).
 ///
 /// # Errors
 /// A `p` outside [0, 1).

@@ -1,4 +1,4 @@
-//! Rows of a table by index.
+//! Embedding: rows of a table by index.
 
 use super::cpu::build::build;
 use super::cpu::element::Element;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// `weight` (V, D), `ids` (...) of type u32 -> (..., D).
 ///
 /// # Cost
-/// A copy forward; backward a table of zeros and a sum of rows.
+/// The forward pass copies rows; the backward pass fills a table with zeros and adds rows to it.
 ///
 /// # Errors
 /// Another rank or type, an empty axis, an index that is not below V.

@@ -1,4 +1,4 @@
-//! Updates of a tensor in place, for optimizers: nothing is allocated, and nothing enters the graph.
+//! Updates of a tensor in place, for optimizers. They allocate no memory and do not enter the graph.
 
 use super::cpu::element::{Element, dispatch};
 use super::cpu::math::vectorized;

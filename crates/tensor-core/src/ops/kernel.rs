@@ -1,4 +1,4 @@
-//! From a kernel on slices to a differentiable operation.
+//! Makes a differentiable operation from a kernel on slices.
 
 use super::cpu::element::{Element, dispatch};
 use super::cpu::math::Math;
@@ -15,11 +15,11 @@ pub(super) trait Kernel<const N: usize>: Send + Sync + 'static {
     /// The result from the arguments' elements, all contiguous, and their shapes.
     fn forward<T: Math>(&self, args: [&[T]; N], shapes: [&Shape; N]) -> Result<(Vec<T>, Shape)>;
 
-    /// The gradients to the arguments, those that are [`wanted`], from the gradient `g` to the result.
+    /// The gradients to those arguments that need one ([`wanted`]), from the gradient `g` to the result.
     fn backward(&self, args: [&Tensor; N], result: &Tensor, g: &Tensor) -> Result<[Option<Tensor>; N]>;
 }
 
-/// What a forward kernel keeps for its backward pass: one value, of whatever type it put.
+/// What a forward kernel keeps for its backward pass: one value of any type.
 #[derive(Default)]
 pub(super) struct Stash(OnceLock<Box<dyn Any + Send + Sync>>);
 
@@ -42,7 +42,7 @@ impl Stash {
     }
 }
 
-/// `Some(f())` where the gradient to `arg` is wanted: where it is a variable or depends on one.
+/// `Some(f())` if the gradient to `arg` is needed, that is if `arg` is a variable or depends on one.
 pub(super) fn wanted(arg: &Tensor, f: impl FnOnce() -> Result<Tensor>) -> Result<Option<Tensor>> {
     if arg.track_op() { f().map(Some) } else { Ok(None) }
 }

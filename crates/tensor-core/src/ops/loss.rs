@@ -3,10 +3,11 @@
 use super::cpu::elementwise;
 use super::cpu::math::Math;
 use super::kernel::{Kernel, apply2, wanted};
+use super::labels::rows;
 use super::output::{Output, log_output, output_nll};
 use super::own_kernels;
 use crate::{Error, Result};
-use candle_core::{D, DType, Shape, Tensor};
+use candle_core::{D, Shape, Tensor};
 
 /// `z - log sum_k exp z_k` over the last axis: [`log_output`] of softmax.
 ///
@@ -17,37 +18,6 @@ use candle_core::{D, DType, Shape, Tensor};
 /// A scalar, or an empty last axis.
 pub fn log_softmax(logits: &Tensor) -> Result<Tensor> {
     log_output(logits, Output::Softmax)
-}
-
-pub(super) fn rows(logits: &Tensor) -> Result<(usize, usize)> {
-    match *logits.dims() {
-        [n, k] if n * k > 0 => Ok((n, k)),
-        ref got => Err(Error::shape("logits", "(N, K), neither of them 0", got)),
-    }
-}
-
-pub(super) fn check_labels(labels: &Tensor, n: usize, k: usize) -> Result<Vec<u32>> {
-    if labels.dims() != [n] || labels.dtype() != DType::U32 {
-        return Err(Error::shape("labels", format!("({n},) of u32, got {:?}", labels.dtype()), labels.dims()));
-    }
-    let labels = labels.to_vec1::<u32>()?;
-    match labels.iter().enumerate().find(|(_, y)| **y as usize >= k) {
-        Some((i, y)) => Err(Error::value("labels", format!("label {y} at row {i} is not below the {k} classes"))),
-        None => Ok(labels),
-    }
-}
-
-/// The negative log-likelihood of each row, `-log_prob[n, label[n]]`.
-///
-/// # Shapes
-/// `log_prob` (N, K), `labels` (N,) of type u32 -> (N,).
-///
-/// # Errors
-/// Shapes that do not fit, or a label that is not below K.
-pub fn nll(log_prob: &Tensor, labels: &Tensor) -> Result<Tensor> {
-    let (n, k) = rows(log_prob)?;
-    check_labels(labels, n, k)?;
-    Ok(log_prob.gather(&labels.unsqueeze(1)?, 1)?.squeeze(1)?.neg()?)
 }
 
 /// The cross-entropy with class indices of each row, `-log softmax(logits)[n, label[n]]`; the caller
@@ -67,13 +37,13 @@ pub fn nll(log_prob: &Tensor, labels: &Tensor) -> Result<Tensor> {
 /// `logits` (N, K), `labels` (N,) of type u32 -> (N,).
 ///
 /// # Errors
-/// As [`nll`].
+/// As [`nll`](super::nll).
 pub fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
     output_nll(logits, labels, Output::Softmax)
 }
 
 /// The cross-entropy with soft labels of each row, `-sum_k target[n,k] log softmax(logits)[n,k]`.
-/// Targets are used as they are: rows are meant to sum to 1.
+/// The rows of the target should sum to 1; this is not checked.
 ///
 /// # Shapes
 /// `logits` and `target` (N, K) -> (N,).
@@ -93,7 +63,7 @@ pub fn soft_cross_entropy(logits: &Tensor, target: &Tensor) -> Result<Tensor> {
 /// Differentiable in `y`, twice; the target is a constant.
 ///
 /// # Shapes
-/// Two of one shape -> a scalar.
+/// Two tensors of one shape -> a scalar.
 ///
 /// # Errors
 /// Shapes that differ, or an empty one.

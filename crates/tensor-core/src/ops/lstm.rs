@@ -19,7 +19,7 @@ pub struct LstmWeights<'a> {
     pub bias: Option<&'a Tensor>,
 }
 
-/// What an [`lstm`] gives.
+/// The results of an [`lstm`].
 #[derive(Clone, Debug)]
 pub struct LstmOutput {
     /// h at each step, (T, N, H).
@@ -33,10 +33,9 @@ pub struct LstmOutput {
 /// An LSTM over a sequence. With `z = W x_t + R (m h_{t-1}) + b` in four parts,
 /// `c_t = sigmoid(z_f) c_{t-1} + sigmoid(z_i) tanh(z_g)` and `h_t = sigmoid(z_o) tanh(c_t)`.
 ///
-/// `mask` is `m`: one mask on every h that is fed back is variational dropout (see
-/// [`dropout_mask`](super::dropout_mask)); on `x` and on the outputs the caller puts its own, and a masked `recurrent`
-/// is DropConnect. A sequence of one step is the cell. The input's products are one product for all steps; the
-/// recurrent weight is packed once.
+/// `mask` is `m`. One mask on every h that is fed back is variational dropout (see [`dropout_mask`](super::dropout_mask)). The
+/// caller applies masks to `x` and to the outputs; a masked `recurrent` is DropConnect. A sequence of one step is the LSTM
+/// cell. The products with the input are computed as one product for all steps, and the recurrent weight is packed once.
 ///
 /// Differentiable in `x`, all weights, `hidden` and `cell`; second derivatives are an error on the CPU.
 ///
@@ -44,7 +43,7 @@ pub struct LstmOutput {
 /// `x` (T, N, I), `hidden` and `cell` (N, H), `mask` (N, H).
 ///
 /// # Cost
-/// `8 T N H (I + H)` operations forward, twice that backward; memory `T N (4 H + H)` for the backward pass.
+/// `8 T N H (I + H)` operations forward and twice as many backward. The backward pass needs `T N (4 H + H)` numbers in memory.
 ///
 /// # Errors
 /// Shapes that do not fit each other, or an empty axis.

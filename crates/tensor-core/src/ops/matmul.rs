@@ -10,7 +10,7 @@ use candle_core::{Shape, Tensor};
 
 /// The product of two matrices, `c[i,j] = sum_p a[i,p] b[p,j]`.
 ///
-/// A row of the result has the same bytes whatever other rows stand beside it.
+/// A row of the result is bit-identical for every number of rows.
 ///
 /// # Shapes
 /// `a` (M, K), `b` (K, N) -> (M, N).
@@ -57,7 +57,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
     Ok(if lead.len() == 1 { y } else { y.reshape([lead, &[o]].concat())? })
 }
 
-/// a, b -> a' b', where a' is a or its transpose, and b' likewise. Its derivatives are of its own kind.
+/// a, b -> a' b', where a' is a or its transpose, and b' likewise. Its derivatives are products of the same kind.
 #[derive(Clone, Copy)]
 struct Product {
     ta: bool,
@@ -119,7 +119,7 @@ impl Kernel<3> for Product {
     }
 }
 
-/// The gradients of [`linear`] of matrices from the gradient to its result, those that are wanted.
+/// Those gradients of [`linear`] of matrices that are needed, from the gradient to its result.
 pub(super) fn linear_gradients([x, w, b]: [&Tensor; 3], g: &Tensor) -> candle_core::Result<[Option<Tensor>; 3]> {
     Kernel::<3>::backward(&Product { ta: false, tb: true }, [x, w, b], g, g)
 }

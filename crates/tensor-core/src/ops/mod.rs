@@ -1,47 +1,49 @@
-//! Differentiable operations with right gradients.
+//! Differentiable operations with verified gradients.
 //!
-//! On the CPU in `f32` and `f64` they run on kernels of this crate, over all threads of rayon's pool, and compute only
-//! the gradients that are wanted: an argument that is no [`candle_core::Var`] and does not depend on one costs nothing
-//! in the backward pass. On CUDA and Metal, and for other types, they are composed of candle's operations
-//! ([`composed`]), where those are right. Ask for gradients by [`backward`]: candle's own `Tensor::backward` gives the
-//! same, after adding each variable's gradient to zeros.
+//! On the CPU, in `f32` and `f64`, they run kernels of this crate on all threads of rayon's pool. The backward pass computes
+//! only the gradients that are needed: an argument that is not a [`candle_core::Var`] and does not depend on one costs
+//! nothing. On CUDA and Metal, and for other types, the operations are composed of those operations of candle whose
+//! gradients are correct ([`composed`]). [`backward`] computes the gradients of a loss. candle's `Tensor::backward` gives the
+//! same gradients, but first adds each one to a tensor of zeros.
 //!
 //! | op | formula | differentiable in | twice |
 //! |---|---|---|---|
 //! | [`conv2d`] | cross-correlation, any stride, padding, dilation, groups | input, weight, bias | yes |
-//! | [`conv2d_relu`], [`conv2d_leaky_relu`] | the same, rectified in one pass | input, weight, bias | yes |
+//! | [`conv2d_relu`], [`conv2d_leaky_relu`] | the same, then ReLU, in one pass | input, weight, bias | yes |
 //! | [`conv_transpose2d`] | the adjoint of [`conv2d`] | input, weight, bias | yes |
-//! | [`conv2d_input_gradient`], [`conv2d_weight_gradient`] | the two adjoints by themselves | both factors | yes |
+//! | [`conv2d_input_gradient`], [`conv2d_weight_gradient`] | the two gradients of [`conv2d`] as operations | both factors | yes |
 //! | [`linear`], [`matmul`] | `x w^T + b`, `a b` | both factors, bias | yes |
-//! | [`batch_norm`], [`batch_norm_train`] | batch statistics, then a residual and a rectification where asked | input, scale, shift, residual | no: an error |
-//! | [`channel_affine`] | `scale x + shift` by channel | input, scale, shift | yes |
+//! | [`batch_norm`], [`batch_norm_train`] | normalisation with the batch's statistics, then optionally a residual and a ReLU | input, scale, shift, residual | no: an error |
+//! | [`channel_affine`] | `scale x + shift` for each channel | input, scale, shift | yes |
 //! | [`max_pool2d`], [`adaptive_max_pool2d`] | window maxima | input (one maximum per window gets the gradient) | yes (zero almost everywhere) |
 //! | [`avg_pool2d`], [`adaptive_avg_pool2d`], [`global_avg_pool2d`] | window means | input | yes |
 //! | [`upsample_nearest2d`], [`upsample_bilinear2d`] | resizing | input | yes |
 //! | [`relu`], [`leaky_relu`], [`add_relu`] | `max(x, 0)`, `max(x, slope x)`, `max(a + b, 0)` | all (`slope` at 0, as in PyTorch) | yes (zero almost everywhere) |
 //! | [`sigmoid`] | `1 / (1 + e^-x)` | input | yes |
-//! | [`log_softmax`], [`log_output`] | `z - log sum exp z`; the same of sigsoftmax and its peers ([`Output`]) | input | yes |
-//! | [`cross_entropy`], [`output_nll`] | `-log softmax(z)[label]`, and its peers', fused | logits | yes |
+//! | [`log_softmax`], [`log_output`] | `z - log sum exp z`; the logarithms of sigsoftmax and other output functions ([`Output`]) | input | yes |
+//! | [`cross_entropy`], [`output_nll`] | `-log softmax(z)[label]`, and the same for other output functions, fused | logits | yes |
 //! | [`linear_nll`] | [`output_nll`] of [`linear`], in blocks | all | yes |
 //! | [`soft_cross_entropy`] | `-sum target log softmax(z)` | logits, target | yes |
 //! | [`mse_loss`] | mean of `(y - t)^2` | `y` | yes |
 //! | [`embedding`] | rows by index | weight | yes |
-//! | [`lstm`] | a sequence; one step is the cell | all but the mask | no: an error |
+//! | [`lstm`] | an LSTM over a sequence; a sequence of one step is the LSTM cell | all but the mask | no: an error |
 //! | [`dropout`], [`dropout_mask`], [`masked`] | seeded masks | input | yes |
 //!
 //! # Cost
-//! Convolutions and products hold a small tile of the result in registers and read their operands from padded or packed
-//! copies of cache size: no matrix of patches is made, and memory beyond arguments and result is of the size of a few
-//! images and of the weights. The vectors are the machine's (AVX-512, AVX2, NEON, chosen at run time). Everything else
-//! is one or two passes over the data.
+//! Convolutions and matrix products keep a small tile of the result in registers and read their operands from padded or
+//! packed copies that fit the caches. No matrix of patches (im2col) is built, so the extra memory is that of a few images and
+//! of the weights. The instruction set is chosen at run time (AVX-512, AVX2, NEON). All other operations pass over the data
+//! once or twice.
 //!
-//! # Bytes
-//! Results have the same bytes for every number of threads, and an example's result has the same bytes in every batch:
-//! each element is one chain of multiply-adds in the order of the sum. Sums over a batch are cut by shape alone.
+//! # Reproducibility
+//! Results are bit-identical for every number of threads, and the result of an example is bit-identical in every batch: each
+//! element is one chain of multiply-adds in the order of the sum. How a sum over a batch is partitioned depends on the shape
+//! only.
 //!
 //! # Second derivatives
-//! They need candle to keep the graph of the first: set `CANDLE_GRAD_DO_NOT_DETACH=1` before a thread's first backward
-//! pass, else candle drops terms without an error.
+//! They require that candle keeps the graph of the first derivatives. Set the environment variable
+//! `CANDLE_GRAD_DO_NOT_DETACH=1` before the first backward pass of a thread; otherwise candle drops terms without an error.
+//! [`keeps_graph`] tells whether it is set.
 
 mod activation;
 pub mod composed;
@@ -52,6 +54,8 @@ mod dropout;
 mod embedding;
 pub(crate) mod in_place;
 mod kernel;
+mod labels;
+mod linear_nll;
 mod loss;
 mod lstm;
 mod matmul;
@@ -67,11 +71,13 @@ pub use conv::{Conv2dSpec, conv2d, conv2d_input_gradient, conv2d_leaky_relu, con
 pub use conv_transpose::{ConvTranspose2dSpec, conv_transpose2d};
 pub use dropout::{dropout, dropout_mask, masked};
 pub use embedding::embedding;
-pub use loss::{cross_entropy, log_softmax, mse_loss, nll, soft_cross_entropy};
+pub use labels::nll;
+pub use linear_nll::linear_nll;
+pub use loss::{cross_entropy, log_softmax, mse_loss, soft_cross_entropy};
 pub use lstm::{LstmOutput, LstmWeights, lstm};
 pub use matmul::{linear, matmul};
 pub use norm::{Normed, batch_norm, batch_norm_train, channel_affine, channel_moments};
-pub use output::{Output, linear_nll, log_output, output_nll};
+pub use output::{Output, log_output, output_nll};
 pub use pool::{Pool2dSpec, adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, global_avg_pool2d, max_pool2d};
 pub use tape::{backward, keeps_graph, last_backward};
 pub use upsample::{upsample_bilinear2d, upsample_nearest2d};
@@ -92,7 +98,7 @@ fn dims4(what: &str, axes: &str, x: &Tensor) -> Result<(usize, usize, usize, usi
     }
 }
 
-/// Output length of a window sliding along an axis, or an error naming the axis.
+/// The output length of a window that slides along an axis; the error names the axis.
 fn slide(
     what: &'static str,
     axis: &str,

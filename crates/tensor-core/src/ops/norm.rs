@@ -33,7 +33,7 @@ pub fn batch_norm_train(x: &Tensor, scale: &Tensor, shift: &Tensor, eps: f64) ->
     Ok(batch_norm(x, scale, shift, eps, None, None)?.output)
 }
 
-/// What a [`batch_norm`] gives: the result, and the batch's mean and biased variance, (C,), without a graph.
+/// The result of a [`batch_norm`], and the batch's mean and biased variance, (C,), without a graph.
 #[derive(Clone, Debug)]
 pub struct Normed {
     /// (N, C, H, W).
@@ -44,8 +44,8 @@ pub struct Normed {
     pub var: Tensor,
 }
 
-/// [`batch_norm_train`], then `+ residual`, then [`leaky_relu`](super::leaky_relu) with the slope `rectify` (0 is ReLU),
-/// where asked for: two passes over the data in all, and two backward.
+/// [`batch_norm_train`], then optionally `+ residual`, then optionally [`leaky_relu`](super::leaky_relu) with the slope
+/// `rectify` (0 is ReLU). The forward pass reads the data twice, and so does the backward pass.
 ///
 /// # Shapes
 /// As [`batch_norm_train`]; `residual` has the shape of `x`.
@@ -144,7 +144,7 @@ struct Train {
 }
 /// x, (scale, shift), r -> y + r.
 struct WithResidual(Train);
-/// x, scale, shift -> scale x + shift. Its derivatives are of its own kind, and sums.
+/// x, scale, shift -> scale x + shift. Its derivatives are maps of the same kind, and sums.
 struct Affine;
 /// x, (scale, shift), g -> the gradients to x, scale and shift, flattened one after the other; `slope` as in `Train`.
 struct Backward {
@@ -154,7 +154,7 @@ struct Backward {
 }
 
 impl Train {
-    /// The gradients to x and to (scale, shift), from the gradient to the result without what came after it.
+    /// The gradients to x and to (scale, shift), from the gradient to the normalised result.
     fn backward(
         &self,
         x: &Tensor,

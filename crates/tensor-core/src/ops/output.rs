@@ -1,12 +1,10 @@
-//! Output functions: logits to log-probabilities, and their negative log-likelihood, fused.
+//! Output functions, which map logits to log-probabilities, and their negative log-likelihood in one pass.
 
 use super::cpu::math::Math;
-use super::cpu::matmul::{Mat, parallel_product};
 use super::cpu::output::{self, Exponential, ExponentialLogistic, Logistic, Rectified};
 use super::kernel::{Kernel, Stash, apply1, apply2, apply3, wanted};
-use super::loss::{check_labels, nll, rows};
-use super::matmul::linear_gradients;
-use super::{composed, linear, own_kernels};
+use super::labels::{check_labels, nll, rows};
+use super::{composed, own_kernels};
 use crate::{Error, Result, error::require};
 use candle_core::{D, Shape, Tensor};
 use std::sync::Arc;
@@ -20,12 +18,13 @@ use std::sync::Arc;
 /// | `Sigmoid` | `sigma(z)` | `1 - sigma(z)` |
 /// | `Relu` | `max(z, 0) + eps` | `1 / (z + eps)` for z > 0, else 0 |
 ///
-/// All are computed by `log g` shifted by its largest value in the row, so that nothing overflows and no row becomes 0/0.
+/// All are computed from `log g` minus its largest value in the row, so that nothing overflows and no row becomes 0/0.
 ///
-/// Source: Kanai et al. (arXiv 1805.10829), Definition 1 for sigsoftmax; the forms of the other two are recalled.
+/// Source: Kanai et al. (arXiv 1805.10829), Definition 1 for sigsoftmax. The formulas of `Sigmoid` and
+/// `Relu` are reconstructed from memory and not verified against the paper.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Output {
-    /// The usual one.
+    /// Softmax.
     #[default]
     Softmax,
     /// Softmax of `z + log sigma(z)`.
@@ -34,7 +33,7 @@ pub enum Output {
     Sigmoid,
     /// Normalised rectified logits.
     Relu {
-        /// Keeps a row without a positive logit from 0/0; finite and > 0.
+        /// Prevents 0/0 in a row without a positive logit; finite and > 0.
         eps: f64,
     },
 }
@@ -62,9 +61,11 @@ macro_rules! scored {
         }
     };
 }
+pub(super) use scored;
 
 impl Output {
-    fn check(self) -> Result<()> {
+    /// Checks the values inside.
+    pub(super) fn check(self) -> Result<()> {
         match self {
             Self::Relu { eps } => require("Output::Relu.eps", eps.is_finite() && eps > 0.0, "finite and > 0", eps),
             _ => Ok(()),
@@ -106,7 +107,7 @@ impl Output {
     }
 }
 
-/// `log f` over the last axis.
+/// `log f` over the last axis, the logarithm of the probabilities.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -150,63 +151,6 @@ pub fn output_nll(logits: &Tensor, labels: &Tensor, output: Output) -> Result<Te
     Ok(apply1(Nll(Arc::new(Labels { output, labels, sums: Stash::new() })), logits)?)
 }
 
-/// Logits that [`linear_nll`] holds at one time.
-const AT_ONCE: usize = 1 << 22;
-/// Logits up to which it keeps all of them for the backward pass.
-const KEPT: usize = 1 << 25;
-
-/// [`output_nll`] of the logits `h weight^T + bias` in blocks of rows: no more than 4 million logits exist at a time. Past
-/// 32 million in all, the backward pass computes them anew, a third product in exchange for their memory.
-///
-/// # Shapes
-/// `h` (N, D), `weight` (K, D), `bias` (K,), `labels` (N,) of type u32 -> (N,).
-///
-/// # Errors
-/// As [`linear`] and [`output_nll`].
-pub fn linear_nll(
-    h: &Tensor,
-    weight: &Tensor,
-    bias: Option<&Tensor>,
-    labels: &Tensor,
-    output: Output,
-) -> Result<Tensor> {
-    let (&[n, d], &[k, dw]) = (h.dims(), weight.dims()) else {
-        return Err(Error::shape("linear_nll input", "(N, D), and a weight (K, D)", h.dims()));
-    };
-    if d != dw {
-        return Err(Error::shape("linear_nll weight", format!("({k}, {d})"), weight.dims()));
-    }
-    let graph = [Some(h), Some(weight), bias].into_iter().flatten().any(Tensor::track_op);
-    if n * k <= if graph { KEPT } else { AT_ONCE } {
-        return output_nll(&linear(h, weight, bias)?, labels, output);
-    }
-    if !own_kernels(h) {
-        let parts = blocks(n, k).map(|(from, len)| {
-            let logits = linear(&h.narrow(0, from, len)?, weight, bias)?;
-            output_nll(&logits, &labels.narrow(0, from, len)?, output)
-        });
-        return Ok(Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 0)?);
-    }
-    output.check()?;
-    let labels = check_labels(labels, n, k)?;
-    let zeros;
-    let bias = match bias {
-        Some(b) if b.dims() == [k] => b,
-        Some(b) => return Err(Error::shape("linear_nll bias", format!("({k},)"), b.dims())),
-        None => {
-            zeros = Tensor::zeros(k, h.dtype(), h.device())?;
-            &zeros
-        }
-    };
-    Ok(apply3(LinearNll { output, labels }, h, weight, bias)?)
-}
-
-/// (first row, rows) of the blocks.
-fn blocks(n: usize, k: usize) -> impl Iterator<Item = (usize, usize)> {
-    let len = (AT_ONCE / k).clamp(1, n.max(1));
-    (0..n).step_by(len).map(move |from| (from, len.min(n - from)))
-}
-
 fn last(shape: &Shape) -> usize {
     shape.dims().last().copied().unwrap_or(1)
 }
@@ -216,20 +160,14 @@ struct LogOutput(Output);
 /// z, y, g -> slope(z) (g - exp(y) sum g).
 struct LogOutputGrad(Output);
 /// z -> the loss of each row.
-struct Nll(Arc<Labels>);
+pub(super) struct Nll(pub(super) Arc<Labels>);
 /// z, g -> g slope(z) (f - one-hot).
-struct NllGrad(Arc<Labels>);
-/// h, weight, bias -> the loss of each row.
-struct LinearNll {
-    output: Output,
-    labels: Vec<u32>,
-}
-
+pub(super) struct NllGrad(pub(super) Arc<Labels>);
 /// The labels, and the rows' log-sums from the forward pass.
-struct Labels {
-    output: Output,
-    labels: Vec<u32>,
-    sums: Stash,
+pub(super) struct Labels {
+    pub(super) output: Output,
+    pub(super) labels: Vec<u32>,
+    pub(super) sums: Stash,
 }
 
 impl Kernel<1> for LogOutput {
@@ -302,50 +240,5 @@ impl Kernel<2> for NllGrad {
             ((smooth + (&curved * &p)?)? - one_hot)?.broadcast_mul(&g.unsqueeze(1)?)
         };
         Ok([wanted(z, to_z)?, wanted(g, || (&mean - at_label(&us)?)?.squeeze(1))?])
-    }
-}
-
-impl Kernel<3> for LinearNll {
-    const NAME: &'static str = "sconce-linear-nll";
-
-    fn forward<T: Math>(
-        &self,
-        [h, w, b]: [&[T]; 3],
-        [_, shape, _]: [&Shape; 3],
-    ) -> candle_core::Result<(Vec<T>, Shape)> {
-        let (k, d) = shape.dims2()?;
-        let mut losses = Vec::with_capacity(self.labels.len());
-        for (from, len) in blocks(self.labels.len(), k) {
-            let (h, y) = (&h[from * d..][..len * d], &self.labels[from..][..len]);
-            let z = parallel_product((len, k, d), Mat::rows(h, d), Mat::rows(w, d).t(), Some(b));
-            losses.extend(scored!(self.output, score => output::nll(score, &z, y, k)).0);
-        }
-        let n = losses.len();
-        Ok((losses, n.into()))
-    }
-
-    fn backward(&self, [h, w, b]: [&Tensor; 3], _: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 3]> {
-        let (mut to_h, mut to_w, mut to_b) = (Vec::new(), None::<Tensor>, None::<Tensor>);
-        let add = |sum: &mut Option<Tensor>, part: Option<Tensor>| -> candle_core::Result<()> {
-            *sum = match (sum.take(), part) {
-                (Some(s), Some(p)) => Some(super::add(&s, &p)?),
-                (s, p) => s.or(p),
-            };
-            Ok(())
-        };
-        for (from, len) in blocks(self.labels.len(), w.dim(0)?) {
-            let rows = h.narrow(0, from, len)?.contiguous()?;
-            let z = linear(&rows, w, Some(b)).map_err(candle_core::Error::wrap)?;
-            let labels = self.labels[from..][..len].to_vec();
-            let own = Arc::new(Labels { output: self.output, labels, sums: Stash::new() });
-            // For its log-sums.
-            apply1(Nll(own.clone()), &z.detach())?;
-            let gz = apply2(NllGrad(own), &z, &g.narrow(0, from, len)?)?;
-            let [gh, gw, gb] = linear_gradients([&rows, w, b], &gz)?;
-            to_h.extend(gh);
-            add(&mut to_w, gw)?;
-            add(&mut to_b, gb)?;
-        }
-        Ok([if to_h.is_empty() { None } else { Some(Tensor::cat(&to_h, 0)?) }, to_w, to_b])
     }
 }

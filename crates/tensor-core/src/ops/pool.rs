@@ -13,7 +13,7 @@ use candle_core::{Shape, Tensor};
 /// |---|---|---|---|
 /// | `kernel` | (2, 2) | size of a window | >= 1 |
 /// | `stride` | (2, 2) | step between windows | >= 1 |
-/// | `padding` | (0, 0) | border on each side: never a maximum, zeros of an average | <= kernel / 2 |
+/// | `padding` | (0, 0) | border on each side: it is never a maximum, and counts as zeros in an average | <= kernel / 2 |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Pool2dSpec {
     /// Size of a window.
@@ -31,7 +31,7 @@ impl Default for Pool2dSpec {
 }
 
 impl Pool2dSpec {
-    /// Square windows side by side.
+    /// Square windows that do not overlap and leave no gap.
     pub fn tiles(size: usize) -> Self {
         Self { kernel: (size, size), stride: (size, size), padding: (0, 0) }
     }
@@ -50,8 +50,8 @@ impl Pool2dSpec {
     }
 }
 
-/// The largest value of each window. Of several equal ones the first, row by row, gets the whole
-/// gradient; a NaN in a window is its maximum (both as in PyTorch).
+/// The largest value of each window. If several elements are equal to the maximum, the first one in row order gets the whole
+/// gradient. A NaN in a window is its maximum. (PyTorch does both in the same way.)
 ///
 /// # Shapes
 /// (N, C, H, W) -> (N, C, OH, OW) with `OH = (H + 2 padding - kernel) / stride + 1`, rounded down.

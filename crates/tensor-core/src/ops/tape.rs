@@ -1,15 +1,52 @@
 //! A tape of this crate's own operations inside candle's graph.
 //!
-//! candle 0.11 adds each gradient into a fresh tensor of zeros, on threads of its own that spin; for a residual
-//! network that costs as much as the convolutions of a narrow one. So gradients pass between operations of this
-//! crate directly. What candle sees of a chain of them is its last result and, for every operation, a [`Join`]: one
-//! number whose arguments are the joins below and the leaves, that is variables and results of candle's operations.
-//! When candle gives a result its gradient, it is left with the operation; when candle comes to the operation's join, after
-//! all that the result went into, the operation runs back once, leaves gradients with the operations below and hands the
-//! leaves theirs. Any mixture with candle's operations is right: what arrives by either way adds up before it is used.
+//! candle 0.11 adds each gradient to a new tensor of zeros, on threads of its own that spin. In a residual network with
+//! few channels that costs as much as the convolutions do. Therefore gradients pass between operations of this crate
+//! directly, and candle's graph only decides the order in which the operations run back.
+//!
+//! # What candle sees
+//! Every operation puts two nodes into candle's graph: its *join*, which is a single number, and its *result*, which is
+//! made from the join. The arguments of a join are the joins of those arguments that come from our operations, and the
+//! leaves themselves. A leaf is a variable or a result of one of candle's operations. For the chain
+//! `a = f1(x, w1)`, `b = f2(a, w2)`, `c = f3(b)` and a loss of candle's operations the graph is
+//!
+//! ```text
+//!   leaves      x    w1          w2
+//!                \    |           |
+//!                 v   v           v
+//!   joins          [join1] ---> [join2] ---> [join3]       one number each
+//!                     |            |            |
+//!                     v            v            v
+//!   results           a            b            c ---> candle's operations ---> loss
+//! ```
+//!
+//! candle does not see that `b` was computed from `a`: it sees the way through the joins only. The values are computed
+//! from the arguments that each operation keeps on the tape ([`Node`]).
+//!
+//! # The backward pass
+//! candle visits a node after all nodes that it leads to. For the chain above the order is
+//!
+//! ```text
+//!   candle visits   what happens                                               where gradients arrive
+//!   loss ... c      candle computes the gradient to c                          c -> kept by operation 3
+//!   join3           f3 runs back: gradient to b from the gradient to c         b -> kept by operation 2
+//!   join2           f2 runs back: gradients to a and w2 from that to b         a -> kept by operation 1, w2 -> the leaf
+//!   join1           f1 runs back: gradients to x and w1 from that to a         x and w1 -> the leaves
+//! ```
+//!
+//! If one of candle's operations uses `b` too, candle also computes a gradient to `b`. This gradient is added to the one
+//! that operation 2 keeps. `join2` leads to `b` and to `join3`, so candle visits `join2` after both, when the sum is
+//! complete. Hence each operation runs back once, and every mixture with candle's operations has the right gradients.
+//!
+//! A join must give candle some gradient for each of its arguments that is not a variable: for a join below it gives a
+//! zero, one number that costs nothing. A leaf receives its real gradient, either through candle or, during
+//! [`backward`] and for variables, through a list of this thread, which saves the addition to zeros.
+
+mod join;
 
 use candle_core::backprop::GradStore;
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, TensorId};
+use candle_core::{CpuStorage, Result, Shape, Tensor, TensorId};
+use join::{Emit, Join};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, Weak};
@@ -25,20 +62,20 @@ pub(super) trait Step: Send + Sync {
 /// An operation on the tape.
 pub(super) struct Node {
     step: Arc<dyn Step>,
-    /// For each argument the operation it comes from, where that is on the tape.
+    /// For each argument, the operation that computed it, if that operation is on the tape.
     sources: Vec<Option<Arc<Handle>>>,
-    /// The result, and the gradient to it as far as it has arrived.
+    /// The result, and the sum of the gradients to it that have arrived.
     arrived: Mutex<Option<(Tensor, Tensor)>>,
 }
 
-/// What a result knows of its operation.
+/// What leads from a result to its operation.
 struct Handle {
     node: Arc<Node>,
     join: Tensor,
     result: OnceLock<TensorId>,
 }
 
-/// Results of operations on the tape that are alive.
+/// The results of operations on the tape that still exist.
 static ALIVE: LazyLock<Mutex<HashMap<TensorId, Weak<Handle>>>> = LazyLock::new(Mutex::default);
 
 fn lock<T>(m: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -64,7 +101,7 @@ thread_local! {
     static KEEPS_GRAPH: OnceLock<bool> = const { OnceLock::new() };
 }
 
-/// Whether operations are applied without a graph: in a backward pass that will not be differentiated.
+/// Whether operations are applied without a graph, as in a backward pass that is not differentiated again.
 pub(super) fn paused() -> bool {
     PAUSED.get()
 }
@@ -83,8 +120,8 @@ impl Drop for Pause {
     }
 }
 
-/// Whether gradients can be differentiated again on this thread: asks candle for the second derivative of x^4 at 1 by two
-/// backward passes, 12 where it keeps the graph of the first.
+/// Whether gradients can be differentiated again on this thread. It computes the second derivative of x^4 at 1 by two
+/// backward passes, which is 12 only if candle keeps the graph of the first pass.
 ///
 /// # Errors
 /// candle's only.
@@ -101,13 +138,13 @@ pub fn keeps_graph() -> Result<bool> {
     Ok(KEEPS_GRAPH.with(|k| *k.get_or_init(|| keeps)))
 }
 
-/// The gradients of a scalar: what [`Tensor::backward`] gives, but the gradient of a variable that comes from this
-/// crate's operations alone is not first added to zeros. For large variables that is most of what candle does there.
+/// The gradients of a scalar, equal to those of [`Tensor::backward`]. A gradient that comes from this crate's operations only
+/// is not added to a tensor of zeros first, which for large variables is most of candle's work in the backward pass.
 ///
 /// # Errors
 /// candle's, and those of operations that cannot be differentiated.
 pub fn backward(loss: &Tensor) -> crate::Result<GradStore> {
-    /// Puts back what was there, whatever happens.
+    /// Restores the previous state when it is dropped, also after an error.
     struct Restore(Option<HashMap<TensorId, Tensor>>);
     impl Drop for Restore {
         fn drop(&mut self) {
@@ -126,8 +163,8 @@ pub fn backward(loss: &Tensor) -> crate::Result<GradStore> {
     Ok(grads)
 }
 
-/// [`backward`] for gradients that are not differentiated again, where the process keeps their graphs: this crate's operations
-/// then build none, which saves memory.
+/// [`backward`] for gradients that are not differentiated again. In a process that keeps the graphs of gradients, this crate's
+/// operations then build no graph, which saves memory.
 ///
 /// # Errors
 /// As [`backward`].
@@ -176,7 +213,7 @@ impl Node {
         Ok(y)
     }
 
-    /// Adds a gradient to the result `y` to what has arrived.
+    /// Adds a gradient to the result `y` to the sum of those that have arrived.
     fn arrive(&self, y: &Tensor, g: Tensor) -> Result<()> {
         let mut arrived = lock(&self.arrived);
         *arrived = Some(match arrived.take() {
@@ -186,7 +223,7 @@ impl Node {
         Ok(())
     }
 
-    /// Runs back through this operation: gradients arrive at the operations below; those of leaves are returned, by argument.
+    /// Runs this operation back: it leaves gradients with the operations below and returns those of leaves, by argument.
     fn run_back(&self) -> Result<Vec<Option<Tensor>>> {
         let mut leaves = vec![None; self.sources.len()];
         let Some((y, g)) = lock(&self.arrived).take() else { return Ok(leaves) };
@@ -203,117 +240,5 @@ impl Node {
             }
         }
         Ok(leaves)
-    }
-}
-
-/// The result of an operation, as candle sees it: made from the operation's join.
-struct Emit(Arc<Handle>);
-
-impl CustomOp1 for Emit {
-    fn name(&self) -> &'static str {
-        self.0.node.step.name()
-    }
-
-    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        self.0.node.step.compute()
-    }
-
-    fn bwd(&self, join: &Tensor, y: &Tensor, g: &Tensor) -> Result<Option<Tensor>> {
-        self.0.node.arrive(y, g.clone())?;
-        join.zeros_like().map(Some)
-    }
-}
-
-/// One number that stands for an operation in candle's graph; see the module.
-struct Join {
-    node: Arc<Node>,
-    /// For each argument of this op, the operation's argument it stands for.
-    slots: Vec<usize>,
-}
-
-impl Join {
-    fn forward() -> Result<(CpuStorage, Shape)> {
-        Ok((CpuStorage::F32(vec![0.0]), ().into()))
-    }
-
-    /// Runs the operation back; the gradients to this op's arguments are the leaves' own, or nothing for joins below.
-    fn hand_over<const N: usize>(&self, args: [&Tensor; N]) -> Result<[Option<Tensor>; N]> {
-        let mut leaves = self.node.run_back()?;
-        let mut given = [const { None }; N];
-        for ((to, arg), slot) in given.iter_mut().zip(args).zip(&self.slots) {
-            *to = Self::give(arg, leaves[*slot].take())?;
-        }
-        Ok(given)
-    }
-
-    fn give(arg: &Tensor, gradient: Option<Tensor>) -> Result<Option<Tensor>> {
-        match gradient {
-            Some(g) if arg.is_variable() => SINK.with_borrow_mut(|sink| match sink {
-                Some(sink) => {
-                    let sum = match sink.remove(&arg.id()) {
-                        Some(before) => super::add(&before, &g)?,
-                        None => g,
-                    };
-                    sink.insert(arg.id(), sum);
-                    Ok(None)
-                }
-                None => Ok(Some(g)),
-            }),
-            Some(g) => Ok(Some(g)),
-            None if arg.is_variable() => Ok(None),
-            None => arg.zeros_like().map(Some),
-        }
-    }
-}
-
-impl CustomOp1 for Join {
-    fn name(&self) -> &'static str {
-        "sconce-join"
-    }
-
-    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        Self::forward()
-    }
-
-    fn bwd(&self, a: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
-        self.hand_over([a]).map(|[a]| a)
-    }
-}
-
-impl CustomOp2 for Join {
-    fn name(&self) -> &'static str {
-        "sconce-join"
-    }
-
-    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        Self::forward()
-    }
-
-    fn bwd(&self, a: &Tensor, b: &Tensor, _: &Tensor, _: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        self.hand_over([a, b]).map(Into::into)
-    }
-}
-
-type Three = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
-
-impl CustomOp3 for Join {
-    fn name(&self) -> &'static str {
-        "sconce-join"
-    }
-
-    fn cpu_fwd(
-        &self,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        Self::forward()
-    }
-
-    fn bwd(&self, a: &Tensor, b: &Tensor, c: &Tensor, _: &Tensor, _: &Tensor) -> Result<Three> {
-        self.hand_over([a, b, c]).map(Into::into)
     }
 }

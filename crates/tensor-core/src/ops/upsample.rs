@@ -8,8 +8,8 @@ use crate::{Result, error::require};
 use candle_core::{Shape, Tensor};
 use std::sync::Arc;
 
-/// Each output takes the input at `floor(i H / OH)` (PyTorch's mode `nearest`). The gradient sums over all the
-/// outputs of an input (candle's own keeps only the last).
+/// Each output takes the input at `floor(i H / OH)` (PyTorch's mode `nearest`). The gradient of an input is the sum over all
+/// outputs that take it. (candle's own operation overwrites a gradient that arrived before.)
 ///
 /// # Shapes
 /// (N, C, H, W) -> (N, C, OH, OW), larger or smaller.
@@ -24,7 +24,7 @@ pub fn upsample_nearest2d(x: &Tensor, out: (usize, usize)) -> Result<Tensor> {
 /// `align_corners` at `i (H - 1) / (OH - 1)` (PyTorch's conventions).
 ///
 /// # Shapes
-/// (N, C, H, W) -> (N, C, OH, OW), larger or smaller; no smoothing where smaller.
+/// (N, C, H, W) -> (N, C, OH, OW), larger or smaller; a smaller result is not smoothed.
 ///
 /// # Errors
 /// As [`upsample_nearest2d`].

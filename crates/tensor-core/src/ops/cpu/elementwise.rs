@@ -1,4 +1,4 @@
-//! Element by element, and sums over all but the channel.
+//! Elementwise kernels, and sums over all axes but the channels.
 #![allow(unsafe_code)]
 
 use super::build::fill;
@@ -6,7 +6,7 @@ use super::element::Element;
 use super::math::{Math, vectorized};
 use rayon::prelude::*;
 
-/// Elements that one task handles: large enough that a task is worth its start.
+/// Elements of one task: enough that starting the task does not matter.
 const RUN: usize = 1 << 14;
 
 /// `y = f(x)`.
@@ -132,7 +132,7 @@ pub(crate) fn squared_distance<T: Element>(a: &[T], b: &[T]) -> f64 {
             },
         )
     };
-    // Runs are few: the partial sums are gathered in order, so that threads do not enter.
+    // The partial sums are added in order, so that the result does not depend on the threads.
     let parts: Vec<f64> = a.par_chunks(RUN).zip(b.par_chunks(RUN)).map(part).collect();
     parts.into_iter().sum()
 }

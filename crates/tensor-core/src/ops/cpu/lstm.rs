@@ -1,4 +1,4 @@
-//! The recurrent half of an LSTM over a sequence, forward and backward through time.
+//! The recurrent part of an LSTM over a sequence, and its backward pass through time.
 
 use super::math::{Math, vectorized};
 use super::matmul::{Mat, Right, add_product, parallel_product};

@@ -1,4 +1,4 @@
-//! Exponentials that the compiler can put into vectors.
+//! Exponentials that the compiler can vectorise.
 
 use super::element::Element;
 use pulp::{Arch, Simd, WithSimd};
@@ -24,8 +24,8 @@ pub(crate) fn exp_f32(x: f32) -> f32 {
     const HIGH: f32 = 88.722_84;
     const LOW: f32 = -87.336_54;
     let c = x.clamp(LOW, HIGH);
-    // Rounded to a whole number by an addition that leaves no room for a fraction; its bits count up from that
-    // number's own.
+    // The addition of 1.5 * 2^23 leaves no bits for a fraction, so it rounds to a whole number; the lowest bits of the sum
+    // are that number.
     const WHOLE: f32 = 12_582_912.0;
     let shifted = c * std::f32::consts::LOG2_E + WHOLE;
     let n = shifted - WHOLE;

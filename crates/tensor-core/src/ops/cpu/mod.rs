@@ -1,8 +1,8 @@
-//! The kernels behind [`crate::ops`] on plain slices: no tensors, no graph, no errors.
+//! The kernels of [`crate::ops`] on plain slices. They know no tensors and no graph, and they return no errors.
 //!
-//! Every kernel splits its work by shape alone, never by the number of threads, and sums in a fixed
-//! order, so its result has the same bytes for every thread count. Convolution and matrix products
-//! treat each example alike whatever batch it sits in. This is the one room where `unsafe` is allowed.
+//! Every kernel sums in an order that depends on the shape only, never on the number of threads, so results are bit-identical
+//! for every number of threads. In convolutions and matrix products the result of an example is bit-identical in every batch.
+//! `unsafe` code is allowed in this folder only.
 
 pub(crate) mod build;
 pub(crate) mod conv;

@@ -65,8 +65,8 @@ fn per_channel<R: Send>(c: usize, p: usize, f: impl Fn(usize) -> R + Send + Sync
     (0..c).into_par_iter().with_min_len((1024 / p.max(1)).max(1)).map(f).collect()
 }
 
-/// Moments of x (n, c, p). Each plane's are taken about its own mean, then merged in f64 (Chan et al. 1979), so
-/// that a large mean costs no precision.
+/// Moments of x (n, c, p). The moments of each plane are computed about its own mean and then merged in f64 (Chan et al.
+/// 1979), so that a large mean costs no precision.
 pub(crate) fn moments<T: Element>(x: &[T], c: usize, p: usize) -> Moments {
     let images = x.len() / (c * p);
     let all = per_channel(c, p, |ch| {
@@ -87,7 +87,7 @@ pub(crate) fn moments<T: Element>(x: &[T], c: usize, p: usize) -> Moments {
                         #[inline(always)]
                         |x| (x - centre) * (x - centre),
                     );
-                    // About the rounded mean: taken back.
+                    // Corrects for the rounding of the mean.
                     let around = around - p as f64 * (own - centre.to_f64()).powi(2);
                     let (step, total) = (own - mean, count + p as f64);
                     spread += around + step * step * count * p as f64 / total;
@@ -200,8 +200,8 @@ pub(crate) fn affine<T: Element>(x: &[T], scale: &[T], shift: &[T], p: usize) ->
     )
 }
 
-/// The gradients to x, gamma and beta, one after the other. With a slope the result was rectified: it is computed again
-/// to see where.
+/// The gradients to x, gamma and beta, one after the other. With a slope the result passed a leaky ReLU; it is computed again
+/// to find its sign.
 pub(crate) fn backward<T: Element>(
     x: &[T],
     affine: (&[T], &[T]),

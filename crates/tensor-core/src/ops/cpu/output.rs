@@ -32,7 +32,7 @@ fn largest<T: Element>(row: &[T]) -> T {
     top
 }
 
-/// What is normalised: `log g`, which must not decrease, and its slope.
+/// The function that is normalised: `log g`, which must not decrease, and its slope.
 pub(crate) trait Score: Copy + Send + Sync {
     /// `log g(z)`.
     fn log<T: Math>(self, z: T) -> T;
@@ -46,13 +46,13 @@ pub(crate) trait Score: Copy + Send + Sync {
     /// `d log g / dz`.
     fn slope<T: Math>(self, z: T) -> T;
 
-    /// Whether [`Score::plain`] serves a row whose largest `log g` is this.
+    /// Whether [`Score::plain`] is accurate for a row whose largest `log g` is this.
     #[inline(always)]
     fn near<T: Math>(self, _: T) -> bool {
         false
     }
 
-    /// `g(z)` without a shift, and the slope: where they are cheaper together.
+    /// `g(z)` without a shift, and the slope; for some functions they are cheaper together.
     #[inline(always)]
     fn plain<T: Math>(self, z: T) -> (T, T) {
         (self.power(z, T::ZERO), self.slope(z))
@@ -98,7 +98,7 @@ impl Score for Exponential {
 }
 
 impl Score for ExponentialLogistic {
-    /// `2 z - log(1 + e^z)`, told as `min(z, 2 z) - log(1 + e^-|z|)`.
+    /// `2 z - log(1 + e^z)`, computed as `min(z, 2 z) - log(1 + e^-|z|)`.
     #[inline(always)]
     fn log<T: Math>(self, z: T) -> T {
         (if z > T::ZERO { z } else { z + z }) - decay(z).log_one_plus()
@@ -130,7 +130,7 @@ impl Score for ExponentialLogistic {
 }
 
 impl Score for Logistic {
-    /// `-log(1 + e^-z)`, told as `min(z, 0) - log(1 + e^-|z|)`.
+    /// `-log(1 + e^-z)`, computed as `min(z, 0) - log(1 + e^-|z|)`.
     #[inline(always)]
     fn log<T: Math>(self, z: T) -> T {
         (if z > T::ZERO { T::ZERO } else { z }) - decay(z).log_one_plus()
@@ -177,12 +177,13 @@ impl Score for Rectified {
     }
 }
 
-/// `log sum_k g(z_k)` of one row in two parts, its largest term and the rest; sums in lanes, these in f64.
+/// `log sum_k g(z_k)` of one row in two parts, its largest term and the rest. Blocks are summed in lanes, and the lanes in
+/// f64.
 #[inline(always)]
 fn log_sum<T: Math, S: Score>(score: S, row: &[T]) -> (T, T) {
     let top = score.log(largest(row));
     if !top.to_f64().is_finite() {
-        // All -inf, an +inf, or a NaN: as they are.
+        // All logits are -inf, or one is +inf or NaN: the result shows it.
         return (top, T::ZERO);
     }
     if score.near(top) {
@@ -201,7 +202,7 @@ fn log_sum<T: Math, S: Score>(score: S, row: &[T]) -> (T, T) {
     (top, T::from_f64(total.ln()))
 }
 
-/// The sum of `f` over a row: blocks in lanes, these in f64.
+/// The sum of `f` over a row: blocks are summed in lanes, and the lanes in f64.
 #[inline(always)]
 fn sum_of<T: Math>(row: &[T], f: impl Fn(T) -> T) -> f64 {
     let mut total = 0.0;

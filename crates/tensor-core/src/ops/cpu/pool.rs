@@ -12,7 +12,7 @@ pub(crate) struct Windows {
     pub(crate) kernel: (usize, usize),
     pub(crate) stride: (usize, usize),
     pub(crate) padding: (usize, usize),
-    /// Windows from `floor(i H / OH)` to `ceil((i + 1) H / OH)`, whatever the other sizes say.
+    /// Windows from `floor(i H / OH)` to `ceil((i + 1) H / OH)`; kernel, stride and padding are not used then.
     pub(crate) adaptive: bool,
 }
 
@@ -77,7 +77,7 @@ impl Windows {
                 for (offset, v) in [(1, t[1]), (w, b[0]), (w + 1, b[1])] {
                     (at, best) = if v > best { (offset, v) } else { (at, best) };
                 }
-                // A NaN makes the sum one: then the window is looked at with care.
+                // The sum is NaN if an element is: then the general search finds it.
                 let at = if (t[0] + t[1] + b[0] + b[1]).nan() {
                     self.argmax(plane, oy, ox)
                 } else {
@@ -93,7 +93,7 @@ impl Windows {
         (0..out.0).flat_map(move |y| (0..out.1).map(move |x| (y, x)))
     }
 
-    /// Each window's maximum: of windows of 2x2 side by side the values alone, without looking where they are.
+    /// Each window's maximum. For 2x2 windows with stride 2 only the values are computed, not their positions.
     pub(crate) fn largest<T: Element>(&self, x: &[T]) -> Vec<T> {
         if self.adaptive || (self.kernel, self.stride, self.padding) != ((2, 2), (2, 2), (0, 0)) {
             return self.pick(x, x);

@@ -1,8 +1,8 @@
 //! The innermost kernel: a small tile of a matrix product, held in registers.
 //!
-//! Each element of the tile is one chain of fused multiply-adds in the order of the sum, started at zero, at a
-//! bias, or at what stands in the result. So its bytes depend neither on the size of the tile nor on where
-//! blocks begin, and every machine with fused multiply-add gives the same.
+//! Each element of the tile is one chain of fused multiply-adds in the order of the sum. The chain starts at zero, at a bias,
+//! or at the present value of the result. So results are bit-identical for every size of the tile and for every partition
+//! into blocks, and on all machines with fused multiply-add.
 #![allow(unsafe_code)]
 
 use super::element::Element;
@@ -51,7 +51,7 @@ pub(crate) enum Start<T> {
     Bias(*const T),
     /// At `bias[j]` for element j of every row, over the valid parts of the vectors side by side.
     Columns(*const T),
-    /// At what stands in the result.
+    /// At the present value of the result.
     Result,
 }
 
@@ -73,31 +73,36 @@ pub(crate) struct Tile<'a, T> {
     /// Elements of each vector that are written.
     pub(crate) valid: [usize; VECTORS],
     pub(crate) start: Start<T>,
-    /// Where the next tile's result lies, to be fetched in time; any address will do.
+    /// The address of the next tile's result, which is prefetched; it need not be valid.
     pub(crate) next: *const T,
 }
 
 struct Fixed<'a, T, const R: usize, const V: usize, const PACKED: bool>(Tile<'a, T>);
 
-impl<T: Element, const R: usize, const V: usize, const PACKED: bool> WithSimd for Fixed<'_, T, R, V, PACKED> {
-    type Output = ();
+/// A whole vector from an address.
+///
+/// # Safety
+/// The address must be valid for reads of a vector.
+#[inline(always)]
+unsafe fn load<S: Simd, T: Element>(p: *const T) -> T::V<S> {
+    // SAFETY: the caller vouches for it.
+    unsafe { p.cast::<T::V<S>>().read_unaligned() }
+}
 
+// A tile with parts of vectors goes through memory, `edge`; one of whole vectors goes straight from and to the result.
+#[allow(clippy::needless_range_loop)] // fixed indices keep the tile in registers
+impl<T: Element, const R: usize, const V: usize, const PACKED: bool> Fixed<'_, T, R, V, PACKED> {
+    /// The sums as they start.
+    ///
+    /// # Safety
+    /// As [`run`].
     #[inline(always)]
-    #[allow(clippy::needless_range_loop)] // fixed indices keep the tile in registers
-    fn with_simd<S: Simd>(self, s: S) {
-        let Tile { a, scattered, b, offsets, b_vector, c, c_row, c_vector, valid, start, next } = self.0;
-        let (a_row, a_steps) = scattered.unwrap_or((1, &[]));
+    unsafe fn begin<S: Simd>(&self, s: S, full: bool) -> [[T::V<S>; V]; R] {
+        let Tile { c, c_row, c_vector, valid, start, .. } = self.0;
         let lanes = T::lanes::<S>();
-        let load = |p: *const T| {
-            // SAFETY: only called on addresses that the contract of `run` covers.
-            unsafe { p.cast::<T::V<S>>().read_unaligned() }
-        };
-        let full = valid[..V].iter().all(|v| *v == lanes);
-        // A tile with parts of vectors goes through memory; whole ones go straight from and to the result.
-        let mut edge = [[T::splat(s, T::ZERO); V]; R];
+        let mut acc = [[T::splat(s, T::ZERO); V]; R];
         // SAFETY: every address below is one that `run`'s caller vouches for.
         unsafe {
-            let mut acc = [[T::splat(s, T::ZERO); V]; R];
             match start {
                 Start::Zero => {}
                 Start::Bias(bias) => {
@@ -113,6 +118,7 @@ impl<T: Element, const R: usize, const V: usize, const PACKED: bool> WithSimd fo
                     acc = [v; R];
                 }
                 Start::Result => {
+                    let mut edge = [[T::splat(s, T::ZERO); V]; R];
                     let (from, row, vector) = if full {
                         (c.cast_const(), c_row, c_vector)
                     } else {
@@ -125,36 +131,26 @@ impl<T: Element, const R: usize, const V: usize, const PACKED: bool> WithSimd fo
                     };
                     for i in 0..R {
                         for j in 0..V {
-                            acc[i][j] = load(from.add(i * row + j * vector));
+                            acc[i][j] = load::<S, T>(from.add(i * row + j * vector));
                         }
                     }
                 }
             }
-            for i in 0..R {
-                for j in 0..V {
-                    prefetch(next.wrapping_add(i * c_row + j * c_vector));
-                }
-            }
-            let mut pa = a;
-            for (k, &offset) in offsets.iter().enumerate() {
-                let from = b.add(offset);
-                if !PACKED {
-                    pa = a.add(*a_steps.get_unchecked(k));
-                }
-                let mut v = [T::splat(s, T::ZERO); V];
-                for j in 0..V {
-                    v[j] = load(from.add(j * b_vector));
-                }
-                for i in 0..R {
-                    let x = T::splat(s, if PACKED { *pa.add(i) } else { *pa.add(i * a_row) });
-                    for j in 0..V {
-                        acc[i][j] = T::fma(s, x, v[j], acc[i][j]);
-                    }
-                }
-                if PACKED {
-                    pa = pa.add(R);
-                }
-            }
+        }
+        acc
+    }
+
+    /// Writes the sums to the result.
+    ///
+    /// # Safety
+    /// As [`run`].
+    #[inline(always)]
+    unsafe fn finish<S: Simd>(&self, s: S, full: bool, acc: [[T::V<S>; V]; R]) {
+        let Tile { c, c_row, c_vector, valid, .. } = self.0;
+        let lanes = T::lanes::<S>();
+        let mut edge = [[T::splat(s, T::ZERO); V]; R];
+        // SAFETY: every address below is one that `run`'s caller vouches for.
+        unsafe {
             let (to, row, vector) =
                 if full { (c, c_row, c_vector) } else { (edge.as_mut_ptr().cast(), V * lanes, lanes) };
             for i in 0..R {
@@ -169,6 +165,48 @@ impl<T: Element, const R: usize, const V: usize, const PACKED: bool> WithSimd fo
                     }
                 }
             }
+        }
+    }
+}
+
+impl<T: Element, const R: usize, const V: usize, const PACKED: bool> WithSimd for Fixed<'_, T, R, V, PACKED> {
+    type Output = ();
+
+    #[inline(always)]
+    #[allow(clippy::needless_range_loop)] // fixed indices keep the tile in registers
+    fn with_simd<S: Simd>(self, s: S) {
+        let Tile { a, scattered, b, offsets, b_vector, c_row, c_vector, valid, next, .. } = self.0;
+        let (a_row, a_steps) = scattered.unwrap_or((1, &[]));
+        let full = valid[..V].iter().all(|v| *v == T::lanes::<S>());
+        // SAFETY: every address below is one that `run`'s caller vouches for.
+        unsafe {
+            let mut acc = self.begin(s, full);
+            for i in 0..R {
+                for j in 0..V {
+                    prefetch(next.wrapping_add(i * c_row + j * c_vector));
+                }
+            }
+            let mut pa = a;
+            for (k, &offset) in offsets.iter().enumerate() {
+                let from = b.add(offset);
+                if !PACKED {
+                    pa = a.add(*a_steps.get_unchecked(k));
+                }
+                let mut v = [T::splat(s, T::ZERO); V];
+                for j in 0..V {
+                    v[j] = load::<S, T>(from.add(j * b_vector));
+                }
+                for i in 0..R {
+                    let x = T::splat(s, if PACKED { *pa.add(i) } else { *pa.add(i * a_row) });
+                    for j in 0..V {
+                        acc[i][j] = T::fma(s, x, v[j], acc[i][j]);
+                    }
+                }
+                if PACKED {
+                    pa = pa.add(R);
+                }
+            }
+            self.finish(s, full, acc);
         }
     }
 }
@@ -206,7 +244,7 @@ pub(crate) unsafe fn run<S: Simd, T: Element>(s: S, rows: usize, vectors: usize,
     sizes!(1 2 3 4 5 6 7 8 9 10 11 12)
 }
 
-/// Rows cut into panels of at most [`max_rows`], as even as can be.
+/// Rows partitioned into panels of at most [`max_rows`], as evenly as possible.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Panels {
     pub(crate) rows: usize,

@@ -1,4 +1,4 @@
-//! Transposition of small matrices, the workhorse of every change of layout.
+//! Transposition of small matrices, which all changes of layout use.
 #![allow(unsafe_code)]
 
 use super::element::Element;

@@ -1,4 +1,4 @@
-//! The engine of the forward map and of the map to the input: a correlation with a list of taps.
+//! A correlation with a list of taps, which computes the forward map and the map to the input.
 #![allow(unsafe_code)]
 
 use super::planes::{Planes, Taps};
@@ -120,7 +120,7 @@ impl<T: Element> Correlation<T> {
         self.passes.iter().any(|p| p.grid.dense())
     }
 
-    /// Whether `count` images should be interleaved, by an estimate of the work of either way.
+    /// Whether `count` images should be interleaved, by an estimate of the work with and without.
     pub(super) fn interleave(&self, count: usize) -> bool {
         let lanes = tile::lanes::<T>();
         let image = self.channels * self.source.0 * self.source.1;

@@ -2,7 +2,7 @@
 //!
 //! With a stride the rows and columns are dealt out to one plane per phase (`row mod stride`), so that
 //! neighbouring outputs read neighbouring elements. `lanes` images may be interleaved element by element: then
-//! a vector holds one position of that many images, and small maps waste nothing.
+//! a vector holds one position of `lanes` images, and small maps leave no lane unused.
 
 use crate::ops::cpu::element::Element;
 use crate::ops::cpu::transpose::transpose;

@@ -1,0 +1,76 @@
+//! Packing of a product's factors: panels that the innermost kernel reads from the first element to the last.
+
+use super::Mat;
+use crate::ops::cpu::element::Element;
+use crate::ops::cpu::tile::Panels;
+use crate::ops::cpu::transpose::transpose;
+
+/// Packs some panels of rows at depths `k0..k0 + depth`: `[panel][k][row]`.
+pub(super) fn pack_left<T: Element>(
+    a: Mat<'_, T>,
+    panels: &Panels,
+    group: std::ops::Range<usize>,
+    (k0, depth): (usize, usize),
+    to: &mut [T],
+) {
+    let top = panels.first(group.start);
+    if a.rs == 1 {
+        // Row after row of `a`, so that each page is visited once.
+        for p in 0..depth {
+            for panel in group.clone() {
+                let (first, height) = (panels.first(panel), panels.height(panel));
+                let from = &a.data[first + (k0 + p) * a.cs..];
+                let to = &mut to[(first - top) * depth + p * height..][..(depth - p) * height];
+                // A whole vector is one move; what it writes too much is the next row's, written after it.
+                match (to.first_chunk_mut::<16>(), from.first_chunk::<16>()) {
+                    (Some(to), Some(from)) if height <= 16 => *to = *from,
+                    _ => to[..height].copy_from_slice(&from[..height]),
+                }
+            }
+        }
+        return;
+    }
+    for panel in group {
+        let (first, height) = (panels.first(panel), panels.height(panel));
+        let to = &mut to[(first - top) * depth..][..height * depth];
+        let from = &a.data[first * a.rs + k0 * a.cs..];
+        if a.cs == 1 {
+            transpose((height, depth), from, a.rs, to, height);
+        } else {
+            for (p, to) in to.chunks_exact_mut(height).enumerate() {
+                (0..height).for_each(|i| to[i] = from[i * a.rs + p * a.cs]);
+            }
+        }
+    }
+}
+
+/// Packs columns `j..j + cols` at depths `k0..k0 + depth`: `[k][column]`, padded with zeros to `panel` columns.
+pub(super) fn pack_right<T: Element>(
+    b: Mat<'_, T>,
+    (j, cols): (usize, usize),
+    (k0, depth): (usize, usize),
+    to: &mut [T],
+    panel: usize,
+) {
+    let to = &mut to[..depth * panel];
+    if cols < panel {
+        to.fill(T::ZERO);
+    }
+    let from = &b.data[k0 * b.rs + j * b.cs..];
+    if b.rs == 1 {
+        return transpose((cols, depth), from, b.cs, to, panel);
+    }
+    for (p, to) in to.chunks_exact_mut(panel).enumerate() {
+        let from = &from[p * b.rs..];
+        if b.cs != 1 {
+            (0..cols).for_each(|j| to[j] = from[j * b.cs]);
+        } else if cols == panel && panel.is_multiple_of(8) {
+            // Short and of one length: not worth a call to copy memory.
+            for (to, from) in to.as_chunks_mut::<8>().0.iter_mut().zip(from[..panel].as_chunks::<8>().0) {
+                *to = *from;
+            }
+        } else {
+            to[..cols].copy_from_slice(&from[..cols]);
+        }
+    }
+}
