@@ -10,7 +10,7 @@ use sconce_attacks::{
 };
 use sconce_datasets::{Split, embedded};
 use sconce_tensor_core::nets::{SmallCnn, SmallCnnConfig};
-use sconce_tensor_core::{Network, Rng};
+use sconce_tensor_core::{Module, Rng};
 use serde::Deserialize;
 
 /// One row of `golden/attack_oracle.json`.

@@ -6,7 +6,7 @@ use candle_core::{DType, Device};
 use sconce_attacks::{Attack, Fgsm, FgsmConfig, Goal, Norm, Pgd, PgdConfig, RunConfig, StepSize, geometry, run};
 use sconce_datasets::{Split, embedded};
 use sconce_tensor_core::nets::{SmallCnn, SmallCnnConfig};
-use sconce_tensor_core::{ExampleRng, Network, Rng};
+use sconce_tensor_core::{ExampleRng, Module, Network, Rng};
 use sconce_tests::{Golden, golden};
 
 /// The share of pixels that differ by more than rounding. Where a gradient is within rounding of 0, its

@@ -4,7 +4,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use sconce_tensor_core::nets::{SmallCnn, SmallCnnConfig};
-use sconce_tensor_core::{Mode, Network, Rng, ops};
+use sconce_tensor_core::{Mode, Module, Network, Rng, ops};
 use sconce_tests::{Golden, golden};
 use sconce_theory::hessian::{
     Curvature, GaussNewton, HvpMethod, LanczosConfig, Operator, hutch_plus_plus, hutchinson, spectral_density,

@@ -6,19 +6,9 @@ use candle_core::{DType, Device};
 use sconce_tensor_core::data::Labelled;
 use sconce_tensor_core::nets::{SmallCnn, SmallCnnConfig};
 use sconce_tensor_core::optim::{Sgd, SgdConfig};
-use sconce_tensor_core::train::{CrossEntropy, Observer, Progress, TrainConfig, Trainer};
-use sconce_tensor_core::{Classifier, Mode, Network, Rng, ops};
+use sconce_tensor_core::train::{CrossEntropy, Progress, TrainConfig, Trainer};
+use sconce_tensor_core::{Classifier, Mode, Module, Network, Rng, ops};
 use sconce_tests::{Golden, deviation};
-
-#[derive(Default)]
-struct Losses(Vec<f64>);
-
-impl Observer for Losses {
-    fn step(&mut self, p: Progress) -> sconce_tensor_core::Result<()> {
-        self.0.push(p.loss);
-        Ok(())
-    }
-}
 
 fn follow(name: &str, batch_norm: bool, sgd: SgdConfig) -> Result<()> {
     let g = Golden::load(&format!("trajectory_{name}.safetensors"))?;
@@ -44,11 +34,12 @@ fn follow(name: &str, batch_norm: bool, sgd: SgdConfig) -> Result<()> {
     net.params().restore(&g.under("start."))?;
 
     let data = Labelled::new(g.get("x")?.clone(), &g.get("y")?.to_vec1::<u32>()?, 10)?;
-    let mut losses = Losses::default();
+    let mut losses = Vec::new();
+    let mut watch = |p: &Progress| losses.push(p.loss);
     // The whole batch in each step: the order of examples does not matter.
     let trainer = Trainer::new(TrainConfig { epochs: 10, batch_size: 8, ..Default::default() }, &CrossEntropy)?;
-    trainer.fit(&net, &data, &mut Sgd::new(sgd)?, &Rng::new(0), &mut losses)?;
-    for (ours, want) in losses.0.iter().zip(g.get("losses")?.to_vec1::<f64>()?) {
+    trainer.observed_by(&mut watch).fit(&net, &data, &mut Sgd::new(sgd)?, &Rng::new(0))?;
+    for (ours, want) in losses.iter().zip(g.get("losses")?.to_vec1::<f64>()?) {
         assert!((ours - want).abs() < 1e-4 * want, "{name}: loss {ours}, PyTorch {want}");
     }
     let end = g.under("end.");

@@ -7,7 +7,8 @@ use crate::results::Results;
 use crate::run::{Run, say};
 use crate::{experiments, places, recipe};
 use anyhow::{Context, Result, bail};
-use sconce_tensor_core::{DeviceSpec, stats::Summary, store::write_whole};
+use sconce_tensor_core::store::{Fingerprint, write_whole};
+use sconce_tensor_core::{DeviceSpec, stats::Summary};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -98,7 +99,12 @@ pub fn drive<E: Experiment>(args: &cli::Reproduce) -> Result<u8> {
     let device_name = if device.is_cpu() { "cpu".to_owned() } else { format!("{:?}", device.location()) };
     let commit = places::commit(&root);
     let config = serde_json::to_value(&table)?;
-    let fingerprint = format!("{} {commit} {device_name} seeds {seeds:?} {config}", E::SLUG);
+    let fingerprint = Fingerprint::new()
+        .with("paper", E::SLUG)
+        .with("code", &commit)
+        .with("device", &device_name)
+        .with("seeds", &seeds)
+        .with_tree("recipe", &config);
     let out = args.out.clone().unwrap_or_else(|| root.join("target/reproduce").join(E::SLUG).join(preset));
     let run = Run::open(out, seeds, device, places::lookup(args.data_dir.clone()), fingerprint, args.fresh)?;
 

@@ -8,7 +8,6 @@ use sconce_tensor_core::data::Labelled;
 use sconce_tensor_core::nets::{ResNet, ResNetConfig, SmallCnn, SmallCnnConfig};
 use sconce_tensor_core::nn::Normalize;
 use sconce_tensor_core::optim::{Schedule, Sgd, SgdConfig};
-use sconce_tensor_core::store::Fingerprint;
 use sconce_tensor_core::train::{Checkpoint, Observer, Progress, Report, TrainConfig};
 use sconce_tensor_core::{Device, Network, Rng};
 use serde::Deserialize;
@@ -86,10 +85,10 @@ pub fn train_stage(
     units: f64,
     fit: impl Fn(Checkpoint, &mut dyn Observer) -> Result<Report>,
 ) -> Result<Stage<Report>> {
-    let print = Fingerprint::new().with("network", name).with("run", run.fingerprint());
+    let print = run.fingerprint().clone().with("network", name);
     let checkpoint = || Checkpoint::new(run.path(&format!("{name}.safetensors")), print.clone());
-    let stage =
-        run.stage(&format!("train {name}"), units, |bar| fit(checkpoint(), &mut |p: &Progress| bar.at(p.step, p.total)))?;
+    let stage = run
+        .stage(&format!("train {name}"), units, |bar| fit(checkpoint(), &mut |p: &Progress| bar.at(p.step, p.total)))?;
     if !stage.fresh {
         fit(checkpoint(), &mut |_: &Progress| ())?;
     }

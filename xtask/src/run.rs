@@ -3,12 +3,16 @@
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use sconce_datasets::Lookup;
-use sconce_tensor_core::{Device, store::write_whole};
+use sconce_tensor_core::Device;
+use sconce_tensor_core::store::{Fingerprint, Kept, Plain};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+/// The file that says whose folder it is.
+const MARK: &str = "fingerprint.json";
 
 /// A run in its folder. Stages that were finished before a kill are read back, not done again.
 pub struct Run {
@@ -20,7 +24,7 @@ pub struct Run {
     pub device: Device,
     /// Where data is looked for.
     pub lookup: Lookup,
-    fingerprint: String,
+    fingerprint: Fingerprint,
     work: Cell<Work>,
 }
 
@@ -36,7 +40,6 @@ struct Work {
 
 #[derive(Serialize, Deserialize)]
 struct Stored<T> {
-    fingerprint: String,
     wall_s: f64,
     value: T,
 }
@@ -59,7 +62,7 @@ impl Run {
         seeds: Vec<u64>,
         device: Device,
         lookup: Lookup,
-        fingerprint: String,
+        fingerprint: Fingerprint,
         fresh: bool,
     ) -> Result<Self> {
         let runs = out.join("runs");
@@ -68,15 +71,17 @@ impl Run {
         }
         std::fs::create_dir_all(&runs)
             .with_context(|| format!("cannot write to the output folder {}", out.display()))?;
-        let mark = runs.join("fingerprint.txt");
-        match std::fs::read_to_string(&mark) {
-            Ok(found) if found != fingerprint => bail!(
-                "{} holds a run of another configuration, code or device.\nAdd --fresh to throw it away, or --out DIR \
-                 to write elsewhere.\n  found    {found}\n  expected {fingerprint}",
-                out.display()
-            ),
-            Ok(_) => {}
-            Err(_) => write_whole(&mark, fingerprint.as_bytes()).context("cannot write to the output folder")?,
+        let mark = runs.join(MARK);
+        if mark.exists() {
+            let difference = Kept::<Plain<()>>::open(&mark)?.fingerprint.difference(&fingerprint);
+            if !difference.is_empty() {
+                bail!(
+                    "{} holds a run of another configuration, code or device.\nAdd --fresh to throw it away, or --out DIR \
+                     to write elsewhere. It differs in\n  {}",
+                    out.display(),
+                    difference.join("\n  ")
+                );
+            }
         }
         Ok(Self { out, seeds, device, lookup, fingerprint, work: Cell::default() })
     }
@@ -87,7 +92,7 @@ impl Run {
     }
 
     /// What stands for this configuration in checkpoints.
-    pub fn fingerprint(&self) -> &str {
+    pub fn fingerprint(&self) -> &Fingerprint {
         &self.fingerprint
     }
 
@@ -115,25 +120,23 @@ impl Run {
         let started = Instant::now();
         let value = f(&bar).with_context(|| format!("stage {name}"))?;
         let wall_s = started.elapsed().as_secs_f64();
-        let stored = Stored { fingerprint: self.fingerprint.clone(), wall_s, value };
-        write_whole(&path, &serde_json::to_vec_pretty(&stored)?)?;
+        let kept = Kept::new(self.fingerprint.clone(), Plain(Stored { wall_s, value }));
+        kept.save(&path)?;
+        // The folder is this run's from its first result on: a run that failed before leaves no claim on it.
+        Kept::new(self.fingerprint.clone(), Plain(())).save(&self.path(MARK))?;
         let mut w = self.work.get();
         w.done += units;
         w.fresh += units;
         w.seconds += wall_s;
         self.work.set(w);
         bar.finish(name, wall_s, w);
-        Ok(Stage { value: stored.value, wall_s, fresh: true })
+        Ok(Stage { value: kept.value.0.value, wall_s, fresh: true })
     }
 
-    fn read_back<T: DeserializeOwned>(&self, path: &Path) -> Result<Option<Stage<T>>> {
-        let Ok(text) = std::fs::read(path) else { return Ok(None) };
-        let stored: Stored<T> =
-            serde_json::from_slice(&text).with_context(|| format!("{} is damaged; delete it", path.display()))?;
-        if stored.fingerprint != self.fingerprint {
-            bail!("{} is of another configuration, code or device; delete it", path.display());
-        }
-        Ok(Some(Stage { value: stored.value, wall_s: stored.wall_s, fresh: false }))
+    fn read_back<T: Serialize + DeserializeOwned>(&self, path: &Path) -> Result<Option<Stage<T>>> {
+        let kept =
+            Kept::<Plain<Stored<T>>>::load(path, &self.fingerprint).context("delete the file to do its stage again")?;
+        Ok(kept.map(|k| Stage { value: k.value.0.value, wall_s: k.value.0.wall_s, fresh: false }))
     }
 }
 
@@ -204,7 +207,7 @@ mod tests {
     use super::*;
 
     fn open(dir: &Path, print: &str, fresh: bool) -> Result<Run> {
-        Run::open(dir.to_owned(), vec![0], Device::Cpu, Lookup::default(), print.to_owned(), fresh)
+        Run::open(dir.to_owned(), vec![0], Device::Cpu, Lookup::default(), print.into(), fresh)
     }
 
     #[test]
@@ -221,7 +224,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         open(dir.path(), "a", false).unwrap().stage("s", 1.0, |_| Ok(1)).unwrap();
         let e = open(dir.path(), "b", false).err().unwrap().to_string();
-        assert!(e.contains("--fresh") && e.contains("expected b"), "{e}");
+        assert!(e.contains("--fresh") && e.contains("found \"a\", expected \"b\""), "{e}");
         let run = open(dir.path(), "b", true).unwrap();
         assert_eq!(run.stage("s", 1.0, |_| Ok(2)).unwrap().value, 2);
     }

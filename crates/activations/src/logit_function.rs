@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 use sconce_tensor_core::error::require;
-use sconce_tensor_core::{Error, Mode, Network, Params, Result};
+use sconce_tensor_core::{Error, Mode, Module, Network, Params, Result};
 
 /// The form of a [`LogitFunction`] without its factor `gamma`. All forms are odd functions.
 ///
@@ -223,13 +223,15 @@ impl<N: Network> BoundedLogits<N> {
     }
 }
 
+impl<N: Network> Module for BoundedLogits<N> {
+    fn params(&self) -> &Params {
+        self.inner.params()
+    }
+}
+
 impl<N: Network> Network for BoundedLogits<N> {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         self.function.forward(&self.inner.forward(x, mode)?)
-    }
-
-    fn params(&self) -> &Params {
-        self.inner.params()
     }
 
     fn outputs(&self) -> usize {

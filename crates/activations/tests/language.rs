@@ -7,6 +7,7 @@ use sconce_activations::language::{
     LanguageTrainConfig, LanguageTrainer, SampleConfig, Streams, dynamic_evaluation, evaluate, sample,
 };
 use sconce_activations::{Error, Output, output_of};
+use sconce_tensor_core::train::{Checkpoint, Progress};
 use sconce_tensor_core::{Mode, Rng};
 use std::sync::Arc;
 
@@ -63,7 +64,7 @@ fn it_learns_and_goes_on_adapting() {
         let before = evaluate(&m, &streams, 10).unwrap();
         assert!((before.perplexity() - WORDS as f64).abs() < 2.0 && before.words == 398, "{before:?}");
         let cfg = LanguageTrainConfig { alpha: 0.1, beta: 0.1, clip: 1.0, lr: 2.0, ..config(14) };
-        let history = LanguageTrainer::new(cfg).unwrap().fit(&m, &train, &valid, &Rng::new(0), &mut |_, _| {}).unwrap();
+        let history = LanguageTrainer::new(cfg).unwrap().fit(&m, &train, &valid, &Rng::new(0)).unwrap();
         let after = evaluate(&m, &streams, 10).unwrap();
         let best = history.epochs[history.best].validation;
         assert!(after.perplexity() < 3.0 && (after.nll - best.nll).abs() < 1e-9, "{history:?} {after:?}");
@@ -96,12 +97,15 @@ fn a_run_that_is_stopped_goes_on_to_the_same_weights() {
     let fit = |m: &LanguageModel, epochs, finetune, file: Option<&str>, stop_at: Option<usize>| {
         let mut t = LanguageTrainer::new(LanguageTrainConfig { finetune, ..config(epochs) }).unwrap();
         if let Some(print) = file {
-            t = t.resuming(&path, print);
+            t = t.resuming(Checkpoint::new(&path, print).every_steps(3).unwrap());
         }
-        let mut watch = |(at, of): (usize, usize), epoch: usize| {
-            assert!(stop_at != Some(epoch) || at < of / 2, "stopped");
+        // In the middle of an epoch, as a kill would.
+        let mut steps = 0;
+        let mut watch = |p: &Progress| {
+            steps = if stop_at == Some(p.epoch) { steps + 1 } else { 0 };
+            assert!(steps < 5, "stopped");
         };
-        t.fit(m, &train, &valid, &Rng::new(5), &mut watch)
+        t.observed_by(&mut watch).fit(m, &train, &valid, &Rng::new(5))
     };
     let whole = model(Head::Single, 0.3);
     let history = fit(&whole, 8, false, None, None).unwrap();
@@ -116,7 +120,7 @@ fn a_run_that_is_stopped_goes_on_to_the_same_weights() {
     assert_eq!(fit(&resumed, 8, false, Some("a"), None).unwrap(), history);
     assert_eq!(weights(&resumed), weights(&whole));
     let e = fit(&resumed, 8, false, Some("b"), None).unwrap_err().to_string();
-    assert!(e.contains("run.safetensors") && e.contains("expected b"), "{e}");
+    assert!(e.contains("run.safetensors") && e.contains("found \"a\", expected \"b\""), "{e}");
     // Fine-tuning averages from its first step.
     let tuned = fit(&whole, 3, true, None, None).unwrap();
     assert!(tuned.epochs.iter().all(|e| e.averaged));
@@ -170,7 +174,7 @@ fn what_does_not_fit_is_named() {
     let m = model(Head::Single, 0.1);
     let fit = |cfg: LanguageTrainConfig, train: &[u32]| {
         let t = LanguageTrainer::new(cfg)?;
-        t.fit(&m, train, &text(1, 40), &Rng::new(0), &mut |_, _| {})
+        t.fit(&m, train, &text(1, 40), &Rng::new(0))
     };
     let message = |r: sconce_activations::Result<_>| r.err().map(|e: Error| e.to_string()).unwrap();
     assert!(message(fit(config(1), &text(0, 7))).contains("7 words"));

@@ -49,7 +49,7 @@ fn main() -> Result<()> {
     for (name, method) in methods {
         // Features are scaled, and a fifth of the normal rows is held out for p-values.
         let method = Calibrated::new(Scaled::new(method, Scale::Standard), 0.2)?;
-        let detector = method.fit(&TrainingRows { x: &train, known: Some(&known) }, &Rng::new(3))?;
+        let detector = method.fit(&TrainingRows::new(&train, Some(&known)), &Rng::new(3))?;
         let normal_scores = detector.score(&normal)?.to_vec1::<f64>()?;
         for (kind, rows) in &anomalies {
             let scores = [&normal_scores[..], &detector.score(rows)?.to_vec1::<f64>()?].concat();

@@ -1,5 +1,6 @@
 //! Calibration: a detector with the scores of held-out normal examples.
 
+use crate::detector::around;
 use crate::protocol::random_split;
 use crate::{Conformal, Detector, Error, Loaded, Method, Result, State, TrainingRows};
 use candle_core::{Device, Tensor};
@@ -71,7 +72,7 @@ impl<M: Method> Method for Calibrated<M> {
             Ok(train.x.contiguous()?.index_select(&Tensor::new(rows, train.x.device())?, 0)?)
         };
         let labels: Vec<bool> = training.iter().map(|i| known[*i as usize]).collect();
-        let inner = self.method.fit(&TrainingRows { x: &part(&training)?, known: Some(&labels) }, rng)?;
+        let inner = self.method.fit(&train.with_rows(&part(&training)?, Some(&labels)), rng)?;
         let held_out = Conformal::new(&inner.score(&part(&held)?)?.to_vec1::<f64>()?)?;
         Ok(Box::new(Fitted { inner, held_out }))
     }
@@ -109,7 +110,7 @@ impl Detector for Fitted {
     }
 
     fn state(&self) -> Result<State> {
-        let mut state = self.inner.state()?.inside(|values| Values { inner: self.inner.name().to_owned(), values })?;
+        let mut state = around(self.inner.state()?, |values| Values { inner: self.inner.name().to_owned(), values })?;
         let scores = Tensor::new(self.held_out.scores(), &Device::Cpu)?;
         state.tensors.push(("held_out".to_owned(), scores));
         Ok(state)

@@ -2,8 +2,10 @@
 
 use crate::{Conformal, Error, Result};
 use candle_core::{Device, Tensor};
+use sconce_tensor_core::Rng;
+use sconce_tensor_core::store::{Fingerprint, Kept, State};
 use sconce_tensor_core::table::Schema;
-use sconce_tensor_core::{Params, Rng, store};
+use sconce_tensor_core::train::Checkpoint;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -17,12 +19,34 @@ pub struct TrainingRows<'a> {
     pub x: &'a Tensor,
     /// Whether each example is a known anomaly; the others are taken as normal. `None` if no anomaly is known.
     pub known: Option<&'a [bool]>,
+    /// Where a method that trains a network keeps the state of its training, so that fitting goes on where it was interrupted.
+    pub checkpoint: Option<&'a Checkpoint>,
 }
 
 impl<'a> TrainingRows<'a> {
+    /// Examples, and for each whether it is a known anomaly.
+    pub fn new(x: &'a Tensor, known: Option<&'a [bool]>) -> Self {
+        Self { x, known, checkpoint: None }
+    }
+
     /// Examples that are all taken as normal.
     pub fn normal(x: &'a Tensor) -> Self {
-        Self { x, known: None }
+        Self::new(x, None)
+    }
+
+    /// The same with a checkpoint. Methods without a network take no notice of it: they are fitted in one go.
+    #[must_use]
+    pub fn resuming(self, checkpoint: &'a Checkpoint) -> Self {
+        Self { checkpoint: Some(checkpoint), ..self }
+    }
+
+    /// Other rows with the same checkpoint: what a method around another one hands on.
+    #[must_use]
+    pub fn with_rows<'b>(&self, x: &'b Tensor, known: Option<&'b [bool]>) -> TrainingRows<'b>
+    where
+        'a: 'b,
+    {
+        TrainingRows { x, known, checkpoint: self.checkpoint }
     }
 
     /// The examples that are not known to be anomalies.
@@ -102,38 +126,10 @@ pub trait Detector: Debug + Send + Sync {
     fn state(&self) -> Result<State>;
 }
 
-/// A detector as tensors and plain values.
-#[derive(Clone, Debug)]
-pub struct State {
-    /// By name, in order.
-    pub tensors: Vec<(String, Tensor)>,
-    /// Configuration and small values.
-    pub values: Value,
-}
-
-impl State {
-    /// A state of values alone, to be given tensors.
-    ///
-    /// # Errors
-    /// Values that are no JSON.
-    pub fn new(values: &impl Serialize, tensors: Vec<(&'static str, Tensor)>) -> Result<Self> {
-        let values = serde_json::to_value(values).map_err(|e| Error::value("detector state", e.to_string()))?;
-        Ok(Self { tensors: tensors.into_iter().map(|(n, t)| (n.to_owned(), t)).collect(), values })
-    }
-
-    /// The state of a detector that stands around the one of this state: `values` makes its own from this one's.
-    pub(crate) fn inside<V: Serialize>(self, values: impl FnOnce(Value) -> V) -> Result<Self> {
-        let tensors = self.tensors.into_iter().map(|(n, t)| (format!("inner.{n}"), t)).collect();
-        Ok(Self { tensors, ..Self::new(&values(self.values), Vec::new())? })
-    }
-
-    /// A state of values and a network's parameters.
-    ///
-    /// # Errors
-    /// Values that are no JSON; candle's.
-    pub fn of(values: &impl Serialize, params: &Params) -> Result<Self> {
-        Ok(Self { tensors: params.snapshot()?, ..Self::new(values, Vec::new())? })
-    }
+/// The state of a detector around another one: `values` makes its own values from those of the inner one.
+pub(crate) fn around<V: Serialize>(inner: State, values: impl FnOnce(Value) -> V) -> Result<State> {
+    let tensors = inner.tensors.into_iter().map(|(n, t)| (format!("inner.{n}"), t));
+    State::new(&values(inner.values), tensors)
 }
 
 /// A [`State`] that was read from a file.
@@ -168,7 +164,7 @@ impl Loaded {
         &self.tensors
     }
 
-    /// The wrapped detector that [`State::inside`] saved: its name, and its values.
+    /// The wrapped detector that [`around`] saved: its name, and its values.
     ///
     /// # Errors
     /// An unknown name; those of the wrapped detector.
@@ -188,31 +184,22 @@ impl Loaded {
     }
 }
 
-#[derive(Serialize, Deserialize)]
-struct Meta {
-    format: u32,
-    detector: String,
-    values: Value,
-}
+/// What a file of a detector says that it is, besides the detector's name.
+const KIND: &str = "detector";
 
-/// Saves a detector to one safetensors file, whole or not at all.
+/// Saves a detector to one file, whole or not at all.
 ///
 /// # Errors
 /// [`Error::Io`] with the path.
 pub fn save(detector: &dyn Detector, path: &Path) -> Result<()> {
-    let state = detector.state()?;
-    let meta = Meta { format: 1, detector: detector.name().to_owned(), values: state.values };
-    let meta = serde_json::to_string(&meta).map_err(|e| Error::value("detector", e.to_string()))?;
-    store::save(path, state.tensors.iter().map(|(n, t)| (n.as_str(), t.clone())), &meta)
+    Kept::new(Fingerprint::new().with(KIND, detector.name()), detector.state()?).save(path)
 }
 
 /// Reads what [`save`] wrote: the detector's name and its parts. `resolve` restores detectors inside of it.
 pub(crate) fn read(path: &Path, device: &Device, resolve: Resolve) -> Result<(String, Loaded)> {
-    let refuse = |reason: String| Error::Checkpoint { path: path.to_owned(), reason };
-    let (tensors, meta) = store::load(path, &Device::Cpu)?;
-    let meta: Meta = serde_json::from_str(&meta).map_err(|e| refuse(format!("not a saved detector: {e}")))?;
-    if meta.format != 1 {
-        return Err(refuse(format!("the file has detector format {}, this build reads format 1", meta.format)));
-    }
-    Ok((meta.detector, Loaded { tensors, values: meta.values, device: device.clone(), resolve }))
+    let Kept { fingerprint, value } = Kept::<State>::open(path)?;
+    let refuse = || Error::Checkpoint { path: path.to_owned(), reason: "not a saved detector".to_owned() };
+    let name = fingerprint.text(KIND).ok_or_else(refuse)?.to_owned();
+    let values = value.values.clone();
+    Ok((name, Loaded { tensors: value.into_tensors(), values, device: device.clone(), resolve }))
 }

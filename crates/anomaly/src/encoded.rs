@@ -1,5 +1,6 @@
 //! Preprocessing that is saved with the detector: categories and missing values become numeric features.
 
+use crate::detector::around;
 use crate::rows::in_blocks;
 use crate::{Conformal, Detector, Error, Loaded, Method, Result, State, TrainingRows};
 use candle_core::{DType, Device, Tensor};
@@ -163,7 +164,7 @@ impl<M: Method> Method for Encoded<M> {
     fn fit(&self, train: &TrainingRows<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
         let code = Code::of(&self.schema, self.missing, &train.normals()?)?;
         let x = code.apply(train.x, 0)?;
-        let inner = self.method.fit(&TrainingRows { x: &x, known: train.known }, rng)?;
+        let inner = self.method.fit(&train.with_rows(&x, train.known), rng)?;
         Ok(Box::new(Fitted { code, inner }))
     }
 }
@@ -215,6 +216,6 @@ impl Detector for Fitted {
 
     fn state(&self) -> Result<State> {
         let values = |inner| Values { code: self.code.clone(), inner: self.inner.name().to_owned(), values: inner };
-        self.inner.state()?.inside(values)
+        around(self.inner.state()?, values)
     }
 }

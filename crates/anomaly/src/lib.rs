@@ -21,7 +21,7 @@ pub use classic::{
     Copod, Ecod, Hbos, HbosConfig, IsolationForest, IsolationForestConfig, Knn, KnnConfig, KnnScore, Lof, LofConfig,
     Mahalanobis, MahalanobisConfig, OneClassSvm, OneClassSvmConfig, Pca, PcaConfig,
 };
-pub use detector::{Detector, Loaded, Method, State, TrainingRows, save};
+pub use detector::{Detector, Loaded, Method, TrainingRows, save};
 pub use encoded::{Encoded, Missing};
 pub use neural::{
     Activation, DeepSad, DeepSadConfig, DevNet, DevNetConfig, NetworkConfig, NeuralClassifier, Reconstruction,
@@ -31,5 +31,6 @@ pub use neural::{
 pub use registry::{load, load_to};
 pub use rows::Rows;
 pub use scaled::{Scale, Scaled};
+pub use sconce_tensor_core::store::State;
 pub use sconce_tensor_core::{Error, Result};
 pub use threshold::{Conformal, Threshold};

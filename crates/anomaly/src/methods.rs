@@ -150,7 +150,7 @@ mod tests {
                 _ => Value::Null,
             };
             let m = method(name, &changes).unwrap();
-            let fitted = m.fit(&TrainingRows { x: &x, known: Some(&known) }, &Rng::new(0)).unwrap();
+            let fitted = m.fit(&TrainingRows::new(&x, Some(&known)), &Rng::new(0)).unwrap();
             assert_eq!(fitted.score(&x).unwrap().dims(), [40]);
             let alone = m.fit(&TrainingRows::normal(&x), &Rng::new(0));
             assert_eq!(alone.is_err(), needs_known(name), "{name}");

@@ -1,5 +1,6 @@
 //! Preprocessing that is saved with the detector: feature scaling.
 
+use crate::detector::around;
 use crate::rows::{Rows, in_blocks};
 use crate::{Conformal, Detector, Error, Loaded, Method, Result, State, TrainingRows};
 use candle_core::{DType, Device, Tensor};
@@ -99,7 +100,7 @@ impl<M: Method> Method for Scaled<M> {
         let map = Map::of(&Rows::columns(&train.normals()?)?, self.scale);
         Rows::check(train.x, map.shift.len())?;
         let x = map.apply(train.x)?;
-        let inner = self.method.fit(&TrainingRows { x: &x, known: train.known }, rng)?;
+        let inner = self.method.fit(&train.with_rows(&x, train.known), rng)?;
         Ok(Box::new(Fitted { map, inner }))
     }
 }
@@ -137,7 +138,7 @@ impl Detector for Fitted {
     }
 
     fn state(&self) -> Result<State> {
-        self.inner.state()?.inside(|values| Values {
+        around(self.inner.state()?, |values| Values {
             map: self.map.clone(),
             inner: self.inner.name().to_owned(),
             values,

@@ -63,7 +63,7 @@ fn anomalies_score_higher_and_known_ones_are_excluded_from_training() {
         let area = auroc(&scores, &truth).unwrap();
         // PCA at 90 % of the variance scores by the third axis only.
         assert!(area > if fitted.name() == "pca" { 0.6 } else { 0.9 }, "{m:?}: {area}");
-        let labelled = m.fit(&TrainingRows { x: &all, known: Some(&truth) }, &Rng::new(0)).unwrap();
+        let labelled = m.fit(&TrainingRows::new(&all, Some(&truth)), &Rng::new(0)).unwrap();
         assert_eq!(numbers(labelled.score(&all).unwrap()), scores, "{m:?}: known anomalies were learned as normal");
         assert_eq!(fitted.features(), 3);
     }
@@ -109,8 +109,8 @@ fn bad_input_is_named() {
         assert!(fitted.score(&x.flatten_all().unwrap()).is_err());
         let message = |t: &TrainingRows<'_>| m.fit(t, &Rng::new(0)).unwrap_err().to_string();
         assert!(message(&TrainingRows::normal(&bad)).contains("row 1, column 1"));
-        assert!(message(&TrainingRows { x: &x, known: Some(&[true; 64]) }).contains("all 64 examples are anomalies"));
-        assert!(message(&TrainingRows { x: &x, known: Some(&truth[1..]) }).contains("(63, D)"));
+        assert!(message(&TrainingRows::new(&x, Some(&[true; 64]))).contains("all 64 examples are anomalies"));
+        assert!(message(&TrainingRows::new(&x, Some(&truth[1..]))).contains("(63, D)"));
     }
 }
 
@@ -153,7 +153,7 @@ fn a_table_with_categories_and_gaps() {
     let table = |rows: &[[f64; 2]]| Tensor::from_slice(&rows.concat(), (rows.len(), 2), &Device::Cpu).unwrap();
     let x = table(&(0..60).map(row).collect::<Vec<_>>());
     let known: Vec<bool> = (0..60).map(|i| i == 2).collect();
-    let train = TrainingRows { x: &x, known: Some(&known) };
+    let train = TrainingRows::new(&x, Some(&known));
     let pca = || Scaled::new(Mahalanobis::new(MahalanobisConfig { ridge: 0.01 }).unwrap(), Scale::Standard);
     let method = Calibrated::new(Encoded::new(pca(), schema.clone(), Missing::Impute), 0.25).unwrap();
     let fitted = method.fit(&train, &Rng::new(0)).unwrap();

@@ -50,7 +50,7 @@ fn area(d: &dyn Detector, normal: &Tensor, anomalies: &Tensor) -> f64 {
 #[test]
 fn abc_finds_known_anomalies_like_a_classifier_and_unknown_ones_better() {
     let (x, known, unknown) = toy();
-    let train = TrainingRows { x: &x, known: Some(&known) };
+    let train = TrainingRows::new(&x, Some(&known));
     let (normal, anomalies) = (x.narrow(0, 0, 400).unwrap(), x.narrow(0, 400, 40).unwrap());
     let abc = reconstruction(ReconstructionObjective::Abc, network(80)).fit(&train, &Rng::new(0)).unwrap();
     let net = NetworkConfig { hidden: vec![32, 16], ..network(80) };
@@ -77,7 +77,7 @@ fn abc_finds_known_anomalies_like_a_classifier_and_unknown_ones_better() {
 fn ranks_by_r_which_grows_far_away() {
     let (x, known, _) = toy();
     let abc = reconstruction(ReconstructionObjective::Abc, network(40));
-    let abc = abc.fit(&TrainingRows { x: &x, known: Some(&known) }, &Rng::new(0)).unwrap();
+    let abc = abc.fit(&TrainingRows::new(&x, Some(&known)), &Rng::new(0)).unwrap();
     let r = abc.score(&x).unwrap().to_vec1::<f64>().unwrap();
     let p: Vec<f64> = r.iter().map(|r| -(-r).exp_m1()).collect();
     assert_eq!(auroc(&r, &known).unwrap(), auroc(&p, &known).unwrap());
@@ -102,7 +102,7 @@ fn distances_to_a_centre() {
     let net = NetworkConfig { hidden: vec![32, 16, 4], ..network(60) };
     let fit = |eta, labels| {
         let m = DeepSad::new(DeepSadConfig { network: net.clone(), eta }).unwrap();
-        m.fit(&TrainingRows { x: &x, known: labels }, &Rng::new(0)).unwrap()
+        m.fit(&TrainingRows::new(&x, labels), &Rng::new(0)).unwrap()
     };
     let sad = fit(1.0, Some(&known[..]));
     assert!(area(&*sad, &normal, &anomalies) > 0.97, "{}", area(&*sad, &normal, &anomalies));
@@ -118,7 +118,7 @@ fn distances_to_a_centre() {
 #[test]
 fn scores_in_deviations_of_a_prior() {
     let (x, known, _) = toy();
-    let train = TrainingRows { x: &x, known: Some(&known) };
+    let train = TrainingRows::new(&x, Some(&known));
     let cfg = DevNetConfig { network: NetworkConfig { hidden: vec![16], ..network(60) }, ..Default::default() };
     let fitted = DevNet::new(cfg.clone()).unwrap().fit(&train, &Rng::new(0)).unwrap();
     let scores = fitted.score(&x).unwrap().to_vec1::<f64>().unwrap();
@@ -190,7 +190,7 @@ fn without_labels_all_are_the_autoencoder() {
 #[test]
 fn the_residual_of_lrc_is_unbounded() {
     let (x, known, _) = toy();
-    let train = TrainingRows { x: &x, known: Some(&known) };
+    let train = TrainingRows::new(&x, Some(&known));
     let far = |o, epochs| {
         let cfg = NetworkConfig { lr: 1e-2, ..network(epochs) };
         let d = reconstruction(o, cfg).fit(&train, &Rng::new(0)).unwrap();
@@ -208,7 +208,7 @@ fn the_residual_of_lrc_is_unbounded() {
 #[test]
 fn files_contributions_and_what_is_refused() {
     let (x, known, _) = toy();
-    let train = TrainingRows { x: &x, known: Some(&known) };
+    let train = TrainingRows::new(&x, Some(&known));
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("d.safetensors");
     let noisy = ReconstructionConfig { network: network(2), noise: 0.1, residual: Residual::Norm };
@@ -244,7 +244,7 @@ fn files_contributions_and_what_is_refused() {
         }
         let wide = Tensor::zeros((2, 3), DType::F32, &Device::Cpu).unwrap();
         assert!(fitted.score(&wide).unwrap_err().to_string().contains("(N, 2)"));
-        let all = TrainingRows { x: &x, known: Some(&[true; 440]) };
+        let all = TrainingRows::new(&x, Some(&[true; 440]));
         assert!(m.fit(&all, &Rng::new(0)).unwrap_err().to_string().contains("all 440 examples"));
     }
     let none = NeuralClassifier::new(network(1)).unwrap().fit(&TrainingRows::normal(&x), &Rng::new(0));

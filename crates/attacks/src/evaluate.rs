@@ -194,8 +194,8 @@ pub fn evaluate(
     let threats = check_setup(model, x, labels, suite, cfg)?;
     let batch = cfg.run.batch(x)?;
     let mut ledger = Ledger::new(model, x, labels, cfg.norm, cfg.seed, &describe(suite, cfg), batch)?;
-    if let Some(path) = file.filter(|p| p.exists()) {
-        ledger = resume(path, &ledger.fingerprint)?;
+    if let Some(found) = file.map_or(Ok(None), |f| Ledger::resume(f, &ledger.fingerprint))? {
+        ledger = found;
     }
     let rng = Rng::new(cfg.seed);
     for attack_entry in &suite.attacks {
@@ -277,17 +277,4 @@ fn check_setup(
 fn describe(suite: &Suite<'_>, cfg: &EvaluationConfig) -> String {
     let names: Vec<&str> = suite.attacks.iter().map(|a| a.name.as_str()).collect();
     format!("{}: {}; {:?} {:?}; survivors only {}", suite.name, names.join(", "), cfg.norm, cfg.eps, cfg.survivors_only)
-}
-
-/// The ledger of an interrupted run, if its fingerprint is the expected one.
-fn resume(path: &Path, expected: &str) -> Result<Ledger> {
-    let ledger = Ledger::load(path)?;
-    if ledger.fingerprint != expected {
-        let found = &ledger.fingerprint;
-        let reason = format!(
-            "the ledger belongs to another model, data set or suite; choose another file\n  found    {found}\n  expected {expected}"
-        );
-        return Err(Error::Checkpoint { path: path.to_owned(), reason });
-    }
-    Ok(ledger)
 }

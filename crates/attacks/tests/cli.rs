@@ -5,7 +5,7 @@
 use candle_core::{DType, Device, Tensor};
 use clap::Parser;
 use sconce_attacks::{Norm, cli};
-use sconce_tensor_core::{Network, store};
+use sconce_tensor_core::{Module, store};
 use std::path::Path;
 
 mod support;

@@ -103,7 +103,7 @@ fn a_stopped_run_goes_on_and_ends_the_same() {
         Some(&file),
         &mut |_| Ok(()),
     );
-    assert!(e.unwrap_err().to_string().contains("another model, data set or suite"));
+    assert!(e.unwrap_err().to_string().contains("made by another configuration"));
     let bytes = std::fs::read(&file).unwrap();
     std::fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
     assert!(Ledger::load(&file).unwrap_err().to_string().contains("ledger.safetensors"));

@@ -34,6 +34,10 @@ fn pgd(eps: f64) -> Pgd {
     Pgd::new(PgdConfig { eps, steps: 3, ..PgdConfig::default() }).unwrap()
 }
 
+fn bits(net: &SmallCnn) -> Vec<u32> {
+    net.params().iter().flat_map(|p| still(p.var())).collect()
+}
+
 fn still(t: &Tensor) -> Vec<u32> {
     t.flatten_all().unwrap().to_vec1::<f32>().unwrap().iter().map(|v| v.to_bits()).collect()
 }

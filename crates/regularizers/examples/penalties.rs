@@ -11,7 +11,7 @@ use sconce_regularizers::{
     Step, WeightDecay, WeightDecayConfig, ZeroMean, spectral::singular_values,
 };
 use sconce_tensor_core::nets::{SmallCnn, SmallCnnConfig};
-use sconce_tensor_core::{Mode, Network, Rng};
+use sconce_tensor_core::{Mode, Module, Network, Rng};
 
 fn network() -> Result<SmallCnn> {
     SmallCnn::new(SmallCnnConfig::default(), Rng::new(0), DType::F32, &Device::Cpu)

@@ -47,7 +47,9 @@ impl Batch {
     /// [`Error::Unsupported`] where examples were mixed: `what` is defined for one label an example.
     pub fn hard_labels(&self, what: &'static str) -> Result<&Tensor> {
         match self.targets {
-            Some(_) => Err(Error::Unsupported { what, reason: "it needs one label an example, not mixup's".to_owned() }),
+            Some(_) => {
+                Err(Error::Unsupported { what, reason: "it needs one label an example, not mixup's".to_owned() })
+            }
             None => Ok(&self.y),
         }
     }

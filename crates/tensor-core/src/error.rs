@@ -67,7 +67,9 @@ pub enum Error {
         reason: String,
     },
     /// A file that is written once is there already, with other content.
-    #[error("{path}: another writer left other content there: digest {there}, ours {ours}; remove the wrong one of the two")]
+    #[error(
+        "{path}: another writer left other content there: digest {there}, ours {ours}; remove the wrong one of the two"
+    )]
     Conflict {
         /// The file.
         path: PathBuf,

@@ -110,7 +110,8 @@ impl Params {
     /// # Errors
     /// [`Error::Value`] naming the first such parameter and the place in it.
     pub fn require_finite(&self) -> Result<()> {
-        let check = |p: &Param| crate::classifier::require_finite(&format!("parameter `{}`", p.name), p.var.as_tensor());
+        let check =
+            |p: &Param| crate::classifier::require_finite(&format!("parameter `{}`", p.name), p.var.as_tensor());
         self.all.iter().try_for_each(check)
     }
 

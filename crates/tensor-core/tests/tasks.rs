@@ -306,7 +306,8 @@ fn what_a_task_gives_is_checked() {
 
 #[test]
 fn an_optimizer_in_a_box_is_an_optimizer() {
-    let mut all: Vec<Box<dyn Optimizer>> = vec![Box::new(Sgd::with_lr(0.1).unwrap()), Box::new(Adam::with_lr(0.1).unwrap())];
+    let mut all: Vec<Box<dyn Optimizer>> =
+        vec![Box::new(Sgd::with_lr(0.1).unwrap()), Box::new(Adam::with_lr(0.1).unwrap())];
     for o in &mut all {
         o.set_lr(0.5).unwrap();
         assert_eq!(o.lr(), 0.5);

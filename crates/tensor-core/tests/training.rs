@@ -199,11 +199,9 @@ fn validation_stops_early_and_keeps_the_best_epoch() {
     let best = report.best_epoch.unwrap();
     assert!(report.stopped_early && losses.len() == best + 3, "{report:?}");
     assert!(losses.iter().all(|l| *l >= losses[best - 1]));
-    let now = sconce_tensor_core::train::Evaluate::evaluate(
-        &sconce_tensor_core::train::HeldOut::new(&validation),
-        &net,
-    )
-    .unwrap();
+    let now =
+        sconce_tensor_core::train::Evaluate::evaluate(&sconce_tensor_core::train::HeldOut::new(&validation), &net)
+            .unwrap();
     assert_eq!(now[1].1, losses[best - 1], "the network has the best epoch's weights");
     let e = Trainer::new(config(), &CrossEntropy)
         .unwrap()

@@ -6,7 +6,7 @@
 use anyhow::{Result, ensure};
 use candle_core::{DType, Device, Tensor};
 use sconce_tensor_core::nets::{SmallCnn, SmallCnnConfig};
-use sconce_tensor_core::{Mode, Network, Rng, ops};
+use sconce_tensor_core::{Mode, Module, Network, Rng, ops};
 use sconce_theory::eigenvalues;
 use sconce_theory::hessian::{
     Curvature, HvpMethod, LanczosConfig, Operator, Rescaled, hutch_plus_plus, hutchinson, top_eigenpairs,

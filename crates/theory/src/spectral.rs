@@ -73,7 +73,7 @@ pub fn chain_bound(layers: &[LayerBound]) -> Result<f64> {
 mod tests {
     use super::*;
     use candle_core::Tensor;
-    use sconce_tensor_core::nn::{Builder, Init, Mode, Network};
+    use sconce_tensor_core::nn::{Builder, Init, Mode, Module, Network};
     use sconce_tensor_core::{
         Rng,
         nets::{SmallCnn, SmallCnnConfig},

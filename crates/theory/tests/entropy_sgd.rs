@@ -4,7 +4,7 @@
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device};
 use sconce_tensor_core::nn::{Builder, Init};
-use sconce_tensor_core::optim::{Sgd, SgdConfig};
+use sconce_tensor_core::optim::{Optimizer, Sgd, SgdConfig};
 use sconce_tensor_core::{Params, Rng, Role, ops};
 use sconce_theory::entropy::{EntropySgd, EntropySgdConfig, LocalEntropy};
 use sconce_theory::{Error, Result, Weights};

@@ -120,9 +120,9 @@ fn a_surface_is_kept_and_is_of_one_model() {
     let other = params(1);
     let weights = Weights::new(&other).unwrap();
     let refused = grid.measure(&weights, &["loss"], "", Some(&file), || Ok(vec![0.0])).unwrap_err().to_string();
-    assert!(refused.contains("surface.json") && refused.contains("other weights"), "{refused}");
+    assert!(refused.contains("surface.json") && refused.contains("`weights and directions`: found"), "{refused}");
     std::fs::write(&file, b"{").unwrap();
-    assert!(Surface::load(&file).unwrap_err().to_string().contains("no surface"));
+    assert!(Surface::load(&file).unwrap_err().to_string().contains("surface.json"));
 }
 
 #[test]

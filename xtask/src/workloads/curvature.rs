@@ -4,8 +4,9 @@ use super::images::resnet;
 use super::{Exchange, Work};
 use anyhow::Result;
 use candle_core::{DType, Tensor};
-use sconce_tensor_core::nn::{Mode, Network};
-use sconce_tensor_core::optim::{Sgd, SgdConfig};
+use sconce_tensor_core::nn::{Mode, Module, Network};
+use sconce_tensor_core::optim::Sgd;
+use sconce_tensor_core::train::{Engine, LossTask};
 use sconce_tensor_core::{Rng, ops};
 use sconce_theory::hessian::{Curvature, HvpMethod, LanczosConfig, top_eigenpairs};
 
@@ -23,14 +24,12 @@ pub fn top5(out: &mut Exchange) -> Result<Work> {
     out.put("x", &x)?;
     // The peer gets the trained values.
     let net = resnet(&mut Exchange::new(&out.device, false), 16)?;
-    let cfg = SgdConfig { lr: 0.02, ..SgdConfig::default() };
-    let mut sgd = Sgd::new(cfg)?;
-    for step in 0..30 {
-        let from = (step % 10) * 100;
-        let logits = net.forward(&x.narrow(0, from, 100)?, Mode::Train)?;
-        let loss = ops::cross_entropy(&logits, &y.narrow(0, from, 100)?)?.mean_all()?;
-        sgd.step(net.params(), &ops::backward(&loss)?, cfg.lr)?;
-    }
+    let mut task = LossTask::steps(net.params(), Sgd::with_lr(0.02)?, 10, |at| {
+        let logits = net.forward(&x.narrow(0, at.index * 100, 100)?, Mode::Train)?;
+        Ok(ops::cross_entropy(&logits, &y.narrow(0, at.index * 100, 100)?)?.mean_all()?)
+    })?;
+    Engine::new(3)?.run(&mut task, &Rng::new(0))?;
+    drop(task);
     out.put_params("", net.params())?;
     let step = move || {
         let loss = |i: usize| {

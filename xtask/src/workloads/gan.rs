@@ -1,13 +1,13 @@
 //! A generator and a discriminator of DCGAN's size at 32x32: one step of each, batch 64.
 
-use super::images::number;
 use super::{Exchange, Work};
-use anyhow::Result;
 use candle_core::{DType, Tensor, Var};
 use sconce_tensor_core::nn::{BatchNorm2d, Builder, Init, Mode};
 use sconce_tensor_core::ops::{self, Conv2dSpec, ConvTranspose2dSpec};
-use sconce_tensor_core::optim::{Adam, AdamConfig};
-use sconce_tensor_core::{Params, Rng, Role};
+use sconce_tensor_core::optim::{Adam, AdamConfig, Optimizer};
+use sconce_tensor_core::store::State;
+use sconce_tensor_core::train::{StepContext, Task};
+use sconce_tensor_core::{Params, Result, Rng, Role};
 
 const BATCH: usize = 64;
 /// (from, to, stride, padding) of the generator's layers, kernel 4.
@@ -28,7 +28,7 @@ fn layers(
     name: &str,
     sizes: &[(usize, usize, usize, usize)],
     up: bool,
-) -> Result<Vec<Layer>> {
+) -> anyhow::Result<Vec<Layer>> {
     let mut build = Builder::new(params, Rng::new(0).stream(name), DType::F32, &out.device);
     let mut all = Vec::new();
     for (i, &(from, to, stride, padding)) in sizes.iter().enumerate() {
@@ -78,7 +78,50 @@ fn softplus(z: &Tensor, sign: f64) -> Result<Tensor> {
     Ok((ops::relu(&z)? + tail)?.mean_all()?)
 }
 
-pub fn step(out: &mut Exchange) -> Result<Work> {
+/// Generator and discriminator with their optimizers.
+struct Gan {
+    params: [Params; 2],
+    optimizers: [Adam; 2],
+    up: Vec<Layer>,
+    down: Vec<Layer>,
+    z: Tensor,
+    x: Tensor,
+}
+
+impl Task for Gan {
+    fn batches(&self, _: usize, _: &Rng) -> Result<Vec<Vec<usize>>> {
+        Ok(vec![(0..BATCH).collect()])
+    }
+
+    fn step(&mut self, at: &StepContext<'_>) -> Result<f64> {
+        let ([pg, pd], [ag, ad]) = (&self.params, &mut self.optimizers);
+        let fake = generate(&self.up, &self.z)?;
+        let real = softplus(&score(&self.down, &self.x)?, -1.0)?;
+        let loss = (real + softplus(&score(&self.down, &fake.detach())?, 1.0)?)?;
+        ad.step(pd, &ops::last_backward(&loss)?)?;
+        let fooled = softplus(&score(&self.down, &fake)?, -1.0)?;
+        ag.step(pg, &ops::last_backward(&fooled)?)?;
+        at.finite("losses of both", &(loss + fooled)?)
+    }
+
+    fn state(&self) -> Result<State> {
+        let [pg, pd] = &self.params;
+        let [ag, ad] = &self.optimizers;
+        let state =
+            State::default().with("generator", State::of(&(), pg)?)?.with("discriminator", State::of(&(), pd)?)?;
+        state.with("generator's optimizer", ag.state()?)?.with("discriminator's optimizer", ad.state()?)
+    }
+
+    fn restore(&mut self, mut state: State) -> Result<()> {
+        let ([pg, pd], [ag, ad]) = (&self.params, &mut self.optimizers);
+        pg.restore(&state.take("generator")?.into_tensors())?;
+        pd.restore(&state.take("discriminator")?.into_tensors())?;
+        ag.restore(pg, state.take("generator's optimizer")?)?;
+        ad.restore(pd, state.take("discriminator's optimizer")?)
+    }
+}
+
+pub fn step(out: &mut Exchange) -> anyhow::Result<Work> {
     let (mut pg, mut pd) = (Params::new(), Params::new());
     let up = layers(&mut pg, out, "g", &UP, true)?;
     let down = layers(&mut pd, out, "d", &DOWN, false)?;
@@ -86,16 +129,11 @@ pub fn step(out: &mut Exchange) -> Result<Work> {
     out.put_params("", &pd)?;
     let z = out.normal("z", &[BATCH, 100, 1, 1], 1.0)?;
     let x = out.images(&[BATCH, 3, 32, 32])?;
-    let cfg = AdamConfig { lr: 2e-4, beta1: 0.5, ..AdamConfig::default() };
-    let (mut ag, mut ad) = (Adam::new(cfg)?, Adam::new(cfg)?);
+    let adam = || Adam::new(AdamConfig { lr: 2e-4, beta1: 0.5, ..AdamConfig::default() });
+    let mut gan = Gan { params: [pg, pd], optimizers: [adam()?, adam()?], up, down, z, x };
     let step = move || {
-        let fake = generate(&up, &z)?;
-        let real = softplus(&score(&down, &x)?, -1.0)?;
-        let loss = (real + softplus(&score(&down, &fake.detach())?, 1.0)?)?;
-        ad.step(&pd, &ops::backward(&loss)?, cfg.lr)?;
-        let fooled = softplus(&score(&down, &fake)?, -1.0)?;
-        ag.step(&pg, &ops::backward(&fooled)?, cfg.lr)?;
-        number(&(loss + fooled)?)
+        let at = StepContext { epoch: 0, index: 0, step: 0, total: 1, examples: &[], rng: Rng::new(0) };
+        Ok(gan.step(&at)?)
     };
     let work = |sizes: &[(usize, usize, usize, usize)], sides: [usize; 4]| {
         let all = sizes.iter().zip(sides).map(|(&(from, to, ..), side)| 2 * from * to * 16 * side * side);

@@ -6,8 +6,8 @@ use candle_core::{DType, Tensor};
 use sconce_attacks::fourier::{Directions, Sweep, SweepConfig};
 use sconce_attacks::{AutoAttack, EvaluationConfig, Norm, Pgd, PgdConfig, Suite, evaluate};
 use sconce_tensor_core::nets::{ResNet, ResNetConfig, SmallCnn, SmallCnnConfig};
-use sconce_tensor_core::nn::{Mode, Network};
-use sconce_tensor_core::optim::{Sgd, SgdConfig};
+use sconce_tensor_core::nn::{Mode, Module, Network};
+use sconce_tensor_core::optim::{Optimizer, Sgd};
 use sconce_tensor_core::{Attack, ExampleRng, Goal, Rng, attack, ops};
 
 /// The mean of a loss as a number.
@@ -45,11 +45,10 @@ pub fn resnet(out: &mut Exchange, width: usize) -> Result<ResNet> {
 }
 
 fn train(net: impl Network + Send + 'static, x: Tensor, y: Tensor, flops: f64) -> Result<Work> {
-    let cfg = SgdConfig { lr: 0.01, ..SgdConfig::default() };
-    let mut sgd = Sgd::new(cfg)?;
+    let mut sgd = Sgd::with_lr(0.01)?;
     let step = move || {
         let loss = ops::cross_entropy(&net.forward(&x, Mode::Train)?, &y)?.mean_all()?;
-        sgd.step(net.params(), &ops::backward(&loss)?, cfg.lr)?;
+        sgd.step(net.params(), &ops::last_backward(&loss)?)?;
         number(&loss)
     };
     Ok(Work { flops: 3.0 * flops, step: Box::new(step) })

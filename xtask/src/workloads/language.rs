@@ -5,7 +5,7 @@ use super::{Exchange, Work};
 use anyhow::Result;
 use candle_core::{DType, Tensor};
 use sconce_tensor_core::ops::{self, LstmWeights};
-use sconce_tensor_core::optim::{Sgd, SgdConfig};
+use sconce_tensor_core::optim::{Optimizer, Sgd, SgdConfig};
 use sconce_tensor_core::{Params, Rng, Role};
 
 const VOCABULARY: usize = 10_000;
@@ -42,7 +42,7 @@ pub fn step(out: &mut Exchange) -> Result<Work> {
         }
         let x = x.reshape((STEPS * BATCH, HIDDEN))?;
         let loss = ops::cross_entropy(&ops::linear(&x, &decoder, Some(&bias))?, &next)?.mean_all()?;
-        sgd.step(&params, &ops::backward(&loss)?, cfg.lr)?;
+        sgd.step(&params, &ops::last_backward(&loss)?)?;
         number(&loss)
     };
     Ok(Work { flops: 3.0 * 2.0 * (STEPS * BATCH * per_token) as f64, step: Box::new(step) })

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use candle_core::{DType, Tensor, Var};
 use sconce_tensor_core::nn::{Builder, Linear, Mode};
 use sconce_tensor_core::ops::{self, Conv2dSpec, Output};
-use sconce_tensor_core::optim::{Adam, AdamConfig};
+use sconce_tensor_core::optim::{Adam, AdamConfig, Optimizer};
 use sconce_tensor_core::{Params, Rng};
 
 pub fn matmul(out: &mut Exchange) -> Result<Work> {
@@ -61,8 +61,7 @@ pub fn autoencoder(out: &mut Exchange) -> Result<Work> {
         .collect::<Result<_, _>>()?;
     out.put_params("", &params)?;
     let x = out.images(&[100, 784])?;
-    let cfg = AdamConfig::default();
-    let mut adam = Adam::new(cfg)?;
+    let mut adam = Adam::new(AdamConfig::default())?;
     let products: usize = WIDTHS.windows(2).map(|w| w[0] * w[1]).sum();
     let flops = 100.0 * 2.0 * (3 * products - WIDTHS[0] * WIDTHS[1]) as f64;
     let step = move || {
@@ -74,7 +73,7 @@ pub fn autoencoder(out: &mut Exchange) -> Result<Work> {
             }
         }
         let loss = ops::mse_loss(&ops::sigmoid(&h)?, &x)?;
-        adam.step(&params, &ops::backward(&loss)?, cfg.lr)?;
+        adam.step(&params, &ops::last_backward(&loss)?)?;
         number(&loss)
     };
     Ok(Work { flops, step: Box::new(step) })

@@ -96,7 +96,8 @@ pub struct State(Vec<(Tensor, Tensor)>);
 impl State {
     /// All tensors, named.
     pub(super) fn tensors(&self) -> Vec<(String, Tensor)> {
-        let named = |(i, (h, c)): (usize, &(Tensor, Tensor))| [(format!("h{i}"), h.clone()), (format!("c{i}"), c.clone())];
+        let named =
+            |(i, (h, c)): (usize, &(Tensor, Tensor))| [(format!("h{i}"), h.clone()), (format!("c{i}"), c.clone())];
         self.0.iter().enumerate().flat_map(named).collect()
     }
 

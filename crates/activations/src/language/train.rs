@@ -1,13 +1,15 @@
 //! Training: windows of varying length, SGD that becomes averaged SGD, resume.
 
-use super::evaluate::{Likelihood, evaluate};
 use super::awd_lstm::State;
+use super::evaluate::{Likelihood, evaluate};
 use super::{LanguageModel, Streams};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use sconce_tensor_core::error::require;
 use sconce_tensor_core::optim::{Average, Schedule, Sgd, SgdConfig, UpdateConfig, Updater};
-use sconce_tensor_core::train::{self, Best, Checkpoint, Engine, EpochEnd, EpochReport, KeepBest, Observer, StepContext};
+use sconce_tensor_core::train::{
+    self, Best, Checkpoint, Engine, EpochEnd, EpochReport, KeepBest, Observer, StepContext,
+};
 use sconce_tensor_core::{Mode, Rng, ops, store};
 use serde::{Deserialize, Serialize};
 
@@ -166,8 +168,7 @@ impl<'a> LanguageTrainer<'a> {
             text,
             validation,
         };
-        let mut engine =
-            Engine::new(self.cfg.epochs)?.resuming(self.checkpoint).observed_by(self.observer);
+        let mut engine = Engine::new(self.cfg.epochs)?.resuming(self.checkpoint).observed_by(self.observer);
         let report = engine.run(&mut task, rng)?;
         let record = |e: &EpochReport| {
             let of = |name: &str| e.metric(name).unwrap_or_default();
@@ -188,7 +189,8 @@ const WORDS: &str = "validation words";
 const AVERAGED: &str = "averaged";
 
 fn updater(cfg: &LanguageTrainConfig) -> Result<Updater<Sgd>> {
-    let sgd = Sgd::new(SgdConfig { lr: cfg.lr, momentum: 0.0, weight_decay: cfg.weight_decay, ..SgdConfig::default() })?;
+    let sgd =
+        Sgd::new(SgdConfig { lr: cfg.lr, momentum: 0.0, weight_decay: cfg.weight_decay, ..SgdConfig::default() })?;
     Updater::new(sgd, UpdateConfig { clip: Some(cfg.clip), ..UpdateConfig::default() })
 }
 

@@ -78,7 +78,7 @@ pub fn fit(args: &FitArgs) -> Result<String> {
     let known_in_training: Vec<bool> = train.iter().map(|i| known[*i as usize]).collect();
     let in_training = known_in_training.iter().filter(|k| **k).count();
     let calibrated = Calibrated::new(method, args.calibration)?;
-    let fitted = calibrated.fit(&TrainingRows { x: &part(&x, &train)?, known: Some(&known_in_training) }, &rng)?;
+    let fitted = calibrated.fit(&TrainingRows::new(&part(&x, &train)?, Some(&known_in_training)), &rng)?;
     save(&*fitted, &args.out)?;
     let mut lines = format!(
         "{} fitted on {} rows of {} columns, {in_training} of them known anomalies; the scores of {} held-out normal rows are saved\n",

@@ -258,7 +258,7 @@ pub(super) fn fit_on(
     loss: impl Fn(&Tensor, &Tensor, &Rng) -> Result<Tensor>,
 ) -> Result<()> {
     let (Examples { x, known, checkpoint }, loss) = (examples, &loss);
-    let (held_out, seen) = crate::protocol::halves(x.dim(0)?, cfg.held_out, &rng.stream("held out"))?;
+    let (held_out, seen) = crate::protocol::random_split(x.dim(0)?, cfg.held_out, &rng.stream("held out"))?;
     let part = |rows: &[u32]| -> Result<(Tensor, Tensor)> {
         let at = Tensor::new(rows, x.device())?;
         Ok((x.index_select(&at, 0)?, known.index_select(&at, 0)?))
@@ -295,7 +295,6 @@ const HELD_OUT: &str = "held-out loss";
 fn loss_value(each: &Tensor) -> Result<f64> {
     Ok(each.mean_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?)
 }
-
 
 /// Scores of blocks of rows, in f64.
 pub(super) fn score(

@@ -9,7 +9,8 @@ use crate::metrics::Ranked;
 use crate::{Error, Method, Result, TrainingRows};
 use candle_core::Tensor;
 use rayon::prelude::*;
-use sconce_tensor_core::{Rng, store};
+use sconce_tensor_core::Rng;
+use sconce_tensor_core::store::{Fingerprint, Kept, Plain};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -90,12 +91,6 @@ pub enum CellResult {
 pub struct TestbedResults {
     /// The cells.
     pub cells: Vec<Cell>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Stored {
-    fingerprint: String,
-    cell: Cell,
 }
 
 impl Testbed {
@@ -184,29 +179,30 @@ impl Testbed {
         self.folder.as_ref().map(|f| f.0.join(name))
     }
 
-    fn fingerprint(&self, (name, method): &(String, Box<dyn Method>)) -> String {
-        let data = self.folder.as_ref().map_or("", |f| f.1.as_str());
-        format!("{} {data} {name} {method:?}", env!("CARGO_PKG_VERSION"))
+    fn fingerprint(&self, dataset: &str, (name, method): &(String, Box<dyn Method>), seed: u64) -> Fingerprint {
+        Fingerprint::new()
+            .with("version", env!("CARGO_PKG_VERSION"))
+            .with("data", self.folder.as_ref().map_or("", |f| f.1.as_str()))
+            .with("dataset", dataset)
+            .with("method", format!("{name} {method:?}"))
+            .with("seed", seed)
     }
 
-    /// A cell that was finished before; a file that cannot be read is none.
+    /// A cell that was finished before. One of another configuration, or a damaged one, is measured again.
     fn stored(&self, dataset: &str, method: &(String, Box<dyn Method>), seed: u64) -> Option<Cell> {
-        let bytes = std::fs::read(self.path(dataset, &method.0, seed)?).ok()?;
-        let Stored { fingerprint, cell } = serde_json::from_slice(&bytes).ok()?;
-        let same = (&cell.dataset[..], &cell.method[..], cell.seed) == (dataset, &method.0[..], seed);
-        (same && fingerprint == self.fingerprint(method)).then_some(cell)
+        let path = self.path(dataset, &method.0, seed)?;
+        let kept = Kept::<Plain<Cell>>::load(&path, &self.fingerprint(dataset, method, seed)).ok()??;
+        Some(kept.value.0)
     }
 
     fn keep(&self, method: &(String, Box<dyn Method>), cell: &Cell) -> Result<()> {
         let Some(path) = self.path(&cell.dataset, &cell.method, cell.seed) else { return Ok(()) };
-        let stored = Stored { fingerprint: self.fingerprint(method), cell: cell.clone() };
-        let bytes = serde_json::to_vec_pretty(&stored).map_err(|e| Error::value("cell", e.to_string()))?;
-        store::write_whole(&path, &bytes)
+        Kept::new(self.fingerprint(&cell.dataset, method, cell.seed), Plain(cell.clone())).save(&path)
     }
 }
 
 fn measure(method: &dyn Method, task: &CellData, seed: u64) -> Result<CellResult> {
-    let fitted = method.fit(&TrainingRows { x: &task.train, known: Some(&task.known) }, &Rng::new(seed))?;
+    let fitted = method.fit(&TrainingRows::new(&task.train, Some(&task.known)), &Rng::new(seed))?;
     let scores = fitted.score(&task.test)?.to_vec1::<f64>()?;
     let ranked = Ranked::new(&scores, &task.truth)?;
     Ok(CellResult::Measured { auroc: ranked.auroc(), average_precision: ranked.average_precision() })

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use sconce_tensor_core::data::Batch;
 use sconce_tensor_core::error::require;
-use sconce_tensor_core::train::{Objective, LossOutput};
+use sconce_tensor_core::train::{LossOutput, Objective};
 use sconce_tensor_core::{ExampleRng, Network, Result, Role, ops};
 use std::cell::RefCell;
 

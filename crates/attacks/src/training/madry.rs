@@ -3,8 +3,8 @@
 use super::attacked;
 use sconce_tensor_core::data::Batch;
 use sconce_tensor_core::error::require;
-use sconce_tensor_core::train::{Objective, LossOutput};
-use sconce_tensor_core::{Attack, ExampleRng, Mode, Network, Result, ops};
+use sconce_tensor_core::train::{LossOutput, Objective};
+use sconce_tensor_core::{Attack, ExampleRng, Mode, Network, Result};
 
 /// The mean cross-entropy at attacked inputs: each batch is attacked with the network frozen (running statistics, no
 /// gradients to weights), then learnt from in training mode. With [`crate::PgdConfig::fast`] as the attack it is fast

@@ -5,7 +5,7 @@ use super::trades::divergence;
 use candle_core::{D, Tensor};
 use sconce_tensor_core::data::Batch;
 use sconce_tensor_core::error::require;
-use sconce_tensor_core::train::{Objective, LossOutput};
+use sconce_tensor_core::train::{LossOutput, Objective};
 use sconce_tensor_core::{Attack, ExampleRng, Mode, Network, Result, ops};
 
 /// `BCE(p', y) + lambda KL(p || p') (1 - p_y)`, with `p` at the clean and `p'` at the attacked input and the boosted

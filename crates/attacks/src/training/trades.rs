@@ -5,7 +5,7 @@ use crate::geometry::{project, random_in_ball, steepest};
 use candle_core::{D, Tensor};
 use sconce_tensor_core::data::Batch;
 use sconce_tensor_core::error::require;
-use sconce_tensor_core::train::{Objective, LossOutput};
+use sconce_tensor_core::train::{LossOutput, Objective};
 use sconce_tensor_core::{ExampleRng, Mode, Network, Result, Threat, attack::input_gradient, ops};
 
 /// Configuration of [`Trades`].

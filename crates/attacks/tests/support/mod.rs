@@ -4,8 +4,8 @@
 use candle_core::{DType, Device, Tensor};
 use sconce_attacks::{Classifier, Rng};
 use sconce_tensor_core::nets::{SmallCnn, SmallCnnConfig};
-use sconce_tensor_core::optim::{Sgd, SgdConfig};
-use sconce_tensor_core::{Mode, Network, ops};
+use sconce_tensor_core::optim::{Optimizer, Sgd, SgdConfig};
+use sconce_tensor_core::{Mode, Module, Network, ops};
 
 const ROW: [usize; 3] = [1, 8, 8];
 
@@ -30,7 +30,7 @@ pub fn trained(n: usize) -> (SmallCnn, Tensor, Tensor) {
     let mut sgd = Sgd::new(SgdConfig { lr: 0.1, ..SgdConfig::default() }).unwrap();
     for _ in 0..60 {
         let loss = ops::cross_entropy(&net.forward(&x, Mode::Train).unwrap(), &y).unwrap().mean_all().unwrap();
-        sgd.step(net.params(), &ops::backward(&loss).unwrap(), 0.1).unwrap();
+        sgd.step(net.params(), &ops::backward(&loss).unwrap()).unwrap();
     }
     (net, x.narrow(0, 0, n).unwrap(), y.narrow(0, 0, n).unwrap())
 }

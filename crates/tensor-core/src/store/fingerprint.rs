@@ -33,6 +33,18 @@ impl Fingerprint {
         self
     }
 
+    /// Adds each leaf of a tree of objects and lists as a fact of its own: `prefix.train.lr`, `prefix.settings.0.name`.
+    #[must_use]
+    pub fn with_tree(self, prefix: &str, tree: &Value) -> Self {
+        match tree {
+            Value::Object(fields) => fields.iter().fold(self, |f, (k, v)| f.with_tree(&format!("{prefix}.{k}"), v)),
+            Value::Array(items) if items.iter().any(|i| i.is_object() || i.is_array()) => {
+                items.iter().enumerate().fold(self, |f, (i, v)| f.with_tree(&format!("{prefix}.{i}"), v))
+            }
+            leaf => self.with(prefix, leaf),
+        }
+    }
+
     /// Adds all facts of another one under `prefix.`.
     #[must_use]
     pub fn including(mut self, prefix: &str, other: &Self) -> Self {
@@ -40,6 +52,11 @@ impl Fingerprint {
             self.0.insert(format!("{prefix}.{key}"), value.clone());
         }
         self
+    }
+
+    /// The text of a fact.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.0.get(key)?.as_str()
     }
 
     /// Whether there are no facts.
@@ -91,6 +108,10 @@ mod tests {
         assert!(a.difference(&a).is_empty());
         assert_eq!(Fingerprint::new().with("x", f64::NAN).difference(&Fingerprint::new()).len(), 1);
         assert_ne!(Fingerprint::new().with("x", f64::NAN), Fingerprint::new().with("x", f64::INFINITY));
+        let tree = serde_json::json!({"a": [1, 2], "b": [{"c": 3}, {"c": 4}]});
+        let other = serde_json::json!({"a": [1, 2], "b": [{"c": 3}, {"c": 5}]});
+        let of = |t| Fingerprint::new().with_tree("recipe", t);
+        assert_eq!(of(&tree).difference(&of(&other)), ["`recipe.b.1.c`: found 4, expected 5"]);
         let nested = Fingerprint::new().including("task", &a);
         assert!(nested.difference(&Fingerprint::new())[1].starts_with("`task.seed`: found 3"));
     }

@@ -84,8 +84,7 @@ impl<T: Keep> Kept<T> {
 
     fn encode(&self) -> Result<Vec<u8>> {
         let State { tensors, values } = self.value.to_state()?;
-        let mut file =
-            File { format: FORMAT, sha256: String::new(), fingerprint: self.fingerprint.clone(), values };
+        let mut file = File { format: FORMAT, sha256: String::new(), fingerprint: self.fingerprint.clone(), values };
         file.sha256 = file.checksum()?;
         let unwritable = |e: serde_json::Error| Error::value("kept value", e.to_string());
         if tensors.is_empty() {

@@ -24,7 +24,8 @@ fn sweep(path: &Path) {
     if !cfg!(target_os = "linux") {
         return;
     }
-    let Some(Ok(entries)) = path.parent().map(|p| if p.as_os_str().is_empty() { Path::new(".") } else { p }).map(fs::read_dir)
+    let Some(Ok(entries)) =
+        path.parent().map(|p| if p.as_os_str().is_empty() { Path::new(".") } else { p }).map(fs::read_dir)
     else {
         return;
     };

@@ -156,13 +156,7 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// [`Error::NoGradient`] naming a parameter outside the graph; [`Error::Value`] where the loss is not
     /// finite; the objective's, the observer's and the checkpoint's.
-    pub fn fit(
-        self,
-        net: &dyn Network,
-        data: &Labelled,
-        optimizer: &mut dyn Optimizer,
-        rng: &Rng,
-    ) -> Result<Report> {
+    pub fn fit(self, net: &dyn Network, data: &Labelled, optimizer: &mut dyn Optimizer, rng: &Rng) -> Result<Report> {
         if data.classes() != net.outputs() {
             let (got, want) = (data.classes(), net.outputs());
             return Err(Error::config("data.classes", format!("must be the network's {want}, got {got}")));

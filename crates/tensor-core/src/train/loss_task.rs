@@ -121,9 +121,8 @@ impl<O: Optimizer> Task for LossTask<'_, O> {
     }
 
     fn state(&self) -> Result<State> {
-        let state = State::default()
-            .with("params", State::of(&(), self.params)?)?
-            .with("update", self.updater.state()?)?;
+        let state =
+            State::default().with("params", State::of(&(), self.params)?)?.with("update", self.updater.state()?)?;
         match &self.best {
             Some(best) => state.with("best", best.state()?),
             None => Ok(state),

@@ -2,7 +2,7 @@
 
 use super::direction::Direction;
 use crate::{Error, Result, Weights};
-use sconce_tensor_core::store;
+use sconce_tensor_core::store::{Digest, Fingerprint, Keep, Kept, State};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -54,12 +54,6 @@ mod places {
         let all = Vec::<Vec<Option<f64>>>::deserialize(d)?;
         Ok(all.into_iter().map(|row| row.into_iter().map(|v| v.unwrap_or(f64::NAN)).collect()).collect())
     }
-}
-
-/// A number that changes where any of the values does (FNV-1a over their bits).
-fn mark<'v>(values: impl Iterator<Item = &'v f64>) -> u64 {
-    let byte = |h: u64, b: u8| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3);
-    values.fold(0xcbf2_9ce4_8422_2325, |h, v| v.to_bits().to_le_bytes().into_iter().fold(h, byte))
 }
 
 impl Grid {
@@ -127,22 +121,17 @@ impl Grid {
                 format!("directions have {} values, the weights {}", self.axes[0].direction.values().len(), w.len());
             return Err(Error::value("directions", reason));
         }
-        let all = w.iter().chain(self.axes.iter().flat_map(|a| a.direction.values()));
+        let digest = self.axes.iter().fold(Digest::new().numbers(&w), |d, a| d.numbers(a.direction.values()));
         let mut surface = Surface {
             directions: self.axes.iter().map(|a| a.direction.name().to_owned()).collect(),
             steps: self.axes.iter().map(|a| a.steps.clone()).collect(),
             measures: measures.iter().map(|m| (*m).to_owned()).collect(),
             note: note.to_owned(),
             values: Vec::new(),
-            fingerprint: format!("{:016x}", mark(all)),
+            fingerprint: digest.hex(),
         };
-        if let Some(found) = file.filter(|f| f.exists()).map(Surface::load).transpose()? {
-            let empty = Surface { values: Vec::new(), ..found.clone() };
-            if empty != surface || found.values.len() > self.places() {
-                let reason = "the file holds a surface with other weights, directions, steps or measures: delete it or use another file".to_owned();
-                return Err(Error::Checkpoint { path: file.unwrap_or(Path::new("")).to_owned(), reason });
-            }
-            surface.values = found.values;
+        if let Some(kept) = file.map_or(Ok(None), |f| Kept::<Surface>::load(f, &surface.print()))? {
+            surface.values = kept.value.values;
         }
         for i in surface.values.len()..self.places() {
             let row = weights.evaluate_at([self.place(&w, i)], &mut f)?.pop().unwrap_or_default();
@@ -169,23 +158,44 @@ impl Surface {
         Ok(self.values.iter().map(|row| row[at]).collect())
     }
 
+    /// What the surface is of: all but its values.
+    fn print(&self) -> Fingerprint {
+        Fingerprint::new()
+            .with("directions", &self.directions)
+            .with("steps", &self.steps)
+            .with("measures", &self.measures)
+            .with("note", &self.note)
+            .with("weights and directions", &self.fingerprint)
+    }
+
     /// Saves it, whole or not at all.
     ///
     /// # Errors
     /// [`Error::Io`] with the path.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let bytes = serde_json::to_vec(self).map_err(|e| Error::value("surface", e.to_string()))?;
-        store::write_whole(path, &bytes)
+        Kept::new(self.print(), self.clone()).save(path)
     }
 
     /// Loads what [`Surface::save`] wrote.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Checkpoint`] for a file that is no surface.
+    /// [`Error::Io`]; [`Error::Checkpoint`] with the path where the file is damaged.
     pub fn load(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(Error::io(path))?;
-        let bad =
-            |e: serde_json::Error| Error::Checkpoint { path: path.to_owned(), reason: format!("no surface: {e}") };
-        serde_json::from_slice(&bytes).map_err(bad)
+        Ok(Kept::open(path)?.value)
+    }
+}
+
+impl Keep for Surface {
+    fn to_state(&self) -> Result<State> {
+        State::new(self, Vec::<(String, candle_core::Tensor)>::new())
+    }
+
+    fn from_state(state: State) -> Result<Self> {
+        let it: Self = state.values()?;
+        let places = it.steps.iter().map(Vec::len).product();
+        if it.values.len() > places || it.values.iter().any(|row| row.len() != it.measures.len()) {
+            return Err(Error::value("surface", format!("its values do not fit {places} places")));
+        }
+        Ok(it)
     }
 }

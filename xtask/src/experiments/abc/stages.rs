@@ -157,7 +157,7 @@ pub fn score(
         let done = std::sync::atomic::AtomicUsize::new(0);
         let one = |(arm, method): &(&Arm, Box<dyn Method>)| -> Result<Scored> {
             let started = Instant::now();
-            let train = TrainingRows { x: &x, known: Some(&known) };
+            let train = TrainingRows::new(&x, Some(&known));
             let fitted = method.fit(&train, &Rng::new(seed)).with_context(|| format!("arm `{}`", arm.name))?;
             let fit_s = started.elapsed().as_secs_f64();
             let scores = fitted.score(&sets.test.x)?.to_vec1::<f64>()?;
@@ -223,7 +223,7 @@ pub fn diverge(
         let one = |(arm, epochs): &(&Arm, usize)| -> Result<Trained> {
             let mut arm = (*arm).clone();
             arm.config["network"]["epochs"] = (*epochs).into();
-            let fitted = arm.method()?.fit(&TrainingRows { x: &x, known: Some(&known) }, &Rng::new(seed));
+            let fitted = arm.method()?.fit(&TrainingRows::new(&x, Some(&known)), &Rng::new(seed));
             bar.at(done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1, jobs.len());
             let none = Trained {
                 arm: arm.name,

@@ -88,7 +88,7 @@ pub fn decide(cfg: &Toy, seed: u64, mapped: bool) -> Result<Vec<Decided>> {
     let x: Tensor = in_f32([&train.normal[..], &train.known].concat())?;
     let known: Vec<bool> = (0..cfg.normals + cfg.known).map(|i| i >= cfg.normals).collect();
     let one = |arm: &super::config::Arm| -> Result<Decided> {
-        let fitted = arm.method()?.fit(&TrainingRows { x: &x, known: Some(&known) }, &Rng::new(seed));
+        let fitted = arm.method()?.fit(&TrainingRows::new(&x, Some(&known)), &Rng::new(seed));
         let fitted = fitted.with_context(|| format!("arm `{}`", arm.name))?;
         let all = scores(&*fitted, &[&test.normal[..], &test.known, &test.unknown].concat())?;
         let rows = |from: usize, n: usize| (from as u32..(from + n) as u32).collect::<Vec<u32>>();

@@ -2,8 +2,8 @@
 
 use super::config::{ArmName, Config};
 use crate::pieces::{Parts, train_stage};
-use crate::run::{Run, Stage};
-use anyhow::{Context, Result, bail};
+use crate::run::{Bar, Run, Stage};
+use anyhow::{Context, Result};
 use candle_core::{D, DType, Tensor};
 use sconce_activations::BoundedLogits;
 use sconce_attacks::training::{Madry, RobustAccuracy, Trades, TradesConfig};

@@ -10,6 +10,7 @@ use sconce_activations::language::{
     dynamic_evaluation, evaluate,
 };
 use sconce_datasets::text::Corpus;
+use sconce_tensor_core::train::{Checkpoint, Progress};
 use sconce_tensor_core::{Mode, Rng, store};
 use serde::{Deserialize, Serialize};
 
@@ -66,8 +67,7 @@ impl Job<'_> {
             let total = sizes.epochs();
             let fit = |phase: &str, before: usize, cfg: LanguageTrainConfig| -> Result<History> {
                 let path = run.path(&self.file(phase));
-                let print = Fingerprint::new().with("model", self.name()).with("phase", phase);
-                let print = print.with("run", run.fingerprint());
+                let print = run.fingerprint().clone().with("model", self.name()).with("phase", phase);
                 // Thousandths of all epochs of both phases.
                 let share = cfg.epochs as f64 / total as f64;
                 let before = before as f64 / total as f64;

@@ -6,8 +6,9 @@ use candle_core::{D, DType, Device, Tensor};
 use rayon::prelude::*;
 use sconce_activations::{Decoder, Mixture, MixtureConfig, Output, OutputFunction, Spectrum};
 use sconce_tensor_core::nn::{Builder, Init};
-use sconce_tensor_core::optim::{Adam, AdamConfig, Schedule};
-use sconce_tensor_core::{Mode, Params, Rng, Role, ops};
+use sconce_tensor_core::optim::{Adam, Schedule, UpdateConfig};
+use sconce_tensor_core::train::{Engine, LossTask};
+use sconce_tensor_core::{Error, Mode, Params, Rng, Role, ops};
 use serde::{Deserialize, Serialize};
 
 impl Teacher {
@@ -94,9 +95,9 @@ impl Net {
         Ok(Self { params, mixture })
     }
 
-    fn log_prob(&self, f: &dyn OutputFunction) -> Result<Tensor> {
+    fn log_prob(&self, f: &dyn OutputFunction) -> sconce_tensor_core::Result<Tensor> {
         let var = |name: &str| {
-            let p = self.params.get(name).ok_or_else(|| anyhow::anyhow!("no parameter {name}"));
+            let p = self.params.get(name).ok_or_else(|| Error::value("parameter", format!("there is no `{name}`")));
             p.map(|p| p.var().as_tensor().clone())
         };
         let (h, w, b) = (var("h")?, var("w")?, var("b")?);

@@ -7,10 +7,12 @@ use anyhow::{Result, ensure};
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
 use sconce_attacks::{Attack, ExampleRng, Goal, Norm, Pgd, PgdConfig, StepSize};
-use sconce_tensor_core::classifier::predict;
+use sconce_tensor_core::data::Labelled;
 use sconce_tensor_core::nn::{Builder, Init};
-use sconce_tensor_core::optim::{Average, Sgd, SgdConfig};
-use sconce_tensor_core::{Mode, Network, Params, Rng, Role, attack, ops};
+use sconce_tensor_core::optim::{Average, Optimizer, Schedule, Sgd, SgdConfig};
+use sconce_tensor_core::store::State;
+use sconce_tensor_core::train::{self, Engine, Progress, StepContext, Task};
+use sconce_tensor_core::{Mode, Module, Network, Params, Rng, Role, attack, ops};
 use sconce_theory::Weights;
 use sconce_theory::entropy::{EntropySgd, EntropySgdConfig};
 use sconce_theory::landscape::{Direction, Normalise};
@@ -39,15 +41,17 @@ impl Mlp {
     }
 }
 
+impl Module for Mlp {
+    fn params(&self) -> &Params {
+        &self.params
+    }
+}
+
 impl Network for Mlp {
     fn forward(&self, x: &Tensor, mode: Mode) -> sconce_tensor_core::Result<Tensor> {
         let [a, b] = &self.layers;
         let linear = |x: &Tensor, l: &(Var, Var)| ops::linear(x, &mode.tensor(&l.0), Some(&mode.tensor(&l.1)));
         linear(&linear(&x.flatten_from(1)?, a)?.tanh()?, b)
-    }
-
-    fn params(&self) -> &Params {
-        &self.params
     }
 
     fn outputs(&self) -> usize {
@@ -129,66 +133,142 @@ fn robust(cfg: &Training, net: &Mlp, x: &Tensor, y: &Tensor) -> Result<f64> {
 }
 
 fn accuracy(net: &Mlp, x: &Tensor, y: &Tensor) -> Result<f64> {
-    let found = predict(net, x, 500)?;
-    let right = found.iter().zip(y.to_vec1::<u32>()?).filter(|(p, y)| **p == *y).count();
-    Ok(right as f64 / found.len() as f64)
+    Ok(train::accuracy(net, &Labelled::new(x.clone(), &y.to_vec1::<u32>()?, net.classes)?, 500)?)
+}
+
+/// One update of an arm: a gradient, or a walk of several.
+enum Descent {
+    Sgd(Sgd),
+    Entropy(EntropySgd),
+}
+
+/// Adversarial training of one arm. An update takes the gradients of the batches that come next, over epochs of the data.
+struct ArmTask<'a> {
+    cfg: &'a Training,
+    arm: Arm,
+    net: &'a Mlp,
+    data: &'a Labelled,
+    attack: Pgd,
+    steps: usize,
+    descent: Descent,
+    mean: Average,
+    /// Gradients so far.
+    gradients: usize,
+}
+
+impl<'a> ArmTask<'a> {
+    fn new(cfg: &'a Training, arm: Arm, net: &'a Mlp, data: &'a Labelled) -> Result<Self> {
+        let plain = data.len().div_ceil(cfg.batch_size) * cfg.epochs;
+        let steps = match arm {
+            Arm::EntropyGradients | Arm::Noise => plain / cfg.inner_steps,
+            Arm::SgdLong => plain * cfg.inner_steps,
+            _ => plain,
+        };
+        let (gamma, noise) = if arm == Arm::Noise { (0.0, cfg.control_noise) } else { (cfg.gamma, cfg.noise) };
+        let sgd = |lr, momentum| SgdConfig { lr, momentum, weight_decay: cfg.weight_decay, ..SgdConfig::default() };
+        let descent = if arm.walks() {
+            Descent::Entropy(EntropySgd::new(EntropySgdConfig {
+                outer: sgd(cfg.outer_lr, 0.0),
+                inner_steps: cfg.inner_steps,
+                inner_lr: cfg.inner_lr,
+                inner_momentum: cfg.momentum,
+                gamma,
+                noise,
+                ..EntropySgdConfig::default()
+            })?)
+        } else {
+            Descent::Sgd(Sgd::new(sgd(cfg.lr, cfg.momentum))?)
+        };
+        let attack = pgd(cfg, cfg.attack_steps)?;
+        Ok(Self { cfg, arm, net, data, attack, steps, descent, mean: Average::mean(), gradients: 0 })
+    }
+}
+
+/// The gradient of the adversarial loss on the n-th batch of training.
+fn gradient(
+    (net, data, attack): (&Mlp, &Labelled, &Pgd),
+    batch_size: usize,
+    n: usize,
+    rng: &Rng,
+) -> sconce_theory::Result<GradStore> {
+    let batches = data.len().div_ceil(batch_size);
+    let rows = data.epoch(n / batches, batch_size, rng).swap_remove(n % batches);
+    let batch = data.batch(&rows)?;
+    let each = ExampleRng::new(rng.stream("attack").at(n as u64), batch.indices.clone());
+    let x = attack.perturb(net, &batch.x, &Goal::Untargeted(batch.y.clone()), &each)?.x;
+    ops::last_backward(&ops::cross_entropy(&net.forward(&x, Mode::Train)?, &batch.y)?.mean_all()?)
+}
+
+impl Task for ArmTask<'_> {
+    fn batches(&self, _: usize, _: &Rng) -> sconce_theory::Result<Vec<Vec<usize>>> {
+        Ok(vec![Vec::new(); self.steps])
+    }
+
+    fn step(&mut self, at: &StepContext<'_>) -> sconce_theory::Result<f64> {
+        let params = self.net.params();
+        // Half a cosine; the mean of weights goes with a constant rate.
+        let factor = if self.arm == Arm::Average { 1.0 } else { Schedule::cosine().factor(at.step, self.steps) };
+        let (taken, batch_size) = (&mut self.gradients, self.cfg.batch_size);
+        let of = (self.net, self.data, &self.attack);
+        let mut next = |_: usize| {
+            *taken += 1;
+            gradient(of, batch_size, *taken - 1, &at.rng)
+        };
+        match &mut self.descent {
+            Descent::Sgd(sgd) => {
+                sgd.set_lr(self.cfg.lr * factor)?;
+                sgd.step(params, &next(0)?)?;
+            }
+            Descent::Entropy(entropy) => {
+                entropy.set_lr(self.cfg.outer_lr * factor)?;
+                entropy.step(params, &at.rng, &mut next)?;
+            }
+        }
+        if self.arm == Arm::Average && 2 * at.step >= self.steps {
+            self.mean.update(params)?;
+        }
+        // The losses within a walk are at places that are left again.
+        Ok(0.0)
+    }
+
+    fn finish(&mut self) -> sconce_theory::Result<()> {
+        self.mean.swap(self.net.params())
+    }
+
+    fn state(&self) -> sconce_theory::Result<State> {
+        let descent = match &self.descent {
+            Descent::Sgd(sgd) => sgd.state()?,
+            Descent::Entropy(entropy) => entropy.state()?,
+        };
+        State::new(&serde_json::json!({ "gradients": self.gradients }), Vec::<(String, Tensor)>::new())?
+            .with("params", State::of(&(), self.net.params())?)?
+            .with("descent", descent)?
+            .with("mean", self.mean.state()?)
+    }
+
+    fn restore(&mut self, mut state: State) -> sconce_theory::Result<()> {
+        let params = self.net.params();
+        params.restore(&state.take("params")?.into_tensors())?;
+        match &mut self.descent {
+            Descent::Sgd(sgd) => sgd.restore(params, state.take("descent")?)?,
+            Descent::Entropy(entropy) => entropy.restore(params, state.take("descent")?)?,
+        }
+        self.mean.restore(params, state.take("mean")?)?;
+        let gradients = state.values.get("gradients").and_then(serde_json::Value::as_u64);
+        self.gradients =
+            gradients.ok_or_else(|| sconce_theory::Error::value("arm", "no number of gradients"))? as usize;
+        Ok(())
+    }
 }
 
 /// Trains one arm. All arms of a seed start from the same weights and see the same batches in the same order.
 pub fn train(cfg: &Training, parts: &Parts, arm: Arm, seed: u64, bar: &Bar) -> Result<(Mlp, Trained)> {
     let data = &parts.train;
     let net = Mlp::new(data.x().elem_count() / data.len(), cfg.hidden, data.classes(), seed, DType::F32)?;
-    let a = pgd(cfg, cfg.attack_steps)?;
-    let rng = Rng::new(seed).stream("train");
-    let batches = data.len().div_ceil(cfg.batch_size);
-    let mut epoch: (usize, Vec<Vec<usize>>) = (usize::MAX, Vec::new());
-    let mut gradients = 0;
-    let mut gradient = |_: usize| -> sconce_theory::Result<GradStore> {
-        if epoch.0 != gradients / batches {
-            epoch = (gradients / batches, data.epoch(gradients / batches, cfg.batch_size, &rng));
-        }
-        let rows = &epoch.1[gradients % batches];
-        let batch = data.batch(rows)?;
-        let each = ExampleRng::new(rng.stream("attack").at(gradients as u64), rows.iter().map(|i| *i as u64).collect());
-        gradients += 1;
-        let x = a.perturb(&net, &batch.x, &Goal::Untargeted(batch.y.clone()), &each)?.x;
-        ops::last_backward(&ops::cross_entropy(&net.forward(&x, Mode::Train)?, &batch.y)?.mean_all()?)
-    };
-    let plain = batches * cfg.epochs;
-    let steps = match arm {
-        Arm::EntropyGradients | Arm::Noise => plain / cfg.inner_steps,
-        Arm::SgdLong => plain * cfg.inner_steps,
-        _ => plain,
-    };
-    let sgd_cfg =
-        SgdConfig { lr: cfg.lr, momentum: cfg.momentum, weight_decay: cfg.weight_decay, ..SgdConfig::default() };
-    let mut sgd = Sgd::new(sgd_cfg)?;
-    let (gamma, noise) = if arm == Arm::Noise { (0.0, cfg.control_noise) } else { (cfg.gamma, cfg.noise) };
-    let mut entropy = EntropySgd::new(EntropySgdConfig {
-        outer: SgdConfig { lr: cfg.outer_lr, momentum: 0.0, weight_decay: cfg.weight_decay, ..SgdConfig::default() },
-        inner_steps: cfg.inner_steps,
-        inner_lr: cfg.inner_lr,
-        inner_momentum: cfg.momentum,
-        gamma,
-        noise,
-        ..EntropySgdConfig::default()
-    })?;
-    let mut mean = Average::new();
-    for step in 0..steps {
-        // Half a cosine; the mean of weights goes with a constant rate.
-        let t = step as f64 / steps as f64;
-        let factor = if arm == Arm::Average { 1.0 } else { 0.5 * (1.0 + (std::f64::consts::PI * t).cos()) };
-        if arm.walks() {
-            entropy.step(net.params(), factor, &rng, &mut gradient)?;
-        } else {
-            sgd.step(net.params(), &gradient(0)?, cfg.lr * factor)?;
-        }
-        if arm == Arm::Average && 2 * step >= steps {
-            mean.update(net.params())?;
-        }
-        bar.at(step, steps);
-    }
-    mean.swap(net.params())?;
+    let mut task = ArmTask::new(cfg, arm, &net, data)?;
+    let mut watch = |p: &Progress| bar.at(p.step, p.total);
+    Engine::new(1)?.observed_by(Some(&mut watch)).run(&mut task, &Rng::new(seed).stream("train"))?;
+    let gradients = task.gradients;
     let few = data.slice(0, cfg.examples)?;
     let trained = Trained {
         arm,

@@ -1,12 +1,13 @@
 //! The ledger: the result of every attack on every example, kept in one file that answers later questions without a new run.
 
+mod file;
+
 use crate::loss::host_logits;
 use crate::run::AttackResult;
-use candle_core::{DType, Device, Tensor};
+use candle_core::Tensor;
 use sconce_tensor_core::stats::{Interval, Proportion};
-use sconce_tensor_core::{Classifier, Error, Norm, Result, store};
-use std::collections::HashMap;
-use std::path::Path;
+use sconce_tensor_core::store::{Digest, Fingerprint};
+use sconce_tensor_core::{Classifier, Error, Norm, Result};
 
 /// The results of one attack at one radius (infinite for a minimum-norm attack) on some of the examples.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -45,7 +46,7 @@ impl LedgerEntry {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ledger {
     /// Identifies model, data and suite. A ledger with another fingerprint is an error.
-    pub fingerprint: String,
+    pub fingerprint: Fingerprint,
     /// The norm of all distances.
     pub norm: Norm,
     /// The seed of all attacks.
@@ -77,17 +78,6 @@ pub struct PairedComparison {
     pub ci95: Interval,
 }
 
-/// FNV-1a over the bytes of tensors: enough to tell files apart, no protection.
-fn digest(parts: &[&Tensor]) -> Result<u64> {
-    let mut h = 0xCBF2_9CE4_8422_2325_u64;
-    for t in parts {
-        for v in t.flatten_all()?.to_dtype(DType::F64)?.to_device(&Device::Cpu)?.to_vec1::<f64>()? {
-            h = (h ^ v.to_bits()).wrapping_mul(0x0100_0000_01B3);
-        }
-    }
-    Ok(h)
-}
-
 impl Ledger {
     /// A ledger without attacks. The model classifies the clean inputs, in batches of `batch_size`; the fingerprint
     /// contains `description`, the seed, the data and the clean logits.
@@ -112,11 +102,11 @@ impl Ledger {
         sconce_tensor_core::classifier::require_finite("logits", &logits)?;
         let y = labels.to_vec1::<u32>()?;
         let rows = host_logits(&logits)?;
-        let fingerprint = format!(
-            "{description}; seed {seed}; data {:016x}; logits {:016x}",
-            digest(&[x, labels])?,
-            digest(&[&logits])?
-        );
+        let fingerprint = Fingerprint::new()
+            .with("suite", description)
+            .with("seed", seed)
+            .with("data", Digest::new().tensor(x)?.tensor(labels)?.hex())
+            .with("logits of the model", Digest::new().tensor(&logits)?.hex());
         Ok(Self {
             fingerprint,
             norm,
@@ -229,98 +219,10 @@ impl Ledger {
         let ci95 = Interval { lo: difference - half, hi: difference + half };
         Ok(PairedComparison { both, first, second, neither, difference, ci95 })
     }
-
-    /// Saves the record to one safetensors file, whole or not at all.
-    ///
-    /// # Errors
-    /// [`Error::Io`] with the path.
-    pub fn save(&self, path: &Path) -> Result<()> {
-        let flags =
-            |v: &[bool]| -> Result<Tensor> { Ok(Tensor::from_iter(v.iter().map(|b| u8::from(*b)), &Device::Cpu)?) };
-        let numbers = |v: &[f64]| -> Result<Tensor> { Ok(Tensor::from_slice(v, v.len(), &Device::Cpu)?) };
-        let counts = |v: &[u32]| -> Result<Tensor> { Ok(Tensor::from_slice(v, v.len(), &Device::Cpu)?) };
-        let mut all = vec![
-            ("labels".to_owned(), counts(&self.labels)?),
-            ("clean".to_owned(), flags(&self.clean)?),
-            ("clean_margin".to_owned(), numbers(&self.clean_margin)?),
-        ];
-        let mut text = format!("{:?}\n{}\n{}\n", self.norm, self.seed, self.fingerprint.replace('\n', " "));
-        for (i, e) in self.entries.iter().enumerate() {
-            text += &format!("{}\t{}\n", e.eps, e.attack);
-            all.push((format!("{i}.examples"), counts(&e.examples)?));
-            all.push((format!("{i}.reached"), flags(&e.reached)?));
-            all.push((format!("{i}.distance"), numbers(&e.distance)?));
-            all.push((format!("{i}.margin"), numbers(&e.margin)?));
-            all.push((format!("{i}.forwards"), counts(&e.forwards)?));
-            all.push((format!("{i}.gradients"), counts(&e.gradients)?));
-        }
-        store::save(path, all.iter().map(|(n, t)| (n.as_str(), t.clone())), &text)
-    }
-
-    /// Loads what [`Ledger::save`] wrote.
-    ///
-    /// # Errors
-    /// [`Error::Io`], or [`Error::Checkpoint`] with the path where the file is not a whole ledger.
-    pub fn load(path: &Path) -> Result<Self> {
-        let (tensors, text) = store::load(path, &Device::Cpu)?;
-        parse(&tensors, &text)
-            .map_err(|e| Error::Checkpoint { path: path.to_owned(), reason: format!("no ledger: {e}") })
-    }
 }
 
 /// Whether a distance counts as inside a radius. Distances are measured on rounded images, so a few units in the last
 /// place above the radius still count as inside.
 pub(crate) fn within(distance: f64, eps: f64) -> bool {
     distance <= eps * (1.0 + 1e-6) + if eps > 0.0 { 1e-7 } else { 0.0 }
-}
-
-fn parse(tensors: &HashMap<String, Tensor>, text: &str) -> Result<Ledger> {
-    let get = |name: &str| tensors.get(name).ok_or_else(|| Error::value("ledger", format!("`{name}` is missing")));
-    let flags =
-        |name: &str| -> Result<Vec<bool>> { Ok(get(name)?.to_vec1::<u8>()?.into_iter().map(|b| b != 0).collect()) };
-    let mut lines = text.lines();
-    let mut line = || lines.next().ok_or_else(|| Error::value("ledger", "its text ends early"));
-    let norm = match line()? {
-        "Linf" => Norm::Linf,
-        "L2" => Norm::L2,
-        "L1" => Norm::L1,
-        other => return Err(Error::value("ledger", format!("no norm `{other}`"))),
-    };
-    let seed = line()?.parse().map_err(|_| Error::value("ledger", "its seed is no number"))?;
-    let fingerprint = line()?.to_owned();
-    let labels = get("labels")?.to_vec1::<u32>()?;
-    let mut ledger = Ledger {
-        fingerprint,
-        norm,
-        seed,
-        clean: flags("clean")?,
-        clean_margin: get("clean_margin")?.to_vec1()?,
-        labels,
-        entries: Vec::new(),
-    };
-    for (i, line) in lines.enumerate() {
-        let (eps, attack) =
-            line.split_once('\t').ok_or_else(|| Error::value("ledger", format!("entry {i}: `{line}`")))?;
-        let entry = LedgerEntry {
-            attack: attack.to_owned(),
-            eps: eps.parse().map_err(|_| Error::value("ledger", format!("entry {i}: radius `{eps}`")))?,
-            examples: get(&format!("{i}.examples"))?.to_vec1()?,
-            reached: flags(&format!("{i}.reached"))?,
-            distance: get(&format!("{i}.distance"))?.to_vec1()?,
-            margin: get(&format!("{i}.margin"))?.to_vec1()?,
-            forwards: get(&format!("{i}.forwards"))?.to_vec1()?,
-            gradients: get(&format!("{i}.gradients"))?.to_vec1()?,
-        };
-        let n = entry.examples.len();
-        let whole = [entry.reached.len(), entry.distance.len(), entry.margin.len(), entry.forwards.len()];
-        let inside = entry.examples.iter().all(|&e| (e as usize) < ledger.len());
-        if whole.iter().any(|&l| l != n) || entry.gradients.len() != n || !inside {
-            return Err(Error::value("ledger", format!("entry {i}: its columns do not go together")));
-        }
-        ledger.entries.push(entry);
-    }
-    if ledger.clean.len() != ledger.len() || ledger.clean_margin.len() != ledger.len() {
-        return Err(Error::value("ledger", "its columns do not go together"));
-    }
-    Ok(ledger)
 }

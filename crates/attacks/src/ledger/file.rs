@@ -1,0 +1,121 @@
+//! The ledger's file.
+
+use super::{Ledger, LedgerEntry};
+use candle_core::{Device, Tensor};
+use sconce_tensor_core::store::{Fingerprint, Keep, Kept, State};
+use sconce_tensor_core::{Error, Norm, Result};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// The plain values of a ledger.
+#[derive(Serialize, Deserialize)]
+struct Values {
+    norm: String,
+    seed: u64,
+    /// The attacks of the entries, in order; their radii, which may be infinite, are a tensor.
+    attacks: Vec<String>,
+}
+
+impl Ledger {
+    /// Saves the ledger to one file, whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with the path.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        Kept::new(self.fingerprint.clone(), self.clone()).save(path)
+    }
+
+    /// Loads what [`Ledger::save`] wrote.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Checkpoint`] with the path where the file is damaged or is not a ledger.
+    pub fn load(path: &Path) -> Result<Self> {
+        let Kept { fingerprint, value } = Kept::<Self>::open(path)?;
+        Ok(Self { fingerprint, ..value })
+    }
+
+    /// Loads the ledger of `expected`, if there is a file.
+    ///
+    /// # Errors
+    /// As [`Ledger::load`]; [`Error::Checkpoint`] with what differs where the ledger is of another model, data set or suite.
+    pub fn resume(path: &Path, expected: &Fingerprint) -> Result<Option<Self>> {
+        let kept = Kept::<Self>::load(path, expected)?;
+        Ok(kept.map(|Kept { fingerprint, value }| Self { fingerprint, ..value }))
+    }
+}
+
+impl Keep for Ledger {
+    fn to_state(&self) -> Result<State> {
+        let flags =
+            |v: &[bool]| -> Result<Tensor> { Ok(Tensor::from_iter(v.iter().map(|b| u8::from(*b)), &Device::Cpu)?) };
+        let numbers = |v: &[f64]| -> Result<Tensor> { Ok(Tensor::from_slice(v, v.len(), &Device::Cpu)?) };
+        let counts = |v: &[u32]| -> Result<Tensor> { Ok(Tensor::from_slice(v, v.len(), &Device::Cpu)?) };
+        let radii: Vec<f64> = self.entries.iter().map(|e| e.eps).collect();
+        let mut all = vec![
+            ("labels".to_owned(), counts(&self.labels)?),
+            ("clean".to_owned(), flags(&self.clean)?),
+            ("clean_margin".to_owned(), numbers(&self.clean_margin)?),
+            ("radii".to_owned(), numbers(&radii)?),
+        ];
+        for (i, e) in self.entries.iter().enumerate() {
+            all.push((format!("{i}.examples"), counts(&e.examples)?));
+            all.push((format!("{i}.reached"), flags(&e.reached)?));
+            all.push((format!("{i}.distance"), numbers(&e.distance)?));
+            all.push((format!("{i}.margin"), numbers(&e.margin)?));
+            all.push((format!("{i}.forwards"), counts(&e.forwards)?));
+            all.push((format!("{i}.gradients"), counts(&e.gradients)?));
+        }
+        let attacks = self.entries.iter().map(|e| e.attack.clone()).collect();
+        State::new(&Values { norm: format!("{:?}", self.norm), seed: self.seed, attacks }, all)
+    }
+
+    fn from_state(state: State) -> Result<Self> {
+        let Values { norm, seed, attacks } = state.values()?;
+        let norm = match &norm[..] {
+            "Linf" => Norm::Linf,
+            "L2" => Norm::L2,
+            "L1" => Norm::L1,
+            other => return Err(Error::value("ledger", format!("there is no norm `{other}`"))),
+        };
+        let tensors = state.into_tensors();
+        let get = |name: &str| tensors.get(name).ok_or_else(|| Error::value("ledger", format!("`{name}` is missing")));
+        let flags =
+            |name: &str| -> Result<Vec<bool>> { Ok(get(name)?.to_vec1::<u8>()?.into_iter().map(|b| b != 0).collect()) };
+        let radii: Vec<f64> = get("radii")?.to_vec1()?;
+        if radii.len() != attacks.len() {
+            return Err(Error::value("ledger", format!("{} radii for {} attacks", radii.len(), attacks.len())));
+        }
+        let mut ledger = Self {
+            fingerprint: Fingerprint::new(),
+            norm,
+            seed,
+            clean: flags("clean")?,
+            clean_margin: get("clean_margin")?.to_vec1()?,
+            labels: get("labels")?.to_vec1()?,
+            entries: Vec::new(),
+        };
+        for (i, (attack, eps)) in attacks.into_iter().zip(radii).enumerate() {
+            let entry = LedgerEntry {
+                attack,
+                eps,
+                examples: get(&format!("{i}.examples"))?.to_vec1()?,
+                reached: flags(&format!("{i}.reached"))?,
+                distance: get(&format!("{i}.distance"))?.to_vec1()?,
+                margin: get(&format!("{i}.margin"))?.to_vec1()?,
+                forwards: get(&format!("{i}.forwards"))?.to_vec1()?,
+                gradients: get(&format!("{i}.gradients"))?.to_vec1()?,
+            };
+            let n = entry.examples.len();
+            let columns = [entry.reached.len(), entry.distance.len(), entry.margin.len(), entry.forwards.len()];
+            let inside = entry.examples.iter().all(|&e| (e as usize) < ledger.len());
+            if columns.iter().any(|&l| l != n) || entry.gradients.len() != n || !inside {
+                return Err(Error::value("ledger", format!("the columns of entry {i} do not match")));
+            }
+            ledger.entries.push(entry);
+        }
+        if ledger.clean.len() != ledger.len() || ledger.clean_margin.len() != ledger.len() {
+            return Err(Error::value("ledger", "its columns do not match"));
+        }
+        Ok(ledger)
+    }
+}
