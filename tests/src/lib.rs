@@ -1,7 +1,10 @@
 //! Helpers of the tests that cross crates; see `tests/` for the tests and `golden/` for values and the
 //! script that made them.
 
+mod adversaries;
 pub mod oracle;
+
+pub use adversaries::Adversaries;
 
 use anyhow::{Context, Result};
 use candle_core::{DType, Device, Tensor};
