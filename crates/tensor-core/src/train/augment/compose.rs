@@ -1,6 +1,7 @@
 //! Several augmentations in turn.
 
 use super::Augment;
+use super::images::dims;
 use crate::{ExampleRng, Result};
 use candle_core::Tensor;
 
@@ -31,8 +32,9 @@ impl Compose {
 
 impl Augment for Compose {
     /// # Errors
-    /// Those of the members.
+    /// Another shape or number of examples, also where there is no member; those of the members.
     fn apply(&self, x: &Tensor, rng: &ExampleRng) -> Result<Tensor> {
+        dims(x, rng.examples().len(), "examples of `rng`")?;
         let member = |x: Tensor, (k, m): (usize, &Box<dyn Augment>)| m.apply(&x, &rng.stream(&format!("compose {k}")));
         self.members.iter().enumerate().try_fold(x.detach(), member)
     }
