@@ -108,6 +108,14 @@ fn a_cut_graph_and_a_missing_backward_pass_are_named() {
         assert!(text.contains("softmax_last_dim") && text.contains("candle_nn::ops::softmax"), "{text}");
     }
 
+    // The derivative of a square root at 0; ReLU is 0 somewhere.
+    let root = conv_net(DType::F32, |x| x.avg_pool2d(2)?.relu()?.sqrt());
+    let warnings = root.check_gradients(&images(DType::F32), &Rng::new(0)).unwrap();
+    assert!(
+        warnings.iter().any(|w| w.fault == GradientFault::NotFinite && w.to_string().contains("NaN")),
+        "{warnings:?}"
+    );
+
     let up = conv_net(DType::F32, |x| x.upsample_bilinear2d(4, 4, false));
     let warnings = up.check_gradients(&images(DType::F32), &Rng::new(0)).unwrap();
     let text = warnings[0].to_string();

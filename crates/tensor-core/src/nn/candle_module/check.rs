@@ -203,8 +203,11 @@ impl Lines<'_> {
         let n = var.elem_count();
         let given = gradient.map(host).transpose()?;
         let g = given.clone().unwrap_or_else(|| vec![0.0; n]);
+        if !norm(&g).is_finite() {
+            return Ok(Some(GradientFault::NotFinite));
+        }
         let mut directions = vec![rng.normals(n)];
-        if norm(&g) > 0.0 && norm(&g).is_finite() && n > 1 {
+        if norm(&g) > 0.0 && n > 1 {
             directions.insert(0, g.clone());
         }
         for mut d in directions {
@@ -241,9 +244,8 @@ impl Lines<'_> {
         let Some(last) = last else { return Ok(None) };
         let off = (pair.analytic - pair.numeric).abs();
         let steady = agree(last.numeric, pair.numeric, &last);
-        // A NaN in the gradient is a fault whatever the differences say.
-        let certain = steady && !(pair.asymmetry > 0.3 * off + pair.rounding);
-        Ok((certain && !agree(pair.analytic, pair.numeric, &pair)).then_some(pair))
+        let kink = pair.asymmetry > 0.3 * off + pair.rounding;
+        Ok((steady && !kink && !agree(pair.analytic, pair.numeric, &pair)).then_some(pair))
     }
 
     /// The step along `d` at which the logits change by about the target.

@@ -29,6 +29,8 @@ pub enum GradientFault {
         /// The derivative by central differences.
         numeric: f64,
     },
+    /// The gradient has an element that is NaN or infinite, although the logits are finite.
+    NotFinite,
     /// The backward pass fails, with this message.
     Backward(String),
 }
@@ -97,6 +99,12 @@ impl fmt::Display for GradientWarning {
                     ),
                 }
             }
+            GradientFault::NotFinite => write!(
+                f,
+                "the gradient of `{}` has an element that is NaN or infinite in {mode}, although the logits are finite. Likely \
+                 operations are a square root or a norm at 0 and a logarithm of 0",
+                self.name
+            ),
             GradientFault::Backward(message) => {
                 write!(f, "the backward pass fails in {mode}: {message}. ")?;
                 match BACKWARD.iter().find(|(words, ..)| message.contains(words)) {
