@@ -10,7 +10,8 @@ use sconce_anomaly::{
     TrainingRows, load, save,
 };
 use sconce_tensor_core::table::{Column, Kind, Schema};
-use sconce_tensor_core::{Rng, store};
+use sconce_tensor_core::Rng;
+use sconce_tensor_core::store::{Fingerprint, Kept, State};
 
 fn methods() -> Vec<Box<dyn Method>> {
     vec![
@@ -218,8 +219,12 @@ fn configurations_and_files() {
         std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
         assert!(load(&path).unwrap_err().to_string().contains("not a whole"), "{m:?}");
     }
-    store::save(&path, Vec::new(), r#"{"format":1,"detector":"oracle","values":null}"#).unwrap();
+    let file = |name: &str, values: serde_json::Value| {
+        let state = State { tensors: Vec::new(), values };
+        Kept::new(Fingerprint::new().with("detector", name), state).save(&path).unwrap();
+    };
+    file("oracle", serde_json::Value::Null);
     assert!(load(&path).unwrap_err().to_string().contains("no detector `oracle`"));
-    store::save(&path, Vec::new(), r#"{"format":1,"detector":"ecod","values":{"skewness":[1.0]}}"#).unwrap();
+    file("ecod", serde_json::json!({ "skewness": [1.0] }));
     assert!(load(&path).unwrap_err().to_string().contains("no tensor `sorted`"));
 }

@@ -1,10 +1,10 @@
-//! The one error type of the family.
+//! The error type of all crates of the family.
 
 use std::path::PathBuf;
 
-/// What can go wrong, told so that the reader knows which field, file and place to look at.
+/// An error that names the field, or the file and the place in it, and what to do.
 ///
-/// Every published crate of the family re-exports this type; none of them panics on user input.
+/// Every published crate of the family re-exports this type. The crates do not panic on user input.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -26,7 +26,7 @@ pub enum Error {
         /// The shape that was given.
         got: Vec<usize>,
     },
-    /// A value is not a number, infinite, or outside its box.
+    /// A value is NaN, infinite, or out of bounds.
     #[error("{what}: {reason}")]
     Value {
         /// The tensor or quantity.
@@ -34,25 +34,25 @@ pub enum Error {
         /// What is wrong, with the first offending value and its place.
         reason: String,
     },
-    /// A file's content is not what its format demands.
+    /// The content of a file does not follow its format.
     #[error("{path}: byte {offset}: {reason}")]
     Data {
         /// The file.
         path: PathBuf,
-        /// Where in the (decompressed) file.
+        /// The position in the (decompressed) file.
         offset: u64,
-        /// What is wrong there.
+        /// What is wrong at this position.
         reason: String,
     },
-    /// A data set is not where it was looked for.
+    /// A data set was not found.
     #[error("data set `{name}` not found; looked in: {}", looked.join(", "))]
     NotFound {
         /// The data set.
         name: String,
-        /// The places, in order.
+        /// The places that were searched, in order.
         looked: Vec<String>,
     },
-    /// A trainable parameter was not reached by the backward pass.
+    /// A trainable parameter got no gradient in the backward pass.
     #[error("trainable parameter `{name}` received no gradient: the graph between it and the loss is cut")]
     NoGradient {
         /// The parameter's name.
@@ -86,7 +86,7 @@ pub enum Error {
         /// The operating system's reason (part of the message, so no `source` of its own).
         cause: std::io::Error,
     },
-    /// The operation is not defined for this input, and a wrong number would be worse.
+    /// The operation is not supported for this input. It returns an error rather than a wrong number.
     #[error("{what} is not supported: {reason}")]
     Unsupported {
         /// The operation.
@@ -100,6 +100,16 @@ pub enum Error {
     /// An error of the safetensors format.
     #[error("safetensors: {0}")]
     SafeTensors(#[from] safetensors::SafeTensorError),
+}
+
+/// For closures and modules that return candle's `Result` and call this crate's operations with `?`.
+impl From<Error> for candle_core::Error {
+    fn from(e: Error) -> Self {
+        match e {
+            Error::Candle(e) => e,
+            e => Self::wrap(e),
+        }
+    }
 }
 
 /// `std::result::Result` with [`Error`].
@@ -121,17 +131,17 @@ impl Error {
         Self::Value { what: what.into(), reason: reason.into() }
     }
 
-    /// Wraps an operating-system error with the path it happened at.
+    /// Wraps an error of the operating system with the path.
     pub fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |cause| Self::Io { path, cause }
     }
 }
 
-/// Checks one configuration number; `NaN` fails every `ok`.
+/// Checks the condition `ok` on one configuration value.
 ///
 /// # Errors
-/// [`Error::Config`] naming `field` where `ok` is false.
+/// [`Error::Config`] naming `field` if `ok` is false.
 pub fn require(field: &'static str, ok: bool, must: &str, got: impl std::fmt::Display) -> Result<()> {
     if ok { Ok(()) } else { Err(Error::config(field, format!("must be {must}, got {got}"))) }
 }

@@ -20,6 +20,8 @@ pub mod train;
 
 pub use attack::{Attack, Effort, Goal, Norm, Perturbed, Threat};
 pub use candle_core;
+#[cfg(feature = "candle-nn")]
+pub use candle_nn;
 pub use classifier::{Bounds, Classifier};
 pub use device::{Device, DeviceSpec};
 pub use error::{Error, Result};

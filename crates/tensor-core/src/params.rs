@@ -63,14 +63,23 @@ impl Params {
     /// # Errors
     /// [`Error::Config`] where the name is taken.
     pub fn add(&mut self, name: impl Into<String>, role: Role, init: &Tensor) -> Result<Var> {
+        // A copy: the variable's storage must be its own.
+        let var = Var::from_tensor(&init.copy()?)?;
+        self.adopt(name, role, var.clone())?;
+        Ok(var)
+    }
+
+    /// Adds an existing variable as it is: everyone who holds it sees the updates of all others.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where the name is taken.
+    pub fn adopt(&mut self, name: impl Into<String>, role: Role, var: Var) -> Result<()> {
         let name = name.into();
         if self.get(&name).is_some() {
             return Err(Error::config("Params.name", format!("`{name}` is taken")));
         }
-        // A copy: the variable's storage must be its own.
-        let var = Var::from_tensor(&init.copy()?)?;
-        self.all.push(Param { name, role, var: var.clone() });
-        Ok(var)
+        self.all.push(Param { name, role, var });
+        Ok(())
     }
 
     /// All parameters in order, buffers too.

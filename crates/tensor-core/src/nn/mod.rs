@@ -1,13 +1,17 @@
-//! Layers on [`crate::ops`], and the builder that gives their parameters names and first values.
+//! Layers made of [`crate::ops`], and the builder that names and initialises their parameters.
 
 mod batch_norm;
 mod builder;
+#[cfg(feature = "candle-nn")]
+mod candle_module;
 mod conv;
 mod linear;
 mod normalize;
 
 pub use batch_norm::BatchNorm2d;
 pub use builder::{Builder, Init};
+#[cfg(feature = "candle-nn")]
+pub use candle_module::{CandleModule, GradientFault, GradientWarning};
 pub use conv::Conv2d;
 pub use linear::Linear;
 pub use normalize::Normalize;
@@ -18,11 +22,11 @@ use candle_core::{Tensor, Var};
 /// What a forward pass is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Batch statistics and dropout; running statistics move; weights are in the graph.
+    /// Layers use the batch's statistics and dropout and update running statistics; weights are in the graph.
     Train,
-    /// Running statistics, frozen; weights are in the graph.
+    /// Layers use the running statistics and leave them as they are; weights are in the graph.
     Eval,
-    /// As `Eval` with the weights out of the graph: only the input's gradient is computed.
+    /// As `Eval`, but the weights are not in the graph: only the gradient to the input is computed.
     Frozen,
 }
 
@@ -42,15 +46,15 @@ pub trait Module {
     fn params(&self) -> &Params;
 }
 
-/// A classifying network: its parameters and its forward pass. Every network is a [`Classifier`], in frozen mode.
+/// A classifying network: its parameters and its forward pass. Every network is a [`Classifier`], with [`Mode::Frozen`].
 pub trait Network: Module + Classifier {
     /// (N, ...) -> (N, K), before any softmax.
     ///
     /// # Errors
-    /// Where the input's shape does not fit.
+    /// An input whose shape does not fit.
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor>;
 
-    /// K.
+    /// The number of outputs, K.
     fn outputs(&self) -> usize;
 
     /// The box that valid inputs live in.

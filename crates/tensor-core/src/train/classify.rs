@@ -299,6 +299,7 @@ impl Task for Classification<'_, '_> {
             .with("examples", self.data.len())
             .with("batch_size", self.batch_size)
             .with("optimizer", self.updater.describe())
+            .with("augment", format!("{:?}", self.augment))
             .with("mixup", format!("{:?}", self.mixup))
     }
 }

@@ -204,7 +204,7 @@ mod tests {
         }
         let load = |set: &str| crate::recipe::load::<Config>(&folder.join("quick.toml"), &[set.to_owned()]).unwrap().0;
         let message = |set: &str| format!("{:#}", load(set).validate().unwrap_err());
-        assert!(message("images.0.arms.0.method=oracle").contains("no `oracle`"));
+        assert!(message("images.0.arms.0.method=oracle").contains("no method `oracle`"));
         assert!(message("images.0.anomalies=[3]").contains("at least 2 classes"));
         assert!(message("images.0.sweep.arms=[\"nobody\"]").contains("no arm `nobody`"));
     }

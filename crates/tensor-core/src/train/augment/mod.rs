@@ -75,7 +75,7 @@ use candle_core::Tensor;
 /// An implementation keeps three rules, which `tests/augment.rs` checks for every member of this module:
 /// row `i` draws from `rng.row(i)` only, under a stream of the augmentation's own name; the shape, the data type and
 /// the device stay; and a strength of zero returns the input exactly.
-pub trait Augment: Send + Sync {
+pub trait Augment: std::fmt::Debug + Send + Sync {
     /// The changed images.
     ///
     /// The caller keys `rng` by (epoch, example). The epoch belongs into the seed or into a stream
