@@ -71,11 +71,11 @@ impl Task for Adversaries {
             let fake = self.fake(at, k)?.detach();
             let loss = (hinge(self.score(&real)?, -1.0)? + hinge(self.score(&fake)?, 1.0)?)?;
             sum += at.finite("the critic's loss", &loss)?;
-            self.updates[1].step(&self.params[1], ops::last_backward(&loss)?, at.step, at.total)?;
+            self.updates[1].step(&self.params[1], &mut ops::last_backward(&loss)?, at.step, at.total)?;
         }
         let loss = self.score(&self.fake(at, CRITIC_STEPS)?)?.mean_all()?.neg()?;
         sum += at.finite("the generator's loss", &loss)?;
-        self.updates[0].step(&self.params[0], ops::last_backward(&loss)?, at.step, at.total)?;
+        self.updates[0].step(&self.params[0], &mut ops::last_backward(&loss)?, at.step, at.total)?;
         Ok(sum)
     }
 

@@ -43,7 +43,7 @@ fn follow<O: Optimizer>(g: &Golden, case: &str, optimizer: O, cfg: UpdateConfig)
         let loss = loss(&params, g)?;
         let value = loss.to_scalar::<f64>()?;
         assert!((value - losses[step]).abs() < CLOSE, "{case}: loss {value} at step {step}, PyTorch {}", losses[step]);
-        let lr = updater.step(&params, ops::backward(&loss)?, step, STEPS)?;
+        let lr = updater.step(&params, &mut ops::backward(&loss)?, step, STEPS)?;
         assert!((lr - rates[step]).abs() < 1e-15, "{case}: rate {lr} at step {step}, PyTorch {}", rates[step]);
         for p in params.iter() {
             let d = deviation(p.var(), g.get(&format!("{case}.step{}.{}", step + 1, p.name()))?)?;
@@ -73,8 +73,7 @@ fn adam_with_both_decays_and_groups() -> Result<()> {
     let g = Golden::load("optim.safetensors")?;
     let plain = AdamConfig { lr: 0.05, ..Default::default() };
     follow(&g, "adam", Adam::new(plain)?, UpdateConfig::default())?;
-    let coupled =
-        AdamConfig { beta1: 0.8, beta2: 0.95, eps: 1e-6, weight_decay: 0.1, decay: Decay::Coupled, ..plain };
+    let coupled = AdamConfig { beta1: 0.8, beta2: 0.95, eps: 1e-6, weight_decay: 0.1, decay: Decay::Coupled, ..plain };
     follow(&g, "adam_l2", Adam::new(coupled)?, UpdateConfig::default())?;
     let adamw = AdamConfig { weight_decay: 0.1, ..AdamConfig { lr: 0.05, ..AdamConfig::adamw() } };
     follow(&g, "adamw", Adam::new(adamw)?, UpdateConfig::default())?;
@@ -105,7 +104,7 @@ fn clipping() -> Result<()> {
             let mut grads = ops::backward(&loss(&params, &g)?)?;
             let found = clip_norm(&params, &mut grads, f64::MAX)?;
             assert!((found - norm).abs() < 1e-5 * norm, "{case}: norm {found}, PyTorch {norm}");
-            updater.step(&params, grads, step, STEPS)?;
+            updater.step(&params, &mut grads, step, STEPS)?;
             for p in params.iter() {
                 let d = deviation(p.var(), g.get(&format!("{case}.step{}.{}", step + 1, p.name()))?)?;
                 assert!(d < 1e-6, "{case}: {} off by {d} after step {}", p.name(), step + 1);

@@ -42,7 +42,7 @@ pub fn main() -> Result<u8> {
             "--workspace",
             "--all-targets",
             "--features",
-            "xtask/reproduce,xtask/bench,sconce-attacks/cli,sconce-anomaly/cli",
+            "xtask/reproduce,xtask/bench,sconce-attacks/cli,sconce-attacks/candle-nn,sconce-anomaly/cli",
             "--",
             "-D",
             "warnings",

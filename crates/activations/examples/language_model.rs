@@ -36,7 +36,8 @@ fn main() -> Result<()> {
     assert!(best < 2.2, "{best}");
     let drawn = sample(&model, &[0], &[], &SampleConfig { words: 40, temperature: 0.7 }, &Rng::new(5))?;
     println!("a sample: {drawn:?}");
-    let followed = drawn.windows(2).filter(|w| (1..=2).contains(&((w[1] + WORDS as u32 - w[0]) % WORDS as u32))).count();
+    let followed =
+        drawn.windows(2).filter(|w| (1..=2).contains(&((w[1] + WORDS as u32 - w[0]) % WORDS as u32))).count();
     assert!(followed >= 36, "{followed} of 39 words follow the rule");
     Ok(())
 }

@@ -9,9 +9,9 @@ use sconce_anomaly::{
     OneClassSvmConfig, Pca, PcaConfig, Reconstruction, ReconstructionConfig, ReconstructionObjective, Scale, Scaled,
     TrainingRows, load, save,
 };
-use sconce_tensor_core::table::{Column, Kind, Schema};
 use sconce_tensor_core::Rng;
 use sconce_tensor_core::store::{Fingerprint, Kept, State};
+use sconce_tensor_core::table::{Column, Kind, Schema};
 
 fn methods() -> Vec<Box<dyn Method>> {
     vec![

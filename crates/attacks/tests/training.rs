@@ -157,9 +157,10 @@ fn adversarial_training_makes_robust_and_the_best_epoch_is_kept() {
     let madry = Madry::new(&attack);
     let mut sgd = Sgd::new(SgdConfig { lr: 0.1, ..Default::default() }).unwrap();
     let cfg = TrainConfig { epochs: 25, batch_size: 10, ..Default::default() };
+    let measure = RobustAccuracy::new(&check, &held_out, 0);
     let trainer = Trainer::new(cfg.clone(), &madry)
         .unwrap()
-        .evaluated_by(RobustAccuracy::new(&check, &held_out, 0))
+        .evaluated_by(&measure)
         .keeping(KeepBest::highest("robust").then_highest("clean"));
     let report = trainer.fit(&net, &train, &mut sgd, &Rng::new(1)).unwrap();
     let of = |e: &EpochReport| (e.metric("robust").unwrap(), e.metric("clean").unwrap());
@@ -205,9 +206,10 @@ fn a_run_that_is_stopped_while_an_epoch_is_measured_misses_no_epoch() {
         let net = support::cnn();
         let mut sgd = Sgd::new(SgdConfig { lr: 0.1, ..Default::default() }).unwrap();
         let cfg = TrainConfig { epochs: 6, batch_size: 10, ..Default::default() };
+        let measure = RobustAccuracy::new(attack, &held_out, 0);
         let trainer = Trainer::new(cfg, &CrossEntropy)
             .unwrap()
-            .evaluated_by(RobustAccuracy::new(attack, &held_out, 0))
+            .evaluated_by(&measure)
             .keeping(KeepBest::highest("robust").then_highest("clean"))
             .resuming(Checkpoint::new(dir.path().join(name), "test").every_steps(2).unwrap());
         trainer.fit(&net, &train, &mut sgd, &Rng::new(1)).ok().map(|report| (report, bits(&net)))

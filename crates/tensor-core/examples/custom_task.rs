@@ -61,10 +61,10 @@ impl Task for TwoHeads {
         let loss = (regression + classification)?;
         // A loss that is not finite ends the run here, before anything is updated.
         let value = at.finite("sum of both losses", &loss)?;
-        let gradients = ops::last_backward(&loss)?;
+        let mut gradients = ops::last_backward(&loss)?;
         let (first, second) = self.groups();
-        self.trunk_and_sum.step(&first, gradients.clone(), at.step, at.total)?;
-        self.sign_head.step(&second, gradients, at.step, at.total)?;
+        self.trunk_and_sum.step(&first, &mut gradients, at.step, at.total)?;
+        self.sign_head.step(&second, &mut gradients, at.step, at.total)?;
         Ok(value)
     }
 

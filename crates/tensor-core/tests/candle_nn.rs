@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::{BatchNorm, Conv2dConfig, Linear, Module, ModuleT, VarBuilder, VarMap, batch_norm, conv2d, linear};
 use sconce_tensor_core::attack::input_gradient;
 use sconce_tensor_core::nn::{CandleModule, GradientFault, Mode};
-use sconce_tensor_core::{Bounds, Classifier, Module, Network, Result, Rng, Role, ops};
+use sconce_tensor_core::{Bounds, Classifier, Network, Result, Rng, Role, ops};
 
 const CPU: &Device = &Device::Cpu;
 

@@ -90,17 +90,17 @@ impl Task for MultiTask {
         for (i, (head, target)) in self.net.heads.iter().zip(&self.targets).enumerate() {
             let loss = ops::mse_loss(&head.forward(&cut, Mode::Train)?, &target.index_select(&rows, 0)?)?;
             total += at.finite("loss of a head", &loss)?;
-            let grads = ops::last_backward(&loss)?;
+            let mut grads = ops::last_backward(&loss)?;
             let g = grads.get(&cut).unwrap();
             let unit = g.broadcast_div(&(g.sqr()?.sum_all()?.sqrt()? + 1e-12)?)?;
             direction = Some(match direction {
                 Some(d) => (d + unit)?,
                 None => unit,
             });
-            self.heads.step(&self.net.params.under(&format!("head{i}")), grads, at.step, at.total)?;
+            self.heads.step(&self.net.params.under(&format!("head{i}")), &mut grads, at.step, at.total)?;
         }
         let through = (z * direction.unwrap().detach())?.sum_all()?;
-        self.trunk.step(&self.net.params.under("trunk"), ops::last_backward(&through)?, at.step, at.total)?;
+        self.trunk.step(&self.net.params.under("trunk"), &mut ops::last_backward(&through)?, at.step, at.total)?;
         Ok(total)
     }
 

@@ -64,7 +64,7 @@ fn classification(kind: &str, checkpoint: Checkpoint, out: &Path) -> Result<()> 
         }
         _ => {
             Trainer::new(TrainConfig { epochs: 5, ..cfg }, &madry)?
-                .evaluated_by(RobustAccuracy::new(&pgd, &validation, 0))
+                .evaluated_by(&RobustAccuracy::new(&pgd, &validation, 0))
                 .keeping(KeepBest::highest("robust").then_highest("clean"))
                 .resuming(checkpoint)
                 .fit(&net, &train, &mut Sgd::with_lr(0.05)?, &Rng::new(1))?;
@@ -81,8 +81,7 @@ fn language(checkpoint: Checkpoint, out: &Path) -> Result<()> {
     let model = LanguageModel::new(cfg, output, Rng::new(0), DType::F32, &Device::Cpu)?;
     let text: Vec<u32> = Rng::new(7).below(1500, 20).into_iter().map(|w| w as u32).collect();
     // Random words: the validation loss stops falling soon, and averaging starts.
-    let cfg =
-        LanguageTrainConfig { epochs: 6, rows: 4, window: 12, lr: 5.0, non_monotone: 1, ..Default::default() };
+    let cfg = LanguageTrainConfig { epochs: 6, rows: 4, window: 12, lr: 5.0, non_monotone: 1, ..Default::default() };
     let history =
         LanguageTrainer::new(cfg)?.resuming(checkpoint).fit(&model, &text[..1200], &text[1200..], &Rng::new(3))?;
     anyhow::ensure!(history.epochs.iter().any(|e| e.averaged), "the run must reach averaging: {history:?}");

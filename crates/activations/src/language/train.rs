@@ -272,7 +272,7 @@ impl train::Task for Task<'_> {
         let place = ((at.epoch as f64 + share) / self.cfg.epochs as f64 * 1e6) as usize;
         let lr = self.cfg.lr * self.cfg.schedule.factor(place, 1_000_000) * drawn as f64 / self.cfg.window as f64;
         let params = self.model.params();
-        self.updater.step_at(lr, params, ops::last_backward(&total)?, at.step, at.total)?;
+        self.updater.step_at(lr, params, &mut ops::last_backward(&total)?, at.step, at.total)?;
         if self.averaging {
             self.average.update(params)?;
         }

@@ -12,7 +12,7 @@ use sconce_tensor_core::{Attack, Goal, Network, Result, Rng};
 ///
 /// ```
 /// use sconce_tensor_core::train::KeepBest;
-/// // trainer.evaluated_by(RobustAccuracy::new(&attack, &validation, 0)).keeping(rule)
+/// // trainer.evaluated_by(&RobustAccuracy::new(&attack, &validation, 0)).keeping(rule)
 /// let rule = KeepBest::highest("robust").then_highest("clean");
 /// ```
 pub struct RobustAccuracy<'a> {

@@ -150,7 +150,7 @@ impl Update for Descend {
     #[inline(always)]
     fn apply<T: Element>(&self, w: &mut [T], v: &[T], _: &[T]) {
         for (w, v) in w.iter_mut().zip(v) {
-            *w = *w - *v;
+            *w -= *v;
         }
     }
 }

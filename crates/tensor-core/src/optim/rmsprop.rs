@@ -157,7 +157,7 @@ impl Update for Descend {
     fn apply<T: Element>(&self, w: &mut [T], v: &[T], _: &[T]) {
         let lr = T::from_f64(self.lr);
         for (w, v) in w.iter_mut().zip(v) {
-            *w = *w - lr * *v;
+            *w -= lr * *v;
         }
     }
 }

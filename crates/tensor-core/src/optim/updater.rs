@@ -98,11 +98,12 @@ impl<O: Optimizer> Updater<O> {
         Ok(())
     }
 
-    /// The update of step `step` of `total`, counted from 0. Returns the learning rate it had.
+    /// The update of step `step` of `total`, counted from 0. Clipping scales these parameters' gradients in place. Returns the learning
+    /// rate it had.
     ///
     /// # Errors
     /// The optimizer's.
-    pub fn step(&mut self, params: &Params, gradients: GradStore, step: usize, total: usize) -> Result<f64> {
+    pub fn step(&mut self, params: &Params, gradients: &mut GradStore, step: usize, total: usize) -> Result<f64> {
         let lr = self.lr * self.cfg.schedule.factor(step, total);
         self.step_at(lr, params, gradients, step, total)?;
         Ok(lr)
@@ -116,18 +117,18 @@ impl<O: Optimizer> Updater<O> {
         &mut self,
         lr: f64,
         params: &Params,
-        mut gradients: GradStore,
+        gradients: &mut GradStore,
         step: usize,
         total: usize,
     ) -> Result<()> {
         self.optimizer.set_lr(lr)?;
         if let Some(clip) = self.cfg.clip {
-            clip_norm(params, &mut gradients, clip)?;
+            clip_norm(params, gradients, clip)?;
         }
-        self.optimizer.step(params, &gradients)?;
+        self.optimizer.step(params, gradients)?;
         if let (Some(average), Some(AverageConfig { from, every, .. })) = (&mut self.average, self.cfg.average)
             && (step + 1) as f64 > from * total as f64
-            && (step + 1) % every == 0
+            && (step + 1).is_multiple_of(every)
         {
             average.update(params)?;
         }
@@ -208,7 +209,7 @@ mod tests {
         let mut rates = Vec::new();
         for step in 0..4 {
             // A gradient of 3 that is clipped to 1.
-            rates.push(updater.step(&params, (&*w * 3.0)?.sum_all()?.backward()?, step, 4)?);
+            rates.push(updater.step(&params, &mut (&*w * 3.0)?.sum_all()?.backward()?, step, 4)?);
         }
         assert_eq!(rates, [0.5, 0.375, 0.25, 0.125]);
         let value = || w.to_vec1::<f64>().map(|v| v[0]);

@@ -41,6 +41,12 @@ impl Default for TrainConfig {
     }
 }
 
+/// What is measured after each epoch.
+enum Evaluation<'a> {
+    HeldOut(HeldOut<'a>),
+    By(&'a dyn Evaluate),
+}
+
 /// Trains a classifier on an objective, with regularizers, augmentation and validation around it.
 ///
 /// ```
@@ -64,7 +70,7 @@ pub struct Trainer<'a> {
     regularizers: Vec<&'a dyn Regularizer>,
     augment: Option<&'a dyn Augment>,
     mixup: Option<Mixup>,
-    evaluations: Vec<Box<dyn Evaluate + 'a>>,
+    evaluations: Vec<Evaluation<'a>>,
     best: Option<KeepBest>,
     checkpoint: Option<Checkpoint>,
     observer: Option<&'a mut dyn Observer>,
@@ -115,14 +121,15 @@ impl<'a> Trainer<'a> {
 
     /// Measures `accuracy` and `loss` on held-out examples after each epoch.
     #[must_use]
-    pub fn validated_on(self, data: &'a Labelled) -> Self {
-        self.evaluated_by(HeldOut::new(data))
+    pub fn validated_on(mut self, data: &'a Labelled) -> Self {
+        self.evaluations.push(Evaluation::HeldOut(HeldOut::new(data)));
+        self
     }
 
     /// Measures metrics after each epoch.
     #[must_use]
-    pub fn evaluated_by(mut self, evaluate: impl Evaluate + 'a) -> Self {
-        self.evaluations.push(Box::new(evaluate));
+    pub fn evaluated_by(mut self, evaluate: &'a dyn Evaluate) -> Self {
+        self.evaluations.push(Evaluation::By(evaluate));
         self
     }
 
@@ -190,7 +197,7 @@ struct Classification<'a, 'o> {
     regularizers: Vec<&'a dyn Regularizer>,
     augment: Option<&'a dyn Augment>,
     mixup: Option<Mixup>,
-    evaluations: Vec<Box<dyn Evaluate + 'a>>,
+    evaluations: Vec<Evaluation<'a>>,
     best: Option<Best>,
     updater: Updater<&'o mut dyn Optimizer>,
 }
@@ -246,8 +253,8 @@ impl Task for Classification<'_, '_> {
         let gradients = self.gradients(&batch, at);
         // Whatever happens, weights that the objective moved go back.
         self.objective.after_backward(net)?;
-        let (value, gradients) = gradients?;
-        let lr = self.updater.step(net.params(), gradients, at.step, at.total)?;
+        let (value, mut gradients) = gradients?;
+        let lr = self.updater.step(net.params(), &mut gradients, at.step, at.total)?;
         for r in &self.regularizers {
             r.after_update(net.params(), lr)?;
         }
@@ -260,7 +267,10 @@ impl Task for Classification<'_, '_> {
         self.updater.swap_average(params)?;
         let mut metrics = Vec::new();
         for e in &self.evaluations {
-            metrics.extend(e.evaluate(self.net)?);
+            metrics.extend(match e {
+                Evaluation::HeldOut(held_out) => held_out.evaluate(self.net)?,
+                Evaluation::By(evaluate) => evaluate.evaluate(self.net)?,
+            });
         }
         let stop = self.best.as_mut().map_or(Ok(false), |b| b.consider(epoch, &metrics, params))?;
         self.updater.swap_average(params)?;

@@ -101,7 +101,7 @@ impl<O: Optimizer> Task for LossTask<'_, O> {
     fn step(&mut self, at: &StepContext<'_>) -> Result<f64> {
         let loss = (self.loss)(at)?;
         let value = at.finite("training loss", &loss)?;
-        self.updater.step(self.params, ops::last_backward(&loss)?, at.step, at.total)?;
+        self.updater.step(self.params, &mut ops::last_backward(&loss)?, at.step, at.total)?;
         Ok(value)
     }
 

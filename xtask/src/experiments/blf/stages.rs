@@ -123,18 +123,19 @@ impl Job<'_> {
             (true, _) => &madry,
         };
         let regularizer = self.arm.regularizer(self.value)?;
-        let examples = parts.train.x().narrow(0, 0, cfg.naive.norm_examples)?.contiguous()?;
+        let norms =
+            NormsOf { net: &net, examples: parts.train.x().narrow(0, 0, cfg.naive.norm_examples)?.contiguous()? };
+        let robust = RobustAccuracy::new(&validation, &parts.validation, self.seed);
         let done = train_stage(run, &self.name(), units, |checkpoint, observer| {
             let mut trainer = Trainer::new(train.config(train.epochs), objective)?
                 .resuming(checkpoint)
                 .observed_by(observer)
-                .evaluated_by(NormsOf { net: &net, examples: examples.clone() });
+                .evaluated_by(&norms);
             if let Some(r) = &regularizer {
                 trainer = trainer.regularized_by(&**r);
             }
             if self.adversarial {
-                let robust = RobustAccuracy::new(&validation, &parts.validation, self.seed);
-                trainer = trainer.evaluated_by(robust).keeping(KeepBest::highest("robust").then_highest("clean"));
+                trainer = trainer.evaluated_by(&robust).keeping(KeepBest::highest("robust").then_highest("clean"));
             }
             Ok(trainer.fit(&net, &parts.train, &mut train.sgd()?, &Rng::new(self.seed))?)
         })?;

@@ -1,7 +1,6 @@
 //! Initial values that a seed determines.
 
 use super::CandleModule;
-use crate::nn::Module;
 use crate::params::Role;
 use crate::{Result, Rng};
 use candle_core::Tensor;

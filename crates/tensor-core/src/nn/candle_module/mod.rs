@@ -115,6 +115,11 @@ impl CandleModule {
         Self::new(vars, classes, move |x, train| module.forward_t(x, train))
     }
 
+    /// The parameters, in order: [`Module::params`], without that trait in scope beside candle-nn's of the same name.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
     /// The same network with other bounds of valid inputs.
     pub fn with_bounds(mut self, bounds: Bounds) -> Self {
         self.bounds = bounds;

@@ -9,6 +9,7 @@ use candle_core::Tensor;
 ///
 /// Member `k` draws from the stream `compose k`, so that two members of one type are independent. Moving a member to
 /// another position therefore changes its numbers. Without members it returns its input.
+#[derive(Debug)]
 pub struct Compose {
     members: Vec<Box<dyn Augment>>,
 }
@@ -35,7 +36,7 @@ impl Augment for Compose {
     /// Another shape or number of examples, also where there is no member; those of the members.
     fn apply(&self, x: &Tensor, rng: &ExampleRng) -> Result<Tensor> {
         dims(x, rng.examples().len(), "examples of `rng`")?;
-        let member = |x: Tensor, (k, m): (usize, &Box<dyn Augment>)| m.apply(&x, &rng.stream(&format!("compose {k}")));
-        self.members.iter().enumerate().try_fold(x.detach(), member)
+        let member = |x: Tensor, k: usize| self.members[k].apply(&x, &rng.stream(&format!("compose {k}")));
+        (0..self.members.len()).try_fold(x.detach(), member)
     }
 }
