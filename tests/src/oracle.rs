@@ -158,7 +158,7 @@ fn ours(t: &Theirs) -> Result<Option<Ours>> {
     let apgd = |loss, targets| Apgd::new(ApgdConfig { norm, eps, loss, targets, ..ApgdConfig::default() });
     let momentum = || -> Result<MomentumConfig> {
         let (steps, step) = (count("steps")?, StepSize::Absolute(number("step")?));
-        Ok(MomentumConfig { norm, eps, steps, step, decay: number("decay")?, ..MomentumConfig::default() })
+        Ok(MomentumConfig { norm, eps, steps, step_size: step, decay: number("decay")?, ..MomentumConfig::default() })
     };
     let targets = if norm == Norm::L1 { 5 } else { 9 };
     let apgd_ce = || {
@@ -171,7 +171,7 @@ fn ours(t: &Theirs) -> Result<Option<Ours>> {
         (_, "fgsm") => (vec![Box::new(Fgsm::new(FgsmConfig { norm, eps, ..FgsmConfig::default() })?)], one, 1e-4, SAME),
         (_, "pgd") => {
             let (steps, step) = (count("steps")?, StepSize::Absolute(number("step")?));
-            let cfg = PgdConfig { norm, eps, steps, step, random_start: false, ..PgdConfig::default() };
+            let cfg = PgdConfig { norm, eps, steps, step_size: step, random_start: false, ..PgdConfig::default() };
             (vec![Box::new(Pgd::new(cfg)?)], one, 1e-3, SAME)
         }
         (_, "mi-fgsm") => (vec![Box::new(Momentum::new(momentum()?)?)], one, 1e-4, SAME),
@@ -188,7 +188,7 @@ fn ours(t: &Theirs) -> Result<Option<Ours>> {
         }
         (_, "spsa") => {
             let (steps, samples) = (count("iterations")?, count("samples")?);
-            let cfg = SpsaConfig { norm, eps, steps, samples, delta: number("delta")?, step: number("lr")? };
+            let cfg = SpsaConfig { norm, eps, steps, samples, delta: number("delta")?, step_size: number("lr")? };
             (vec![Box::new(Spsa::new(cfg)?)], 5.0 * one, 0.02, RANDOM)
         }
         ("foolbox", "deepfool") => {
@@ -209,7 +209,7 @@ fn ours(t: &Theirs) -> Result<Option<Ours>> {
             let cfg = CarliniWagnerConfig {
                 searches: count("searches")?,
                 steps: count("steps")?,
-                step: number("step")?,
+                step_size: number("step")?,
                 constant: number("constant")?,
                 confidence: 0.0,
             };

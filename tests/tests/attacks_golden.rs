@@ -29,7 +29,7 @@ fn images_and_accuracies_agree() -> Result<()> {
     let fgsm = |norm, eps| Fgsm::new(FgsmConfig { norm, eps, ..Default::default() });
     let pgd = |norm, eps, step| {
         let step = StepSize::Absolute(step);
-        Pgd::new(PgdConfig { norm, eps, steps: 10, step, random_start: false, ..Default::default() })
+        Pgd::new(PgdConfig { norm, eps, steps: 10, step_size: step, random_start: false, ..Default::default() })
     };
     let (f, f2) = (fgsm(Norm::Linf, 0.05)?, fgsm(Norm::L2, 1.0)?);
     let (p, p2) = (pgd(Norm::Linf, 0.05, 0.01)?, pgd(Norm::L2, 1.0, 0.2)?);

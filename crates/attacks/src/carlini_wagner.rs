@@ -15,7 +15,7 @@ use sconce_tensor_core::{Attack, Classifier, ExampleRng, Goal, Norm, Perturbed, 
 /// |---|---|---|---|
 /// | `searches` | 6 | steps of the binary search for the constant | >= 1 |
 /// | `steps` | 200 | steps of Adam for each value of the constant | >= 1 |
-/// | `step` | 0.02 | Adam's step size | finite, > 0 |
+/// | `step_size` | 0.02 | Adam's step size | finite, > 0 |
 /// | `constant` | 0.1 | initial constant `c`: the weight of the margin relative to the squared distance | finite, > 0 |
 /// | `confidence` | 0 | required margin of a success, in the logits' units | finite, >= 0 |
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,7 +25,7 @@ pub struct CarliniWagnerConfig {
     /// Steps of Adam for each value of the constant.
     pub steps: usize,
     /// Adam's step size.
-    pub step: f64,
+    pub step_size: f64,
     /// Initial constant.
     pub constant: f64,
     /// Required margin of a success.
@@ -34,7 +34,7 @@ pub struct CarliniWagnerConfig {
 
 impl Default for CarliniWagnerConfig {
     fn default() -> Self {
-        Self { searches: 6, steps: 200, step: 0.02, constant: 0.1, confidence: 0.0 }
+        Self { searches: 6, steps: 200, step_size: 0.02, constant: 0.1, confidence: 0.0 }
     }
 }
 
@@ -76,7 +76,7 @@ impl CarliniWagner {
         let good = |v: f64| v.is_finite() && v > 0.0;
         require("CarliniWagnerConfig.searches", cfg.searches >= 1, "at least 1", cfg.searches)?;
         require("CarliniWagnerConfig.steps", cfg.steps >= 1, "at least 1", cfg.steps)?;
-        require("CarliniWagnerConfig.step", good(cfg.step), "finite and > 0", cfg.step)?;
+        require("CarliniWagnerConfig.step_size", good(cfg.step_size), "finite and > 0", cfg.step_size)?;
         require("CarliniWagnerConfig.constant", good(cfg.constant), "finite and > 0", cfg.constant)?;
         let valid = cfg.confidence.is_finite() && cfg.confidence >= 0.0;
         require("CarliniWagnerConfig.confidence", valid, "finite and >= 0", cfg.confidence)?;
@@ -134,7 +134,7 @@ impl Attack for CarliniWagner {
                         let g = (2.0 * (s.at[i] - to_box(s.from[i])) - weight * a.gradient[i]) * derivative;
                         s.first[i] = 0.9 * s.first[i] + 0.1 * g;
                         s.second[i] = 0.999 * s.second[i] + 0.001 * g * g;
-                        s.delta[i] -= cfg.step * (s.first[i] / c1) / ((s.second[i] / c2).sqrt() + 1e-8);
+                        s.delta[i] -= cfg.step_size * (s.first[i] / c1) / ((s.second[i] / c2).sqrt() + 1e-8);
                     }
                 });
             }

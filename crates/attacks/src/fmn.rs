@@ -16,7 +16,7 @@ use std::f64::consts::PI;
 /// |---|---|---|---|
 /// | `norm` | L2 | the norm that is minimised | |
 /// | `steps` | 100 | gradient steps | >= 1 |
-/// | `step` | 1 | initial step size in L2; it decreases to a hundredth on a cosine schedule | finite, > 0 |
+/// | `step_size` | 1 | initial step size in L2; it decreases to a hundredth on a cosine schedule | finite, > 0 |
 /// | `gamma` | 0.05 | initial relative change of the radius; it decreases to 0.001 on a cosine schedule | in (0, 1) |
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FmnConfig {
@@ -25,14 +25,14 @@ pub struct FmnConfig {
     /// Gradient steps.
     pub steps: usize,
     /// Initial step size.
-    pub step: f64,
+    pub step_size: f64,
     /// Initial relative change of the radius.
     pub gamma: f64,
 }
 
 impl Default for FmnConfig {
     fn default() -> Self {
-        Self { norm: Norm::L2, steps: 100, step: 1.0, gamma: 0.05 }
+        Self { norm: Norm::L2, steps: 100, step_size: 1.0, gamma: 0.05 }
     }
 }
 
@@ -62,7 +62,12 @@ impl Fmn {
     /// [`sconce_tensor_core::Error::Config`] naming the field.
     pub fn new(cfg: FmnConfig) -> Result<Self> {
         require("FmnConfig.steps", cfg.steps >= 1, "at least 1", cfg.steps)?;
-        require("FmnConfig.step", cfg.step.is_finite() && cfg.step > 0.0, "finite and > 0", cfg.step)?;
+        require(
+            "FmnConfig.step_size",
+            cfg.step_size.is_finite() && cfg.step_size > 0.0,
+            "finite and > 0",
+            cfg.step_size,
+        )?;
         require("FmnConfig.gamma", cfg.gamma > 0.0 && cfg.gamma < 1.0, "between 0 and 1", cfg.gamma)?;
         Ok(Self { cfg })
     }
@@ -85,7 +90,7 @@ impl Attack for Fmn {
             .collect();
         for i in 0..self.cfg.steps {
             let decay = 0.5 * (1.0 + (PI * i as f64 / self.cfg.steps as f64).cos());
-            let step = self.cfg.step * (0.01 + 0.99 * decay);
+            let step = self.cfg.step_size * (0.01 + 0.99 * decay);
             let gamma = 0.001 + (self.cfg.gamma - 0.001) * decay;
             let rows: Vec<(usize, &[f64])> = walks.iter().map(|w| w.at.as_slice()).enumerate().collect();
             let answers = probe.gradients(&rows, |i, z| Loss::Margin.at(z, goals[i]))?;

@@ -57,7 +57,7 @@ impl Default for Translation {
 /// | `norm` | Linf | norm of the threat | Linf or L2 |
 /// | `eps` | 8/255 | its radius | finite, >= 0 |
 /// | `steps` | 10 | gradient steps | >= 1 |
-/// | `step` | relative 0.1 | step size | finite, > 0 |
+/// | `step_size` | relative 0.1 | step size | finite, > 0 |
 /// | `decay` | 1 | decay factor of the momentum | finite, >= 0 |
 /// | `nesterov` | false | compute the gradient at the point to which the momentum leads (NI) | |
 /// | `diversity` | none | resize at random before each gradient (DI) | |
@@ -72,7 +72,7 @@ pub struct MomentumConfig {
     /// Gradient steps.
     pub steps: usize,
     /// Step size.
-    pub step: StepSize,
+    pub step_size: StepSize,
     /// Decay factor of the momentum.
     pub decay: f64,
     /// Whether the gradient is computed ahead, at the point to which the momentum leads (NI).
@@ -92,7 +92,7 @@ impl Default for MomentumConfig {
             norm: Norm::Linf,
             eps: 8.0 / 255.0,
             steps: 10,
-            step: StepSize::Relative(0.1),
+            step_size: StepSize::Relative(0.1),
             decay: 1.0,
             nesterov: false,
             diversity: None,
@@ -123,7 +123,7 @@ impl Momentum {
         let threat = Threat::new(cfg.norm, cfg.eps)?;
         require("MomentumConfig.norm", cfg.norm != Norm::L1, "Linf or L2", format!("{:?}", cfg.norm))?;
         require("MomentumConfig.steps", cfg.steps >= 1, "at least 1", cfg.steps)?;
-        cfg.step.validate("MomentumConfig.step")?;
+        cfg.step_size.validate("MomentumConfig.step_size")?;
         let decay = cfg.decay.is_finite() && cfg.decay >= 0.0;
         require("MomentumConfig.decay", decay, "finite and >= 0", cfg.decay)?;
         if let Some(d) = cfg.diversity {
@@ -208,7 +208,7 @@ impl Attack for Momentum {
     fn perturb(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal, rng: &ExampleRng) -> Result<Perturbed> {
         let (mut probe, clean) = Probe::new(model, x)?;
         let (cfg, bounds, dtype, goals) = (self.cfg, probe.bounds(), probe.dtype(), ExampleGoal::of(goal)?);
-        let length = cfg.step.of(cfg.eps);
+        let length = cfg.step_size.of(cfg.eps);
         let images = match *probe.shape() {
             [c, h, w] => Some([c, h, w]),
             _ => None,

@@ -36,7 +36,7 @@ impl StepSize {
 /// | `norm` | Linf | norm of the threat | |
 /// | `eps` | 8/255 | its radius | finite, >= 0 |
 /// | `steps` | 10 | gradient steps per start | >= 1 |
-/// | `step` | relative 0.25 | step size, measured in the threat's norm | finite, > 0 |
+/// | `step_size` | relative 0.25 | step size, measured in the threat's norm | finite, > 0 |
 /// | `random_start` | true | start at a random point of the ball (if false: at the input) | |
 /// | `restarts` | 1 | number of starts; the best result is kept for each example | >= 1; 1 without random start |
 /// | `loss` | cross-entropy | the loss that is maximised | |
@@ -49,7 +49,7 @@ pub struct PgdConfig {
     /// Gradient steps per start.
     pub steps: usize,
     /// Step size.
-    pub step: StepSize,
+    pub step_size: StepSize,
     /// Whether to start at a random point of the ball.
     pub random_start: bool,
     /// Number of starts.
@@ -64,7 +64,7 @@ impl Default for PgdConfig {
             norm: Norm::Linf,
             eps: 8.0 / 255.0,
             steps: 10,
-            step: StepSize::Relative(0.25),
+            step_size: StepSize::Relative(0.25),
             random_start: true,
             restarts: 1,
             loss: Loss::CrossEntropy,
@@ -76,7 +76,7 @@ impl PgdConfig {
     /// One step of 1.25 radii from a random start: the FGSM variant of fast adversarial training (Wong, Rice, Kolter
     /// 2020, section 4).
     pub fn fast(norm: Norm, eps: f64) -> Self {
-        Self { norm, eps, steps: 1, step: StepSize::Relative(1.25), ..Self::default() }
+        Self { norm, eps, steps: 1, step_size: StepSize::Relative(1.25), ..Self::default() }
     }
 }
 
@@ -98,7 +98,7 @@ impl Pgd {
     pub fn new(cfg: PgdConfig) -> Result<Self> {
         let threat = Threat::new(cfg.norm, cfg.eps)?;
         require("PgdConfig.steps", cfg.steps >= 1, "at least 1", cfg.steps)?;
-        cfg.step.validate("PgdConfig.step")?;
+        cfg.step_size.validate("PgdConfig.step_size")?;
         let starts = cfg.restarts >= 1 && (cfg.restarts == 1 || cfg.random_start);
         require("PgdConfig.restarts", starts, "at least 1, and 1 without a random start", cfg.restarts)?;
         Ok(Self { threat, cfg })
@@ -106,7 +106,7 @@ impl Pgd {
 
     fn ascend(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal, rng: &ExampleRng) -> Result<Tensor> {
         let bounds = model.bounds();
-        let length = self.cfg.step.of(self.cfg.eps);
+        let length = self.cfg.step_size.of(self.cfg.eps);
         let mut at = x.clone();
         if self.cfg.random_start {
             let start = (x + geometry::random_in_ball(x, self.threat, rng)?)?;

@@ -16,7 +16,7 @@ use sconce_tensor_core::{Attack, Classifier, ExampleRng, Goal, Norm, Perturbed, 
 /// | `steps` | 20 | steps of Adam | >= 1 |
 /// | `samples` | 128 | random directions per gradient; each costs two forward passes | >= 1 |
 /// | `delta` | 0.01 | half the distance between the two points of a direction, in the input's units | finite, > 0 |
-/// | `step` | 0.01 | Adam's step size | finite, > 0 |
+/// | `step_size` | 0.01 | Adam's step size | finite, > 0 |
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SpsaConfig {
     /// Norm of the threat.
@@ -30,12 +30,12 @@ pub struct SpsaConfig {
     /// Half the distance between the two points of a direction.
     pub delta: f64,
     /// Adam's step size.
-    pub step: f64,
+    pub step_size: f64,
 }
 
 impl Default for SpsaConfig {
     fn default() -> Self {
-        Self { norm: Norm::Linf, eps: 8.0 / 255.0, steps: 20, samples: 128, delta: 0.01, step: 0.01 }
+        Self { norm: Norm::Linf, eps: 8.0 / 255.0, steps: 20, samples: 128, delta: 0.01, step_size: 0.01 }
     }
 }
 
@@ -63,7 +63,7 @@ impl Spsa {
         require("SpsaConfig.steps", cfg.steps >= 1, "at least 1", cfg.steps)?;
         require("SpsaConfig.samples", cfg.samples >= 1, "at least 1", cfg.samples)?;
         require("SpsaConfig.delta", good(cfg.delta), "finite and > 0", cfg.delta)?;
-        require("SpsaConfig.step", good(cfg.step), "finite and > 0", cfg.step)?;
+        require("SpsaConfig.step_size", good(cfg.step_size), "finite and > 0", cfg.step_size)?;
         Ok(Self { threat, cfg })
     }
 
@@ -120,7 +120,7 @@ impl Attack for Spsa {
                 for j in 0..d {
                     first[j] = 0.9 * first[j] + 0.1 * g[j];
                     second[j] = 0.999 * second[j] + 0.001 * g[j] * g[j];
-                    at[j] += cfg.step * (first[j] / c1) / ((second[j] / c2).sqrt() + 1e-8);
+                    at[j] += cfg.step_size * (first[j] / c1) / ((second[j] / c2).sqrt() + 1e-8);
                 }
                 project(at, &clean[i], cfg.norm, cfg.eps, bounds, dtype);
             }

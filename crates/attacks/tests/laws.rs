@@ -23,7 +23,7 @@ fn bits(t: &Tensor) -> Vec<f32> {
 
 fn pgd(norm: Norm, eps: f64, restarts: usize, loss: Loss) -> Box<dyn Attack> {
     let step = StepSize::Relative(0.3);
-    Box::new(Pgd::new(PgdConfig { norm, eps, steps: 4, step, random_start: true, restarts, loss }).unwrap())
+    Box::new(Pgd::new(PgdConfig { norm, eps, steps: 4, step_size: step, random_start: true, restarts, loss }).unwrap())
 }
 
 fn scale(norm: Norm) -> f64 {
@@ -46,7 +46,7 @@ fn minimum_norm() -> Vec<(String, Box<dyn Attack>)> {
         let fmn = FmnConfig { norm, steps: 30, ..FmnConfig::default() };
         all.push((format!("fmn {norm:?}"), Box::new(Fmn::new(fmn).unwrap())));
     }
-    let cw = CarliniWagnerConfig { searches: 3, steps: 30, step: 0.05, ..CarliniWagnerConfig::default() };
+    let cw = CarliniWagnerConfig { searches: 3, steps: 30, step_size: 0.05, ..CarliniWagnerConfig::default() };
     all.push(("ddn".to_owned(), Box::new(Ddn::new(DdnConfig { steps: 30, ..DdnConfig::default() }).unwrap())));
     all.push(("c&w".to_owned(), Box::new(CarliniWagner::new(cw).unwrap())));
     all
@@ -297,7 +297,7 @@ fn a_linear_model_is_attacked_exactly() {
             norm,
             eps: 0.3,
             steps: 8,
-            step: StepSize::Relative(2.0),
+            step_size: StepSize::Relative(2.0),
             random_start: false,
             ..Default::default()
         };
@@ -356,7 +356,7 @@ fn what_is_refused_is_named() {
     let cfg = PgdConfig::default();
     for (bad, field) in [
         (PgdConfig { steps: 0, ..cfg }, "PgdConfig.steps"),
-        (PgdConfig { step: StepSize::Absolute(0.0), ..cfg }, "PgdConfig.step"),
+        (PgdConfig { step_size: StepSize::Absolute(0.0), ..cfg }, "PgdConfig.step_size"),
         (PgdConfig { restarts: 0, ..cfg }, "PgdConfig.restarts"),
         (PgdConfig { restarts: 2, random_start: false, ..cfg }, "PgdConfig.restarts"),
     ] {

@@ -63,10 +63,10 @@ fn minimum(norm: Norm) -> Vec<(&'static str, f64, Box<dyn Attack>)> {
     ];
     // The last step is a hundredth of the first.
     let steps = if norm == Norm::L1 { 1000 } else { 300 };
-    all.push(("fmn", 0.02, Box::new(Fmn::new(FmnConfig { norm, steps, step: 0.5, gamma: 0.05 }).unwrap())));
+    all.push(("fmn", 0.02, Box::new(Fmn::new(FmnConfig { norm, steps, step_size: 0.5, gamma: 0.05 }).unwrap())));
     if norm == Norm::L2 {
         all.push(("ddn", 0.02, Box::new(Ddn::new(DdnConfig { steps: 300, ..DdnConfig::default() }).unwrap())));
-        let cw = CarliniWagnerConfig { searches: 8, steps: 400, step: 0.02, ..Default::default() };
+        let cw = CarliniWagnerConfig { searches: 8, steps: 400, step_size: 0.02, ..Default::default() };
         all.push(("c&w", 0.05, Box::new(CarliniWagner::new(cw).unwrap())));
     }
     all

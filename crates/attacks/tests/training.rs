@@ -223,6 +223,6 @@ fn a_run_that_is_stopped_while_an_epoch_is_measured_misses_no_epoch() {
 #[test]
 fn fast_training_is_one_long_step_from_a_random_start() {
     let cfg = PgdConfig::fast(Norm::Linf, 0.1);
-    assert!(cfg.random_start && cfg.steps == 1 && (cfg.step.of(cfg.eps) - 0.125).abs() < 1e-12);
+    assert!(cfg.random_start && cfg.steps == 1 && (cfg.step_size.of(cfg.eps) - 0.125).abs() < 1e-12);
     assert!(Madry::with_clean(&pgd(0.1), 1.0).is_err() && Mart::new(&pgd(0.1), f64::NAN).is_err());
 }

@@ -7,8 +7,8 @@
 use candle_core::{DType, Device, Tensor};
 use sconce_regularizers::{
     Absum, AbsumConfig, CleanLogitPairing, Enforcement, Error, L1, L1Config, LabelSmoothing, LabelSmoothingConfig,
-    LogitPairingConfig, LogitSqueezing, LogitSqueezingConfig, Regularizer, Result, SpectralBound, SpectralBoundConfig,
-    Step, WeightDecay, WeightDecayConfig, ZeroMean, spectral::singular_values,
+    LogitPairingConfig, LogitSqueezing, LogitSqueezingConfig, PenaltyContext, Regularizer, Result, SpectralBound,
+    SpectralBoundConfig, WeightDecay, WeightDecayConfig, ZeroMean, spectral::singular_values,
 };
 use sconce_tensor_core::nets::{SmallCnn, SmallCnnConfig};
 use sconce_tensor_core::{Mode, Module, Network, Rng};
@@ -30,7 +30,7 @@ fn main() -> Result<()> {
     let x = Rng::new(1).uniform((8, 1, 28, 28), 0.0..1.0, DType::F32, &Device::Cpu)?;
     let y = Tensor::new(&[0u32, 1, 2, 3, 4, 5, 6, 7], &Device::Cpu)?;
     let logits = net.forward(&x, Mode::Train)?;
-    let step = Step::new(net.params()).with_batch(&logits, &y);
+    let step = PenaltyContext::new(net.params()).with_batch(&logits, &y);
 
     println!("penalties, which training adds to the loss");
     let enforcement = Enforcement::Penalty;

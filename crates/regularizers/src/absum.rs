@@ -2,7 +2,7 @@
 
 use crate::enforcement::{Enforcement, check_lambda};
 use candle_core::Tensor;
-use sconce_tensor_core::{Error, Params, Regularizer, Result, Step};
+use sconce_tensor_core::{Error, Params, PenaltyContext, Regularizer, Result};
 
 /// The elements that are summed before the absolute value is taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -117,7 +117,7 @@ pub(crate) fn kernel_rank(kernel: &Tensor) -> Result<()> {
 }
 
 impl Regularizer for Absum {
-    fn penalty(&self, step: &Step<'_>) -> Result<Option<Tensor>> {
+    fn penalty(&self, step: &PenaltyContext<'_>) -> Result<Option<Tensor>> {
         self.cfg.enforcement.penalty(self.cfg.lambda, step.params, |k| self.value(k))
     }
 

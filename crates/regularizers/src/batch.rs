@@ -1,16 +1,16 @@
 //! Logits and labels of a step, for the regularizers on logits.
 
 use candle_core::{Device, Tensor};
-use sconce_tensor_core::{Error, Result, Step};
+use sconce_tensor_core::{Error, PenaltyContext, Result};
 
-pub(crate) fn logits<'a>(step: &Step<'a>, what: &'static str) -> Result<&'a Tensor> {
+pub(crate) fn logits<'a>(step: &PenaltyContext<'a>, what: &'static str) -> Result<&'a Tensor> {
     step.logits.ok_or_else(|| Error::Unsupported {
         what,
         reason: "the training objective provides no logits for this step".to_owned(),
     })
 }
 
-pub(crate) fn logits_and_labels<'a>(step: &Step<'a>, what: &'static str) -> Result<(&'a Tensor, &'a Tensor)> {
+pub(crate) fn logits_and_labels<'a>(step: &PenaltyContext<'a>, what: &'static str) -> Result<(&'a Tensor, &'a Tensor)> {
     let z = logits(step, what)?;
     let y = step.labels.ok_or_else(|| Error::Unsupported {
         what,

@@ -2,7 +2,7 @@
 
 use crate::enforcement::{Enforcement, check_lambda};
 use candle_core::Tensor;
-use sconce_tensor_core::{Params, Regularizer, Result, Step};
+use sconce_tensor_core::{Params, PenaltyContext, Regularizer, Result};
 
 /// Configuration of [`L1`].
 ///
@@ -61,7 +61,7 @@ impl L1 {
 }
 
 impl Regularizer for L1 {
-    fn penalty(&self, step: &Step<'_>) -> Result<Option<Tensor>> {
+    fn penalty(&self, step: &PenaltyContext<'_>) -> Result<Option<Tensor>> {
         self.cfg.enforcement.penalty(self.cfg.lambda, step.params, |k| self.value(k))
     }
 

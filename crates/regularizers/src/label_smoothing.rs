@@ -3,7 +3,7 @@
 use crate::batch::{logits_and_labels, one_hot};
 use candle_core::Tensor;
 use sconce_tensor_core::error::require;
-use sconce_tensor_core::{Regularizer, Result, Step};
+use sconce_tensor_core::{PenaltyContext, Regularizer, Result};
 
 /// Configuration of [`LabelSmoothing`].
 ///
@@ -48,7 +48,7 @@ impl LabelSmoothing {
 }
 
 impl Regularizer for LabelSmoothing {
-    fn penalty(&self, step: &Step<'_>) -> Result<Option<Tensor>> {
+    fn penalty(&self, step: &PenaltyContext<'_>) -> Result<Option<Tensor>> {
         let (z, y) = logits_and_labels(step, "label smoothing")?;
         let (n, k) = z.dims2()?;
         let hot = one_hot(y, z)?;

@@ -17,7 +17,7 @@ pub use l1::{L1, L1Config};
 pub use label_smoothing::{LabelSmoothing, LabelSmoothingConfig};
 pub use logit_pairing::{AdversarialLogitPairing, CleanLogitPairing, LogitPairingConfig};
 pub use logit_squeezing::{LogitSqueezing, LogitSqueezingConfig, Squeeze};
-pub use sconce_tensor_core::{Error, Regularizer, Result, Step};
+pub use sconce_tensor_core::{Error, PenaltyContext, Regularizer, Result};
 pub use spectral::{SpectralBound, SpectralBoundConfig};
 pub use weight_decay::{WeightDecay, WeightDecayConfig};
 pub use zero_mean::ZeroMean;

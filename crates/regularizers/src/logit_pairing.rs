@@ -2,7 +2,7 @@
 
 use crate::batch::{check, logits};
 use candle_core::Tensor;
-use sconce_tensor_core::{Error, Regularizer, Result, Step};
+use sconce_tensor_core::{Error, PenaltyContext, Regularizer, Result};
 
 /// Configuration of [`CleanLogitPairing`] and [`AdversarialLogitPairing`].
 ///
@@ -62,7 +62,7 @@ impl AdversarialLogitPairing {
 }
 
 impl Regularizer for CleanLogitPairing {
-    fn penalty(&self, step: &Step<'_>) -> Result<Option<Tensor>> {
+    fn penalty(&self, step: &PenaltyContext<'_>) -> Result<Option<Tensor>> {
         let z = logits(step, "clean logit pairing")?;
         let half = z.dim(0)? / 2;
         if half == 0 {
@@ -74,7 +74,7 @@ impl Regularizer for CleanLogitPairing {
 }
 
 impl Regularizer for AdversarialLogitPairing {
-    fn penalty(&self, step: &Step<'_>) -> Result<Option<Tensor>> {
+    fn penalty(&self, step: &PenaltyContext<'_>) -> Result<Option<Tensor>> {
         let what = "adversarial logit pairing";
         let adversarial = logits(step, what)?;
         let clean = step.clean_logits.ok_or_else(|| Error::Unsupported {

@@ -2,7 +2,7 @@
 
 use crate::batch::{check, logits};
 use candle_core::{D, Tensor};
-use sconce_tensor_core::{Regularizer, Result, Step};
+use sconce_tensor_core::{PenaltyContext, Regularizer, Result};
 
 /// The measure of the logits' size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl LogitSqueezing {
 }
 
 impl Regularizer for LogitSqueezing {
-    fn penalty(&self, step: &Step<'_>) -> Result<Option<Tensor>> {
+    fn penalty(&self, step: &PenaltyContext<'_>) -> Result<Option<Tensor>> {
         let square = logits(step, "logit squeezing")?.sqr()?.sum(D::Minus1)?;
         let each = match self.cfg.squeeze {
             Squeeze::HalfSquare => (square * 0.5)?,

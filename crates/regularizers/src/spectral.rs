@@ -5,7 +5,7 @@ use crate::absum::kernel_rank;
 use candle_core::{DType, Device, Tensor};
 use faer::{Mat, c64};
 use sconce_tensor_core::error::require;
-use sconce_tensor_core::{Error, Params, Regularizer, Result, Role, Step};
+use sconce_tensor_core::{Error, Params, PenaltyContext, Regularizer, Result, Role};
 use std::f64::consts::TAU;
 
 /// Configuration of [`SpectralBound`].
@@ -155,7 +155,7 @@ impl SpectralBound {
 }
 
 impl Regularizer for SpectralBound {
-    fn penalty(&self, _step: &Step<'_>) -> Result<Option<Tensor>> {
+    fn penalty(&self, _step: &PenaltyContext<'_>) -> Result<Option<Tensor>> {
         Ok(None)
     }
 

@@ -2,7 +2,7 @@
 
 use crate::enforcement::{Enforcement, check_lambda};
 use candle_core::Tensor;
-use sconce_tensor_core::{Params, Regularizer, Result, Step};
+use sconce_tensor_core::{Params, PenaltyContext, Regularizer, Result};
 
 /// Configuration of [`WeightDecay`].
 ///
@@ -62,7 +62,7 @@ impl WeightDecay {
 }
 
 impl Regularizer for WeightDecay {
-    fn penalty(&self, step: &Step<'_>) -> Result<Option<Tensor>> {
+    fn penalty(&self, step: &PenaltyContext<'_>) -> Result<Option<Tensor>> {
         self.cfg.enforcement.penalty(self.cfg.lambda, step.params, |k| self.value(k))
     }
 

@@ -3,7 +3,7 @@
 use crate::absum::kernel_rank;
 use crate::enforcement::map_kernels;
 use candle_core::Tensor;
-use sconce_tensor_core::{Params, Regularizer, Result, Step};
+use sconce_tensor_core::{Params, PenaltyContext, Regularizer, Result};
 
 /// The hard constraint `sum_{u,v} K[o,i,u,v] = 0`: after each update the mean of each kernel is subtracted from
 /// it. It is the limit of [`crate::Absum`] for a large `lambda`, and costs one of the `KH KW` degrees of
@@ -29,7 +29,7 @@ impl ZeroMean {
 }
 
 impl Regularizer for ZeroMean {
-    fn penalty(&self, _step: &Step<'_>) -> Result<Option<Tensor>> {
+    fn penalty(&self, _step: &PenaltyContext<'_>) -> Result<Option<Tensor>> {
         Ok(None)
     }
 

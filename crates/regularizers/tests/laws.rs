@@ -6,8 +6,8 @@ use faer::{Mat, c64};
 use proptest::prelude::*;
 use sconce_regularizers::spectral::singular_values;
 use sconce_regularizers::{
-    Absum, AbsumConfig, Enforcement, L1, L1Config, Regularizer, SpectralBound, SpectralBoundConfig, Step, SumOver,
-    WeightDecay, WeightDecayConfig, ZeroMean,
+    Absum, AbsumConfig, Enforcement, L1, L1Config, PenaltyContext, Regularizer, SpectralBound, SpectralBoundConfig,
+    SumOver, WeightDecay, WeightDecayConfig, ZeroMean,
 };
 use sconce_tensor_core::gradcheck::GradCheck;
 use sconce_tensor_core::{Params, Rng, Role, ops};
@@ -43,7 +43,7 @@ fn laws(name: &str, r: &dyn Regularizer) {
     assert_eq!(others(&p), before, "{name}: acts on kernels alone");
     let kernel = flat(p.get("conv.weight").unwrap().var());
     assert!(kernel.iter().all(|v| v.is_finite()), "{name}: stays finite");
-    if let Some(penalty) = r.penalty(&Step::new(&p)).unwrap() {
+    if let Some(penalty) = r.penalty(&PenaltyContext::new(&p)).unwrap() {
         assert!(penalty.dims().is_empty() && scalar(penalty.clone()) >= 0.0, "{name}: a penalty is a scalar >= 0");
         let grads = penalty.backward().unwrap();
         assert!(grads.get(p.get("conv.weight").unwrap().var()).is_some(), "{name}: it reaches the kernel");

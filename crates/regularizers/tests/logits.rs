@@ -4,7 +4,7 @@
 use candle_core::{DType, Device, Tensor, Var};
 use sconce_regularizers::{
     AdversarialLogitPairing, CleanLogitPairing, LabelSmoothing, LabelSmoothingConfig, LogitPairingConfig,
-    LogitSqueezing, LogitSqueezingConfig, Regularizer, Squeeze, Step,
+    LogitSqueezing, LogitSqueezingConfig, PenaltyContext, Regularizer, Squeeze,
 };
 use sconce_tensor_core::gradcheck::GradCheck;
 use sconce_tensor_core::{Params, Rng, ops};
@@ -18,7 +18,7 @@ fn squeezing(lambda: f64, squeeze: Squeeze) -> LogitSqueezing {
 }
 
 fn value(r: &dyn Regularizer, z: &Tensor, y: &Tensor) -> Tensor {
-    r.penalty(&Step::new(&Params::new()).with_batch(z, y)).unwrap().unwrap()
+    r.penalty(&PenaltyContext::new(&Params::new()).with_batch(z, y)).unwrap().unwrap()
 }
 
 fn scalar(t: &Tensor) -> f64 {
@@ -58,18 +58,20 @@ fn values_by_hand() {
     assert!((scalar(&value(&clp, &z, &y)) - 0.5 * (9.0 + 36.0) / 2.0).abs() < 1e-12);
     // A batch of one has no pair.
     let (params, one) = (Params::new(), z.narrow(0, 0, 1).unwrap());
-    assert!(clp.penalty(&Step::new(&params).with_batch(&one, &y)).unwrap().is_none());
+    assert!(clp.penalty(&PenaltyContext::new(&params).with_batch(&one, &y)).unwrap().is_none());
     let alp = AdversarialLogitPairing::new(LogitPairingConfig { lambda: 2.0 }).unwrap();
     let other = (&z + 1.0).unwrap();
-    let step = Step::new(&params).with_batch(&z, &y).with_clean(Some(&other));
+    let step = PenaltyContext::new(&params).with_batch(&z, &y).with_clean(Some(&other));
     assert!((scalar(&alp.penalty(&step).unwrap().unwrap()) - 2.0).abs() < 1e-12);
     assert!(
-        alp.penalty(&Step::new(&params).with_batch(&z, &y))
+        alp.penalty(&PenaltyContext::new(&params).with_batch(&z, &y))
             .unwrap_err()
             .to_string()
             .contains("provides no clean logits")
     );
-    assert!(smoothing(0.1).penalty(&Step::new(&params)).unwrap_err().to_string().contains("provides no logits"));
+    assert!(
+        smoothing(0.1).penalty(&PenaltyContext::new(&params)).unwrap_err().to_string().contains("provides no logits")
+    );
 }
 
 #[test]
@@ -124,6 +126,6 @@ fn what_is_refused_is_named() {
     let (z, _) = fixture();
     let far = Tensor::new(&[0u32, 9, 0, 0, 0, 0], &Device::Cpu).unwrap();
     let params = Params::new();
-    let e = smoothing(0.1).penalty(&Step::new(&params).with_batch(&z, &far)).unwrap_err().to_string();
+    let e = smoothing(0.1).penalty(&PenaltyContext::new(&params).with_batch(&z, &far)).unwrap_err().to_string();
     assert!(e.contains("label 9 at row 1"), "{e}");
 }

@@ -27,5 +27,5 @@ pub use device::{Device, DeviceSpec};
 pub use error::{Error, Result};
 pub use nn::{Mode, Module, Network};
 pub use params::{Param, Params, Role};
-pub use regularizer::{Regularizer, Step};
+pub use regularizer::{PenaltyContext, Regularizer};
 pub use rng::{ExampleRng, Rng};

@@ -185,7 +185,8 @@ pub fn all(
     let (norm, eps) = args.attack.threat()?;
     let eps = eps[0];
     let steps = 10;
-    let cfg = PgdConfig { norm, eps: eps.max(1e-12), steps, step: StepSize::Relative(0.25), ..PgdConfig::default() };
+    let cfg =
+        PgdConfig { norm, eps: eps.max(1e-12), steps, step_size: StepSize::Relative(0.25), ..PgdConfig::default() };
     let pgd = Pgd::new(cfg)?;
     let attack = (eps > 0.0).then_some(&pgd as &dyn Attack);
     let losses = Losses::new(net, (&few.0, &few.1), attack, PART)?;

@@ -208,7 +208,7 @@ pub(super) fn require_known(known: &Tensor, method: &str) -> Result<()> {
 pub(super) enum Batches {
     /// All examples in a new order.
     Shuffled,
-    /// Normal examples in a new order fill half of each batch; the other half are known anomalies, drawn anew.
+    /// Normal examples in a new order fill half of each batch; the other half are known anomalies, drawn with replacement for each batch.
     Balanced,
 }
 

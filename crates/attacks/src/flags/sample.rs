@@ -76,6 +76,6 @@ impl<'a> Sample<'a> {
     /// PGD on the margin loss, with steps of 2.5 radii over the number of steps.
     pub(super) fn pgd(&self, eps: f64, steps: usize, restarts: usize) -> Result<Pgd> {
         let (norm, step) = (self.threat.norm(), StepSize::Relative(2.5 / steps as f64));
-        Pgd::new(PgdConfig { norm, eps, steps, step, loss: Loss::Margin, restarts, ..PgdConfig::default() })
+        Pgd::new(PgdConfig { norm, eps, steps, step_size: step, loss: Loss::Margin, restarts, ..PgdConfig::default() })
     }
 }

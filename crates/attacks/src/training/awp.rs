@@ -12,7 +12,7 @@ use std::cell::RefCell;
 /// normalisations stay (as in the authors' code). A step costs two.
 ///
 /// The objective is asked twice with the same randomness, so an attack inside it starts at the same points; it is made
-/// anew at the moved weights (the authors attack once).
+/// again at the moved weights (the authors attack once).
 ///
 /// Source: Wu, Xia, Wang (2020), algorithm 1 and equation 9.
 pub struct Awp<'a> {

@@ -52,7 +52,7 @@ impl Trades {
     pub fn new(cfg: TradesConfig) -> Result<Self> {
         require("TradesConfig.beta", cfg.beta.is_finite() && cfg.beta >= 0.0, "finite and >= 0", cfg.beta)?;
         require("TradesConfig.attack.steps", cfg.attack.steps >= 1, "at least 1", cfg.attack.steps)?;
-        cfg.attack.step.validate("TradesConfig.attack.step")?;
+        cfg.attack.step_size.validate("TradesConfig.attack.step_size")?;
         Ok(Self { threat: Threat::new(cfg.attack.norm, cfg.attack.eps)?, cfg })
     }
 
@@ -67,7 +67,7 @@ impl Trades {
         let mut at = project(&(x + start)?, x, self.threat, bounds)?;
         for _ in 0..pgd.steps {
             let g = input_gradient(&at, |at| Ok(divergence(&clean, &net.forward(at, Mode::Frozen)?)?.sum_all()?))?;
-            let step = (steepest(&g, &at, pgd.norm, bounds)? * pgd.step.of(pgd.eps))?;
+            let step = (steepest(&g, &at, pgd.norm, bounds)? * pgd.step_size.of(pgd.eps))?;
             at = project(&(at + step)?, x, self.threat, bounds)?;
         }
         Ok(at.detach())

@@ -7,7 +7,7 @@ use crate::data::{Batch, Labelled};
 use crate::error::require;
 use crate::nn::Network;
 use crate::optim::{AverageConfig, Optimizer, Schedule, UpdateConfig, Updater};
-use crate::regularizer::{Regularizer, Step};
+use crate::regularizer::{PenaltyContext, Regularizer};
 use crate::store::{Fingerprint, State};
 use crate::{Error, Result, Rng, ops};
 use candle_core::{Tensor, backprop::GradStore};
@@ -233,7 +233,7 @@ impl Classification<'_, '_> {
     fn gradients(&self, batch: &Batch, at: &StepContext<'_>) -> Result<(f64, GradStore)> {
         let params = self.net.params();
         let LossOutput { mut loss, logits, clean_logits } = self.objective.loss(self.net, batch, &at.example_rng())?;
-        let context = Step::new(params).with_batch(&logits, &batch.y).with_clean(clean_logits.as_ref());
+        let context = PenaltyContext::new(params).with_batch(&logits, &batch.y).with_clean(clean_logits.as_ref());
         for r in &self.regularizers {
             if let Some(penalty) = r.penalty(&context)? {
                 loss = (loss + penalty)?;

@@ -22,7 +22,7 @@ use sconce_tensor_core::{Params, Rng};
 /// | `scoping` | 0 | gamma grows by `1 + scoping` each step | finite, >= 0 |
 ///
 /// `inner_steps`, `inner_lr`, `average`, `noise`, `gamma` and `scoping` are the defaults of the authors' public code (L is the paper's
-/// 20); that it starts the walk's momentum anew, and the outer rate, are chosen by us.
+/// 20); that each walk starts with zero momentum, and the outer rate, are chosen by us.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EntropySgdConfig {
     /// The outer step.
@@ -157,7 +157,7 @@ impl EntropySgd {
         self.outer.step(params, &grads)
     }
 
-    /// The walk: the last gradients, to be filled anew, and the mean of the places.
+    /// The walk: the last gradients, whose values the caller replaces, and the mean of the places.
     fn walk(
         &self,
         params: &Params,

@@ -79,7 +79,7 @@ impl Job<'_> {
 /// The attack of a recipe.
 pub fn pgd(p: &PgdRecipe) -> Result<Pgd> {
     let step = StepSize::Absolute(p.step_255 / 255.0);
-    Ok(Pgd::new(PgdConfig { eps: p.eps_255 / 255.0, steps: p.steps, step, ..PgdConfig::default() })?)
+    Ok(Pgd::new(PgdConfig { eps: p.eps_255 / 255.0, steps: p.steps, step_size: step, ..PgdConfig::default() })?)
 }
 
 /// The noise of a recipe.

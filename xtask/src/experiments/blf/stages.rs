@@ -104,7 +104,7 @@ impl Job<'_> {
 
     fn objective_attack(&self) -> PgdConfig {
         let a = &self.cfg.attack;
-        PgdConfig { eps: a.eps, steps: a.steps, step: StepSize::Relative(a.step), ..PgdConfig::default() }
+        PgdConfig { eps: a.eps, steps: a.steps, step_size: StepSize::Relative(a.step), ..PgdConfig::default() }
     }
 
     /// Trains the network, or loads it where that was done.
@@ -221,7 +221,7 @@ fn clean(net: &Net, test: &Labelled) -> Result<f64> {
 /// PGD on the cross-entropy of the outputs.
 fn naive(cfg: &Config, eps: f64) -> Result<Pgd> {
     let step = StepSize::Relative(2.5 / cfg.naive.steps as f64);
-    Ok(Pgd::new(PgdConfig { eps, steps: cfg.naive.steps, step, ..PgdConfig::default() })?)
+    Ok(Pgd::new(PgdConfig { eps, steps: cfg.naive.steps, step_size: step, ..PgdConfig::default() })?)
 }
 
 /// A model with its logits times a constant: the same decisions, other gradients of the cross-entropy.
@@ -259,7 +259,7 @@ fn strong<'a>(cfg: &'a Config, net: &'a Net, scaled: &'a Rescaled<'a>, source: &
     let steps = cfg.strong.steps;
     let pgd = move |eps: f64, loss| {
         let step = StepSize::Relative(2.5 / steps as f64);
-        Pgd::new(PgdConfig { eps, steps, step, loss, ..PgdConfig::default() })
+        Pgd::new(PgdConfig { eps, steps, step_size: step, loss, ..PgdConfig::default() })
     };
     // The model is attacked as it looks from elsewhere, and judged as it is.
     let seen = move |name: &str, view: &'a dyn Classifier| {
@@ -271,7 +271,7 @@ fn strong<'a>(cfg: &'a Config, net: &'a Net, scaled: &'a Rescaled<'a>, source: &
     Suite::new("strong")
         .with_attack(SuiteEntry::new("naive", Access::WhiteBox, move |t| {
             let step = StepSize::Relative(2.5 / cfg.naive.steps as f64);
-            let cfg = PgdConfig { eps: t.eps(), steps: cfg.naive.steps, step, ..PgdConfig::default() };
+            let cfg = PgdConfig { eps: t.eps(), steps: cfg.naive.steps, step_size: step, ..PgdConfig::default() };
             Ok(Box::new(Pgd::new(cfg)?))
         }))
         .with_attack(SuiteEntry::new("margin", Access::WhiteBox, move |t| Ok(Box::new(pgd(t.eps(), Loss::Margin)?))))

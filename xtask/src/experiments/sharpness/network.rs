@@ -42,7 +42,13 @@ pub fn plane_steps(n: usize) -> Vec<f64> {
 impl NetworkPart {
     fn attack(&self, eps: f64) -> Result<Pgd> {
         let step = StepSize::Relative(2.5 / self.attack_steps as f64);
-        Ok(Pgd::new(PgdConfig { norm: Norm::L2, eps, steps: self.attack_steps, step, ..PgdConfig::default() })?)
+        Ok(Pgd::new(PgdConfig {
+            norm: Norm::L2,
+            eps,
+            steps: self.attack_steps,
+            step_size: step,
+            ..PgdConfig::default()
+        })?)
     }
 
     /// Trains, or loads what was trained.

@@ -122,7 +122,7 @@ pub struct Trained {
 
 fn pgd(cfg: &Training, steps: usize) -> Result<Pgd> {
     let step = StepSize::Relative(2.5 / steps as f64);
-    Ok(Pgd::new(PgdConfig { norm: Norm::Linf, eps: cfg.eps, steps, step, ..PgdConfig::default() })?)
+    Ok(Pgd::new(PgdConfig { norm: Norm::Linf, eps: cfg.eps, steps, step_size: step, ..PgdConfig::default() })?)
 }
 
 fn robust(cfg: &Training, net: &Mlp, x: &Tensor, y: &Tensor) -> Result<f64> {
