@@ -55,8 +55,15 @@ pub fn main() -> Result<u8> {
     })?;
     step("the hub, against a local server", || {
         // With the features of the step before, so that little is built anew.
-        let features = "xtask/reproduce,sconce-datasets/hub";
+        let features = "xtask/reproduce,sconce-attacks/candle-nn,sconce-datasets/hub";
         run(with(&["test", "--workspace", "--features", features, "--test", "hub"]))
+    })?;
+    step("the examples run", || {
+        // The tests built them.
+        let features = "xtask/reproduce,sconce-attacks/candle-nn";
+        run(with(&["build", "--workspace", "--examples", "--features", features]))?;
+        let folder = workspace().join("target/debug/examples");
+        EXAMPLES.iter().try_for_each(|name| run(Command::new(folder.join(name))))
     })?;
     step("rustdoc", || {
         let mut doc = with(&["doc", "--workspace", "--no-deps", "--lib"]);
@@ -172,6 +179,18 @@ pub fn main() -> Result<u8> {
     })?;
     Ok(0)
 }
+
+/// The examples of all crates.
+const EXAMPLES: [&str; 8] = [
+    "custom_task",
+    "detect_anomalies",
+    "evaluate_candle_model",
+    "language_model",
+    "output_functions",
+    "penalties",
+    "sharpness",
+    "train_fashion_mnist",
+];
 
 /// The overrides that make the quick preset take seconds.
 const ABSUM: [&str; 13] = [

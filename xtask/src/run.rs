@@ -134,8 +134,8 @@ impl Run {
     }
 
     fn read_back<T: Serialize + DeserializeOwned>(&self, path: &Path) -> Result<Option<Stage<T>>> {
-        let kept =
-            Kept::<Plain<Stored<T>>>::load(path, &self.fingerprint).context("delete the file to do its stage again")?;
+        let kept = Kept::<Plain<Stored<T>>>::load(path, &self.fingerprint)
+            .context("start again with --fresh, or delete that file to do its stage again")?;
         Ok(kept.map(|k| Stage { value: k.value.0.value, wall_s: k.value.0.wall_s, fresh: false }))
     }
 }

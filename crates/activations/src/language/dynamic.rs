@@ -4,7 +4,10 @@ use super::{LanguageModel, Likelihood, Streams};
 use crate::{Error, Result};
 use candle_core::{DType, Tensor};
 use sconce_tensor_core::error::require;
-use sconce_tensor_core::{Mode, Rng, ops};
+use sconce_tensor_core::optim::{Descent, Optimizer, Rule, Update};
+use sconce_tensor_core::store::State;
+use sconce_tensor_core::train::{Engine, LossTask, Progress};
+use sconce_tensor_core::{Mode, Param, Rng};
 
 /// Configuration of [`dynamic_evaluation`].
 ///
@@ -50,28 +53,18 @@ impl GradientScale {
     pub fn of(model: &LanguageModel, train: &Streams, window: usize, most: usize) -> Result<Self> {
         train.admit("GradientScale window", window)?;
         require("GradientScale most", most >= 1, "at least 1", most)?;
-        let rng = Rng::new(0);
-        let mut state = model.state(train.rows())?;
-        let mut sums: Vec<Option<Tensor>> = Vec::new();
-        let (mut from, mut count) = (0, 0usize);
-        while let Some((ids, next)) = train.window(from, window)?.filter(|_| count < most) {
-            let h = model.hidden(&ids, &state, Mode::Eval, &rng)?;
-            let grads = ops::backward(&model.nll(&h.raw, &next, Mode::Eval, &rng)?.mean_all()?)?;
-            sums.resize(model.params().trainable().count(), None);
-            for (p, sum) in model.params().trainable().zip(&mut sums) {
-                let Some(g) = grads.get(p.var()) else {
-                    return Err(Error::NoGradient { name: p.name().to_owned() });
-                };
-                let square = g.detach().sqr()?;
-                *sum = Some(match sum.take() {
-                    Some(s) => (s + square)?,
-                    None => square,
-                });
-            }
-            (from, count, state) = (from + ids.dims()[0], count + 1, h.state);
-        }
-        let rms: Vec<Tensor> =
-            sums.into_iter().flatten().map(|s| Ok((s / count as f64)?.sqrt()?)).collect::<Result<_>>()?;
+        let mut windows = windows(train, window);
+        windows.truncate(most);
+        let mut squares = Descent::new(SquareSum)?;
+        let count = windows.len() as f64;
+        read(model, train, windows, &mut squares, None)?;
+        let sums = squares.state()?.into_tensors();
+        let rms = |p: &Param| {
+            let sum = sums.get(&format!("square.{}", p.name()));
+            let sum = sum.ok_or_else(|| Error::NoGradient { name: p.name().to_owned() })?;
+            Ok((sum / count)?.sqrt()?)
+        };
+        let rms: Vec<Tensor> = model.params().trainable().map(rms).collect::<Result<_>>()?;
         let means: Vec<f64> =
             rms.iter().map(|r| Ok(r.mean_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?)).collect::<Result<_>>()?;
         Ok(Self { mean: means.iter().sum::<f64>() / means.len() as f64, rms })
@@ -80,7 +73,7 @@ impl GradientScale {
 
 /// Reads a text in short windows. After each window is predicted, the weights take a step on its gradient:
 /// `w <- w - lr g / (rms + eps) + decay min(rms / mean rms, 1 / decay) (w_0 - w)`. The original weights are restored at the
-/// end. After each window `on_window` gets the number of steps done and of all steps.
+/// end. After each window `on_window` gets the number of windows done and of all windows.
 ///
 /// Source: Krause, Kahembwe, Murray, Renals (arXiv 1709.07432), with the root mean squares of the training gradients.
 ///
@@ -106,47 +99,78 @@ pub fn dynamic_evaluation(
         .iter()
         .map(|r| Ok(((r / scale.mean)?.minimum(if decay > 0.0 { 1.0 / decay } else { f64::MAX })? * decay)?))
         .collect::<Result<_>>()?;
-    let done = adapt(model, text, window, (&rates, &pulls), &start, on_window);
+    let mut kept = Vec::new();
+    for ((p, rate), pull) in model.params().trainable().zip(rates).zip(pulls) {
+        let first = p.var().as_detached_tensor();
+        kept.extend([("rate", rate), ("pull", pull), ("start", first)].map(|(n, t)| (format!("{n}.{}", p.name()), t)));
+    }
+    let mut adapting = Descent::new(Adapting)?;
+    adapting.restore(model.params(), State::new(&0u64, kept)?)?;
+    let done = read(model, text, windows(text, window), &mut adapting, Some(on_window));
     // The weights are restored also after an error.
     model.params().restore(&start.into_iter().collect())?;
-    done
+    Ok(Likelihood { nll: done?, words: (text.steps() - 1) * text.rows() })
 }
 
-fn adapt(
+/// The steps of a text in windows of one length; the last step has no next word.
+fn windows(text: &Streams, window: usize) -> Vec<Vec<usize>> {
+    let steps: Vec<usize> = (0..text.steps() - 1).collect();
+    steps.chunks(window).map(<[usize]>::to_vec).collect()
+}
+
+/// Predicts a text window by window without dropout, the state carried on; after each window `rule` gets the gradient of its mean
+/// loss. Returns the mean loss of a word.
+fn read<R: Rule>(
     model: &LanguageModel,
     text: &Streams,
-    window: usize,
-    (rates, pulls): (&[Tensor], &[Tensor]),
-    start: &[(String, Tensor)],
-    on_window: &mut dyn FnMut(usize, usize),
-) -> Result<Likelihood> {
+    windows: Vec<Vec<usize>>,
+    rule: &mut Descent<R>,
+    on_window: Option<&mut dyn FnMut(usize, usize)>,
+) -> Result<f64> {
     let rng = Rng::new(0);
     let mut state = model.state(text.rows())?;
-    let (mut sum, mut words, mut from) = (0.0, 0, 0);
-    while let Some((ids, next)) = text.window(from, window)? {
+    let batches = move |_: usize, _: &Rng| Ok(windows.clone());
+    let mut task = LossTask::batched(model.params(), rule, batches, |at| {
+        let missing = || Error::value("text", format!("no window at step {}", at.examples[0]));
+        let (ids, next) = text.window(at.examples[0], at.examples.len())?.ok_or_else(missing)?;
         let h = model.hidden(&ids, &state, Mode::Eval, &rng)?;
         let loss = model.nll(&h.raw, &next, Mode::Eval, &rng)?.mean_all()?;
-        let value = loss.to_dtype(DType::F64)?.to_scalar::<f64>()?;
-        if !value.is_finite() {
-            return Err(Error::value(
-                "dynamic evaluation",
-                format!("the loss is {value} after {words} words: use a smaller lr"),
-            ));
-        }
-        sum += value * next.elem_count() as f64;
-        words += next.elem_count();
-        let grads = ops::backward(&loss)?;
-        for (((p, rate), pull), (_, first)) in model.params().trainable().zip(rates).zip(pulls).zip(start) {
-            let Some(g) = grads.get(p.var()) else {
-                return Err(Error::NoGradient { name: p.name().to_owned() });
-            };
-            let w = p.var().as_detached_tensor();
-            let decay = (pull * (first - &w)?)?;
-            p.var().set(&((&w - (g.detach() * rate)?)? + decay)?)?;
-        }
-        from += ids.dims()[0];
+        at.finite("the loss of dynamic evaluation (use a smaller lr)", &loss)?;
         state = h.state;
-        on_window(from, text.steps() - 1);
+        Ok(loss)
+    })?;
+    let mut silent = |_: usize, _: usize| ();
+    let on_window = on_window.unwrap_or(&mut silent);
+    let mut watch = |p: &Progress| on_window(p.step, p.total);
+    let report = Engine::new(1)?.observed_by(Some(&mut watch)).run(&mut task, &rng)?;
+    Ok(report.epochs[0].loss)
+}
+
+/// Adds up squared gradients and leaves the weights alone.
+#[derive(Clone, Debug, Default)]
+struct SquareSum;
+
+impl Rule for SquareSum {
+    const SLOTS: &'static [&'static str] = &["square"];
+
+    fn update(&self, mut u: Update<'_>) -> Result<()> {
+        let square = u.gradient.sqr()?;
+        let [sum] = u.slots()?;
+        Ok(sum.slice_set(&(sum + square)?, 0, 0)?)
     }
-    Ok(Likelihood { nll: sum / words as f64, words })
+}
+
+/// `w <- w - rate g + pull (start - w)`, with a rate and a pull for each weight.
+#[derive(Clone, Debug, Default)]
+struct Adapting;
+
+impl Rule for Adapting {
+    const SLOTS: &'static [&'static str] = &["rate", "pull", "start"];
+
+    fn update(&self, mut u: Update<'_>) -> Result<()> {
+        let (w, g, var) = (u.weight.clone(), u.gradient.clone(), u.param.var().clone());
+        let [rate, pull, start] = u.slots()?;
+        let back = (pull * (start - &w)?)?;
+        Ok(var.set(&((&w - (g * rate)?)? + back)?)?)
+    }
 }

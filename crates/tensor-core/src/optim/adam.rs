@@ -1,15 +1,11 @@
 //! Adam and AdamW.
 
 use super::Decay;
-use super::group::{Group, Groups};
-use super::optimizer::{Optimizer, check_lr, with_gradients};
-use super::slots::Slots;
+use super::descent::{Descent, Rule, Update};
 use super::update::apply;
 use crate::ops::cpu::element::Element;
-use crate::ops::in_place::Update;
-use crate::store::State;
-use crate::{Params, Result, error::require};
-use candle_core::backprop::GradStore;
+use crate::ops::in_place::Update as Elementwise;
+use crate::{Param, Result, error::require};
 
 /// Configuration of [`Adam`].
 ///
@@ -53,94 +49,48 @@ impl AdamConfig {
 /// Adam (Kingma and Ba 2015, algorithm 1) as PyTorch computes it: `m <- b1 m + (1 - b1) g`,
 /// `v <- b2 v + (1 - b2) g^2`, `w <- w - lr m' / (sqrt(v') + eps)` with `m' = m / (1 - b1^t)`, `v' = v / (1 - b2^t)`.
 /// With a decoupled weight decay it is AdamW (Loshchilov and Hutter 2019).
-#[derive(Clone, Debug)]
-pub struct Adam {
-    cfg: AdamConfig,
-    lr: f64,
-    steps: u64,
-    groups: Groups,
-    moments: Slots<2>,
-}
+pub type Adam = Descent<AdamConfig>;
 
-impl Adam {
-    /// Validates the configuration.
-    ///
-    /// # Errors
-    /// [`Error::Config`](crate::Error::Config) naming the field.
-    pub fn new(cfg: AdamConfig) -> Result<Self> {
-        require("AdamConfig.lr", cfg.lr.is_finite() && cfg.lr > 0.0, "finite and > 0", cfg.lr)?;
-        require("AdamConfig.beta1", (0.0..1.0).contains(&cfg.beta1), "in [0, 1)", cfg.beta1)?;
-        require("AdamConfig.beta2", (0.0..1.0).contains(&cfg.beta2), "in [0, 1)", cfg.beta2)?;
-        require("AdamConfig.eps", cfg.eps.is_finite() && cfg.eps > 0.0, "finite and > 0", cfg.eps)?;
-        let decay = cfg.weight_decay;
-        require("AdamConfig.weight_decay", decay.is_finite() && decay >= 0.0, "finite and >= 0", decay)?;
-        Ok(Self { cfg, lr: cfg.lr, steps: 0, groups: Groups::default(), moments: Slots::new(["m", "v"]) })
-    }
+impl Rule for AdamConfig {
+    const SLOTS: &'static [&'static str] = &["m", "v"];
 
-    /// The defaults with a learning rate.
-    ///
-    /// # Errors
-    /// A rate that is not finite and positive.
-    pub fn with_lr(lr: f64) -> Result<Self> {
-        Self::new(AdamConfig { lr, ..AdamConfig::default() })
-    }
-
-    /// Adds a rule for some of the parameters.
-    #[must_use]
-    pub fn with_group(mut self, group: Group) -> Self {
-        self.groups.push(group);
-        self
-    }
-}
-
-impl Optimizer for Adam {
-    fn step(&mut self, params: &Params, gradients: &GradStore) -> Result<()> {
-        let all = with_gradients(params, gradients)?;
-        self.steps += 1;
-        let AdamConfig { beta1, beta2, eps, weight_decay, decay, .. } = self.cfg;
-        let t = self.steps as f64;
-        for (p, mut g) in all {
-            let (lr, weight_decay) = self.groups.of(p, self.lr, weight_decay);
-            let descend = Descend {
-                lr: lr / (1.0 - beta1.powf(t)),
-                root: 1.0 / (1.0 - beta2.powf(t)).sqrt(),
-                eps,
-                shrink: if decay == Decay::Decoupled { lr * weight_decay } else { 0.0 },
-            };
-            let w = p.var().as_detached_tensor();
-            if decay == Decay::Coupled && weight_decay > 0.0 {
-                g = (g + (&w * weight_decay)?)?;
-            }
-            let [m, v] = self.moments.of(p)?;
-            apply(m, &g, &g, &Mean { beta: beta1, square: false })?;
-            apply(v, &g, &g, &Mean { beta: beta2, square: true })?;
-            apply(&w, m, v, &descend)?;
-        }
-        Ok(())
+    fn validate(&self) -> Result<()> {
+        let Self { lr, beta1, beta2, eps, weight_decay, .. } = *self;
+        require("AdamConfig.lr", lr.is_finite() && lr > 0.0, "finite and > 0", lr)?;
+        require("AdamConfig.beta1", (0.0..1.0).contains(&beta1), "in [0, 1)", beta1)?;
+        require("AdamConfig.beta2", (0.0..1.0).contains(&beta2), "in [0, 1)", beta2)?;
+        require("AdamConfig.eps", eps.is_finite() && eps > 0.0, "finite and > 0", eps)?;
+        let good = weight_decay.is_finite() && weight_decay >= 0.0;
+        require("AdamConfig.weight_decay", good, "finite and >= 0", weight_decay)
     }
 
     fn lr(&self) -> f64 {
         self.lr
     }
 
-    fn set_lr(&mut self, lr: f64) -> Result<()> {
-        self.lr = check_lr(lr)?;
-        Ok(())
+    fn with_lr(self, lr: f64) -> Self {
+        Self { lr, ..self }
     }
 
-    fn state(&self) -> Result<State> {
-        self.moments.state(&self.steps)
+    fn weight_decay(&self, _: &Param) -> f64 {
+        self.weight_decay
     }
 
-    fn restore(&mut self, params: &Params, state: State) -> Result<()> {
-        let steps = state.values()?;
-        self.moments.restore(params, state)?;
-        self.steps = steps;
-        Ok(())
-    }
-
-    fn describe(&self) -> String {
-        format!("{:?} {:?}", self.cfg, self.groups)
+    fn update(&self, mut u: Update<'_>) -> Result<()> {
+        let Self { beta1, beta2, eps, decay, .. } = *self;
+        let t = u.step as f64;
+        let descend = Descend {
+            lr: u.lr / (1.0 - beta1.powf(t)),
+            root: 1.0 / (1.0 - beta2.powf(t)).sqrt(),
+            eps,
+            shrink: if decay == Decay::Decoupled { u.lr * u.decay } else { 0.0 },
+        };
+        let g = if decay == Decay::Coupled { u.decayed_gradient()? } else { u.gradient.clone() };
+        let w = u.weight.clone();
+        let [m, v] = u.slots()?;
+        apply(m, &g, &g, &Mean { beta: beta1, square: false })?;
+        apply(v, &g, &g, &Mean { beta: beta2, square: true })?;
+        apply(&w, m, v, &descend)
     }
 }
 
@@ -150,7 +100,7 @@ pub(super) struct Mean {
     pub(super) square: bool,
 }
 
-impl Update for Mean {
+impl Elementwise for Mean {
     #[inline(always)]
     fn apply<T: Element>(&self, m: &mut [T], g: &[T], _: &[T]) {
         let (keep, take) = (T::from_f64(self.beta), T::from_f64(1.0 - self.beta));
@@ -174,7 +124,7 @@ struct Descend {
     shrink: f64,
 }
 
-impl Update for Descend {
+impl Elementwise for Descend {
     #[inline(always)]
     fn apply<T: Element>(&self, w: &mut [T], m: &[T], v: &[T]) {
         let (lr, root) = (T::from_f64(self.lr), T::from_f64(self.root));
@@ -188,7 +138,9 @@ impl Update for Descend {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Error, Role};
+    use crate::optim::Optimizer;
+    use crate::store::State;
+    use crate::{Error, Params, Role};
     use candle_core::{Device, Tensor};
 
     fn setup() -> (Params, candle_core::Var) {

@@ -1,14 +1,11 @@
 //! Layer-wise adaptive rates.
 
-use super::group::{Group, Groups};
-use super::optimizer::{Optimizer, check_lr, with_gradients};
-use super::slots::Slots;
+use super::descent::{Descent, Rule, Update};
 use super::update::apply;
 use crate::ops::cpu::element::Element;
-use crate::ops::in_place::Update;
-use crate::store::State;
-use crate::{Params, Result, Role, error::require};
-use candle_core::{DType, Tensor, backprop::GradStore};
+use crate::ops::in_place::Update as Elementwise;
+use crate::{Param, Result, Role, error::require};
+use candle_core::{DType, Tensor};
 
 /// Configuration of [`Lars`].
 ///
@@ -42,87 +39,51 @@ impl Default for LarsConfig {
 /// `v <- momentum v + lr trust |w| / (|g| + decay |w|) (g + decay w)`, `w <- w - v`, with the norms of each kernel and weight
 /// matrix; biases and normalisations take plain steps `v <- momentum v + lr g` without decay, as in the usual code. Where a norm is
 /// 0 the ratio is 1.
-#[derive(Clone, Debug)]
-pub struct Lars {
-    cfg: LarsConfig,
-    lr: f64,
-    groups: Groups,
-    velocity: Slots<1>,
-}
-
-impl Lars {
-    /// Validates the configuration.
-    ///
-    /// # Errors
-    /// [`Error::Config`](crate::Error::Config) naming the field.
-    pub fn new(cfg: LarsConfig) -> Result<Self> {
-        let good = |v: f64| v.is_finite() && v >= 0.0;
-        require("LarsConfig.lr", cfg.lr.is_finite() && cfg.lr > 0.0, "finite and > 0", cfg.lr)?;
-        require("LarsConfig.momentum", (0.0..1.0).contains(&cfg.momentum), "in [0, 1)", cfg.momentum)?;
-        require("LarsConfig.weight_decay", good(cfg.weight_decay), "finite and >= 0", cfg.weight_decay)?;
-        require("LarsConfig.trust", good(cfg.trust) && cfg.trust > 0.0, "finite and > 0", cfg.trust)?;
-        Ok(Self { cfg, lr: cfg.lr, groups: Groups::default(), velocity: Slots::new(["velocity"]) })
-    }
-
-    /// The defaults with a learning rate.
-    ///
-    /// # Errors
-    /// A rate that is not finite and positive.
-    pub fn with_lr(lr: f64) -> Result<Self> {
-        Self::new(LarsConfig { lr, ..LarsConfig::default() })
-    }
-
-    /// Adds a rule for some of the parameters.
-    #[must_use]
-    pub fn with_group(mut self, group: Group) -> Self {
-        self.groups.push(group);
-        self
-    }
-}
+pub type Lars = Descent<LarsConfig>;
 
 fn norm(t: &Tensor) -> Result<f64> {
     Ok(t.to_dtype(DType::F64)?.sqr()?.sum_all()?.to_scalar::<f64>()?.sqrt())
 }
 
-impl Optimizer for Lars {
-    fn step(&mut self, params: &Params, gradients: &GradStore) -> Result<()> {
-        let LarsConfig { momentum, weight_decay, trust, .. } = self.cfg;
-        for (p, g) in with_gradients(params, gradients)? {
-            let w = p.var().as_detached_tensor();
-            let matrix = matches!(p.role(), Role::Kernel | Role::Weight);
-            let (mut lr, decay) = self.groups.of(p, self.lr, if matrix { weight_decay } else { 0.0 });
-            if matrix {
-                let (size, slope) = (norm(&w)?, norm(&g)?);
-                if size > 0.0 && slope > 0.0 {
-                    lr *= trust * size / (slope + decay * size);
-                }
-            }
-            let [v] = self.velocity.of(p)?;
-            apply(v, &g, &w, &Accelerate { momentum, lr, decay })?;
-            apply(&w, v, v, &Descend)?;
-        }
-        Ok(())
+fn is_matrix(p: &Param) -> bool {
+    matches!(p.role(), Role::Kernel | Role::Weight)
+}
+
+impl Rule for LarsConfig {
+    const SLOTS: &'static [&'static str] = &["velocity"];
+
+    fn validate(&self) -> Result<()> {
+        let Self { lr, momentum, weight_decay, trust } = *self;
+        let good = |v: f64| v.is_finite() && v >= 0.0;
+        require("LarsConfig.lr", good(lr) && lr > 0.0, "finite and > 0", lr)?;
+        require("LarsConfig.momentum", (0.0..1.0).contains(&momentum), "in [0, 1)", momentum)?;
+        require("LarsConfig.weight_decay", good(weight_decay), "finite and >= 0", weight_decay)?;
+        require("LarsConfig.trust", good(trust) && trust > 0.0, "finite and > 0", trust)
     }
 
     fn lr(&self) -> f64 {
         self.lr
     }
 
-    fn set_lr(&mut self, lr: f64) -> Result<()> {
-        self.lr = check_lr(lr)?;
-        Ok(())
+    fn with_lr(self, lr: f64) -> Self {
+        Self { lr, ..self }
     }
 
-    fn state(&self) -> Result<State> {
-        self.velocity.state(&())
+    fn weight_decay(&self, p: &Param) -> f64 {
+        if is_matrix(p) { self.weight_decay } else { 0.0 }
     }
 
-    fn restore(&mut self, params: &Params, state: State) -> Result<()> {
-        self.velocity.restore(params, state)
-    }
-
-    fn describe(&self) -> String {
-        format!("{:?} {:?}", self.cfg, self.groups)
+    fn update(&self, mut u: Update<'_>) -> Result<()> {
+        let (w, g, decay, mut lr) = (u.weight.clone(), u.gradient.clone(), u.decay, u.lr);
+        if is_matrix(u.param) {
+            let (size, slope) = (norm(&w)?, norm(&g)?);
+            if size > 0.0 && slope > 0.0 {
+                lr *= self.trust * size / (slope + decay * size);
+            }
+        }
+        let [v] = u.slots()?;
+        apply(v, &g, &w, &Accelerate { momentum: self.momentum, lr, decay })?;
+        apply(&w, v, v, &Descend)
     }
 }
 
@@ -133,7 +94,7 @@ struct Accelerate {
     decay: f64,
 }
 
-impl Update for Accelerate {
+impl Elementwise for Accelerate {
     #[inline(always)]
     fn apply<T: Element>(&self, v: &mut [T], g: &[T], w: &[T]) {
         let (momentum, lr, decay) = (T::from_f64(self.momentum), T::from_f64(self.lr), T::from_f64(self.decay));
@@ -146,7 +107,7 @@ impl Update for Accelerate {
 /// `w <- w - v`.
 struct Descend;
 
-impl Update for Descend {
+impl Elementwise for Descend {
     #[inline(always)]
     fn apply<T: Element>(&self, w: &mut [T], v: &[T], _: &[T]) {
         for (w, v) in w.iter_mut().zip(v) {
@@ -158,6 +119,8 @@ impl Update for Descend {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Params;
+    use crate::optim::Optimizer;
     use candle_core::Device;
 
     #[test]

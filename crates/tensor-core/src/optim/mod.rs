@@ -3,6 +3,7 @@
 mod adam;
 mod average;
 mod clip;
+mod descent;
 mod group;
 mod lars;
 mod optimizer;
@@ -16,6 +17,7 @@ mod updater;
 pub use adam::{Adam, AdamConfig};
 pub use average::Average;
 pub use clip::clip_norm;
+pub use descent::{Descent, Rule, Update};
 pub use group::Group;
 pub use lars::{Lars, LarsConfig};
 pub use optimizer::Optimizer;

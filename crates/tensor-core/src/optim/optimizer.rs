@@ -81,9 +81,3 @@ pub(super) fn with_gradients<'p>(params: &'p Params, gradients: &GradStore) -> R
     };
     params.trainable().map(gradient).collect()
 }
-
-/// Checks a learning rate that a schedule gives.
-pub(super) fn check_lr(lr: f64) -> Result<f64> {
-    crate::error::require("lr", lr.is_finite() && lr >= 0.0, "finite and >= 0", lr)?;
-    Ok(lr)
-}

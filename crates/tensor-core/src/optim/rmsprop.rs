@@ -1,15 +1,11 @@
 //! RMSprop.
 
 use super::adam::Mean;
-use super::group::{Group, Groups};
-use super::optimizer::{Optimizer, check_lr, with_gradients};
-use super::slots::Slots;
+use super::descent::{Descent, Rule, Update};
 use super::update::apply;
 use crate::ops::cpu::element::Element;
-use crate::ops::in_place::Update;
-use crate::store::State;
-use crate::{Params, Result, error::require};
-use candle_core::backprop::GradStore;
+use crate::ops::in_place::Update as Elementwise;
+use crate::{Param, Result, error::require};
 
 /// Configuration of [`RmsProp`].
 ///
@@ -46,88 +42,47 @@ impl Default for RmsPropConfig {
 /// RMSprop (Hinton, lecture 6e of "Neural networks for machine learning", 2012) as PyTorch computes it:
 /// `s <- alpha s + (1 - alpha) g^2`, `u = g / (sqrt(s) + eps)`, `v <- momentum v + u`, `w <- w - lr v`; centered (Graves,
 /// arXiv 1308.0850) with `s - m^2` in the place of `s`, `m <- alpha m + (1 - alpha) g`.
-#[derive(Clone, Debug)]
-pub struct RmsProp {
-    cfg: RmsPropConfig,
-    lr: f64,
-    groups: Groups,
-    slots: Slots<3>,
-}
+pub type RmsProp = Descent<RmsPropConfig>;
 
-impl RmsProp {
-    /// Validates the configuration.
-    ///
-    /// # Errors
-    /// [`Error::Config`](crate::Error::Config) naming the field.
-    pub fn new(cfg: RmsPropConfig) -> Result<Self> {
-        let good = |v: f64| v.is_finite() && v >= 0.0;
-        require("RmsPropConfig.lr", cfg.lr.is_finite() && cfg.lr > 0.0, "finite and > 0", cfg.lr)?;
-        require("RmsPropConfig.alpha", (0.0..1.0).contains(&cfg.alpha), "in [0, 1)", cfg.alpha)?;
-        require("RmsPropConfig.eps", cfg.eps.is_finite() && cfg.eps > 0.0, "finite and > 0", cfg.eps)?;
-        require("RmsPropConfig.momentum", (0.0..1.0).contains(&cfg.momentum), "in [0, 1)", cfg.momentum)?;
-        require("RmsPropConfig.weight_decay", good(cfg.weight_decay), "finite and >= 0", cfg.weight_decay)?;
-        let slots = Slots::new(["square", "mean", "velocity"]);
-        Ok(Self { cfg, lr: cfg.lr, groups: Groups::default(), slots })
-    }
+impl Rule for RmsPropConfig {
+    const SLOTS: &'static [&'static str] = &["square", "mean", "velocity"];
 
-    /// The defaults with a learning rate.
-    ///
-    /// # Errors
-    /// A rate that is not finite and positive.
-    pub fn with_lr(lr: f64) -> Result<Self> {
-        Self::new(RmsPropConfig { lr, ..RmsPropConfig::default() })
-    }
-
-    /// Adds a rule for some of the parameters.
-    #[must_use]
-    pub fn with_group(mut self, group: Group) -> Self {
-        self.groups.push(group);
-        self
-    }
-}
-
-impl Optimizer for RmsProp {
-    fn step(&mut self, params: &Params, gradients: &GradStore) -> Result<()> {
-        let RmsPropConfig { alpha, eps, momentum, centered, weight_decay, .. } = self.cfg;
-        for (p, mut g) in with_gradients(params, gradients)? {
-            let (lr, decay) = self.groups.of(p, self.lr, weight_decay);
-            let w = p.var().as_detached_tensor();
-            if decay > 0.0 {
-                g = (g + (&w * decay)?)?;
-            }
-            let [square, mean, velocity] = self.slots.of(p)?;
-            apply(square, &g, &g, &Mean { beta: alpha, square: true })?;
-            let spread = if centered {
-                apply(mean, &g, &g, &Mean { beta: alpha, square: false })?;
-                (square - mean.sqr()?)?.relu()?
-            } else {
-                square.clone()
-            };
-            apply(velocity, &g, &spread, &Accelerate { momentum, eps })?;
-            apply(&w, velocity, velocity, &Descend { lr })?;
-        }
-        Ok(())
+    fn validate(&self) -> Result<()> {
+        let Self { lr, alpha, eps, momentum, weight_decay, .. } = *self;
+        require("RmsPropConfig.lr", lr.is_finite() && lr > 0.0, "finite and > 0", lr)?;
+        require("RmsPropConfig.alpha", (0.0..1.0).contains(&alpha), "in [0, 1)", alpha)?;
+        require("RmsPropConfig.eps", eps.is_finite() && eps > 0.0, "finite and > 0", eps)?;
+        require("RmsPropConfig.momentum", (0.0..1.0).contains(&momentum), "in [0, 1)", momentum)?;
+        let good = weight_decay.is_finite() && weight_decay >= 0.0;
+        require("RmsPropConfig.weight_decay", good, "finite and >= 0", weight_decay)
     }
 
     fn lr(&self) -> f64 {
         self.lr
     }
 
-    fn set_lr(&mut self, lr: f64) -> Result<()> {
-        self.lr = check_lr(lr)?;
-        Ok(())
+    fn with_lr(self, lr: f64) -> Self {
+        Self { lr, ..self }
     }
 
-    fn state(&self) -> Result<State> {
-        self.slots.state(&())
+    fn weight_decay(&self, _: &Param) -> f64 {
+        self.weight_decay
     }
 
-    fn restore(&mut self, params: &Params, state: State) -> Result<()> {
-        self.slots.restore(params, state)
-    }
-
-    fn describe(&self) -> String {
-        format!("{:?} {:?}", self.cfg, self.groups)
+    fn update(&self, mut u: Update<'_>) -> Result<()> {
+        let Self { alpha, eps, momentum, centered, .. } = *self;
+        let (w, g, lr) = (u.weight.clone(), u.decayed_gradient()?, u.lr);
+        let [square, mean, velocity] = u.slots()?;
+        apply(square, &g, &g, &Mean { beta: alpha, square: true })?;
+        let spread = if centered {
+            apply(mean, &g, &g, &Mean { beta: alpha, square: false })?;
+            // Rounding can leave a variance of almost 0 below it.
+            (square - mean.sqr()?)?.relu()?
+        } else {
+            square.clone()
+        };
+        apply(velocity, &g, &spread, &Accelerate { momentum, eps })?;
+        apply(&w, velocity, velocity, &Descend { lr })
     }
 }
 
@@ -137,7 +92,7 @@ struct Accelerate {
     eps: f64,
 }
 
-impl Update for Accelerate {
+impl Elementwise for Accelerate {
     #[inline(always)]
     fn apply<T: Element>(&self, v: &mut [T], g: &[T], s: &[T]) {
         let (momentum, eps) = (T::from_f64(self.momentum), T::from_f64(self.eps));
@@ -152,7 +107,7 @@ struct Descend {
     lr: f64,
 }
 
-impl Update for Descend {
+impl Elementwise for Descend {
     #[inline(always)]
     fn apply<T: Element>(&self, w: &mut [T], v: &[T], _: &[T]) {
         let lr = T::from_f64(self.lr);

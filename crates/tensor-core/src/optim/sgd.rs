@@ -1,14 +1,10 @@
 //! Stochastic gradient descent.
 
-use super::group::{Group, Groups};
-use super::optimizer::{Optimizer, check_lr, with_gradients};
-use super::slots::Slots;
+use super::descent::{Descent, Rule, Update};
 use super::update::apply;
 use crate::ops::cpu::element::Element;
-use crate::ops::in_place::Update;
-use crate::store::State;
-use crate::{Params, Result, error::require};
-use candle_core::backprop::GradStore;
+use crate::ops::in_place::Update as Elementwise;
+use crate::{Param, Result, error::require};
 
 /// How weight decay enters the update.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,91 +46,51 @@ impl Default for SgdConfig {
 }
 
 /// SGD as PyTorch defines it: `v <- momentum v + g`, `w <- w - lr v` (Nesterov: `w <- w - lr (g + momentum v)`).
-#[derive(Clone, Debug)]
-pub struct Sgd {
-    cfg: SgdConfig,
-    lr: f64,
-    groups: Groups,
-    velocity: Slots<1>,
-}
+pub type Sgd = Descent<SgdConfig>;
 
-impl Sgd {
-    /// Validates the configuration.
-    ///
-    /// # Errors
-    /// [`Error::Config`](crate::Error::Config) naming the field.
-    pub fn new(cfg: SgdConfig) -> Result<Self> {
-        require("SgdConfig.lr", cfg.lr.is_finite() && cfg.lr > 0.0, "finite and > 0", cfg.lr)?;
-        require("SgdConfig.momentum", (0.0..1.0).contains(&cfg.momentum), "in [0, 1)", cfg.momentum)?;
-        let decay = cfg.weight_decay;
-        require("SgdConfig.weight_decay", decay.is_finite() && decay >= 0.0, "finite and >= 0", decay)?;
-        require("SgdConfig.nesterov", !cfg.nesterov || cfg.momentum > 0.0, "used with momentum > 0", cfg.momentum)?;
-        Ok(Self { cfg, lr: cfg.lr, groups: Groups::default(), velocity: Slots::new(["velocity"]) })
-    }
+impl Rule for SgdConfig {
+    const SLOTS: &'static [&'static str] = &["velocity"];
 
-    /// The defaults with a learning rate.
-    ///
-    /// # Errors
-    /// A rate that is not finite and positive.
-    pub fn with_lr(lr: f64) -> Result<Self> {
-        Self::new(SgdConfig { lr, ..SgdConfig::default() })
-    }
-
-    /// Adds a rule for some of the parameters.
-    #[must_use]
-    pub fn with_group(mut self, group: Group) -> Self {
-        self.groups.push(group);
-        self
-    }
-}
-
-impl Optimizer for Sgd {
-    fn step(&mut self, params: &Params, gradients: &GradStore) -> Result<()> {
-        let SgdConfig { momentum, nesterov, weight_decay, decay, .. } = self.cfg;
-        for (p, g) in with_gradients(params, gradients)? {
-            let (lr, weight_decay) = self.groups.of(p, self.lr, weight_decay);
-            let w = p.var().as_detached_tensor();
-            let shrink = if decay == Decay::Decoupled { lr * weight_decay } else { 0.0 };
-            let coupled = if decay == Decay::Coupled { weight_decay } else { 0.0 };
-            let descend = Descend { lr, shrink, momentum: if nesterov { momentum } else { 0.0 } };
-            if momentum == 0.0 {
-                // The gradient itself is the velocity; it is this step's own.
-                let v = if coupled > 0.0 { (&g + (&w * coupled)?)? } else { g };
-                apply(&w, &v, &v, &descend)?;
-                continue;
-            }
-            let [v] = self.velocity.of(p)?;
-            if nesterov && coupled > 0.0 {
-                let g = (&g + (&w * coupled)?)?;
-                apply(v, &g, &w, &Accelerate { momentum, decay: 0.0 })?;
-                apply(&w, v, &g, &descend)?;
-            } else {
-                apply(v, &g, &w, &Accelerate { momentum, decay: coupled })?;
-                apply(&w, v, &g, &descend)?;
-            }
-        }
-        Ok(())
+    fn validate(&self) -> Result<()> {
+        let Self { lr, momentum, nesterov, weight_decay, .. } = *self;
+        require("SgdConfig.lr", lr.is_finite() && lr > 0.0, "finite and > 0", lr)?;
+        require("SgdConfig.momentum", (0.0..1.0).contains(&momentum), "in [0, 1)", momentum)?;
+        let good = weight_decay.is_finite() && weight_decay >= 0.0;
+        require("SgdConfig.weight_decay", good, "finite and >= 0", weight_decay)?;
+        require("SgdConfig.nesterov", !nesterov || momentum > 0.0, "used with momentum > 0", momentum)
     }
 
     fn lr(&self) -> f64 {
         self.lr
     }
 
-    fn set_lr(&mut self, lr: f64) -> Result<()> {
-        self.lr = check_lr(lr)?;
-        Ok(())
+    fn with_lr(self, lr: f64) -> Self {
+        Self { lr, ..self }
     }
 
-    fn state(&self) -> Result<State> {
-        self.velocity.state(&())
+    fn weight_decay(&self, _: &Param) -> f64 {
+        self.weight_decay
     }
 
-    fn restore(&mut self, params: &Params, state: State) -> Result<()> {
-        self.velocity.restore(params, state)
-    }
-
-    fn describe(&self) -> String {
-        format!("{:?} {:?}", self.cfg, self.groups)
+    fn update(&self, mut u: Update<'_>) -> Result<()> {
+        let Self { momentum, nesterov, decay, .. } = *self;
+        let shrink = if decay == Decay::Decoupled { u.lr * u.decay } else { 0.0 };
+        let coupled = if decay == Decay::Coupled { u.decay } else { 0.0 };
+        let descend = Descend { lr: u.lr, shrink, momentum: if nesterov { momentum } else { 0.0 } };
+        let w = u.weight.clone();
+        let whole = if coupled > 0.0 { u.decayed_gradient()? } else { u.gradient.clone() };
+        if momentum == 0.0 {
+            // The gradient itself is the velocity; it is this step's own.
+            return apply(&w, &whole, &whole, &descend);
+        }
+        let g = u.gradient.clone();
+        let [v] = u.slots()?;
+        if nesterov {
+            apply(v, &whole, &w, &Accelerate { momentum, decay: 0.0 })?;
+            return apply(&w, v, &whole, &descend);
+        }
+        apply(v, &g, &w, &Accelerate { momentum, decay: coupled })?;
+        apply(&w, v, &g, &descend)
     }
 }
 
@@ -144,7 +100,7 @@ struct Accelerate {
     decay: f64,
 }
 
-impl Update for Accelerate {
+impl Elementwise for Accelerate {
     #[inline(always)]
     fn apply<T: Element>(&self, v: &mut [T], g: &[T], w: &[T]) {
         let (m, d) = (T::from_f64(self.momentum), T::from_f64(self.decay));
@@ -167,7 +123,7 @@ struct Descend {
     momentum: f64,
 }
 
-impl Update for Descend {
+impl Elementwise for Descend {
     #[inline(always)]
     fn apply<T: Element>(&self, w: &mut [T], v: &[T], g: &[T]) {
         let (lr, keep, m) = (T::from_f64(self.lr), T::from_f64(1.0 - self.shrink), T::from_f64(self.momentum));
@@ -186,7 +142,8 @@ impl Update for Descend {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Role;
+    use crate::optim::Optimizer;
+    use crate::{Params, Role};
     use candle_core::{Device, Tensor};
 
     /// Two steps on `w^2 / 2` (gradient `w`) from 1, worked by hand.
