@@ -17,10 +17,10 @@ pub struct Row<'a> {
 
 /// Rows of one axis differ in size by at most this factor: a shorter bar could not be seen.
 const MOST_RATIO: f64 = 30.0;
-const WIDTH: u32 = 860;
+const WIDTH: u32 = 900;
 /// Left of the axis: names. Right of it: numbers.
-const NAMES: u32 = 270;
-const NUMBERS: u32 = 230;
+const NAMES: u32 = 290;
+const NUMBERS: u32 = 260;
 const ROW: u32 = 24;
 /// Under the rows: ticks and the axis' name.
 const FOOT: u32 = 46;
@@ -96,8 +96,8 @@ pub fn draw(rows: &[Row<'_>]) -> Result<String> {
             .x_labels(6)
             .x_label_formatter(&|v| tick(*v, hi - lo))
             .x_desc("difference (left minus right)")
-            .label_style(text(13))
-            .axis_desc_style(text(14))
+            .label_style(text(15))
+            .axis_desc_style(text(15))
             .axis_style(INK.mix(0.5))
             .bold_line_style(INK.mix(0.12))
             .light_line_style(TRANSPARENT)
@@ -105,7 +105,7 @@ pub fn draw(rows: &[Row<'_>]) -> Result<String> {
             .map_err(|e| failed(&e))?;
         let zero = PathElement::new(vec![(0.0, 0.0), (0.0, rows.len() as f64)], INK.mix(0.8).stroke_width(1));
         chart.draw_series([zero]).map_err(|e| failed(&e))?;
-        let at = |pos: HPos| text(13).pos(Pos::new(pos, VPos::Center));
+        let at = |pos: HPos| text(15).pos(Pos::new(pos, VPos::Center));
         for (i, r) in rows.iter().enumerate() {
             let (c, y) = (r.comparison, (rows.len() - i) as f64 - 0.5);
             let ink = rgb(colour(c.verdict));

@@ -201,7 +201,7 @@ mod tests {
             "| e | A \\| B | not measured in this preset |  |  | no recorded run |  |  |",
             "1 supported, 0 contradicted, 0 undecided, 1 not measured in this preset. Seeds [0]",
             "commit `abc` of 2026-01-02",
-            "| supported | A \\| B | 0.8 > 0.7: difference +0.100, 95 % interval [+0.050, +0.150] | s |",
+            "| supported | A \\| B | 0.8 vs 0.7 (claim: >): difference +0.100, 95 % interval [+0.050, +0.150] | s |",
         ] {
             assert!(text.contains(want), "{want} is not in\n{text}");
         }

@@ -119,7 +119,7 @@ pub struct ClaimResult {
 /// A number with three decimals, or in powers of ten where that would hide it.
 pub fn number(v: f64) -> String {
     let size = v.abs();
-    if size != 0.0 && (size < 1e-3 || size >= 1e6) { format!("{v:.1e}") } else { format!("{v:.3}") }
+    if size != 0.0 && !(1e-3..1e6).contains(&size) { format!("{v:.1e}") } else { format!("{v:.3}") }
 }
 
 /// The same with its sign.
@@ -137,8 +137,8 @@ impl ComparisonResult {
     /// Both sides and the difference.
     pub fn words(&self) -> String {
         let interval = self.interval.map(|i| format!(", 95 % interval [{}, {}]", signed(i.lo), signed(i.hi)));
-        let difference = signed(self.difference);
-        format!("{} {} {}: difference {difference}{}", self.left, self.op, self.right, interval.unwrap_or_default())
+        let (difference, interval) = (signed(self.difference), interval.unwrap_or_default());
+        format!("{} vs {} (claim: {}): difference {difference}{interval}", self.left, self.right, self.op)
     }
 }
 

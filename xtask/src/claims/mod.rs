@@ -137,7 +137,7 @@ pub fn judge(claims: &Claims, metrics: &Metrics, scope: &Scope<'_>) -> Result<Ju
 
 fn one(c: &Claim, metrics: &Metrics, scope: &Scope<'_>) -> Result<ClaimResult> {
     if !c.presets.iter().any(|p| p == scope.preset) {
-        return Ok(c.result(Verdict::NotMeasured, Some(format!("measured in {}", c.presets.join(", ")))));
+        return Ok(c.result(Verdict::NotMeasured, Some(format!("measured in the preset {}", c.presets.join(", ")))));
     }
     let parts = c.comparisons()?;
     let needed = || parts.iter().flat_map(Comparison::metrics);

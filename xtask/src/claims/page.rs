@@ -3,7 +3,7 @@
 use crate::forest::{self, Row};
 use crate::html::{Page, escape};
 use crate::results::Results;
-use crate::verdicts::{ComparisonResult, Verdict, headline};
+use crate::verdicts::{Verdict, headline};
 use anyhow::Result;
 
 /// Adds the claims to a report. `same` compares with the recorded run.
@@ -13,12 +13,8 @@ pub fn section(page: &mut Page, r: &Results, same: Option<&str>) -> Result<()> {
     page.heading("Claims");
     let rows = r.claims.iter().map(|c| {
         let verdict = format!("<span class={}>{}</span>", class(c.verdict), c.verdict.words());
-        let text = format!(
-            "{}<br><span class=soft>{}<br>{}</span>",
-            escape(&c.text),
-            escape(&c.source),
-            format!("<code>{}</code>", escape(&c.want))
-        );
+        let [says, source, want] = [&c.text, &c.source, &c.want].map(|t| escape(t));
+        let text = format!("{says}<br><span class=soft>{source}<br><code>{want}</code></span>");
         let ours: Vec<String> = c.comparisons.iter().map(|c| escape(&c.words())).collect();
         let more: Vec<String> = c.note.clone().into_iter().chain(c.seeds()).map(|t| escape(&t)).collect();
         vec![
@@ -56,17 +52,15 @@ fn forest_plot(page: &mut Page, rows: &[Row<'_>]) -> Result<()> {
         .map(|v| format!("<span><i style=\"background:{}\"></i>{}</span>", forest::colour(v), v.words()))
         .concat();
     let panels = forest::panels(rows).iter().map(|p| forest::draw(p)).collect::<Result<Vec<_>>>()?;
-    let n = |c: &ComparisonResult| c.n;
-    let seeds = (rows.iter().map(|r| n(r.comparison)).min(), rows.iter().map(|r| n(r.comparison)).max());
-    let values = match seeds {
+    let n = || rows.iter().map(|r| r.comparison.n);
+    let values = match (n().min(), n().max()) {
         (Some(a), Some(b)) if a != b => format!("{a} to {b} values a row"),
-        (Some(a), _) => format!("{a} values a row"),
-        _ => String::new(),
+        (a, _) => format!("{} values a row", a.unwrap_or_default()),
     };
     page.html(&format!(
         "<figure><div class=legend>{legend}</div>{}<figcaption>Each row is one comparison of a claim: the paired difference of its \
-         two sides, left minus right, with its 95 % interval ({values}). A claim is supported where the interval lies wholly on the claimed side of \
-         0, which stands behind its name. Exact comparisons and single values have no interval. Rows of very different size have separate axes.</figcaption></figure>",
+         two sides, left minus right, with its 95 % interval ({values}). Behind its name stands what is claimed of the difference. A claim is supported where the \
+         interval lies wholly on the claimed side of 0. Exact comparisons and single values have no interval. Rows of very different size have separate axes.</figcaption></figure>",
         panels.concat()
     ));
     Ok(())

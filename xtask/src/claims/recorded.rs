@@ -5,7 +5,7 @@ use crate::places;
 use crate::results::Results;
 use crate::run::say;
 use crate::verdicts::{ClaimResult, Verdict, headline};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use sconce_tensor_core::store::write_whole;
 use serde::Deserialize;
 use serde_json::Value;
@@ -44,6 +44,9 @@ fn again(text: &str, claims: &Claims, date: impl Fn(&str) -> Option<String>) -> 
     let preset: String = serde_json::from_value(field("preset")?)?;
     let commit: String = serde_json::from_value(field("commit")?)?;
     let judged = judge(claims, &metrics, &Scope { preset: &preset, recorded: true, left_out: &[] })?;
+    if !judged.problems.is_empty() {
+        bail!("{}", judged.problems.join("\n"));
+    }
     let mut new = serde_json::Map::new();
     for (key, value) in old.as_object().into_iter().flatten() {
         match key.as_str() {

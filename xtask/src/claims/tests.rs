@@ -96,7 +96,7 @@ fn sides_of_different_length_are_a_problem_that_names_both() {
 fn a_claim_of_another_preset_stays_in_the_table() {
     let found = judged("m.a > m.misspelt", "presets = [\"full\", \"paper\"]", "quick", &[]);
     assert_eq!((found.claims[0].verdict, found.problems.len()), (Verdict::NotMeasured, 0));
-    assert_eq!(found.claims[0].words(), "measured in full, paper");
+    assert_eq!(found.claims[0].words(), "measured in the preset full, paper");
     let found = judged("kdd.a > 0", "presets = [\"quick\"]", "quick", &["kdd".to_owned()]);
     assert_eq!((found.claims[0].verdict, found.problems.len()), (Verdict::NotMeasured, 0));
 }
