@@ -127,7 +127,7 @@ pub fn judge(claims: &Claims, metrics: &Metrics, scope: &Scope<'_>) -> Result<Ju
             Err(e) => {
                 let why = format!("{e:#}");
                 judged.problems.push(format!("claim `{}`: {why}", c.id));
-                c.result(Verdict::NotRecorded, Some(why))
+                c.result(Verdict::NotMeasured, Some(why))
             }
         };
         judged.claims.push(result);

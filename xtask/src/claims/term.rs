@@ -69,6 +69,11 @@ impl Term {
     }
 }
 
+/// A difference; 0 where only rounding separates the two, so that 0.86 is not below 0.87 - 0.01.
+fn minus(a: f64, b: f64) -> f64 {
+    if (a - b).abs() <= 1e-12 * a.abs().max(b.abs()) { 0.0 } else { a - b }
+}
+
 /// Two terms and what is claimed of them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Comparison {
@@ -111,9 +116,9 @@ impl Comparison {
                 r.metric.as_deref().unwrap_or_default(),
                 b.len()
             ),
-            (Some(a), Some(b)) => a.iter().zip(&b).map(|(a, b)| l.at(*a) - r.at(*b)).collect(),
-            (Some(a), None) => a.iter().map(|a| l.at(*a) - r.offset).collect(),
-            (None, Some(b)) => b.iter().map(|b| l.offset - r.at(*b)).collect(),
+            (Some(a), Some(b)) => a.iter().zip(&b).map(|(a, b)| minus(l.at(*a), r.at(*b))).collect(),
+            (Some(a), None) => a.iter().map(|a| minus(l.at(*a), r.offset)).collect(),
+            (None, Some(b)) => b.iter().map(|b| minus(l.offset, r.at(*b))).collect(),
             (None, None) => bail!("neither side was measured"),
         })
     }
@@ -152,6 +157,12 @@ mod tests {
         near(&differences("a.x > 0.85"), &[0.05, -0.05]);
         near(&differences("1 > a.x * 0.5"), &[0.55, 0.6]);
         near(&differences("deviation(c.x) < 0.5"), &[1.5, 0.5, 2.5]);
+    }
+
+    #[test]
+    fn rounding_is_no_difference() {
+        assert_eq!(minus(0.3, 0.1 + 0.2), 0.0);
+        assert_eq!(minus(1e-9, 1.1e-9), 1e-9 - 1.1e-9);
     }
 
     #[test]
