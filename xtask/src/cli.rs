@@ -19,11 +19,15 @@ pub enum Command {
     Ci,
     /// The house rules: arrows between crates, file sizes, docs, licences, recipes.
     Tidy,
-    /// Writes REPRODUCTIONS.md from the results files under xtask/recipes.
+    /// Writes REPRODUCTIONS.md, and the verdicts in README.md, from the results files under xtask/recipes.
     Report {
-        /// Only compare; exit 1 where the file is out of date.
+        /// Only compare; exit 1 where a file is out of date.
         #[arg(long)]
         check: bool,
+        /// Before that, decide every claim again from the metrics in the results files and the current claims.toml, and write
+        /// the verdicts into those files. Nothing is run again.
+        #[arg(long, conflicts_with = "check")]
+        rejudge: bool,
     },
     /// Reproduces a paper and writes results.json and report.html.
     Reproduce(Reproduce),
@@ -87,7 +91,7 @@ pub struct Reproduce {
     /// Throws away what an earlier run left in that folder.
     #[arg(long)]
     pub fresh: bool,
-    /// Exit 3 where a claim does not hold.
+    /// Exit 3 where a claim that this preset measures is not supported.
     #[arg(long)]
     pub strict: bool,
     /// Downloads data that is not found on this machine from the Hugging Face hub.

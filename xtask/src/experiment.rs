@@ -1,17 +1,17 @@
 //! What every reproduction is, and the path from a recipe to its results.
 
-use crate::claims::{self, Claims};
+use crate::claims::{self, Claims, Scope};
 use crate::cli;
 use crate::html::Page;
 use crate::results::Results;
 use crate::run::{Run, say};
+use crate::verdicts::headline;
 use crate::{experiments, places, recipe};
 use anyhow::{Context, Result, bail};
 use sconce_tensor_core::store::{Fingerprint, write_whole};
 use sconce_tensor_core::{DeviceSpec, stats::Summary};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
-use std::path::Path;
 
 /// What an experiment measured.
 #[derive(Default)]
@@ -24,6 +24,8 @@ pub struct Measured {
     pub series: BTreeMap<String, serde_json::Value>,
     /// What a reader must know.
     pub flags: Vec<String>,
+    /// First parts of the names of metrics that were left out, because their data was not found.
+    pub left_out: Vec<String>,
     /// Seconds of work, over all interruptions.
     pub wall_s: f64,
 }
@@ -85,15 +87,14 @@ fn versions() -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Reads the recipe, runs the experiment, judges the claims and writes both files.
+/// Reads the recipe, runs the experiment, decides the claims and writes both files. A claim with a metric that is not there is an
+/// error, after the files are written: the numbers of a long run are not lost to a misspelling.
 pub fn drive<E: Experiment>(args: &cli::Reproduce) -> Result<u8> {
     let preset = args.preset.name();
     let root = places::workspace();
     let folder = root.join("xtask/recipes").join(E::SLUG);
     let (cfg, table) = recipe::load::<E::Config>(&folder.join(format!("{preset}.toml")), &args.set)?;
-    let claims_path = folder.join("claims.toml");
-    let claims: Claims = toml::from_str(&std::fs::read_to_string(&claims_path)?)
-        .with_context(|| format!("{}", claims_path.display()))?;
+    let claims = Claims::load(&folder.join("claims.toml"))?;
     let seeds = args.seeds.as_deref().map_or_else(|| Ok(E::seeds(&cfg)), parse_seeds)?;
     let device = args.device.parse::<DeviceSpec>()?.open()?;
     let device_name = if device.is_cpu() { "cpu".to_owned() } else { format!("{:?}", device.location()) };
@@ -115,42 +116,51 @@ pub fn drive<E: Experiment>(args: &cli::Reproduce) -> Result<u8> {
     }
     let both: BTreeMap<String, Summary> =
         m.metrics.iter().chain(&m.timing).map(|(k, v)| (k.clone(), v.clone())).collect();
+    let judged = claims::judge(&claims, &both, &Scope { preset, recorded: false, left_out: &m.left_out })?;
     let results = Results {
         experiment: E::SLUG.to_owned(),
         preset: preset.to_owned(),
         config,
+        commit_date: places::commit_date(&root, &commit),
         commit,
         versions: versions(),
         device: format!("{device_name}, {} threads", rayon::current_num_threads()),
         seeds: run.seeds.clone(),
         wall_s: m.wall_s,
-        claims: claims::judge(&claims, &both)?,
+        claims: judged.claims,
         metrics: m.metrics,
         timing: m.timing,
         series: m.series,
         flags: m.flags,
     };
+    let same = args.set.is_empty().then(|| claims::compare(&folder, &results)).flatten();
     let mut page = Page::new(E::TITLE, E::LEAD, &results);
+    claims::section(&mut page, &results, same.as_deref())?;
     E::report(&cfg, &run, &results, &mut page)?;
     let report = run.out.join("report.html");
     write_whole(&report, page.finish(&results)?.as_bytes())?;
     let json = run.out.join("results.json");
     write_whole(&json, format!("{}\n", serde_json::to_string_pretty(&results)?).as_bytes())?;
-    Ok(conclude(&results, &report, &json, args.strict))
+    conclude(&results, same.as_deref());
+    say(&format!("\nresults  {}\nreport   {}", json.display(), report.display()));
+    if !judged.problems.is_empty() {
+        bail!("in {}: {}", folder.join("claims.toml").display(), judged.problems.join("\n"));
+    }
+    Ok(if args.strict && results.claims.iter().any(|c| c.verdict.fails()) { 3 } else { 0 })
 }
 
-/// Prints the table of claims and the paths; the exit code.
-fn conclude(r: &Results, report: &Path, json: &Path, strict: bool) -> u8 {
+/// Prints the verdicts.
+fn conclude(r: &Results, same: Option<&str>) {
+    say(&format!("\n{}", headline(&r.claims)));
+    same.iter().for_each(|s| say(s));
     say("");
     for c in &r.claims {
-        say(&format!("{}  {}", if c.holds { "    held" } else { "NOT held" }, c.text));
-        say(&format!("          {}", c.ours));
+        say(&format!("{:>26}  {}", c.verdict.words(), c.text));
+        say(&format!("{:>26}  {}", "", c.words()));
     }
     for f in &r.flags {
-        say(&format!("    note  {f}"));
+        say(&format!("{:>26}  {f}", "note"));
     }
-    say(&format!("\nresults  {}\nreport   {}", json.display(), report.display()));
-    if strict && r.claims.iter().any(|c| !c.holds) { 3 } else { 0 }
 }
 
 #[cfg(test)]

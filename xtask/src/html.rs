@@ -38,38 +38,9 @@ pub struct Tile {
 }
 
 impl Page {
-    /// A page that starts with its title, its verdict and the claims.
+    /// A page that starts with its title and what it is about.
     pub fn new(title: &str, lead: &str, r: &Results) -> Self {
-        let mut page = Self { body: String::new() };
-        let held = r.claims.iter().filter(|c| c.holds).count();
-        let _ = write!(
-            page.body,
-            "<p class=soft>Sconce · reproduction · {} · preset {}</p><h1>{}</h1><p>{}</p>\
-             <p class=verdict><b>{held} of {} claims held</b> in this run.</p>",
-            escape(&r.experiment),
-            escape(&r.preset),
-            escape(title),
-            escape(lead),
-            r.claims.len()
-        );
-        page.heading("Claims");
-        let rows = r.claims.iter().map(|c| {
-            let verdict = if c.holds { "<span class=held>held</span>" } else { "<span class=not>not held</span>" };
-            vec![
-                verdict.to_owned(),
-                format!("{}<br><span class=soft>{}</span>", escape(&c.text), escape(&c.source)),
-                format!("{}<br><span class=soft><code>{}</code></span>", escape(&c.ours), escape(&c.want)),
-            ]
-        });
-        page.table(&["", "The claim", "Our numbers"], rows.collect());
-        if !r.flags.is_empty() {
-            let items: String = r.flags.iter().map(|f| format!("<li>{}</li>", escape(f))).collect();
-            let _ = write!(
-                page.body,
-                "<p class=soft>What to know before using the numbers:</p><ul class=flags>{items}</ul>"
-            );
-        }
-        page
+        Self::plain(&format!("reproduction · {} · preset {}", r.experiment, r.preset), title, lead)
     }
 
     /// A section's heading.
@@ -80,6 +51,11 @@ impl Page {
     /// A paragraph.
     pub fn text(&mut self, text: &str) {
         let _ = write!(self.body, "<p>{}</p>", escape(text));
+    }
+
+    /// HTML as it is.
+    pub fn html(&mut self, html: &str) {
+        self.body += html;
     }
 
     /// A table; cells are HTML, short ones that start like a number are set as numbers.
@@ -152,7 +128,10 @@ impl Page {
     pub fn finish(mut self, r: &Results) -> Result<String> {
         self.heading("Configuration and provenance");
         let mut rows = vec![
-            vec!["commit".to_owned(), escape(&r.commit)],
+            vec![
+                "commit".to_owned(),
+                format!("{} ({})", escape(&r.commit), r.commit_date.as_deref().unwrap_or("date unknown")),
+            ],
             vec!["device".to_owned(), escape(&r.device)],
             vec!["seeds".to_owned(), format!("{:?}", r.seeds)],
             vec!["time".to_owned(), format!("{:.0} s of work", r.wall_s)],

@@ -8,6 +8,7 @@ mod cli;
 mod reproductions;
 mod shell;
 mod tidy;
+mod verdicts;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -24,7 +25,7 @@ fn main() -> ExitCode {
         cli::Command::Ci => ci::main(),
         cli::Command::Bench(args) => bench::main(&args),
         cli::Command::Tidy => tidy::main(),
-        cli::Command::Report { check } => reproductions::main(check),
+        cli::Command::Report { check, rejudge } => reproductions::main(check, rejudge),
         cli::Command::Reproduce(args) if ["sharpness", "smoothness"].contains(&args.slug.as_str()) => {
             shell::heavy_twice(&args.device, args.hub)
         }

@@ -12,13 +12,19 @@ pub fn workspace() -> PathBuf {
 
 /// The commit that is checked out, `-dirty` where tracked files were changed, `unknown` outside of git.
 pub fn commit(root: &Path) -> String {
-    let git = |args: &[&str]| {
-        let out = Command::new("git").arg("-C").arg(root).args(args).output().ok()?;
-        out.status.success().then(|| String::from_utf8_lossy(&out.stdout).trim().to_owned())
-    };
-    let Some(head) = git(&["rev-parse", "--short=12", "HEAD"]) else { return "unknown".to_owned() };
-    let clean = git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|s| s.is_empty());
+    let Some(head) = git(root, &["rev-parse", "--short=12", "HEAD"]) else { return "unknown".to_owned() };
+    let clean = git(root, &["status", "--porcelain", "--untracked-files=no"]).is_some_and(|s| s.is_empty());
     if clean { head } else { format!("{head}-dirty") }
+}
+
+/// The day of a commit as [`commit`] names it; `None` where git does not know it.
+pub fn commit_date(root: &Path, commit: &str) -> Option<String> {
+    git(root, &["show", "-s", "--format=%cs", commit.strip_suffix("-dirty").unwrap_or(commit)])
+}
+
+fn git(root: &Path, args: &[&str]) -> Option<String> {
+    let out = Command::new("git").arg("-C").arg(root).args(args).output().ok()?;
+    out.status.success().then(|| String::from_utf8_lossy(&out.stdout).trim().to_owned())
 }
 
 /// `--data-dir`, then `$SCONCE_DATA`, then the platform's data folder, then the hub where it is built in.

@@ -10,6 +10,7 @@ mod detect;
 mod dossier;
 mod experiment;
 mod experiments;
+mod forest;
 mod generate;
 mod html;
 mod losses;
@@ -21,6 +22,7 @@ mod plot;
 mod recipe;
 mod results;
 mod run;
+mod verdicts;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
     // Inside the pool: an op's tasks then start on this very thread.
     let done = rayon::scope(|_| match command {
         cli::Command::Reproduce(args) => experiment::reproduce(&args),
+        cli::Command::Report { rejudge: true, .. } => claims::rejudge(&places::workspace()),
         cli::Command::Attack { args } => attack::main(&args),
         cli::Command::Dossier { args } => dossier::main(&args),
         cli::Command::Detect { args } => detect::main(&args),

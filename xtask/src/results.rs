@@ -1,5 +1,6 @@
 //! What a reproduction leaves behind for machines: results.json.
 
+use crate::verdicts::ClaimResult;
 use sconce_tensor_core::stats::Summary;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -15,6 +16,8 @@ pub struct Results {
     pub config: serde_json::Value,
     /// The commit of the code, `-dirty` where the tree had changes.
     pub commit: String,
+    /// The day of that commit, `YYYY-MM-DD`; none outside of git.
+    pub commit_date: Option<String>,
     /// Versions of what the numbers depend on.
     pub versions: BTreeMap<String, String>,
     /// Where it ran, and on how many threads.
@@ -29,25 +32,8 @@ pub struct Results {
     pub timing: BTreeMap<String, Summary>,
     /// Curves and maps, by name.
     pub series: BTreeMap<String, serde_json::Value>,
-    /// The paper's claims and what became of them.
+    /// The paper's claims with their verdicts.
     pub claims: Vec<ClaimResult>,
     /// What a reader must know before using the numbers.
     pub flags: Vec<String>,
-}
-
-/// One claim, judged.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ClaimResult {
-    /// Its name.
-    pub id: String,
-    /// What the paper says, in words.
-    pub text: String,
-    /// Where the paper says it.
-    pub source: String,
-    /// Whether our numbers agree.
-    pub holds: bool,
-    /// Our numbers.
-    pub ours: String,
-    /// The comparison.
-    pub want: String,
 }

@@ -244,6 +244,7 @@ fn divergence(cfg: &Config, set: &ImageSet, sets: &Sets, run: &Run, m: &mut Meas
 fn table(set: &TableSet, run: &Run, m: &mut Measured) -> Result<()> {
     let Some(table) = set.load(&run.lookup)? else {
         m.flags.push(format!("{} was left out: its files are not in the data folder.", set.name));
+        m.left_out.push(set.name.clone());
         return Ok(());
     };
     let roles = set.roles(&table.names)?;
