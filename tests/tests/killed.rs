@@ -1,5 +1,5 @@
-//! Every kind of task, killed (SIGKILL) at 20 random moments: its result has the same bytes as an undisturbed run's. And 200 writers
-//! of one path, in processes of their own.
+//! Every kind of task, killed (SIGKILL) at 20 random moments: its result has the same bytes as an undisturbed run's. And 200 writes
+//! of one path by processes at the same time.
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
 use sconce_tensor_core::Rng;
@@ -40,13 +40,14 @@ fn survives(kind: &str) {
     let whole = started.elapsed();
     let want = std::fs::read(path("whole")).unwrap();
     let mut moments = Rng::new(11).stream(kind).uniforms(10 * KILLS).into_iter();
-    let (mut kills, mut runs) = (0, 0);
+    let (mut kills, mut runs, mut resumed) = (0, 0, 0);
     while kills < KILLS {
         runs += 1;
         assert!(runs <= 2 * KILLS, "{kind}: runs end before they are killed");
         let (checkpoint, out) = (path(&format!("{runs}.checkpoint")), path(&format!("{runs}.out")));
         // Killed and started again until it ends; near the end of the kills it is left alone.
         loop {
+            resumed += usize::from(checkpoint.exists());
             let share = if kills < KILLS { moments.next().unwrap() * 0.6 } else { 1e3 };
             if ends_before(&mut start(kind, &checkpoint, &out), whole.mul_f64(share)) {
                 break;
@@ -55,6 +56,7 @@ fn survives(kind: &str) {
         }
         assert!(std::fs::read(&out).unwrap() == want, "{kind}: other bytes after {kills} kills");
     }
+    assert!(resumed >= KILLS / 4, "{kind}: only {resumed} starts found a checkpoint");
     // Nothing that a killed process left unfinished stays beside a checkpoint that was written again.
     let left = std::fs::read_dir(dir.path()).unwrap().flatten().map(|e| e.file_name().into_string().unwrap());
     let left: Vec<String> = left.filter(|n| n.ends_with(".partial")).collect();
@@ -89,6 +91,18 @@ fn an_autoencoder_with_held_out_examples() {
 #[test]
 fn two_networks() {
     survives("two-networks");
+}
+
+#[test]
+fn two_hundred_writes_of_one_path_from_twenty_processes() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("path");
+    let start = |i: usize| start("writes", &dir.path().join(i.to_string()), &path);
+    let mut children: Vec<Child> = (0..20).map(start).collect();
+    assert!(children.iter_mut().all(|c| c.wait().unwrap().success()));
+    let bytes = std::fs::read(&path).unwrap();
+    assert!(bytes.len() == 1 << 16 && bytes.iter().all(|b| *b == bytes[0]), "the file is one writer's, whole");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside it");
 }
 
 #[test]

@@ -62,7 +62,11 @@ pub fn reproduce(args: &cli::Reproduce) -> Result<u8> {
 
 /// `0..3` or `0,4,9`.
 fn parse_seeds(text: &str) -> Result<Vec<u64>> {
-    let number = |t: &str| t.trim().parse::<u64>().with_context(|| format!("--seeds {text}: `{t}` is no seed"));
+    let number = |t: &str| {
+        t.trim().parse::<u64>().with_context(|| {
+            format!("--seeds {text}: use START..END (0..3) or a list (0,1,2); `{t}` is not a whole number")
+        })
+    };
     let seeds: Vec<u64> = match text.split_once("..") {
         Some((a, b)) => (number(a)?..number(b)?).collect(),
         None => text.split(',').map(number).collect::<Result<_>>()?,

@@ -87,6 +87,14 @@ pub fn train_stage(
 ) -> Result<Stage<Report>> {
     let print = run.fingerprint().clone().with("network", name);
     let checkpoint = || Checkpoint::new(run.path(&format!("{name}.safetensors")), print.clone());
+    let fit = |checkpoint: Checkpoint, observer: &mut dyn Observer| {
+        fit(checkpoint, observer).map_err(|e| match e.downcast_ref() {
+            Some(sconce_tensor_core::Error::Checkpoint { .. }) => {
+                e.context("start again with --fresh, or delete that file")
+            }
+            _ => e,
+        })
+    };
     let stage = run
         .stage(&format!("train {name}"), units, |bar| fit(checkpoint(), &mut |p: &Progress| bar.at(p.step, p.total)))?;
     if !stage.fresh {

@@ -123,7 +123,7 @@ impl Run {
         let kept = Kept::new(self.fingerprint.clone(), Plain(Stored { wall_s, value }));
         kept.save(&path)?;
         // The folder is this run's from its first result on: a run that failed before leaves no claim on it.
-        Kept::new(self.fingerprint.clone(), Plain(())).save(&self.path(MARK))?;
+        Kept::new(self.fingerprint.clone(), Plain(())).save_once(&self.path(MARK))?;
         let mut w = self.work.get();
         w.done += units;
         w.fresh += units;

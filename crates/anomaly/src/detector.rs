@@ -34,7 +34,7 @@ impl<'a> TrainingRows<'a> {
         Self::new(x, None)
     }
 
-    /// The same with a checkpoint. Methods without a network take no notice of it: they are fitted in one go.
+    /// The same with a checkpoint. Methods without a network ignore it and are fitted in one go.
     #[must_use]
     pub fn resuming(self, checkpoint: &'a Checkpoint) -> Self {
         Self { checkpoint: Some(checkpoint), ..self }

@@ -5,7 +5,7 @@
 use candle_core::{DType, Device, Tensor};
 use sconce_tensor_core::nn::{Builder, Linear};
 use sconce_tensor_core::optim::{Adam, UpdateConfig, Updater};
-use sconce_tensor_core::store::State;
+use sconce_tensor_core::store::{Fingerprint, State};
 use sconce_tensor_core::train::{Checkpoint, Engine, StepContext, Task, shuffled};
 use sconce_tensor_core::{Mode, Params, Result, Rng, ops};
 
@@ -68,6 +68,11 @@ impl Task for TwoHeads {
         Ok(value)
     }
 
+    /// A checkpoint of another configuration is refused.
+    fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::new().with("examples", EXAMPLES).with("optimizer", self.trunk_and_sum.describe())
+    }
+
     fn state(&self) -> Result<State> {
         State::default()
             .with("params", State::of(&(), &self.params)?)?
@@ -85,14 +90,13 @@ impl Task for TwoHeads {
 
 #[allow(clippy::print_stdout)]
 fn main() -> Result<()> {
-    // Kill this run and start it again with the same file: it ends with the same bytes.
-    let file = std::env::temp_dir().join(format!("sconce-custom-task-{}", std::process::id()));
-    let checkpoint = Checkpoint::new(&file, "custom_task example").every_steps(20)?;
+    // With a file as its argument the run can be killed and started again: it ends with the same bytes.
+    let file = std::env::args_os().nth(1).map(std::path::PathBuf::from);
+    let checkpoint = file.map(|f| Checkpoint::new(f, "custom_task example").every_steps(20)).transpose()?;
     let mut task = TwoHeads::new()?;
-    let report = Engine::new(30)?.resuming(Some(checkpoint)).run(&mut task, &Rng::new(0))?;
+    let report = Engine::new(30)?.resuming(checkpoint).run(&mut task, &Rng::new(0))?;
     let losses = report.losses();
     println!("loss of the first epoch {:.3}, of the last {:.3}", losses[0], losses[29]);
     assert!(losses[29] < 0.2 * losses[0]);
-    let _ = std::fs::remove_file(file);
     Ok(())
 }

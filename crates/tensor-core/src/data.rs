@@ -111,10 +111,10 @@ impl Labelled {
     /// The examples from `from` on, `len` of them, as a data set of their own.
     ///
     /// # Errors
-    /// [`Error::Config`] where there are not so many, or `len` is 0.
+    /// [`Error::Config`] where there are fewer, or `len` is 0.
     pub fn slice(&self, from: usize, len: usize) -> Result<Self> {
-        if len == 0 || from + len > self.len() {
-            let reason = format!("{from}..{} is empty or beyond the {} examples", from + len, self.len());
+        if len == 0 || from.checked_add(len).is_none_or(|end| end > self.len()) {
+            let reason = format!("{len} examples from {from} on are empty or beyond the {} examples", self.len());
             return Err(Error::config("Labelled.slice", reason));
         }
         Ok(Self { x: self.x.narrow(0, from, len)?, y: self.y.narrow(0, from, len)?, classes: self.classes })

@@ -72,11 +72,15 @@ impl Params {
     /// Adds an existing variable as it is: everyone who holds it sees the updates of all others.
     ///
     /// # Errors
-    /// [`Error::Config`] where the name is taken.
+    /// [`Error::Config`] where the name is taken, or the variable is here under another name (tied weights have one).
     pub fn adopt(&mut self, name: impl Into<String>, role: Role, var: Var) -> Result<()> {
         let name = name.into();
         if self.get(&name).is_some() {
             return Err(Error::config("Params.name", format!("`{name}` is taken")));
+        }
+        if let Some(p) = self.all.iter().find(|p| p.var.id() == var.id()) {
+            // An optimizer would update it twice.
+            return Err(Error::config("Params.var", format!("`{name}` is the variable of `{}`", p.name)));
         }
         self.all.push(Param { name, role, var });
         Ok(())

@@ -42,7 +42,8 @@ pub trait Regularizer {
     /// candle's, or a context without what the term needs.
     fn penalty(&self, at: &PenaltyContext<'_>) -> Result<Option<Tensor>>;
 
-    /// Acts on the parameters after the optimizer's update with step size `lr` (proximal methods).
+    /// Acts on the parameters after the optimizer's update at the learning rate `lr` (proximal methods); parameters of a group with a
+    /// rate of its own get the same one.
     ///
     /// # Errors
     /// candle's only.

@@ -126,7 +126,7 @@ impl Task for MultiTask {
 fn run(task: &mut dyn Task, path: Option<&Path>, every: usize, kill: Option<usize>) -> Result<Report> {
     let mut killer = Kill(kill.unwrap_or(usize::MAX));
     let checkpoint = path.map(|p| Checkpoint::new(p, "x").every_steps(every).unwrap());
-    Engine::new(3)?.resuming(checkpoint).observed_by(Some(&mut killer)).run(task, &Rng::new(9))
+    Engine::new(3)?.resuming(checkpoint).observed_by(&mut killer).run(task, &Rng::new(9))
 }
 
 /// Kills at every step, resumes, and compares.

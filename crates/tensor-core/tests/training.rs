@@ -169,6 +169,18 @@ fn a_checkpoint_of_another_run_is_refused_key_by_key() {
     assert!(e.contains("`task.batch_size`: found 16, expected 8") && !e.contains("`run`"), "{e}");
     let e = again("this run", TrainConfig { epochs: 5, ..config() }).unwrap_err();
     assert!(e.contains("`epochs`: found 4, expected 5"), "{e}");
+    // Another seed, another rule for the best epoch, another optimizer.
+    let with = |seed: u64, keep: bool, optimizer: &mut dyn Optimizer| {
+        let mut trainer = Trainer::new(config(), &CrossEntropy).unwrap().resuming(Checkpoint::new(&path, "this run"));
+        let data = data();
+        if keep {
+            trainer = trainer.validated_on(&data).keeping(KeepBest::lowest("loss"));
+        }
+        trainer.fit(&net(), &data, optimizer, &Rng::new(seed)).unwrap_err().to_string()
+    };
+    assert!(with(2, false, &mut sgd()).contains("`rng`: found"));
+    assert!(with(1, true, &mut sgd()).contains("`task.keep`: found"));
+    assert!(with(1, false, &mut Adam::with_lr(0.05).unwrap()).contains("`task.optimizer`: found"));
 
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();

@@ -100,7 +100,7 @@ fn autoencoder(checkpoint: &Checkpoint, out: &Path) -> Result<()> {
 
 fn adversaries(checkpoint: Checkpoint, out: &Path) -> Result<()> {
     let mut task = Adversaries::new()?;
-    Engine::new(12)?.resuming(Some(checkpoint)).run(&mut task, &Rng::new(1))?;
+    Engine::new(12)?.resuming(checkpoint).run(&mut task, &Rng::new(1))?;
     let all = ["generator", "critic"].iter().zip(&task.params).flat_map(|(name, params)| {
         params.iter().map(move |p| (format!("{name}.{}", p.name()), p.var().as_detached_tensor()))
     });
@@ -111,8 +111,12 @@ fn adversaries(checkpoint: Checkpoint, out: &Path) -> Result<()> {
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [kind, checkpoint, out] = &args[..] else { bail!("usage: training-worker KIND CHECKPOINT OUT") };
-    let checkpoint = Checkpoint::new(checkpoint, "killed").every_steps(2)?;
     let out = Path::new(out);
+    if kind == "writes" {
+        let content = vec![std::process::id() as u8; 1 << 16];
+        return Ok((0..10).try_for_each(|_| store::write_whole(out, &content))?);
+    }
+    let checkpoint = Checkpoint::new(checkpoint, "killed").every_steps(2)?;
     match kind.as_str() {
         "sgd" | "adam" | "adversarial" => classification(kind, checkpoint, out),
         "language" => language(checkpoint, out),

@@ -98,10 +98,12 @@ impl Task for Gan {
         let fake = generate(&self.up, &self.z)?;
         let real = softplus(&score(&self.down, &self.x)?, -1.0)?;
         let loss = (real + softplus(&score(&self.down, &fake.detach())?, 1.0)?)?;
+        let discriminator = at.finite("the discriminator's loss", &loss)?;
         ad.step(pd, &ops::last_backward(&loss)?)?;
         let fooled = softplus(&score(&self.down, &fake)?, -1.0)?;
+        let generator = at.finite("the generator's loss", &fooled)?;
         ag.step(pg, &ops::last_backward(&fooled)?)?;
-        at.finite("losses of both", &(loss + fooled)?)
+        Ok(discriminator + generator)
     }
 
     fn state(&self) -> Result<State> {

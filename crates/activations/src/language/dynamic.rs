@@ -142,7 +142,7 @@ fn read<R: Rule>(
     let mut silent = |_: usize, _: usize| ();
     let on_window = on_window.unwrap_or(&mut silent);
     let mut watch = |p: &Progress| on_window(p.step, p.total);
-    let report = Engine::new(1)?.observed_by(Some(&mut watch)).run(&mut task, &rng)?;
+    let report = Engine::new(1)?.observed_by(&mut watch).run(&mut task, &rng)?;
     Ok(report.epochs[0].loss)
 }
 

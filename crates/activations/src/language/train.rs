@@ -82,7 +82,7 @@ impl Default for LanguageTrainConfig {
     }
 }
 
-/// What an epoch came to.
+/// The result of an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
     /// Mean training loss in nats per word, with dropout, without AR and TAR.
@@ -134,8 +134,8 @@ impl<'a> LanguageTrainer<'a> {
 
     /// Keeps the state of the run after each epoch, and goes on from there where the file exists.
     #[must_use]
-    pub fn resuming(mut self, checkpoint: Checkpoint) -> Self {
-        self.checkpoint = Some(checkpoint);
+    pub fn resuming(mut self, checkpoint: impl Into<Option<Checkpoint>>) -> Self {
+        self.checkpoint = checkpoint.into();
         self
     }
 
@@ -168,7 +168,10 @@ impl<'a> LanguageTrainer<'a> {
             text,
             validation,
         };
-        let mut engine = Engine::new(self.cfg.epochs)?.resuming(self.checkpoint).observed_by(self.observer);
+        let mut engine = Engine::new(self.cfg.epochs)?.resuming(self.checkpoint);
+        if let Some(observer) = self.observer {
+            engine = engine.observed_by(observer);
+        }
         let report = engine.run(&mut task, rng)?;
         let record = |e: &EpochReport| {
             let of = |name: &str| e.metric(name).unwrap_or_default();
@@ -177,7 +180,7 @@ impl<'a> LanguageTrainer<'a> {
         };
         Ok(History {
             epochs: report.epochs.iter().map(record).collect(),
-            best: task.best.epoch().map_or(0, |e| e - 1),
+            best: report.best_epoch.map_or(0, |e| e - 1),
             ended: report.stopped_early,
         })
     }
@@ -283,6 +286,7 @@ impl train::Task for Task<'_> {
     /// Validates, keeps the best weights, and decides on averaging.
     fn end_epoch(&mut self, epoch: usize) -> Result<EpochEnd> {
         let (cfg, params) = (self.cfg, self.model.params());
+        params.require_finite()?;
         let averaged = self.averaging;
         if averaged {
             self.average.swap(params)?;
@@ -309,6 +313,10 @@ impl train::Task for Task<'_> {
 
     fn finish(&mut self) -> Result<()> {
         self.best.restore_weights(self.model.params())
+    }
+
+    fn best_epoch(&self) -> Option<usize> {
+        self.best.epoch()
     }
 
     fn state(&self) -> Result<store::State> {

@@ -39,7 +39,7 @@ fn cross_entropy(z: &Tensor, known: &Tensor) -> Result<Tensor> {
 
 impl Method for NeuralClassifier {
     fn fit(&self, train: &TrainingRows<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
-        let rows = examples(train)?;
+        let rows = examples(train, self)?;
         require_known(&rows.known, "a classifier")?;
         let fitted = Scalar::new(&self.cfg, rows.x.dim(1)?, rng, rows.x.device())?;
         fit(&fitted.net.params, &rows, &self.cfg, rng, |x, known, _| cross_entropy(&fitted.train(x)?, known))?;

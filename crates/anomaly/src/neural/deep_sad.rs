@@ -92,10 +92,10 @@ impl Method for DeepSad {
     fn fit(&self, train: &TrainingRows<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
         let normals = train.normals()?;
         let train = if self.cfg.eta == 0.0 { &train.with_rows(&normals, None) } else { train };
-        let rows = examples(train)?;
+        let rows = examples(train, self)?;
         let values = Values { cfg: self.cfg.clone(), width: rows.x.dim(1)? };
         let net = values.net(rng, rows.x.device())?;
-        let centre = centre(&net, &examples(&TrainingRows::normal(&normals))?.x)?;
+        let centre = centre(&net, &examples(&TrainingRows::normal(&normals), self)?.x)?;
         fit(&net.params, &rows, &self.cfg.network, rng, |x, known, _| {
             let d = distance(&net, &centre, x, Mode::Train)?;
             // Each branch gets the distances of its own examples, because that of a normal example may be 0.

@@ -74,7 +74,7 @@ fn prior(draws: &[f64]) -> (f64, f64) {
 
 impl Method for DevNet {
     fn fit(&self, train: &TrainingRows<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
-        let rows = examples(train)?;
+        let rows = examples(train, self)?;
         require_known(&rows.known, "a deviation network")?;
         let fitted = Scalar::new(&self.cfg, rows.x.dim(1)?, rng, rows.x.device())?;
         let (mean, deviation) = prior(&rng.stream("prior").normals(self.cfg.references));

@@ -6,9 +6,11 @@ use candle_core::{DType, Device, Tensor, Var};
 use sconce_tensor_core::error::require;
 use sconce_tensor_core::nn::{Builder, Init};
 use sconce_tensor_core::optim::{Adam, AdamConfig, UpdateConfig};
+use sconce_tensor_core::store::Fingerprint;
 use sconce_tensor_core::train::{Checkpoint, Engine, KeepBest, LossTask};
 use sconce_tensor_core::{Mode, Params, Rng, Role, ops};
 use serde::{Deserialize, Serialize};
+use std::fmt::Debug;
 
 /// What stands behind each hidden layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -171,10 +173,12 @@ pub(super) struct Examples {
     /// (N,) in f32: 1 for known anomalies.
     pub(super) known: Tensor,
     checkpoint: Option<Checkpoint>,
+    /// The method with its configuration, for the checkpoint's fingerprint.
+    method: String,
 }
 
 /// The examples in f32 and the labels in numbers, checked.
-pub(super) fn examples(train: &TrainingRows<'_>) -> Result<Examples> {
+pub(super) fn examples(train: &TrainingRows<'_>, method: &dyn Debug) -> Result<Examples> {
     let rows = Rows::of(train.x)?;
     let n = rows.len();
     let known = match train.known {
@@ -192,7 +196,8 @@ pub(super) fn examples(train: &TrainingRows<'_>) -> Result<Examples> {
         return Err(Error::value("labels", format!("all {n} examples are anomalies")));
     }
     let known = Tensor::from_vec(known, n, train.x.device())?;
-    Ok(Examples { x: train.x.to_dtype(DType::F32)?.contiguous()?, known, checkpoint: train.checkpoint.cloned() })
+    let x = train.x.to_dtype(DType::F32)?.contiguous()?;
+    Ok(Examples { x, known, checkpoint: train.checkpoint.cloned(), method: format!("{method:?}") })
 }
 
 /// Refuses labels without an anomaly for a method that requires one.
@@ -257,7 +262,7 @@ pub(super) fn fit_on(
     rng: &Rng,
     loss: impl Fn(&Tensor, &Tensor, &Rng) -> Result<Tensor>,
 ) -> Result<()> {
-    let (Examples { x, known, checkpoint }, loss) = (examples, &loss);
+    let (Examples { x, known, checkpoint, method }, loss) = (examples, &loss);
     let (held_out, seen) = crate::protocol::random_split(x.dim(0)?, cfg.held_out, &rng.stream("held out"))?;
     let part = |rows: &[u32]| -> Result<(Tensor, Tensor)> {
         let at = Tensor::new(rows, x.device())?;
@@ -275,7 +280,10 @@ pub(super) fn fit_on(
         let noise = at.rng.stream("noise").at(at.step as u64);
         Ok(loss(&x.index_select(&rows, 0)?, &known.index_select(&rows, 0)?, &noise)?.mean_all()?)
     })?
-    .updated_with(UpdateConfig { clip: cfg.clip, ..UpdateConfig::default() })?;
+    .updated_with(UpdateConfig { clip: cfg.clip, ..UpdateConfig::default() })?
+    .described_by(
+        Fingerprint::new().with("method", method).with("rows", x.dims()).with("batches", format!("{batches:?}")),
+    );
     if !held_out.is_empty() {
         let (x, known) = part(&held_out)?;
         let measure = move |_: &Params| -> Result<Vec<(String, f64)>> {

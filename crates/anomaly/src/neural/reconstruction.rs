@@ -96,7 +96,7 @@ impl Method for Reconstruction {
             }
             _ => train,
         };
-        let rows = examples(train)?;
+        let rows = examples(train, self)?;
         let values = Values { cfg: self.cfg.clone(), objective: self.objective, width: rows.x.dim(1)? };
         let net = values.net(rng, rows.x.device())?;
         let ReconstructionConfig { network, residual, noise } = &self.cfg;

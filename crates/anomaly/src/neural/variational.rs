@@ -117,7 +117,7 @@ impl Coder {
 
 impl Method for Variational {
     fn fit(&self, train: &TrainingRows<'_>, rng: &Rng) -> Result<Box<dyn Detector>> {
-        let rows = examples(&train.with_rows(&train.normals()?, None))?;
+        let rows = examples(&train.with_rows(&train.normals()?, None), self)?;
         let values = Values { cfg: self.cfg.clone(), width: rows.x.dim(1)? };
         let net = values.net(rng, rows.x.device())?;
         fit(&net.params, &rows, &self.cfg.network, rng, |x, _, rng| net.bound(x, Mode::Train, Some(rng)))?;

@@ -96,12 +96,23 @@ impl Ledger {
         let n = x.dim(0)?;
         let parts: Vec<Tensor> = (0..n)
             .step_by(batch_size.max(1))
-            .map(|at| Ok(model.logits(&x.narrow(0, at, batch_size.min(n - at))?.contiguous()?.detach())?.detach()))
+            .map(|at| {
+                Ok(model.logits(&x.narrow(0, at, batch_size.max(1).min(n - at))?.contiguous()?.detach())?.detach())
+            })
             .collect::<Result<_>>()?;
         let logits = Tensor::cat(&parts, 0)?;
         sconce_tensor_core::classifier::require_finite("logits", &logits)?;
         let y = labels.to_vec1::<u32>()?;
         let rows = host_logits(&logits)?;
+        if rows.len() != y.len() {
+            return Err(Error::shape("logits", format!("({}, K)", y.len()), logits.dims()));
+        }
+        if let Some((i, label)) = y.iter().enumerate().find(|(i, y)| **y as usize >= rows[*i].len()) {
+            return Err(Error::value(
+                "labels",
+                format!("label {label} at index {i} is not below the {} classes", rows[i].len()),
+            ));
+        }
         let fingerprint = Fingerprint::new()
             .with("suite", description)
             .with("seed", seed)

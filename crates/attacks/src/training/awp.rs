@@ -46,17 +46,16 @@ impl Objective for Awp<'_> {
         }
         let first = self.inner.loss(net, batch, rng)?;
         let gradients = ops::last_backward(&first.loss)?;
-        let mut before = Vec::new();
         for p in net.params().trainable().filter(|p| matches!(p.role(), Role::Kernel | Role::Weight)) {
             let Some(g) = gradients.get(p.var().as_tensor()) else { continue };
             let w = p.var().as_detached_tensor().copy()?;
             let (size, slope) = (length(&w)?, length(g)?);
-            before.push((p.name().to_owned(), w.clone()));
+            // Before it moves, so that an error in between puts it back.
+            self.before.borrow_mut().push((p.name().to_owned(), w.clone()));
             if slope > 0.0 {
                 p.var().set(&(w + (g.detach() * (self.gamma * size / slope))?)?.contiguous()?)?;
             }
         }
-        *self.before.borrow_mut() = before;
         self.inner.loss(net, batch, rng)
     }
 

@@ -1,12 +1,12 @@
 //! Clipping of gradients.
 
-use crate::{Params, Result, error::require};
+use crate::{Error, Params, Result, error::require};
 use candle_core::{DType, backprop::GradStore};
 
 /// Scales all trainable gradients by `min(1, max / norm)`, `norm` their common Euclidean norm, which is returned.
 ///
 /// # Errors
-/// A `max` that is not finite and positive; candle's.
+/// A `max` that is not finite and positive; [`Error::Value`] for a norm that is not finite.
 pub fn clip_norm(params: &Params, grads: &mut GradStore, max: f64) -> Result<f64> {
     require("clip_norm max", max.is_finite() && max > 0.0, "finite and > 0", max)?;
     let mut sum = 0.0;
@@ -16,7 +16,9 @@ pub fn clip_norm(params: &Params, grads: &mut GradStore, max: f64) -> Result<f64
         }
     }
     let norm = sum.sqrt();
-    // Not for a norm that is no number: its gradients stay, and the trainer's check finds them.
+    if !norm.is_finite() {
+        return Err(Error::value("gradient norm", format!("{norm}")));
+    }
     if norm > max {
         for p in params.trainable() {
             if let Some(g) = grads.get(p.var()) {

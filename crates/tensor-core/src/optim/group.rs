@@ -10,8 +10,8 @@ enum Select {
     Under(String),
 }
 
-/// A rule for some of the parameters: a factor on the learning rate, a weight decay of their own. Of several rules the first
-/// that fits a parameter counts.
+/// A rule for some of the parameters: a factor on the learning rate, a weight decay of their own. Of the rules that fit a
+/// parameter, the first one that sets a property counts for that property.
 ///
 /// ```
 /// use sconce_tensor_core::optim::{Adam, AdamConfig, Group};
@@ -23,14 +23,14 @@ enum Select {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
     select: Select,
-    lr_factor: f64,
+    lr_factor: Option<f64>,
     weight_decay: Option<f64>,
 }
 
 impl Group {
     /// The parameters of some roles.
     pub fn roles(roles: impl Into<Vec<Role>>) -> Self {
-        Self { select: Select::Roles(roles.into()), lr_factor: 1.0, weight_decay: None }
+        Self { select: Select::Roles(roles.into()), lr_factor: None, weight_decay: None }
     }
 
     /// Biases, and the scales and shifts of normalisations: the usual exceptions from weight decay.
@@ -40,7 +40,7 @@ impl Group {
 
     /// The parameters whose name is `prefix` or starts with `prefix.`.
     pub fn under(prefix: impl Into<String>) -> Self {
-        Self { select: Select::Under(prefix.into()), lr_factor: 1.0, weight_decay: None }
+        Self { select: Select::Under(prefix.into()), lr_factor: None, weight_decay: None }
     }
 
     /// Their learning rate is this many times the optimizer's; 0 keeps them as they are, but for momentum and weight decay of
@@ -50,7 +50,7 @@ impl Group {
     /// A factor that is negative or not finite.
     pub fn lr_factor(mut self, factor: f64) -> Result<Self> {
         require("Group.lr_factor", factor.is_finite() && factor >= 0.0, "finite and >= 0", factor)?;
-        self.lr_factor = factor;
+        self.lr_factor = Some(factor);
         Ok(self)
     }
 
@@ -85,10 +85,9 @@ impl Groups {
 
     /// The learning rate and the weight decay of a parameter.
     pub(super) fn of(&self, p: &Param, lr: f64, decay: f64) -> (f64, f64) {
-        match self.0.iter().find(|g| g.fits(p)) {
-            Some(g) => (lr * g.lr_factor, g.weight_decay.unwrap_or(decay)),
-            None => (lr, decay),
-        }
+        let fitting = || self.0.iter().filter(|g| g.fits(p));
+        let factor = fitting().find_map(|g| g.lr_factor).unwrap_or(1.0);
+        (lr * factor, fitting().find_map(|g| g.weight_decay).unwrap_or(decay))
     }
 }
 
@@ -99,7 +98,7 @@ mod tests {
     use candle_core::{Device, Tensor};
 
     #[test]
-    fn the_first_rule_that_fits_counts() -> Result<()> {
+    fn the_first_rule_that_sets_a_property_counts() -> Result<()> {
         let mut params = Params::new();
         let t = Tensor::new(&[1f32], &Device::Cpu)?;
         for (name, role) in [("trunk.w", Role::Weight), ("trunk.b", Role::Bias), ("trunks.b", Role::Bias)] {
@@ -107,9 +106,9 @@ mod tests {
         }
         let mut groups = Groups::default();
         groups.push(Group::under("trunk").lr_factor(0.5)?);
-        groups.push(Group::biases_and_norms().weight_decay(0.0)?);
+        groups.push(Group::biases_and_norms().weight_decay(0.0)?.lr_factor(3.0)?);
         let found: Vec<(f64, f64)> = params.iter().map(|p| groups.of(p, 0.1, 0.01)).collect();
-        assert_eq!(found, [(0.05, 0.01), (0.05, 0.01), (0.1, 0.0)]);
+        assert_eq!(found, [(0.05, 0.01), (0.05, 0.0), (0.1 * 3.0, 0.0)]);
         assert!(Group::under("x").lr_factor(f64::NAN).is_err() && Group::under("x").weight_decay(-1.0).is_err());
         Ok(())
     }

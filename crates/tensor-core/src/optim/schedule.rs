@@ -76,7 +76,7 @@ impl Schedule {
             Self::Constant => 1.0,
             Self::Step { at, gamma } => gamma.powi(at.iter().filter(|a| t >= **a).count() as i32),
             Self::Cosine { warmup } | Self::Linear { warmup } | Self::Warmup { warmup } if t < *warmup => {
-                (step + 1) as f64 / (warmup * total as f64).max(1.0)
+                ((step + 1) as f64 / (warmup * total as f64).max(1.0)).min(1.0)
             }
             Self::Warmup { .. } => 1.0,
             Self::Linear { warmup } => 1.0 - ((t - warmup) / (1.0 - warmup).max(f64::MIN_POSITIVE)).min(1.0),
@@ -109,6 +109,15 @@ mod tests {
         assert!((w.factor(0, 100) - 0.1).abs() < 1e-12 && w.factor(10, 100) == 1.0 && w.factor(99, 100) == 1.0);
         assert_eq!(Schedule::cosine(), Schedule::Cosine { warmup: 0.0 });
         assert!((Schedule::linear().factor(1, 4) - 0.75).abs() < 1e-12);
+        // No factor is above 1 or below 0, also where the warm-up ends within a step.
+        for total in 1..40 {
+            for schedule in
+                [Schedule::Cosine { warmup: 0.1 }, Schedule::Linear { warmup: 0.4 }, Schedule::Warmup { warmup: 0.3 }]
+            {
+                let mut factors = (0..total).map(|i| schedule.factor(i, total));
+                assert!(factors.all(|f| (0.0..=1.0).contains(&f)), "{schedule:?} of {total}");
+            }
+        }
         assert!(Schedule::Linear { warmup: -0.1 }.validate().is_err());
         assert!(Schedule::Cosine { warmup: f64::NAN }.validate().is_err());
         assert!(Schedule::Step { at: vec![2.0], gamma: 0.1 }.validate().is_err());

@@ -14,6 +14,6 @@ pub(super) fn apply(to: &Tensor, a: &Tensor, b: &Tensor, f: &impl Update) -> Res
     let (mine, a, b) = (host(to)?.copy()?, host(a)?, host(b)?);
     update(&mine, &a, &b, f)?;
     // Every optimizer's tensors are variables' storage or its own state.
-    to.slice_set(&mine.to_dtype(to.dtype())?.to_device(to.device())?, 0, 0)?;
+    to.flatten_all()?.slice_set(&mine.to_dtype(to.dtype())?.to_device(to.device())?.flatten_all()?, 0, 0)?;
     Ok(())
 }

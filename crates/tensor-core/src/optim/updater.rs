@@ -5,7 +5,8 @@ use crate::store::State;
 use crate::{Params, Result, error::require};
 use candle_core::backprop::GradStore;
 
-/// An average of the weights over training.
+/// An average of the weights over training. Buffers are not averaged: with batch norm call
+/// [`crate::train::refresh_statistics`] after training.
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
@@ -34,7 +35,7 @@ impl AverageConfig {
         Self { decay: Some(decay), ..Self::default() }
     }
 
-    /// Stochastic weight averaging: the mean of the weights every so many steps, from a share of training on.
+    /// Stochastic weight averaging: the mean of the weights at every `every`-th step, from a share of training on.
     pub fn swa(from: f64, every: usize) -> Self {
         Self { decay: None, from, every }
     }

@@ -148,10 +148,11 @@ impl<T: Keep> Kept<T> {
     /// # Errors
     /// As [`Kept::open`]; [`Error::Checkpoint`] with each key of the fingerprint that differs.
     pub fn load(path: &Path, expected: &Fingerprint) -> Result<Option<Self>> {
-        if !path.exists() {
-            return Ok(None);
-        }
-        let kept = Self::open(path)?;
+        let kept = match Self::open(path) {
+            // A file that is there and cannot be read is an error: a fresh start would overwrite it.
+            Err(Error::Io { cause, .. }) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            kept => kept?,
+        };
         let difference = kept.fingerprint.difference(expected);
         if difference.is_empty() {
             return Ok(Some(kept));

@@ -44,14 +44,18 @@ impl State {
     /// # Errors
     /// Plain values that are neither nothing nor an object of names, or that have this name already.
     pub fn with(mut self, name: &str, inner: Self) -> Result<Self> {
+        let prefix = format!("{name}.");
+        let taken = self.tensors.iter().any(|t| t.0.starts_with(&prefix));
         if self.values.is_null() {
             self.values = Value::Object(Map::new());
         }
         match &mut self.values {
-            Value::Object(values) if !values.contains_key(name) => values.insert(name.to_owned(), inner.values),
+            Value::Object(values) if !values.contains_key(name) && !taken => {
+                values.insert(name.to_owned(), inner.values)
+            }
             _ => return Err(Error::value("state", format!("no place for a state named `{name}`"))),
         };
-        self.tensors.extend(inner.tensors.into_iter().map(|(n, t)| (format!("{name}.{n}"), t)));
+        self.tensors.extend(inner.tensors.into_iter().map(|(n, t)| (format!("{prefix}{n}"), t)));
         Ok(self)
     }
 

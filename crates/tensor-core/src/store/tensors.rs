@@ -19,6 +19,9 @@ struct Header {
 /// The checksum of what a file holds.
 fn checksum(tensors: &mut [(&str, &Tensor)], meta: &str) -> Result<String> {
     tensors.sort_by_key(|t| t.0);
+    if let Some(pair) = tensors.windows(2).find(|p| p[0].0 == p[1].0) {
+        return Err(Error::value("tensors", format!("two are named `{}`", pair[0].0)));
+    }
     let start = Digest::new().bytes(meta.as_bytes());
     tensors.iter().try_fold(start, |d, (n, t)| d.bytes(n.as_bytes()).tensor(t)).map(Digest::hex)
 }

@@ -4,24 +4,34 @@ use crate::{Error, Result, store::Digest};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::{fs, io, io::Write, path::Path, path::PathBuf};
 
-/// A name beside `path` that no other writer uses: host, process and a counter are in it.
-fn beside(path: &Path) -> PathBuf {
+/// Makes a file beside `path` that no other writer has: host, process and a counter are in its name.
+fn make_beside(path: &Path) -> io::Result<(PathBuf, fs::File)> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    path.with_file_name(format!("{}{count}.partial", prefix(path, std::process::id())))
+    loop {
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let partial = path.with_file_name(format!("{}{count}.partial", prefix(path, std::process::id())));
+        match fs::File::options().write(true).create_new(true).open(&partial) {
+            // What a killed process of the same number left; the next name is free.
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            made => return made.map(|f| (partial, f)),
+        }
+    }
 }
 
 /// What the names of one process's unfinished files of `path` start with.
 fn prefix(path: &Path, process: u32) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let host = gethostname::gethostname();
-    let host = host.to_string_lossy().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    // Containers of one host name can have process numbers of their own.
+    let numbers = fs::read_link("/proc/self/ns/pid").map(|l| l.to_string_lossy().into_owned()).unwrap_or_default();
+    let host = format!("{}{numbers}", host.to_string_lossy()).replace(|c: char| !c.is_ascii_alphanumeric(), "-");
     format!(".{name}.{host}.{process}.")
 }
 
 /// Removes what killed processes of this host left unfinished of `path`. Best effort: such a file does no harm.
 fn sweep(path: &Path) {
-    if !cfg!(target_os = "linux") {
+    // Without a list of processes every one of them would look dead.
+    if !Path::new("/proc/self").exists() {
         return;
     }
     let Some(Ok(entries)) =
@@ -43,19 +53,13 @@ fn sweep(path: &Path) {
 
 /// Writes a file of its own beside `path`, to the disk, and hands it to `place`.
 fn write(path: &Path, bytes: &[u8], place: impl Fn(&Path) -> io::Result<()>) -> io::Result<()> {
-    let partial = beside(path);
-    let done = (|| {
-        let mut f = fs::File::options().write(true).create_new(true).open(&partial)?;
-        f.write_all(bytes)?;
-        f.sync_all()?;
-        place(&partial)?;
-        // The name itself is on the disk only when its folder is.
-        #[cfg(unix)]
-        if let Some(folder) = path.parent() {
-            fs::File::open(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })?.sync_all()?;
-        }
-        Ok(())
-    })();
+    let (partial, mut f) = make_beside(path)?;
+    let done = f.write_all(bytes).and_then(|()| f.sync_all()).and_then(|()| place(&partial));
+    if done.is_ok() && cfg!(unix) {
+        // The name itself is on the disk only when its folder is. Best effort: some file systems cannot, and the file is there.
+        let folder = path.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let _ = fs::File::open(folder).and_then(|f| f.sync_all());
+    }
     if done.is_err() {
         // The first error is the one to report.
         let _ = fs::remove_file(&partial);
@@ -73,7 +77,8 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     write(path, bytes, |partial| fs::rename(partial, path)).map_err(Error::io(path))
 }
 
-/// Writes `bytes` to `path` where there is no file yet. A second writer of the same bytes is fine.
+/// Writes `bytes` to `path` where there is no file yet. A second writer of the same bytes is fine. (On a file system without hard links
+/// two writers at the very same moment are not told apart: the later one wins.)
 ///
 /// # Errors
 /// [`Error::Conflict`] where the file is there with other content; [`Error::Io`] with the path.

@@ -45,7 +45,7 @@ impl KeepBest {
         self
     }
 
-    /// Ends training when no epoch was the best for so many epochs (early stopping).
+    /// Ends training when this many epochs in a row were not the best (early stopping).
     ///
     /// # Errors
     /// [`Error::Config`] for 0 epochs.
@@ -75,6 +75,11 @@ impl Best {
     /// None yet.
     pub fn new(rule: KeepBest) -> Self {
         Self { rule, found: None, weights: Vec::new() }
+    }
+
+    /// The rule.
+    pub fn rule(&self) -> &KeepBest {
+        &self.rule
     }
 
     /// The best epoch, counted as it was given.

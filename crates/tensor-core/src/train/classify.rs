@@ -1,12 +1,13 @@
 //! Training a classifier.
 
 use super::augment::{Augment, Mixup};
+use super::fitting::Fitting;
 use super::task::{EpochEnd, StepContext, Task, shuffled};
-use super::{Best, Checkpoint, Engine, Evaluate, HeldOut, KeepBest, LossOutput, Objective, Observer, Report};
+use super::{Checkpoint, Engine, Evaluate, HeldOut, KeepBest, LossOutput, Objective, Observer, Report};
 use crate::data::{Batch, Labelled};
 use crate::error::require;
 use crate::nn::Network;
-use crate::optim::{AverageConfig, Optimizer, Schedule, UpdateConfig, Updater};
+use crate::optim::{AverageConfig, Optimizer, Schedule, UpdateConfig};
 use crate::regularizer::{PenaltyContext, Regularizer};
 use crate::store::{Fingerprint, State};
 use crate::{Error, Result, Rng, ops};
@@ -20,7 +21,7 @@ use candle_core::{Tensor, backprop::GradStore};
 /// | `batch_size` | 128 | examples per step; the last step of an epoch may have fewer | >= 1 |
 /// | `schedule` | constant | factor on the optimizer's learning rate | |
 /// | `clip` | none | largest common Euclidean norm of the gradients | > 0 |
-/// | `average` | none | an average of the weights, which validation and the result use | |
+/// | `average` | none | an average of the weights, which validation and the result use; with batch norm see [`super::refresh_statistics`] | |
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainConfig {
     /// Passes over the data.
@@ -140,10 +141,11 @@ impl<'a> Trainer<'a> {
         self
     }
 
-    /// Keeps the state of the run after each epoch, and goes on from there where the file exists.
+    /// Keeps the state of the run after each epoch, and goes on from there where the file exists. The trainer adds its configuration, the
+    /// optimizer's and the seed to the fingerprint; objective, regularizers and data are for the caller to name.
     #[must_use]
-    pub fn resuming(mut self, checkpoint: Checkpoint) -> Self {
-        self.checkpoint = Some(checkpoint);
+    pub fn resuming(mut self, checkpoint: impl Into<Option<Checkpoint>>) -> Self {
+        self.checkpoint = checkpoint.into();
         self
     }
 
@@ -178,13 +180,13 @@ impl<'a> Trainer<'a> {
             augment: self.augment,
             mixup: self.mixup,
             evaluations: self.evaluations,
-            best: self.best.map(Best::new),
-            updater: Updater::new(optimizer, UpdateConfig { schedule, clip, average })?,
+            fitting: Fitting::new(optimizer, UpdateConfig { schedule, clip, average }, self.best)?,
         };
-        let mut engine = Engine::new(epochs)?.resuming(self.checkpoint).observed_by(self.observer);
-        let mut report = engine.run(&mut task, rng)?;
-        report.best_epoch = task.best.as_ref().and_then(Best::epoch);
-        Ok(report)
+        let mut engine = Engine::new(epochs)?.resuming(self.checkpoint);
+        if let Some(observer) = self.observer {
+            engine = engine.observed_by(observer);
+        }
+        engine.run(&mut task, rng)
     }
 }
 
@@ -198,8 +200,7 @@ struct Classification<'a, 'o> {
     augment: Option<&'a dyn Augment>,
     mixup: Option<Mixup>,
     evaluations: Vec<Evaluation<'a>>,
-    best: Option<Best>,
-    updater: Updater<&'o mut dyn Optimizer>,
+    fitting: Fitting<&'o mut dyn Optimizer>,
 }
 
 impl Classification<'_, '_> {
@@ -233,7 +234,11 @@ impl Classification<'_, '_> {
     fn gradients(&self, batch: &Batch, at: &StepContext<'_>) -> Result<(f64, GradStore)> {
         let params = self.net.params();
         let LossOutput { mut loss, logits, clean_logits } = self.objective.loss(self.net, batch, &at.example_rng())?;
-        let context = PenaltyContext::new(params).with_batch(&logits, &batch.y).with_clean(clean_logits.as_ref());
+        let mut context = PenaltyContext::new(params).with_batch(&logits, &batch.y).with_clean(clean_logits.as_ref());
+        if batch.targets.is_some() {
+            // A mixed example has no label of its own: a regularizer that needs one says so.
+            context.labels = None;
+        }
         for r in &self.regularizers {
             if let Some(penalty) = r.penalty(&context)? {
                 loss = (loss + penalty)?;
@@ -254,7 +259,7 @@ impl Task for Classification<'_, '_> {
         // Whatever happens, weights that the objective moved go back.
         self.objective.after_backward(net)?;
         let (value, mut gradients) = gradients?;
-        let lr = self.updater.step(net.params(), &mut gradients, at.step, at.total)?;
+        let lr = self.fitting.updater.step(net.params(), &mut gradients, at.step, at.total)?;
         for r in &self.regularizers {
             r.after_update(net.params(), lr)?;
         }
@@ -262,53 +267,41 @@ impl Task for Classification<'_, '_> {
     }
 
     fn end_epoch(&mut self, epoch: usize) -> Result<EpochEnd> {
-        let params = self.net.params();
-        params.require_finite()?;
-        self.updater.swap_average(params)?;
-        let mut metrics = Vec::new();
-        for e in &self.evaluations {
-            metrics.extend(match e {
-                Evaluation::HeldOut(held_out) => held_out.evaluate(self.net)?,
-                Evaluation::By(evaluate) => evaluate.evaluate(self.net)?,
-            });
-        }
-        let stop = self.best.as_mut().map_or(Ok(false), |b| b.consider(epoch, &metrics, params))?;
-        self.updater.swap_average(params)?;
-        Ok(EpochEnd { metrics, stop })
+        let (net, evaluations) = (self.net, &self.evaluations);
+        self.fitting.end_epoch(net.params(), epoch, || {
+            let mut metrics = Vec::new();
+            for e in evaluations {
+                metrics.extend(match e {
+                    Evaluation::HeldOut(held_out) => held_out.evaluate(net)?,
+                    Evaluation::By(evaluate) => evaluate.evaluate(net)?,
+                });
+            }
+            Ok(metrics)
+        })
     }
 
     fn finish(&mut self) -> Result<()> {
-        match &self.best {
-            Some(best) => best.restore_weights(self.net.params()),
-            None => self.updater.swap_average(self.net.params()),
-        }
+        self.fitting.finish(self.net.params())
+    }
+
+    fn best_epoch(&self) -> Option<usize> {
+        self.fitting.best_epoch()
     }
 
     fn state(&self) -> Result<State> {
-        let state = State::default()
-            .with("params", State::of(&(), self.net.params())?)?
-            .with("update", self.updater.state()?)?;
-        match &self.best {
-            Some(best) => state.with("best", best.state()?),
-            None => Ok(state),
-        }
+        self.fitting.state(self.net.params())
     }
 
-    fn restore(&mut self, mut state: State) -> Result<()> {
-        let params = self.net.params();
-        params.restore(&state.take("params")?.into_tensors())?;
-        self.updater.restore(params, state.take("update")?)?;
-        match &mut self.best {
-            Some(best) => best.restore(params, state.take("best")?),
-            None => Ok(()),
-        }
+    fn restore(&mut self, state: State) -> Result<()> {
+        self.fitting.restore(self.net.params(), state)
     }
 
     fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::new()
+        self.fitting
+            .fingerprint()
             .with("examples", self.data.len())
             .with("batch_size", self.batch_size)
-            .with("optimizer", self.updater.describe())
+            .with("regularizers", self.regularizers.len())
             .with("augment", format!("{:?}", self.augment))
             .with("mixup", format!("{:?}", self.mixup))
     }

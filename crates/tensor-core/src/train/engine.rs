@@ -16,13 +16,14 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Keeps the state in a file after each epoch. `fingerprint` names what the caller knows of the run (data, code); the task
-    /// adds its configuration. A file with another one is an error that lists the differences.
+    /// Keeps the state in a file after each epoch. `fingerprint` names what only the caller knows of the run (data, code, objective);
+    /// the engine adds epochs and seed, the task its configuration. A file with another one is an error that lists the
+    /// differences.
     pub fn new(path: impl Into<PathBuf>, fingerprint: impl Into<Fingerprint>) -> Self {
         Self { path: path.into(), fingerprint: fingerprint.into(), every_steps: None }
     }
 
-    /// Keeps it after every so many steps as well.
+    /// Keeps it every `steps` steps as well.
     ///
     /// # Errors
     /// [`Error::Config`] for 0 steps.
@@ -70,7 +71,7 @@ struct Position {
 }
 
 impl<'a> Engine<'a> {
-    /// A run of so many epochs.
+    /// A run of some epochs.
     ///
     /// # Errors
     /// [`Error::Config`] for 0 epochs.
@@ -81,15 +82,15 @@ impl<'a> Engine<'a> {
 
     /// Keeps the state of the run, and goes on from there where the file exists.
     #[must_use]
-    pub fn resuming(mut self, checkpoint: Option<Checkpoint>) -> Self {
-        self.checkpoint = checkpoint;
+    pub fn resuming(mut self, checkpoint: impl Into<Option<Checkpoint>>) -> Self {
+        self.checkpoint = checkpoint.into();
         self
     }
 
     /// Tells an observer of each step and epoch.
     #[must_use]
-    pub fn observed_by(mut self, observer: Option<&'a mut dyn Observer>) -> Self {
-        self.observer = observer;
+    pub fn observed_by(mut self, observer: &'a mut dyn Observer) -> Self {
+        self.observer = Some(observer);
         self
     }
 
@@ -98,18 +99,19 @@ impl<'a> Engine<'a> {
     /// # Errors
     /// [`Error::Value`] where a loss or a metric is not finite; the task's, the observer's and the checkpoint's.
     pub fn run(&mut self, task: &mut dyn Task, rng: &Rng) -> Result<Report> {
-        let fingerprint = self.fingerprint(task);
+        let fingerprint = self.fingerprint(task, rng);
         let mut at = self.load(task, &fingerprint)?.unwrap_or_default();
         while at.report.epochs.len() < self.epochs && !at.report.stopped_early {
             self.epoch(task, rng, &mut at, &fingerprint)?;
         }
         task.finish()?;
+        at.report.best_epoch = task.best_epoch();
         Ok(at.report)
     }
 
-    fn fingerprint(&self, task: &dyn Task) -> Fingerprint {
+    fn fingerprint(&self, task: &dyn Task, rng: &Rng) -> Fingerprint {
         let own = self.checkpoint.as_ref().map(|c| c.fingerprint.clone()).unwrap_or_default();
-        own.including("task", &task.fingerprint()).with("epochs", self.epochs)
+        own.including("task", &task.fingerprint()).with("epochs", self.epochs).with("rng", format!("{rng:?}"))
     }
 
     fn epoch(&mut self, task: &mut dyn Task, rng: &Rng, at: &mut Position, fingerprint: &Fingerprint) -> Result<()> {

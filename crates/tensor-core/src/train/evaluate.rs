@@ -66,3 +66,17 @@ pub fn accuracy(model: &dyn Classifier, data: &Labelled, batch_size: usize) -> R
     let right = found.iter().zip(data.labels()?).filter(|(p, y)| **p == *y).count();
     Ok(right as f64 / found.len() as f64)
 }
+
+/// Recomputes the running statistics of batch norm by one pass over the data in training mode; weights stay as they are. Averaged
+/// weights (EMA, SWA) need it: the statistics of a run are those of its last weights (PyTorch's `update_bn`; there the new
+/// statistics are a plain mean over batches, here an exponential one with momentum 0.1).
+///
+/// # Errors
+/// A batch size of 0; the network's.
+pub fn refresh_statistics(net: &dyn Network, data: &Labelled, batch_size: usize) -> Result<()> {
+    require("refresh_statistics batch_size", batch_size >= 1, "at least 1", batch_size)?;
+    for at in (0..data.len()).step_by(batch_size) {
+        net.forward(&data.slice(at, batch_size.min(data.len() - at))?.x().contiguous()?.detach(), Mode::Train)?;
+    }
+    Ok(())
+}

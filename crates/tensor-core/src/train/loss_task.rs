@@ -1,8 +1,9 @@
 //! A task of one loss.
 
+use super::fitting::Fitting;
 use super::task::{EpochEnd, StepContext, Task, shuffled};
 use super::{Best, KeepBest};
-use crate::optim::{Optimizer, UpdateConfig, Updater};
+use crate::optim::{Optimizer, UpdateConfig};
 use crate::store::{Fingerprint, State};
 use crate::{Params, Result, Rng, error::require, ops};
 use candle_core::Tensor;
@@ -15,11 +16,11 @@ type Metrics<'a> = dyn FnMut(&Params) -> Result<Vec<(String, f64)>> + 'a;
 /// is a function of the step's context alone (and of the parameters), so that a resumed run is exact.
 pub struct LossTask<'a, O: Optimizer> {
     params: &'a Params,
-    updater: Updater<O>,
+    fitting: Fitting<O>,
     batches: Box<Batches<'a>>,
     loss: Box<Loss<'a>>,
     metrics: Option<Box<Metrics<'a>>>,
-    best: Option<Best>,
+    about: Fingerprint,
 }
 
 impl<'a, O: Optimizer> LossTask<'a, O> {
@@ -37,7 +38,8 @@ impl<'a, O: Optimizer> LossTask<'a, O> {
     ) -> Result<Self> {
         require("LossTask.examples", examples >= 1, "at least 1", examples)?;
         require("LossTask.size", size >= 1, "at least 1", size)?;
-        Self::batched(params, optimizer, move |epoch, rng| Ok(shuffled(examples, size, epoch, rng)), loss)
+        let task = Self::batched(params, optimizer, move |epoch, rng| Ok(shuffled(examples, size, epoch, rng)), loss)?;
+        Ok(task.described_by(Fingerprint::new().with("examples", examples).with("size", size)))
     }
 
     /// Epochs of `steps` steps without examples.
@@ -64,9 +66,9 @@ impl<'a, O: Optimizer> LossTask<'a, O> {
         batches: impl Fn(usize, &Rng) -> Result<Vec<Vec<usize>>> + 'a,
         loss: impl FnMut(&StepContext<'_>) -> Result<Tensor> + 'a,
     ) -> Result<Self> {
-        let updater = Updater::new(optimizer, UpdateConfig::default())?;
+        let fitting = Fitting::new(optimizer, UpdateConfig::default(), None)?;
         let (batches, loss) = (Box::new(batches), Box::new(loss));
-        Ok(Self { params, updater, batches, loss, metrics: None, best: None })
+        Ok(Self { params, fitting, batches, loss, metrics: None, about: Fingerprint::new() })
     }
 
     /// Sets what stands around the optimizer.
@@ -74,7 +76,7 @@ impl<'a, O: Optimizer> LossTask<'a, O> {
     /// # Errors
     /// [`crate::Error::Config`] naming the field.
     pub fn updated_with(mut self, cfg: UpdateConfig) -> Result<Self> {
-        self.updater.configure(cfg)?;
+        self.fitting.updater.configure(cfg)?;
         Ok(self)
     }
 
@@ -88,7 +90,15 @@ impl<'a, O: Optimizer> LossTask<'a, O> {
     /// Ends with the parameters of the best epoch by a metric of [`LossTask::measured_by`].
     #[must_use]
     pub fn keeping(mut self, rule: KeepBest) -> Self {
-        self.best = Some(Best::new(rule));
+        self.fitting.best = Some(Best::new(rule));
+        self
+    }
+
+    /// Says what the loss and the batches are: a checkpoint of a task with another description is refused. The task itself knows its
+    /// optimizer and the rule for the best epoch, and nothing of the closures.
+    #[must_use]
+    pub fn described_by(mut self, about: Fingerprint) -> Self {
+        self.about = self.about.including("of", &about);
         self
     }
 }
@@ -101,44 +111,32 @@ impl<O: Optimizer> Task for LossTask<'_, O> {
     fn step(&mut self, at: &StepContext<'_>) -> Result<f64> {
         let loss = (self.loss)(at)?;
         let value = at.finite("training loss", &loss)?;
-        self.updater.step(self.params, &mut ops::last_backward(&loss)?, at.step, at.total)?;
+        self.fitting.updater.step(self.params, &mut ops::last_backward(&loss)?, at.step, at.total)?;
         Ok(value)
     }
 
     fn end_epoch(&mut self, epoch: usize) -> Result<EpochEnd> {
-        self.updater.swap_average(self.params)?;
-        let metrics = self.metrics.as_mut().map_or(Ok(Vec::new()), |m| m(self.params))?;
-        let stop = self.best.as_mut().map_or(Ok(false), |b| b.consider(epoch, &metrics, self.params))?;
-        self.updater.swap_average(self.params)?;
-        Ok(EpochEnd { metrics, stop })
+        let (params, metrics) = (self.params, &mut self.metrics);
+        self.fitting.end_epoch(params, epoch, || metrics.as_mut().map_or(Ok(Vec::new()), |m| m(params)))
     }
 
     fn finish(&mut self) -> Result<()> {
-        match &self.best {
-            Some(best) => best.restore_weights(self.params),
-            None => self.updater.swap_average(self.params),
-        }
+        self.fitting.finish(self.params)
+    }
+
+    fn best_epoch(&self) -> Option<usize> {
+        self.fitting.best_epoch()
     }
 
     fn state(&self) -> Result<State> {
-        let state =
-            State::default().with("params", State::of(&(), self.params)?)?.with("update", self.updater.state()?)?;
-        match &self.best {
-            Some(best) => state.with("best", best.state()?),
-            None => Ok(state),
-        }
+        self.fitting.state(self.params)
     }
 
-    fn restore(&mut self, mut state: State) -> Result<()> {
-        self.params.restore(&state.take("params")?.into_tensors())?;
-        self.updater.restore(self.params, state.take("update")?)?;
-        match &mut self.best {
-            Some(best) => best.restore(self.params, state.take("best")?),
-            None => Ok(()),
-        }
+    fn restore(&mut self, state: State) -> Result<()> {
+        self.fitting.restore(self.params, state)
     }
 
     fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::new().with("optimizer", self.updater.describe())
+        self.fitting.fingerprint().including("loss", &self.about)
     }
 }

@@ -16,7 +16,7 @@ pub struct Progress {
     pub loss: f64,
 }
 
-/// What an epoch came to.
+/// The result of an epoch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochReport {
     /// Epochs done.
@@ -34,7 +34,7 @@ impl EpochReport {
     }
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// All epochs in order.

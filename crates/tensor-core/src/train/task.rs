@@ -4,7 +4,7 @@ use crate::store::{Fingerprint, State};
 use crate::{Error, ExampleRng, Result, Rng};
 use candle_core::{DType, Tensor};
 
-/// A training task: any number of networks, losses, backward passes and optimizers. The [`super::Engine`] calls it step by step,
+/// A training task, for one run: any number of networks, losses, backward passes and optimizers. The [`super::Engine`] calls it step by step,
 /// keeps its state and puts it back.
 ///
 /// What a task does must be a function of its construction, its state and the context of the step, so that a run that is
@@ -41,6 +41,11 @@ pub trait Task {
         Ok(())
     }
 
+    /// The epoch (from 1) whose weights [`Task::finish`] puts in place, where the task chooses one.
+    fn best_epoch(&self) -> Option<usize> {
+        None
+    }
+
     /// Everything that a resumed run needs. Tensors may share memory with the task.
     ///
     /// # Errors
@@ -53,7 +58,8 @@ pub trait Task {
     /// [`Error::Shape`] or [`Error::Value`] where it is not a state of this task.
     fn restore(&mut self, state: State) -> Result<()>;
 
-    /// What the task is: part of the fingerprint of a checkpoint, so that another configuration is refused.
+    /// What the task is: part of the fingerprint of a checkpoint, so that another configuration is refused. Name all that the result
+    /// depends on and that the engine does not know: it adds the epochs and the seed.
     fn fingerprint(&self) -> Fingerprint {
         Fingerprint::new()
     }

@@ -28,7 +28,7 @@ pub struct Surface {
     pub directions: Vec<String>,
     /// Steps along each.
     pub steps: Vec<Vec<f64>>,
-    /// Names of the measures: `clean loss`, `adversarial loss, attack made anew`.
+    /// Names of the measures: `clean loss`, `adversarial loss`.
     pub measures: Vec<String>,
     /// Notes on the measurement, for instance the examples and the treatment of batch-norm statistics.
     pub note: String,
@@ -138,7 +138,8 @@ impl Grid {
             if row.len() != measures.len() {
                 return Err(Error::value("measures", format!("{} numbers for {measures:?}", row.len())));
             }
-            surface.values.push(row);
+            // What is not finite is kept as null: the same here as after a restart.
+            surface.values.push(row.into_iter().map(|v| if v.is_finite() { v } else { f64::NAN }).collect());
             if let Some(file) = file {
                 surface.save(file)?;
             }

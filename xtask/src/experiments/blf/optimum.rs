@@ -64,7 +64,7 @@ fn descend(name: &str, o: &Optimum, f: LogitFunction, alpha: f64, lambda: f64, l
         Ok((ops::soft_cross_entropy(&logits, &target)?.sum_all()? + penalty)?)
     })?;
     let mut norms = Norms { z: &z, f, next: 1.0, points: Vec::new() };
-    Engine::new(1)?.observed_by(Some(&mut norms)).run(&mut task, &Rng::new(0))?;
+    Engine::new(1)?.observed_by(&mut norms).run(&mut task, &Rng::new(0))?;
     Ok(Path { name: name.to_owned(), points: norms.points, limit })
 }
 

@@ -267,7 +267,7 @@ pub fn train(cfg: &Training, parts: &Parts, arm: Arm, seed: u64, bar: &Bar) -> R
     let net = Mlp::new(data.x().elem_count() / data.len(), cfg.hidden, data.classes(), seed, DType::F32)?;
     let mut task = ArmTask::new(cfg, arm, &net, data)?;
     let mut watch = |p: &Progress| bar.at(p.step, p.total);
-    Engine::new(1)?.observed_by(Some(&mut watch)).run(&mut task, &Rng::new(seed).stream("train"))?;
+    Engine::new(1)?.observed_by(&mut watch).run(&mut task, &Rng::new(seed).stream("train"))?;
     let gradients = task.gradients;
     let few = data.slice(0, cfg.examples)?;
     let trained = Trained {
