@@ -166,7 +166,7 @@ fn a_saved_model_is_the_same_and_knows_its_vocabulary() {
     std::fs::write(&path, b"short").unwrap();
     assert!(load("digest").err().unwrap().to_string().contains("not a whole"));
     m.params().save(&path).unwrap();
-    assert!(load("digest").err().unwrap().to_string().contains("no language model"));
+    assert!(load("digest").err().unwrap().to_string().contains("not a kept value"));
 }
 
 #[test]

@@ -4,7 +4,8 @@ use super::awd_lstm::{AwdLstm, AwdLstmConfig, Hidden, Noise, State};
 use crate::{Decoder, Mixture, MixtureConfig, OutputFunction, Result};
 use candle_core::{DType, Device, Tensor, Var};
 use sconce_tensor_core::nn::{Builder, Init};
-use sconce_tensor_core::{Error, Mode, Params, Rng, Role, store};
+use sconce_tensor_core::store::{self, Fingerprint, Kept};
+use sconce_tensor_core::{Error, Mode, Params, Rng, Role};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::Arc;
@@ -61,14 +62,10 @@ pub struct LanguageModel {
     output: Arc<dyn OutputFunction>,
 }
 
-/// The metadata of a saved model.
-#[derive(Serialize, Deserialize)]
-struct Meta {
-    format: u32,
-    output: String,
-    vocabulary: String,
-    config: LanguageModelConfig,
-}
+/// The fact of a file that says that it holds a language model, by its output function.
+const OUTPUT: &str = "output function of a language model";
+/// The digest of the vocabulary.
+const VOCABULARY: &str = "vocabulary";
 
 impl LanguageModel {
     /// A model with initial values. Two models with the same `rng` have the same initial values, whatever their output
@@ -210,14 +207,8 @@ impl LanguageModel {
     /// # Errors
     /// [`Error::Io`] with the path.
     pub fn save(&self, path: &Path, vocabulary: &str) -> Result<()> {
-        let meta = Meta {
-            format: 1,
-            output: self.output.name().to_owned(),
-            vocabulary: vocabulary.to_owned(),
-            config: self.cfg,
-        };
-        let meta = serde_json::to_string(&meta).map_err(|e| Error::value("language model", e.to_string()))?;
-        store::save(path, self.params.iter().map(|p| (p.name(), p.var().as_detached_tensor())), &meta)
+        let fingerprint = Fingerprint::new().with(OUTPUT, self.output.name()).with(VOCABULARY, vocabulary);
+        Kept::new(fingerprint, store::State::of(&self.cfg, &self.params)?).save(path)
     }
 
     /// Loads a model that [`LanguageModel::save`] wrote. `output` returns the output function of a name ([`crate::output_of`]
@@ -232,23 +223,23 @@ impl LanguageModel {
         device: &Device,
     ) -> Result<Self> {
         let refuse = |reason: String| Error::Checkpoint { path: path.to_owned(), reason };
-        let (tensors, meta) = store::load(path, device)?;
-        let meta: Meta = serde_json::from_str(&meta).map_err(|e| refuse(format!("no language model: {e}")))?;
-        if meta.format != 1 {
-            return Err(refuse(format!("language model format {}, this build reads 1", meta.format)));
-        }
-        if meta.vocabulary != vocabulary {
+        let Kept { fingerprint, value } = Kept::<store::State>::open(path)?;
+        let fact = |key: &str| fingerprint.text(key).ok_or_else(|| refuse("not a language model".to_owned()));
+        let (name, found) = (fact(OUTPUT)?, fact(VOCABULARY)?);
+        let config: LanguageModelConfig = value.values().map_err(|e| refuse(e.to_string()))?;
+        if found != vocabulary {
             let short = |d: &str| d.chars().take(12).collect::<String>();
             return Err(refuse(format!(
                 "its vocabulary (digest {}..., {} words) is not the one given ({}...)",
-                short(&meta.vocabulary),
-                meta.config.body.vocabulary,
+                short(found),
+                config.body.vocabulary,
                 short(vocabulary)
             )));
         }
-        let output = output(&meta.output).map_err(|e| refuse(e.to_string()))?;
+        let output = output(name).map_err(|e| refuse(e.to_string()))?;
+        let tensors = value.into_tensors();
         let dtype = tensors.values().next().map_or(DType::F32, Tensor::dtype);
-        let model = Self::new(meta.config, output, Rng::new(0), dtype, device)?;
+        let model = Self::new(config, output, Rng::new(0), dtype, device)?;
         model.params.restore(&tensors).map_err(|e| refuse(e.to_string()))?;
         Ok(model)
     }

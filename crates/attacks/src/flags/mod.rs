@@ -6,11 +6,13 @@
 //! raise no flag; each check documents its own threshold.
 
 mod checks;
+mod config;
 mod diagnose;
 mod from_ledger;
 mod kind;
 mod sample;
 
-pub use diagnose::{DiagnosisConfig, diagnose};
+pub use config::DiagnosisConfig;
+pub use diagnose::diagnose;
 pub use from_ledger::from_ledger;
 pub use kind::{Flag, FlagKind};

@@ -1,6 +1,6 @@
 //! The examples on which the checks run attacks.
 
-use super::diagnose::DiagnosisConfig;
+use super::config::DiagnosisConfig;
 use crate::loss::{ExampleGoal, Loss, arg_max};
 use crate::{Pgd, PgdConfig, RunConfig, StepSize, geometry, run};
 use candle_core::Tensor;

@@ -128,6 +128,9 @@ impl<T: Keep> Kept<T> {
                 (tensors, text)
             }
         };
+        if text.is_empty() {
+            return Err(refuse("not a kept value: a file of tensors alone".to_owned()));
+        }
         let bare: Value = serde_json::from_str(&text).map_err(|e| refuse(format!("not a whole kept value: {e}")))?;
         match bare.get("format").and_then(Value::as_u64) {
             Some(format) if format == u64::from(FORMAT) => {}
