@@ -78,7 +78,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// Writes `bytes` to `path` where there is no file yet. A second writer of the same bytes is fine. (On a file system without hard links
-/// two writers at the very same moment are not told apart: the later one wins.)
+/// of two writers at the very same moment the later one wins.)
 ///
 /// # Errors
 /// [`Error::Conflict`] where the file is there with other content; [`Error::Io`] with the path.
