@@ -37,19 +37,24 @@ fn survives(kind: &str) {
     let path = |name: &str| dir.path().join(name);
     let started = Instant::now();
     assert!(ends_before(&mut start(kind, &path("whole.checkpoint"), &path("whole")), Duration::from_secs(300)));
-    let whole = started.elapsed();
+    let mut whole = started.elapsed();
     let want = std::fs::read(path("whole")).unwrap();
-    let mut moments = Rng::new(11).stream(kind).uniforms(10 * KILLS).into_iter();
+    let mut moments = Rng::new(11).stream(kind).uniforms(100 * KILLS).into_iter();
     let (mut kills, mut runs, mut resumed) = (0, 0, 0);
     while kills < KILLS {
         runs += 1;
-        assert!(runs <= 2 * KILLS, "{kind}: runs end before they are killed");
+        assert!(runs <= 10 * KILLS, "{kind}: runs end before they are killed");
         let (checkpoint, out) = (path(&format!("{runs}.checkpoint")), path(&format!("{runs}.out")));
         // Killed and started again until it ends; near the end of the kills it is left alone.
         loop {
             resumed += usize::from(checkpoint.exists());
             let share = if kills < KILLS { moments.next().unwrap() * 0.6 } else { 1e3 };
+            let (fresh, started) = (!checkpoint.exists(), Instant::now());
             if ends_before(&mut start(kind, &checkpoint, &out), whole.mul_f64(share)) {
+                if fresh {
+                    // The first run may have been slowed down by other tests: moments go by the fastest.
+                    whole = whole.min(started.elapsed());
+                }
                 break;
             }
             kills += 1;

@@ -48,13 +48,13 @@ fn classification(kind: &str, checkpoint: Checkpoint, out: &Path) -> Result<()> 
     match kind {
         "sgd" => {
             let mut sgd = Sgd::new(SgdConfig { nesterov: true, weight_decay: 1e-3, ..SgdConfig::default() })?;
-            let trainer = Trainer::new(TrainConfig { epochs: 12, ..cfg }, &CrossEntropy)?.resuming(checkpoint);
+            let trainer = Trainer::new(TrainConfig { epochs: 30, ..cfg }, &CrossEntropy)?.resuming(checkpoint);
             trainer.fit(&net, &train, &mut sgd, &Rng::new(1))?;
         }
         "adam" => {
             let groups = Group::biases_and_norms().weight_decay(0.0)?;
             let mut adam = Adam::new(AdamConfig::adamw())?.with_group(groups);
-            let cfg = TrainConfig { epochs: 10, clip: Some(1.0), average: Some(AverageConfig::ema(0.9)), ..cfg };
+            let cfg = TrainConfig { epochs: 24, clip: Some(1.0), average: Some(AverageConfig::ema(0.9)), ..cfg };
             Trainer::new(cfg, &CrossEntropy)?
                 .augmented_by(&flip)
                 .validated_on(&validation)
@@ -63,7 +63,7 @@ fn classification(kind: &str, checkpoint: Checkpoint, out: &Path) -> Result<()> 
                 .fit(&net, &train, &mut adam, &Rng::new(1))?;
         }
         _ => {
-            Trainer::new(TrainConfig { epochs: 5, ..cfg }, &madry)?
+            Trainer::new(TrainConfig { epochs: 8, ..cfg }, &madry)?
                 .evaluated_by(&RobustAccuracy::new(&pgd, &validation, 0))
                 .keeping(KeepBest::highest("robust").then_highest("clean"))
                 .resuming(checkpoint)
@@ -81,7 +81,7 @@ fn language(checkpoint: Checkpoint, out: &Path) -> Result<()> {
     let model = LanguageModel::new(cfg, output, Rng::new(0), DType::F32, &Device::Cpu)?;
     let text: Vec<u32> = Rng::new(7).below(1500, 20).into_iter().map(|w| w as u32).collect();
     // Random words: the validation loss stops falling soon, and averaging starts.
-    let cfg = LanguageTrainConfig { epochs: 6, rows: 4, window: 12, lr: 5.0, non_monotone: 1, ..Default::default() };
+    let cfg = LanguageTrainConfig { epochs: 12, rows: 4, window: 12, lr: 5.0, non_monotone: 1, ..Default::default() };
     let history =
         LanguageTrainer::new(cfg)?.resuming(checkpoint).fit(&model, &text[..1200], &text[1200..], &Rng::new(3))?;
     anyhow::ensure!(history.epochs.iter().any(|e| e.averaged), "the run must reach averaging: {history:?}");
@@ -91,7 +91,7 @@ fn language(checkpoint: Checkpoint, out: &Path) -> Result<()> {
 fn autoencoder(checkpoint: &Checkpoint, out: &Path) -> Result<()> {
     let x = Rng::new(2).normal((600, 12), 0.0, 1.0, DType::F32, &Device::Cpu)?;
     let known: Vec<bool> = (0..600).map(|i| i % 9 == 0).collect();
-    let network = NetworkConfig { hidden: vec![24, 6], epochs: 12, batch: 60, held_out: 0.2, ..Default::default() };
+    let network = NetworkConfig { hidden: vec![24, 6], epochs: 40, batch: 60, held_out: 0.2, ..Default::default() };
     let cfg = ReconstructionConfig { network, noise: 0.1, ..Default::default() };
     let rows = TrainingRows::new(&x, Some(&known)).resuming(checkpoint);
     let detector = Reconstruction::new(ReconstructionObjective::Abc, cfg)?.fit(&rows, &Rng::new(3))?;
@@ -100,7 +100,7 @@ fn autoencoder(checkpoint: &Checkpoint, out: &Path) -> Result<()> {
 
 fn adversaries(checkpoint: Checkpoint, out: &Path) -> Result<()> {
     let mut task = Adversaries::new()?;
-    Engine::new(12)?.resuming(checkpoint).run(&mut task, &Rng::new(1))?;
+    Engine::new(40)?.resuming(checkpoint).run(&mut task, &Rng::new(1))?;
     let all = ["generator", "critic"].iter().zip(&task.params).flat_map(|(name, params)| {
         params.iter().map(move |p| (format!("{name}.{}", p.name()), p.var().as_detached_tensor()))
     });
