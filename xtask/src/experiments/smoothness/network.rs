@@ -184,19 +184,21 @@ impl<'a> ArmTask<'a> {
     }
 }
 
-/// The gradient of the adversarial loss on the n-th batch of training.
+/// The adversarial loss on the n-th batch of training, and its gradient.
 fn gradient(
     (net, data, attack): (&Mlp, &Labelled, &Pgd),
     batch_size: usize,
     n: usize,
     rng: &Rng,
-) -> sconce_theory::Result<GradStore> {
+) -> sconce_theory::Result<(Tensor, GradStore)> {
     let batches = data.len().div_ceil(batch_size);
     let rows = data.epoch(n / batches, batch_size, rng).swap_remove(n % batches);
     let batch = data.batch(&rows)?;
     let each = ExampleRng::new(rng.stream("attack").at(n as u64), batch.indices.clone());
     let x = attack.perturb(net, &batch.x, &Goal::Untargeted(batch.y.clone()), &each)?.x;
-    ops::last_backward(&ops::cross_entropy(&net.forward(&x, Mode::Train)?, &batch.y)?.mean_all()?)
+    let loss = ops::cross_entropy(&net.forward(&x, Mode::Train)?, &batch.y)?.mean_all()?;
+    let gradient = ops::last_backward(&loss)?;
+    Ok((loss.detach(), gradient))
 }
 
 impl Task for ArmTask<'_> {
@@ -210,9 +212,12 @@ impl Task for ArmTask<'_> {
         let factor = if self.arm == Arm::Average { 1.0 } else { Schedule::cosine().factor(at.step, self.steps) };
         let (taken, batch_size) = (&mut self.gradients, self.cfg.batch_size);
         let of = (self.net, self.data, &self.attack);
-        let mut next = |_: usize| {
+        let mut last = 0.0;
+        let mut next = |_: usize| -> sconce_theory::Result<GradStore> {
             *taken += 1;
-            gradient(of, batch_size, *taken - 1, &at.rng)
+            let (loss, gradient) = gradient(of, batch_size, *taken - 1, &at.rng)?;
+            last = at.finite("the adversarial loss", &loss)?;
+            Ok(gradient)
         };
         match &mut self.descent {
             Descent::Sgd(sgd) => {
@@ -227,8 +232,8 @@ impl Task for ArmTask<'_> {
         if self.arm == Arm::Average && 2 * at.step >= self.steps {
             self.mean.update(params)?;
         }
-        // The losses within a walk are at places that are left again.
-        Ok(0.0)
+        // Of a walk, the loss at its last place.
+        Ok(last)
     }
 
     fn finish(&mut self) -> sconce_theory::Result<()> {
