@@ -3,7 +3,6 @@
 //! Each workload runs in two processes, ours and the peer's, which read the same first values and the same inputs.
 //! They take turns, so that a busy machine slows both; medians and their ratio are told, and the losses are compared.
 
-use crate::cli::Bench;
 use crate::shell;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
@@ -12,6 +11,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
+use xtask::cli::Bench;
+use xtask::workloads;
 
 /// Relative difference of losses that counts as the same arithmetic.
 const SAME_LOSS: f64 = 1e-3;
@@ -102,12 +103,12 @@ fn peer(args: &Bench, worker: &Path, workload: &str, dir: &Path) -> Option<Comma
     match args.peer.as_deref() {
         Some("torch") => {
             let mut c = Command::new(&args.python);
-            c.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/workloads/peer_torch.py"));
+            c.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/src/workloads/peer_torch.py"));
             c.arg(workload).arg(dir).arg(&args.device).arg(args.threads().to_string());
             c.env("OMP_NUM_THREADS", args.threads().to_string());
             Some(c)
         }
-        Some("candle") if crate::bench_names::CANDLE.contains(&workload) => {
+        Some("candle") if workloads::CANDLE.contains(&workload) => {
             let mut c = Command::new(worker);
             c.args(["candle", workload]).arg(dir).arg(&args.device);
             c.env("RAYON_NUM_THREADS", args.threads().to_string()).envs([shell::KEEP_PAGES]);
@@ -144,13 +145,13 @@ pub fn main(args: &Bench) -> Result<u8> {
         eprintln!("error: the peer is not installed: {missing}\n       give a Python with PyTorch by --python PATH");
         return Ok(2);
     }
-    let wanted: Vec<&str> = crate::bench_names::ALL
+    let wanted: Vec<&str> = workloads::ALL
         .iter()
         .copied()
         .filter(|n| args.filter.is_empty() || args.filter.iter().any(|f| n.contains(f.as_str())))
         .collect();
-    ensure!(!wanted.is_empty(), "no workload matches {:?}; there are {:?}", args.filter, crate::bench_names::ALL);
-    let worker = shell::build_heavy("bench-worker", "bench", &args.device, false)?;
+    ensure!(!wanted.is_empty(), "no workload matches {:?}; there are {:?}", args.filter, workloads::ALL);
+    let worker = shell::build("sconce-bench", "bench-worker", &args.device, false)?;
     let scratch = shell::target().join("bench");
     std::fs::create_dir_all(&scratch)?;
     let dir = scratch.join("exchange");

@@ -1,7 +1,10 @@
-//! The command line, shared by the light and the heavy binary.
+//! The command line.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
+
+/// The environment variable, and its value, that tells candle to keep the graph of gradients: they can be differentiated again then.
+pub const KEEP_GRAPH: (&str, &str) = ("CANDLE_GRAD_DO_NOT_DETACH", "1");
 
 /// Builds, checks and reproduces Sconce.
 #[derive(Debug, Parser)]
@@ -68,7 +71,7 @@ pub enum Command {
 /// Arguments of `reproduce`.
 #[derive(Debug, Args)]
 pub struct Reproduce {
-    /// The paper: absum, sigsoftmax, blf, abc, sharpness or smoothness.
+    /// The paper, by the name of its folder under xtask/recipes (`absum`).
     pub slug: String,
     /// How much of it.
     #[arg(long, value_enum, default_value = "quick")]
@@ -91,6 +94,15 @@ pub struct Reproduce {
     /// Throws away what an earlier run left in that folder.
     #[arg(long)]
     pub fresh: bool,
+    /// Prints the jobs in order, with what is done, and an estimate of the time of each on this machine; runs nothing.
+    #[arg(long, conflicts_with_all = ["job", "collect", "fresh", "strict"])]
+    pub list: bool,
+    /// Does this job alone, a key as --list prints it; may be repeated. The jobs that it needs must be done.
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["collect", "strict"])]
+    pub job: Vec<String>,
+    /// Does no job: writes the results of those that are done, and refuses where one is missing.
+    #[arg(long, conflicts_with = "fresh")]
+    pub collect: bool,
     /// Exit 3 where a claim that this preset measures is not supported.
     #[arg(long)]
     pub strict: bool,
@@ -102,6 +114,8 @@ pub struct Reproduce {
 /// How much of a paper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Preset {
+    /// Quick cut down to seconds, for tests: its numbers mean nothing.
+    Smallest,
     /// Embedded data, minutes on a laptop.
     Quick,
     /// Full data, several seeds, hours on a CPU at most.
@@ -111,10 +125,18 @@ pub enum Preset {
 }
 
 impl Preset {
+    /// All presets.
+    pub const ALL: [Self; 4] = [Self::Smallest, Self::Quick, Self::Full, Self::Paper];
+
+    /// The preset that `claims.toml` names: the claims of smallest are those of quick.
+    pub fn claims(self) -> Self {
+        if self == Self::Smallest { Self::Quick } else { self }
+    }
+
     /// The name in paths and files.
-    #[allow(dead_code)] // the light binary forwards the text
     pub fn name(self) -> &'static str {
         match self {
+            Self::Smallest => "smallest",
             Self::Quick => "quick",
             Self::Full => "full",
             Self::Paper => "paper",
@@ -124,7 +146,6 @@ impl Preset {
 
 /// Arguments of `bench`.
 #[derive(Debug, Args)]
-#[allow(dead_code)] // the light binary's
 pub struct Bench {
     /// torch or candle; without one, only ours is measured.
     #[arg(long)]
@@ -148,8 +169,7 @@ pub struct Bench {
 
 impl Bench {
     /// Threads of each side.
-    #[allow(dead_code)] // the light binary's
-    pub fn threads(&self) -> usize {
+        pub fn threads(&self) -> usize {
         self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
     }
 }

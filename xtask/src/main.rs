@@ -1,17 +1,15 @@
-//! The light binary: builds, checks, and forwards to the heavy one. It has no candle in its build.
-#![allow(unreachable_pub)] // a binary: `pub` tells what a room shows to the others
+//! The light program: builds, checks, and starts `lab` and `bench`. It has no candle in its build.
+#![allow(unreachable_pub)] // a program: `pub` tells what a room shows to the others
 
 mod bench;
-mod bench_names;
 mod ci;
-mod cli;
 mod reproductions;
 mod shell;
 mod tidy;
-mod verdicts;
 
 use clap::Parser;
 use std::process::ExitCode;
+use xtask::cli::{Cli, Command};
 
 /// What follows `--device`, for the features of the build.
 fn device(args: &[String]) -> &str {
@@ -21,21 +19,16 @@ fn device(args: &[String]) -> &str {
 
 #[allow(clippy::print_stderr)]
 fn main() -> ExitCode {
-    let done = match cli::Cli::parse().command {
-        cli::Command::Ci => ci::main(),
-        cli::Command::Bench(args) => bench::main(&args),
-        cli::Command::Tidy => tidy::main(),
-        cli::Command::Report { check, rejudge } => reproductions::main(check, rejudge),
-        cli::Command::Reproduce(args) if ["sharpness", "smoothness"].contains(&args.slug.as_str()) => {
-            shell::heavy_twice(&args.device, args.hub)
+    let done = match Cli::parse().command {
+        Command::Ci => ci::main(),
+        Command::Bench(args) => bench::main(&args),
+        Command::Tidy => tidy::main(),
+        Command::Report { check, rejudge } => reproductions::main(check, rejudge),
+        Command::Reproduce(args) => reproductions::known(&args.slug).and_then(|()| shell::lab(&args.device, args.hub)),
+        Command::Attack { args } | Command::Dossier { args } => shell::lab(device(&args), false),
+        Command::Detect { .. } | Command::Generate(_) | Command::Oracle(_) | Command::Datasets(_) => {
+            shell::lab("cpu", false)
         }
-        cli::Command::Reproduce(args) => shell::heavy(&args.device, args.hub),
-        cli::Command::Attack { args } => shell::heavy(device(&args), false),
-        cli::Command::Dossier { args } => shell::heavy_twice(device(&args), false),
-        cli::Command::Detect { .. } => shell::heavy("cpu", false),
-        cli::Command::Generate(_) => shell::heavy("cpu", false),
-        cli::Command::Oracle(_) => shell::heavy("cpu", false),
-        cli::Command::Datasets(_) => shell::heavy("cpu", false),
     };
     match done {
         Ok(code) => ExitCode::from(code),

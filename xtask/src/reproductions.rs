@@ -1,12 +1,13 @@
 //! `cargo xtask report`: REPRODUCTIONS.md and the verdicts in README.md, from the results files under
 //! xtask/recipes/<slug>/results.
 
-use crate::shell::{heavy, workspace};
-use crate::verdicts::{ClaimResult, Verdict, headline};
+use crate::shell::{lab, workspace};
+use xtask::verdicts::{ClaimResult, Verdict, headline};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use std::fmt::Write;
 use std::path::Path;
+use xtask::sources::{self, Code};
 
 #[derive(Deserialize)]
 struct Results {
@@ -14,6 +15,11 @@ struct Results {
     preset: String,
     commit: String,
     commit_date: Option<String>,
+    /// None in results that are older than the digest.
+    #[serde(default)]
+    code: Code,
+    #[serde(skip)]
+    age: Age,
     device: String,
     seeds: Vec<u64>,
     wall_s: f64,
@@ -21,17 +27,64 @@ struct Results {
     flags: Vec<String>,
 }
 
-impl Results {
-    fn version(&self) -> String {
-        let date = self.commit_date.as_ref().map_or_else(|| "of unknown date".to_owned(), |d| format!("of {d}"));
-        format!("commit `{}` {date}", self.commit)
+/// Whether the code that the numbers depend on is that of today.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Age {
+    /// The results name no digest.
+    #[default]
+    Unknown,
+    Current,
+    /// The parts that have changed.
+    Changed(Vec<String>),
+}
+
+impl Age {
+    fn of(results: &Code, today: &Code) -> Self {
+        if results.is_empty() {
+            return Self::Unknown;
+        }
+        match sources::difference(results, today) {
+            parts if parts.is_empty() => Self::Current,
+            parts => Self::Changed(parts),
+        }
+    }
+
+    fn words(&self) -> String {
+        match self {
+            Self::Unknown => "recorded before results named their code: it may have changed since".to_owned(),
+            Self::Current => "the code is that of today".to_owned(),
+            Self::Changed(parts) => format!("**its code has changed since** in {}", parts.join(", ")),
+        }
     }
 }
 
+impl Results {
+    fn version(&self) -> String {
+        let date = self.commit_date.as_ref().map_or_else(|| "of unknown date".to_owned(), |d| format!("of {d}"));
+        format!("commit `{}` {date}; {}", self.commit, self.age.words())
+    }
+}
+
+/// Whether there is a reproduction of that name: a misspelt one must not start a build of minutes.
+pub fn known(slug: &str) -> Result<()> {
+    let recipes = workspace().join("xtask/recipes");
+    if recipes.join(slug).join("claims.toml").is_file() {
+        return Ok(());
+    }
+    let mut all: Vec<String> = std::fs::read_dir(&recipes)
+        .with_context(|| format!("{}", recipes.display()))?
+        .flatten()
+        .map(|e| e.file_name().to_string_lossy().into_owned())
+        .collect();
+    all.sort();
+    bail!("no reproduction `{slug}` yet; there are: {}", all.join(", "))
+}
+
 /// Every results file, by path.
-fn load(recipes: &Path) -> Result<Vec<(String, Results)>> {
+fn load(root: &Path) -> Result<Vec<(String, Results)>> {
+    let recipes = root.join("xtask/recipes");
     let mut found = Vec::new();
-    for slug in std::fs::read_dir(recipes).with_context(|| format!("{}", recipes.display()))? {
+    for slug in std::fs::read_dir(&recipes).with_context(|| format!("{}", recipes.display()))? {
         let folder = slug?.path().join("results");
         if !folder.is_dir() {
             continue;
@@ -40,10 +93,11 @@ fn load(recipes: &Path) -> Result<Vec<(String, Results)>> {
             let path = file?.path();
             if path.extension().is_some_and(|e| e == "json") {
                 let text = std::fs::read_to_string(&path)?;
-                let results = serde_json::from_str(&text).with_context(|| {
+                let mut results: Results = serde_json::from_str(&text).with_context(|| {
                     format!("{}: `cargo xtask report --rejudge` brings its claims up to date", path.display())
                 })?;
-                let name = path.strip_prefix(recipes.parent().and_then(Path::parent).unwrap_or(recipes))?;
+                results.age = Age::of(&results.code, &sources::of(root, &results.experiment)?);
+                let name = path.strip_prefix(root)?;
                 found.push((name.to_string_lossy().replace('\\', "/"), results));
             }
         }
@@ -150,14 +204,17 @@ fn reached(claims: &[ClaimResult]) -> String {
 #[allow(clippy::print_stdout)]
 pub fn main(check: bool, rejudge: bool) -> Result<u8> {
     if rejudge {
-        let code = heavy("cpu", false)?;
+        let code = lab("cpu", false)?;
         if code != 0 {
             return Ok(code);
         }
     }
     let root = workspace();
-    let all = load(&root.join("xtask/recipes"))?;
+    let all = load(&root)?;
     let old = std::fs::read_to_string(root.join("README.md"))?;
+    for (path, r) in all.iter().filter(|(_, r)| r.age != Age::Current) {
+        println!("{path}: {}", r.age.words().replace("**", ""));
+    }
     let mut stale = false;
     for (name, text) in [("REPRODUCTIONS.md", render(&all)), ("README.md", readme(&old, &all)?)] {
         let path = root.join(name);
@@ -205,6 +262,25 @@ mod tests {
         ] {
             assert!(text.contains(want), "{want} is not in\n{text}");
         }
+    }
+
+    #[test]
+    fn results_of_other_code_say_which_parts_changed() {
+        let code = |a: &str, b: &str| Code::from([("attacks".into(), a.into()), ("candle".into(), b.into())]);
+        assert_eq!(Age::of(&Code::new(), &code("1", "1")), Age::Unknown);
+        assert_eq!(Age::of(&code("1", "1"), &code("1", "1")), Age::Current);
+        let changed = Age::of(&code("1", "1"), &code("2", "1"));
+        assert_eq!(changed.words(), "**its code has changed since** in attacks");
+        let mut all = results();
+        all[0].1.age = changed;
+        assert!(render(&all).contains("of 2026-01-02; **its code has changed since** in attacks."));
+    }
+
+    #[test]
+    fn a_misspelt_paper_is_told_before_any_build() {
+        known("absum").unwrap();
+        let e = known("absumm").unwrap_err().to_string();
+        assert!(e.contains("no reproduction `absumm`") && e.contains("absum, "), "{e}");
     }
 
     #[test]

@@ -33,39 +33,31 @@ pub const KEEP_PAGES: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "-1");
 const ONE_POOL: (&str, &str) = ("CANDLE_NUM_THREADS", "1");
 
 /// Tells candle to keep the graph of gradients, so that they can be differentiated again.
-pub const KEEP_GRAPH: (&str, &str) = ("CANDLE_GRAD_DO_NOT_DETACH", "1");
+pub const KEEP_GRAPH: (&str, &str) = xtask::cli::KEEP_GRAPH;
 
 /// Where cargo builds.
 pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
 }
 
-/// Builds one of the heavy binaries in release mode, with the features that the device and `--hub` need.
-pub fn build_heavy(binary: &str, feature: &'static str, device: &str, hub: bool) -> Result<PathBuf> {
+/// Builds a program in release mode, with the features that the device and `--hub` need.
+pub fn build(package: &str, program: &str, device: &str, hub: bool) -> Result<PathBuf> {
     let mut build = cargo();
-    build.args(["build", "--release", "--package", "xtask", "--bin", binary, "--features"]);
-    let mut features = vec![feature];
-    features.extend(["cuda", "metal"].iter().filter(|d| device.split(':').next() == Some(d)));
+    build.args(["build", "--release", "--package", package, "--bin", program]);
+    let mut features: Vec<&str> = ["cuda", "metal"].into_iter().filter(|d| device.split(':').next() == Some(d)).collect();
     features.extend(hub.then_some("hub"));
-    build.arg(features.join(","));
+    if !features.is_empty() {
+        build.arg("--features").arg(features.join(","));
+    }
     run(build)?;
-    Ok(target().join("release").join(format!("{binary}{}", std::env::consts::EXE_SUFFIX)))
+    Ok(target().join("release").join(format!("{program}{}", std::env::consts::EXE_SUFFIX)))
 }
 
-/// Builds the heavy binary and runs it with this process's own arguments; returns its exit code.
-pub fn heavy(device: &str, hub: bool) -> Result<u8> {
-    start(device, hub, &[])
-}
-
-/// The same for what takes second derivatives.
-pub fn heavy_twice(device: &str, hub: bool) -> Result<u8> {
-    start(device, hub, &[KEEP_GRAPH])
-}
-
-fn start(device: &str, hub: bool, more: &[(&str, &str)]) -> Result<u8> {
-    let binary = build_heavy("reproduce", "reproduce", device, hub)?;
-    let mut heavy = Command::new(&binary);
-    heavy.args(std::env::args_os().skip(1)).envs([KEEP_PAGES, ONE_POOL]).envs(more.iter().copied());
-    let status = heavy.status().with_context(|| format!("cannot start {}", binary.display()))?;
+/// Builds `lab` and starts it with this process's own arguments; returns its exit code.
+pub fn lab(device: &str, hub: bool) -> Result<u8> {
+    let program = build("sconce-lab", "lab", device, hub)?;
+    let mut lab = Command::new(&program);
+    lab.args(std::env::args_os().skip(1)).envs([KEEP_PAGES, ONE_POOL]);
+    let status = lab.status().with_context(|| format!("cannot start {}", program.display()))?;
     Ok(status.code().and_then(|c| u8::try_from(c).ok()).unwrap_or(1))
 }

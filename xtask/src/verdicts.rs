@@ -1,4 +1,4 @@
-//! Verdicts on claims, as results files hold them and as people read them. Both binaries use this file: it needs no candle.
+//! Verdicts on claims, as results files hold them and as people read them.
 
 use serde::{Deserialize, Serialize};
 

@@ -74,6 +74,9 @@ pub struct Sweep {
 }
 
 /// The number of correctly classified examples under each direction.
+///
+/// Accuracy under a wave mixes two things: how many examples a model gets right at all, and how many of those a wave turns. The second
+/// alone is *retained* accuracy, `kept / clean`: the share of the examples that are right without a wave and stay right under it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct HeatMap {
@@ -85,6 +88,10 @@ pub struct HeatMap {
     pub correct: Vec<usize>,
     /// Number of examples.
     pub total: usize,
+    /// Examples that are classified correctly without a wave.
+    pub clean: usize,
+    /// Those of them that are still correct under each direction.
+    pub kept: Vec<usize>,
 }
 
 impl HeatMap {
@@ -97,6 +104,18 @@ impl HeatMap {
     pub fn worst(&self) -> (f64, (usize, usize)) {
         let at = (0..self.correct.len()).min_by_key(|&i| self.correct[i]).unwrap_or(0);
         (self.correct[at] as f64 / self.total as f64, self.directions[at])
+    }
+
+    /// Mean retained accuracy over the directions; `None` where no example is correct without a wave.
+    pub fn retained(&self) -> Option<f64> {
+        let n = self.clean * self.kept.len();
+        (n > 0).then(|| self.kept.iter().sum::<usize>() as f64 / n as f64)
+    }
+
+    /// The lowest retained accuracy of one direction; `None` where no example is correct without a wave.
+    pub fn worst_retained(&self) -> Option<f64> {
+        let least = self.kept.iter().min()?;
+        (self.clean > 0).then(|| *least as f64 / self.clean as f64)
     }
 
     /// Mean accuracy over the directions whose frequency `max(|l|, |m|)` is in `from..=to`; `None` if there is
@@ -146,14 +165,20 @@ impl Sweep {
         let (bounds, batch) = (model.bounds(), self.cfg.run.batch(x)?);
         let directions = self.cfg.directions.list(h, w)?;
         let labels = labels.to_dtype(DType::U32)?.to_vec1::<u32>()?;
-        let mut correct = Vec::with_capacity(directions.len());
+        let right = |x: &Tensor| -> Result<Vec<bool>> {
+            Ok(predict(model, x, batch)?.iter().zip(&labels).map(|(p, y)| p == y).collect())
+        };
+        let count = |which: &[bool]| which.iter().filter(|r| **r).count();
+        let before = right(x)?;
+        let (mut correct, mut kept) = (Vec::with_capacity(directions.len()), Vec::with_capacity(directions.len()));
         for (done, &direction) in directions.iter().enumerate() {
             let wave = wave(x, direction, self.cfg.eps, self.cfg.normalisation)?;
             let moved = x.broadcast_add(&wave)?.clamp(bounds.lo(), bounds.hi())?;
-            let predicted = predict(model, &moved, batch)?;
-            correct.push(predicted.iter().zip(&labels).filter(|(p, y)| p == y).count());
+            let after = right(&moved)?;
+            correct.push(count(&after));
+            kept.push(before.iter().zip(&after).filter(|(b, a)| **b && **a).count());
             on_progress(done + 1, directions.len())?;
         }
-        Ok(HeatMap { size: (h, w), directions, correct, total: n })
+        Ok(HeatMap { size: (h, w), directions, correct, total: n, clean: count(&before), kept })
     }
 }

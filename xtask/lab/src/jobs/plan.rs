@@ -1,0 +1,108 @@
+//! The list of jobs of a run, in an order in which each comes after those that it needs.
+
+use super::{Job, Work};
+use anyhow::{Context, Result, bail};
+use sconce_tensor_core::store::{Digest, Fingerprint};
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap};
+
+/// Seconds per unit of cost, by kind of job.
+pub type Rates = BTreeMap<String, f64>;
+
+/// A job without its type: its output is JSON.
+trait Any {
+    fn run(&self, work: &Work<'_>) -> Result<Value>;
+}
+
+impl<J: Job> Any for J {
+    fn run(&self, work: &Work<'_>) -> Result<Value> {
+        Ok(serde_json::to_value(Job::run(self, work)?)?)
+    }
+}
+
+/// A job in its place.
+pub struct Planned<'a> {
+    job: Box<dyn Any + 'a>,
+    /// Its key.
+    pub key: String,
+    /// What it needs.
+    pub needs: Vec<String>,
+    /// Its fingerprint.
+    pub print: Fingerprint,
+    /// Its work.
+    pub cost: f64,
+}
+
+impl Planned<'_> {
+    /// Does it.
+    pub fn run(&self, work: &Work<'_>) -> Result<Value> {
+        self.job.run(work)
+    }
+
+    /// The kind of a key: its first part.
+    pub fn kind(&self) -> &str {
+        kind(&self.key)
+    }
+}
+
+/// The first part of a key.
+pub fn kind(key: &str) -> &str {
+    key.split('/').next().unwrap_or(key)
+}
+
+/// All jobs.
+pub struct Plan<'a> {
+    base: Fingerprint,
+    jobs: Vec<Planned<'a>>,
+    by_key: HashMap<String, usize>,
+}
+
+impl<'a> Plan<'a> {
+    /// An empty plan. `base` holds what all fingerprints share: paper, code, kind of device.
+    pub fn new(base: Fingerprint) -> Self {
+        Self { base, jobs: Vec::new(), by_key: HashMap::new() }
+    }
+
+    /// Adds a job after those that it needs. The same job twice is one.
+    pub fn add<J: Job + 'a>(&mut self, job: J) -> Result<()> {
+        let (key, needs, print) = (job.key(), job.needs(), self.print(&job)?);
+        if let Some(at) = self.by_key.get(&key) {
+            let difference = self.jobs[*at].print.difference(&print);
+            if difference.is_empty() {
+                return Ok(());
+            }
+            bail!("two jobs have the key {key} and differ in\n  {}", difference.join("\n  "));
+        }
+        self.by_key.insert(key.clone(), self.jobs.len());
+        self.jobs.push(Planned { cost: job.cost(), job: Box::new(job), key, needs, print });
+        Ok(())
+    }
+
+    /// The fingerprint of a job: what it reads, and the fingerprints of what it needs.
+    pub fn print<J: Job>(&self, job: &J) -> Result<Fingerprint> {
+        let key = job.key();
+        let reads = serde_json::to_value(job).with_context(|| format!("job {key}"))?;
+        let mut print = self.base.clone().with("job", &key).with_tree("reads", &reads);
+        for need in job.needs() {
+            let of = self.get(&need).with_context(|| format!("job {key}"))?;
+            let text = serde_json::to_vec(&of.print)?;
+            print = print.with(format!("needs.{need}"), &Digest::new().bytes(&text).hex()[..16]);
+        }
+        Ok(print)
+    }
+
+    /// In order.
+    pub fn jobs(&self) -> &[Planned<'a>] {
+        &self.jobs
+    }
+
+    /// A job by its key; the error names the nearest key.
+    pub fn get(&self, key: &str) -> Result<&Planned<'a>> {
+        if let Some(at) = self.by_key.get(key) {
+            return Ok(&self.jobs[*at]);
+        }
+        let like = |k: &&String| strsim::normalized_damerau_levenshtein(key, k);
+        let nearest = self.by_key.keys().max_by(|a, b| like(a).total_cmp(&like(b)).then_with(|| b.cmp(a)));
+        bail!("no job `{key}`{}", nearest.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default())
+    }
+}

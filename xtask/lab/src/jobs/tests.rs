@@ -1,0 +1,258 @@
+//! A paper of two kinds of jobs, done whole, in parts, with more seeds, and by other code.
+
+use super::{Folder, Job, Plan, Rates, Runner, Site, Work};
+use crate::places::lookup;
+use anyhow::{Result, bail};
+use sconce_tensor_core::Device;
+use sconce_tensor_core::store::Fingerprint;
+use serde::Serialize;
+use std::path::Path;
+
+/// Draws a number, and says in a file that it did.
+#[derive(Clone, Copy, Serialize)]
+struct Draw<'a> {
+    #[serde(skip)]
+    log: &'a Path,
+    scale: f64,
+    seed: u64,
+}
+
+impl Job for Draw<'_> {
+    type Output = f64;
+
+    fn key(&self) -> String {
+        format!("draw/seed{}", self.seed)
+    }
+
+    fn cost(&self) -> f64 {
+        1.0
+    }
+
+    fn run(&self, work: &Work<'_>) -> Result<f64> {
+        let name = self.key().replace('/', "-");
+        std::fs::write(self.log.join(name), format!("{}", self.log.exists()))?;
+        std::fs::write(work.file("weights"), "w")?;
+        Ok(self.scale * (self.seed as f64 + 0.1) / 3.0)
+    }
+}
+
+/// Adds to a drawn number, and more that no plan foresaw.
+#[derive(Clone, Copy, Serialize)]
+struct Add<'a> {
+    draw: Draw<'a>,
+    also: bool,
+}
+
+impl Job for Add<'_> {
+    type Output = f64;
+
+    fn key(&self) -> String {
+        format!("add/seed{}", self.draw.seed)
+    }
+
+    fn needs(&self) -> Vec<String> {
+        vec![self.draw.key()]
+    }
+
+    fn cost(&self) -> f64 {
+        2.0
+    }
+
+    fn run(&self, work: &Work<'_>) -> Result<f64> {
+        work.file_of(&self.draw, "weights")?;
+        let more = if self.also { work.also(&Draw { seed: 1000 + self.draw.seed, ..self.draw })? } else { 0.0 };
+        Ok(work.output(&self.draw)? + more)
+    }
+}
+
+/// A job that reads what it does not say that it needs.
+#[derive(Serialize)]
+struct Sly<'a>(Draw<'a>);
+
+impl Job for Sly<'_> {
+    type Output = f64;
+
+    fn key(&self) -> String {
+        "sly/seed0".to_owned()
+    }
+
+    fn cost(&self) -> f64 {
+        0.0
+    }
+
+    fn run(&self, work: &Work<'_>) -> Result<f64> {
+        work.output(&self.0)
+    }
+}
+
+fn draw(log: &Path, seed: u64) -> Draw<'_> {
+    Draw { log, scale: 1.0, seed }
+}
+
+fn plan<'a>(log: &'a Path, seeds: &[u64], code: &str, scale: f64) -> Plan<'a> {
+    let mut plan = Plan::new(Fingerprint::new().with("code.paper", code));
+    for &seed in seeds {
+        let draw = Draw { log, scale, seed };
+        plan.add(draw).unwrap();
+        plan.add(Add { draw, also: false }).unwrap();
+    }
+    plan
+}
+
+/// Which draws were done since the last time, in order.
+fn drawn(log: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        std::fs::read_dir(log).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.iter().for_each(|n| std::fs::remove_file(log.join(n)).unwrap());
+    names.sort();
+    names
+}
+
+/// With a runner on a folder; what it says goes back.
+fn with<T>(out: &Path, plan: &Plan<'_>, f: impl FnOnce(&Runner<'_>) -> Result<T>) -> Result<T> {
+    let site = Site::new(Device::Cpu, lookup(None));
+    let folder = Folder::open(out, false)?;
+    f(&Runner::new(&site, &folder, plan, Rates::new())?)
+}
+
+fn message<T>(r: Result<T>) -> String {
+    format!("{:#}", r.err().expect("an error"))
+}
+
+struct Dirs(tempfile::TempDir, tempfile::TempDir);
+
+impl Dirs {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap())
+    }
+}
+
+#[test]
+fn what_is_done_is_not_done_again_and_more_seeds_cost_themselves() {
+    let Dirs(out, log) = Dirs::new();
+    let (out, log) = (out.path(), log.path());
+    let three = plan(log, &[0, 1, 2], "1", 1.0);
+    let first = with(out, &three, |r| {
+        r.all()?;
+        r.collect()?.outputs(&[0, 1, 2], |s| Add { draw: draw(log, s), also: false })
+    });
+    assert_eq!(drawn(log), ["draw-seed0", "draw-seed1", "draw-seed2"]);
+    let six = plan(log, &[0, 1, 2, 3, 4, 5], "1", 1.0);
+    let more = with(out, &six, |r| {
+        r.all()?;
+        r.collect()?.outputs(&[0, 1, 2], |s| Add { draw: draw(log, s), also: false })
+    });
+    assert_eq!(drawn(log), ["draw-seed3", "draw-seed4", "draw-seed5"]);
+    assert_eq!(first.unwrap(), more.unwrap());
+}
+
+#[test]
+fn one_job_at_a_time_and_a_hole_is_named() {
+    let Dirs(out, log) = Dirs::new();
+    let (out, log) = (out.path(), log.path());
+    let two = plan(log, &[0, 1], "1", 1.0);
+    let e = message(with(out, &two, |r| r.by_key("add/seed0")));
+    assert!(e.contains("--job add/seed0 needs what is not done: draw/seed0"), "{e}");
+    let e = message(with(out, &two, |r| r.by_key("ad/seed0")));
+    assert!(e.contains("no job `ad/seed0`; did you mean `add/seed0`?"), "{e}");
+    for key in ["draw/seed0", "add/seed0", "draw/seed1"] {
+        with(out, &two, |r| r.by_key(key)).unwrap();
+    }
+    let e = message(with(out, &two, |r| r.collect().map(drop)));
+    assert!(e.contains("1 of 4 jobs are not done:\n  add/seed1") && !e.contains("draw/seed1"), "{e}");
+    with(out, &two, |r| r.by_key("add/seed1")).unwrap();
+    with(out, &two, |r| r.collect().map(drop)).unwrap();
+    drawn(log);
+    with(out, &two, |r| r.by_key("draw/seed0")).unwrap();
+    assert!(drawn(log).is_empty());
+}
+
+#[test]
+fn a_result_of_other_code_or_of_another_recipe_is_refused_key_by_key() {
+    let Dirs(out, log) = Dirs::new();
+    let (out, log) = (out.path(), log.path());
+    with(out, &plan(log, &[0], "1", 1.0), |r| r.all()).unwrap();
+    let e = message(with(out, &plan(log, &[0], "2", 1.0), |r| r.collect().map(drop)));
+    assert!(e.contains("job draw/seed0") && e.contains("--fresh") && e.contains("`code.paper`: found \"1\", expected \"2\""), "{e}");
+    let e = message(with(out, &plan(log, &[0], "1", 2.0), |r| r.all()));
+    assert!(e.contains("`reads.scale`: found 1.0, expected 2.0"), "{e}");
+    // What a job needs is in its fingerprint too.
+    std::fs::remove_file(out.join("runs/draw/seed0.json")).unwrap();
+    let e = message(with(out, &plan(log, &[0], "1", 2.0), |r| r.all()));
+    assert!(e.contains("job add/seed0") && e.contains("`reads.draw.scale`"), "{e}");
+}
+
+#[test]
+fn a_damaged_output_and_a_lost_file_are_told() {
+    let Dirs(out, log) = Dirs::new();
+    let (out, log) = (out.path(), log.path());
+    let one = plan(log, &[0], "1", 1.0);
+    with(out, &one, |r| r.by_key("draw/seed0")).unwrap();
+    std::fs::remove_file(out.join("runs/draw/seed0.weights")).unwrap();
+    let e = message(with(out, &one, |r| r.all()));
+    assert!(e.contains("seed0.weights is gone although job draw/seed0 is done: delete"), "{e}");
+    std::fs::write(out.join("runs/draw/seed0.json"), "{").unwrap();
+    let e = message(with(out, &one, |r| r.all()));
+    assert!(e.contains("draw/seed0") && e.contains("not a whole kept value"), "{e}");
+}
+
+#[test]
+fn a_job_may_do_more_than_was_planned_once() {
+    let Dirs(out, log) = Dirs::new();
+    let (out, log) = (out.path(), log.path());
+    let mut plan = Plan::new(Fingerprint::new());
+    let draw = draw(log, 0);
+    plan.add(draw).unwrap();
+    plan.add(Add { draw, also: true }).unwrap();
+    with(out, &plan, |r| r.all()).unwrap();
+    assert_eq!(drawn(log), ["draw-seed0", "draw-seed1000"]);
+    std::fs::remove_file(out.join("runs/add/seed0.json")).unwrap();
+    with(out, &plan, |r| r.all()).unwrap();
+    assert!(drawn(log).is_empty(), "what was done beyond the plan is kept");
+}
+
+#[test]
+fn a_plan_in_disorder_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path();
+    let mut plan = Plan::new(Fingerprint::new());
+    let e = message(plan.add(Add { draw: draw(log, 0), also: false }));
+    assert!(e.contains("job add/seed0") && e.contains("no job `draw/seed0`"), "{e}");
+    plan.add(draw(log, 0)).unwrap();
+    plan.add(draw(log, 0)).unwrap();
+    assert_eq!(plan.jobs().len(), 1, "the same job twice is one");
+    let e = message(plan.add(Draw { scale: 2.0, ..draw(log, 0) }));
+    assert!(e.contains("two jobs have the key draw/seed0 and differ in\n  `reads.scale`"), "{e}");
+    plan.add(Sly(draw(log, 0))).unwrap();
+    let out = tempfile::tempdir().unwrap();
+    let e = message(with(out.path(), &plan, |r| r.all()));
+    assert!(e.contains("sly/seed0 reads draw/seed0, which it does not say that it needs"), "{e}");
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let e = message(Folder::open(&file.join("below"), false));
+    assert!(e.contains("cannot write to the output folder") && e.contains("below"), "{e}");
+}
+
+#[test]
+fn rates_of_what_is_done_estimate_the_rest() {
+    let Dirs(out, log) = Dirs::new();
+    let (out, log) = (out.path(), log.path());
+    let two = plan(log, &[0, 1], "1", 1.0);
+    with(out, &two, |r| {
+        assert!(r.rates().is_empty());
+        r.by_key("draw/seed0")?;
+        r.by_key("add/seed0")?;
+        let (rates, seconds) = (r.rates(), r.seconds());
+        let again = rates["draw"] + 2.0 * rates["add"];
+        if (again - seconds).abs() > 1e-12 {
+            bail!("{again} is not {seconds}");
+        }
+        Ok(())
+    })
+    .unwrap();
+}

@@ -1,0 +1,91 @@
+//! What a job sees while it runs.
+
+use super::folder::Stored;
+use super::{Folder, Job, Plan, Site};
+use crate::terminal::Bar;
+use anyhow::{Context, Result, bail};
+use sconce_tensor_core::store::Fingerprint;
+use sconce_tensor_core::train::{Checkpoint, Progress};
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// The site, the outputs of the jobs that this one needs, and a place for its own files.
+pub struct Work<'a> {
+    /// Device and data.
+    pub site: &'a Site,
+    pub(super) folder: &'a Folder,
+    pub(super) plan: &'a Plan<'a>,
+    pub(super) bar: &'a Bar,
+    pub(super) key: String,
+    pub(super) needs: Vec<String>,
+    pub(super) print: Fingerprint,
+}
+
+impl Work<'_> {
+    /// The output of a job that this one needs.
+    pub fn output<J: Job>(&self, job: &J) -> Result<J::Output> {
+        let (key, print) = self.need(job)?;
+        let stored = self.folder.output(&key, &print)?.with_context(|| format!("job {key}, which is needed, is not done"))?;
+        Ok(stored.value)
+    }
+
+    /// A file that a needed job left, and the fingerprint in it. The error says what to do where it is gone.
+    pub fn file_of<J: Job>(&self, job: &J, what: &str) -> Result<(PathBuf, Fingerprint)> {
+        let (key, print) = self.need(job)?;
+        let path = self.folder.file(&key, what);
+        if !path.exists() {
+            let output = self.folder.file(&key, "json");
+            bail!("{} is gone although job {key} is done: delete {} to do it again", path.display(), output.display());
+        }
+        Ok((path, print))
+    }
+
+    fn need<J: Job>(&self, job: &J) -> Result<(String, Fingerprint)> {
+        let key = job.key();
+        if !self.needs.contains(&key) {
+            bail!("job {} reads {key}, which it does not say that it needs", self.key);
+        }
+        Ok((key, self.plan.print(job)?))
+    }
+
+    /// A file of this job's own; `what` is its ending.
+    pub fn file(&self, what: &str) -> PathBuf {
+        self.folder.file(&self.key, what)
+    }
+
+    /// The fingerprint of this job.
+    pub fn print(&self) -> &Fingerprint {
+        &self.print
+    }
+
+    /// Where training of this job keeps its state, and comes back to it after a kill.
+    pub fn checkpoint(&self, what: &str) -> Checkpoint {
+        Checkpoint::new(self.file(&format!("{what}.checkpoint")), self.print.clone().with("phase", what))
+    }
+
+    /// Moves the bar.
+    pub fn at(&self, done: usize, total: usize) {
+        self.bar.at(done, total);
+    }
+
+    /// An observer of training that moves the bar.
+    pub fn watch(&self) -> impl FnMut(&Progress) + '_ {
+        |p: &Progress| self.bar.at(p.step, p.total)
+    }
+
+    /// Does a job that no plan could foresee, such as a value past the end of a grid, or reads back its output. It may need what
+    /// this one needs.
+    pub fn also<J: Job>(&self, job: &J) -> Result<J::Output> {
+        let (key, print) = (job.key(), self.plan.print(job)?);
+        if let Some(stored) = self.folder.output(&key, &print)? {
+            return Ok(stored.value);
+        }
+        self.folder.prepare(&key)?;
+        let started = Instant::now();
+        let inner = Work { key: key.clone(), needs: job.needs(), print: print.clone(), ..*self };
+        let value = job.run(&inner).with_context(|| format!("job {key}"))?;
+        self.folder.keep(&key, &print, Stored { wall_s: started.elapsed().as_secs_f64(), value })?;
+        let stored = self.folder.output(&key, &print)?.with_context(|| format!("job {key}"))?;
+        Ok(stored.value)
+    }
+}

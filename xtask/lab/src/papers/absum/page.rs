@@ -1,0 +1,181 @@
+//! The sections of the report.
+
+use super::config::{ArmName, Config, Setting};
+use crate::jobs::Done;
+use crate::pages::html::{Page, Tile, cell, escape};
+use crate::pages::maps::frequencies;
+use crate::pages::plot::{self, Curve};
+use crate::results::Results;
+use anyhow::Result;
+use sconce_attacks::fourier::HeatMap;
+use sconce_tensor_core::stats::Summary;
+
+/// Bands of frequency `max(|l|, |m|)`, in periods per image (chosen by us).
+pub const BANDS: [(&str, i64, i64); 3] = [("low", 0, 3), ("mid", 4, 9), ("high", 10, i64::MAX)];
+
+pub fn write(cfg: &Config, r: &Results, done: &Done<'_>, page: &mut Page) -> Result<()> {
+    for s in &cfg.settings {
+        page.heading(&s.title);
+        page.text(&format!(
+            "Each arm's weight was chosen on {} validation images with the selection seeds {:?}: the best average accuracy under the \
+             waves among those at most {} below the clean accuracy of no regularizer. Then each arm was trained with seeds {:?} \
+             from the same first values. Main radius {}/255, by the {} of the wave, {} test images per direction. Retained: of the \
+             images that are correct without a wave, the share that stays correct. Matched: at the highest clean accuracy that all arms of \
+             a seed reach during training, on {} test images and one direction in {}. In brackets: 95 % interval over the seeds.",
+            s.data.validation, cfg.selection.seeds, cfg.selection.max_clean_drop, r.seeds, s.eps_255, cfg.sfa.normalisation.word(), cfg.sfa.examples,
+            cfg.curve.examples, cfg.curve.every_direction
+        ));
+        table(cfg, s, r, page);
+        plots(cfg, s, r, page)?;
+        heat_maps(cfg, s, r, page)?;
+        examples(cfg, s, r, done, page)?;
+    }
+    Ok(())
+}
+
+fn table(cfg: &Config, s: &Setting, r: &Results, page: &mut Page) {
+    let measures =
+        ["clean", "sfa_avg", "sfa_worst", "retained_avg", "retained_worst", "matched_avg", "matched_retained", "sfa_low", "sfa_mid", "sfa_high",
+         "transfer", "noise", "at_clean", "at_pgd"];
+    let titles = [
+        "clean",
+        "waves, average",
+        "waves, worst",
+        "retained, average",
+        "retained, worst",
+        "matched: waves",
+        "matched: retained",
+        "low freq.",
+        "mid",
+        "high freq.",
+        "transferred PGD",
+        "high-freq. noise",
+        "adv. trained: clean",
+        "adv. trained: PGD",
+    ];
+    let used: Vec<usize> =
+        (0..measures.len()).filter(|&i| r.metrics.contains_key(&format!("{}.{}.none", s.id, measures[i]))).collect();
+    let mut head = vec!["arm", "weight"];
+    head.extend(used.iter().map(|&i| titles[i]));
+    head.push("step time");
+    let rows = cfg.arms.iter().map(|a| {
+        let arm = a.name.name();
+        let lambda = match a.name {
+            ArmName::None | ArmName::ZeroMean => "–".to_owned(),
+            _ => r.series.get(&format!("{}.{arm}", s.id)).map_or_else(String::new, |v| v["lambda"].to_string()),
+        };
+        let mut row = vec![escape(a.name.title()), lambda];
+        row.extend(used.iter().map(|&i| cell(r.metrics.get(&format!("{}.{}.{arm}", s.id, measures[i])))));
+        let cost = r.timing.get(&format!("{}.step_cost.{arm}", s.id));
+        row.push(cost.map_or_else(|| "–".to_owned(), |c| format!("{:.2} x", median(&c.values))));
+        row
+    });
+    page.table(&head, rows.collect());
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut v = values.to_vec();
+    v.sort_by(f64::total_cmp);
+    (v[(v.len() - 1) / 2] + v[v.len() / 2]) / 2.0
+}
+
+fn plots(cfg: &Config, s: &Setting, r: &Results, page: &mut Page) -> Result<()> {
+    let tried = |arm: ArmName, column: usize| -> Vec<(f64, f64)> {
+        let series = &r.series[&format!("{}.{}", s.id, arm.name())]["tried_lambda_clean_avg_worst"];
+        let rows = series.as_array().cloned().unwrap_or_default();
+        rows.iter().filter_map(|t| Some((t[1].as_f64()?, t[column].as_f64()?))).collect()
+    };
+    let curves = |f: &dyn Fn(ArmName) -> (Vec<(f64, f64)>, Vec<f64>)| -> Vec<Curve> {
+        let one = |a: ArmName| {
+            let (points, spread) = f(a);
+            Curve { name: a.title().to_owned(), points, spread, joined: true }
+        };
+        cfg.arms.iter().map(|a| one(a.name)).collect()
+    };
+    page.plot(
+        "Every weight that was tried, on the validation split, mean over the selection seeds: up and to the right is better.",
+        "clean accuracy",
+        "average accuracy under the waves",
+        &curves(&|a| (tried(a, 2), Vec::new())),
+    )?;
+    let epochs = |arm: ArmName| -> Vec<(f64, f64)> {
+        let series = r.series.get(&format!("{}.epochs.{}", s.id, arm.name()));
+        serde_json::from_value(series.cloned().unwrap_or_default()).unwrap_or_default()
+    };
+    page.plot(
+        "Retained against clean accuracy, epoch by epoch, mean over the seeds: a curve that lies higher is more robust at the same clean accuracy.",
+        "clean accuracy",
+        "retained accuracy under the waves",
+        &curves(&|a| (epochs(a), Vec::new())),
+    )?;
+    let over_eps = |measure: &'static str| {
+        curves(&move |a: ArmName| {
+            let at = |eps: &f64| r.metrics.get(&format!("{}.{measure}_at_{eps}.{}", s.id, a.name())).map(|m| (*eps, m));
+            let found: Vec<(f64, &Summary)> = cfg.sfa.curve_eps_255.iter().filter_map(at).collect();
+            let spread = |m: &Summary| m.ci95.map_or(0.0, |c| (c.hi - c.lo) / 2.0);
+            (found.iter().map(|(e, m)| (*e, m.mean)).collect(), found.iter().map(|(_, m)| spread(m)).collect())
+        })
+    };
+    let every = cfg.sfa.curve_every_direction;
+    page.plot(
+        &format!("Average over one direction in {every}; bars are 95 % intervals over the seeds."),
+        "radius of the wave (255ths)",
+        "average accuracy",
+        &over_eps("sfa_avg"),
+    )?;
+    page.plot(
+        &format!("The worst of one direction in {every}; bars as above."),
+        "radius of the wave (255ths)",
+        "worst accuracy",
+        &over_eps("sfa_worst"),
+    )
+}
+
+/// Accuracy by frequency, low frequencies in the middle, all arms on one scale.
+fn heat_maps(cfg: &Config, s: &Setting, r: &Results, page: &mut Page) -> Result<()> {
+    let mut maps = Vec::new();
+    for a in &cfg.arms {
+        let heat = &r.series[&format!("{}.{}", s.id, a.name.name())]["heat"];
+        let heat: HeatMap = serde_json::from_value(heat.clone())?;
+        let cells = frequencies(&heat);
+        maps.push((a.name, heat.size.1, cells));
+    }
+    let values = || maps.iter().flat_map(|m| m.2.iter().flatten());
+    let (lo, hi) = values().fold((1f64, 0f64), |(a, b), v| (a.min(*v), b.max(*v)));
+    let mut tiles = Vec::new();
+    for (arm, w, cells) in &maps {
+        let worst = cells.iter().flatten().fold(1f64, |a, v| a.min(*v));
+        tiles.push(Tile {
+            image: plot::heat(*w, cells, lo, hi.max(lo + 1e-6))?,
+            caption: format!("{}; lowest {worst:.2}", arm.title()),
+            alt: format!("accuracy under each Fourier direction, {}", arm.title()),
+        });
+    }
+    page.text(
+        "Accuracy under each direction (l down, m across), mean over the seeds, low frequencies in the middle. Where only half \
+         the plane was measured, the other half shows its mirror image.",
+    );
+    page.scale(lo, hi);
+    page.tiles(&tiles, false);
+    Ok(())
+}
+
+/// What the perturbations look like, with what the plain network of the first seed makes of them.
+fn examples(cfg: &Config, s: &Setting, r: &Results, done: &Done<'_>, page: &mut Page) -> Result<()> {
+    let images = done.output(&cfg.pictures(s, r.seeds[0]))?;
+    page.text(
+        "Test images as they are and perturbed, and what the network without a regularizer (first seed) makes of them.",
+    );
+    let classes = images.iter().flatten().map(|p| p.predicted + 1).max().unwrap_or(0).max(10);
+    let names = s.data.class_names(classes);
+    let mut tiles = Vec::new();
+    for (i, picture) in images.iter().enumerate().flat_map(|(i, all)| all.iter().map(move |p| (i, p))) {
+        tiles.push(Tile {
+            image: plot::image(picture.shape, &picture.values)?,
+            caption: format!("{}: {}", picture.what, names[picture.predicted]),
+            alt: format!("test image {i}, {}", picture.what),
+        });
+    }
+    page.tiles(&tiles, true);
+    Ok(())
+}

@@ -1,0 +1,12 @@
+//! The papers.
+
+mod absum;
+
+use crate::paper::Entry;
+
+/// All reproductions.
+pub const TABLE: [Entry; 1] =
+    [absum::PAPER];
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,207 @@
+//! The sections of the report.
+
+use super::config::Config;
+use super::linear::Point;
+use super::network::{Measured, plane_steps};
+use crate::pages::html::{Page, cell};
+use crate::pages::maps::{self, Map};
+use crate::pages::plot::Curve;
+use crate::results::Results;
+use anyhow::Result;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct AtRadius {
+    eps: f64,
+    seeds: Vec<Measured>,
+}
+
+pub fn write(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
+    page.heading("Logistic regression: Gaussian examples");
+    linear(cfg, r, page, "linear")?;
+    page.heading("Logistic regression: two classes of images");
+    linear(cfg, r, page, "images")?;
+    page.heading("A small network");
+    network(cfg, r, page)
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (n, sum) = values.fold((0.0, 0.0), |(n, s), v| (n + 1.0, s + v));
+    sum / n
+}
+
+fn curve(name: &str, points: Vec<(f64, f64)>) -> Curve {
+    Curve { name: name.to_owned(), points, spread: Vec::new(), joined: true }
+}
+
+fn linear(cfg: &Config, r: &Results, page: &mut Page, name: &str) -> Result<()> {
+    let all: Vec<Vec<Point>> = serde_json::from_value(r.series[name].clone())?;
+    let (what, shares) = match name {
+        "linear" => {
+            let l = &cfg.linear;
+            (format!("{} examples in {} dimensions, no penalty.", l.examples, l.dims), &l.radii)
+        }
+        _ => {
+            let i = &cfg.images;
+            (
+                format!(
+                    "Classes {} and {} of {}, half of the images for each seed, on {} principal components, L2 penalty {}.",
+                    i.classes.0, i.classes.1, i.data.name, i.components, i.l2
+                ),
+                &i.radii,
+            )
+        }
+    };
+    page.text(&format!(
+        "{what} At the minimiser of each radius, which is given as a share of the critical one, from which on w = 0 is best. Mean \
+         over the seeds."
+    ));
+    let at = |i: usize, f: &dyn Fn(&Point) -> f64| mean(all.iter().map(|p| f(&p[i])));
+    let over = |f: &dyn Fn(&Point) -> f64| shares.iter().enumerate().map(|(i, s)| (*s, at(i, f))).collect::<Vec<_>>();
+    let top = |v: &[f64]| v.last().copied().unwrap_or(f64::NAN);
+    page.plot(
+        "The largest eigenvalue: with the attack following the weights, with the attack frozen, and at the minimiser of \
+         examples that random noise of the same norm has moved.",
+        "radius, share of the critical one",
+        "largest eigenvalue",
+        &[
+            curve("attack follows", over(&|p| top(&p.full))),
+            curve("attack frozen", over(&|p| top(&p.frozen))),
+            curve("random noise", over(&|p| top(&p.random))),
+        ],
+    )?;
+    page.plot(
+        "The same times the squared norm of the weights: sharpness in units of the weights.",
+        "radius, share of the critical one",
+        "norm(w)^2 times the largest eigenvalue",
+        &[
+            curve("attack follows", over(&|p| top(&p.full) * p.norm.powi(2))),
+            curve("attack frozen", over(&|p| top(&p.frozen) * p.norm.powi(2))),
+        ],
+    )?;
+    let rows = shares.iter().enumerate().map(|(i, s)| {
+        let number = |f: &dyn Fn(&Point) -> f64| format!("{:.4}", at(i, f));
+        vec![
+            format!("{s:.2}"),
+            number(&|p| p.eps),
+            number(&|p| p.norm),
+            number(&|p| p.full[0]),
+            number(&|p| top(&p.full)),
+            number(&|p| p.full.iter().sum()),
+            number(&|p| p.frozen.iter().sum()),
+            number(&|p| p.random.iter().sum()),
+            number(&|p| top(&p.full) * p.norm.powi(2)),
+        ]
+    });
+    let head = [
+        "share",
+        "eps",
+        "norm of w",
+        "smallest",
+        "largest",
+        "trace",
+        "trace, frozen",
+        "trace, random",
+        "norm(w)^2 times largest",
+    ];
+    page.table(&head, rows.collect());
+    let steps = &cfg.images.steps;
+    let some: Vec<usize> = (0..shares.len()).filter(|i| i % 2 == 0).collect();
+    let line = |i: &usize| {
+        let points = steps.iter().enumerate().map(|(k, s)| (*s, at(*i, &|p| p.line[k]))).collect();
+        curve(&format!("share {:.2}", shares[*i]), points)
+    };
+    page.plot(
+        "The adversarial loss along random directions as long as w, less that at w.",
+        "step, times norm(w)",
+        "loss above that at w",
+        &some.iter().map(line).collect::<Vec<_>>(),
+    )?;
+    let line = |i: &usize| {
+        let points = steps.iter().enumerate().map(|(k, s)| (*s, at(*i, &|p| p.absolute_line[k]))).collect();
+        curve(&format!("share {:.2}", shares[*i]), points)
+    };
+    page.plot(
+        "The same along directions of one length for all radii, that of the plain minimiser: from smaller weights the same step \
+         goes further.",
+        "step, times the norm of the plain minimiser",
+        "loss above that at w",
+        &some.iter().map(line).collect::<Vec<_>>(),
+    )
+}
+
+fn network(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
+    let n = &cfg.network;
+    let all: Vec<AtRadius> = serde_json::from_value(r.series["network"].clone())?;
+    page.text(&format!(
+        "{:?}, trained against PGD in L2 with {} steps at each radius; Hessian and landscape on {} \
+         training images, in f64 by double backward passes, batch norm (where there is any) by its running statistics. The adversarial loss is at the training radius; its Hessian \
+         has the attack frozen, its landscape has it made anew at every place. Sharpness in units of the filters is that of D H D with the \
+         norm of each filter on the diagonal: a rescaling that leaves the network as it is leaves it.",
+        n.net, n.attack_steps, n.examples
+    ));
+    let rows = n.radii.iter().enumerate().map(|(i, eps)| {
+        let place = match i {
+            0 => "first".to_owned(),
+            _ if i + 1 == n.radii.len() => "last".to_owned(),
+            _ => eps.to_string(),
+        };
+        let mut row = vec![format!("{eps}")];
+        let keys = [
+            "clean_accuracy",
+            "norm",
+            "clean_top",
+            "clean_trace",
+            "clean_top_in_filters",
+            "top",
+            "trace",
+            "top_in_filters",
+        ];
+        row.extend(keys.iter().map(|k| cell(r.metrics.get(&format!("network.{k}.{place}")))));
+        row
+    });
+    let head = [
+        "eps",
+        "clean accuracy",
+        "norm of w",
+        "clean: largest",
+        "clean: trace",
+        "clean: largest in filters",
+        "adversarial: largest",
+        "adversarial: trace",
+        "adversarial: largest in filters",
+    ];
+    page.table(&head, rows.collect());
+    type Pick = fn(&Measured) -> &Vec<f64>;
+    let kinds: [(&str, Pick); 3] = [
+        ("adversarial loss, attack made anew, along filter-normalised random directions", |m| &m.adversarial_line),
+        ("adversarial loss, attack made anew, along directions of one length for all radii", |m| &m.absolute_line),
+        ("clean loss, along filter-normalised random directions", |m| &m.clean_line),
+    ];
+    for (caption, pick) in kinds {
+        let line = |a: &AtRadius| {
+            let at = |k: usize| mean(a.seeds.iter().map(|m| pick(m)[k]));
+            curve(&format!("eps {}", a.eps), n.steps.iter().enumerate().map(|(k, s)| (*s, at(k))).collect())
+        };
+        page.plot(
+            &format!("The {caption}, less that at w; mean over directions and seeds."),
+            "step",
+            "loss above that at w",
+            &all.iter().map(line).collect::<Vec<_>>(),
+        )?;
+    }
+    let axis = plane_steps(n.plane);
+    for a in &all {
+        let Some(m) = a.seeds.first().filter(|m| m.plane.len() == axis.len() * axis.len()) else { continue };
+        let map = Map::new(axis.clone(), axis.clone(), m.plane.clone())?;
+        let caption = format!(
+            "eps {}: the adversarial loss, attack frozen, on a plane of two filter-normalised directions (first seed)",
+            a.eps
+        );
+        page.figures(&[
+            (maps::contours(&map, ("second direction", "first direction"), 9)?, &caption),
+            (maps::surface(&map)?, "the same from aside"),
+        ]);
+    }
+    Ok(())
+}

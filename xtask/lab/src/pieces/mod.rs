@@ -1,0 +1,7 @@
+//! The pieces that recipes share. The digest of a paper's code takes in a piece where the paper names it by its file (`net::`).
+
+pub mod choice;
+pub mod data;
+pub mod losses;
+pub mod net;
+pub mod train;

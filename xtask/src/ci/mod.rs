@@ -1,0 +1,187 @@
+//! `cargo xtask ci`: everything that must pass, cheapest first.
+
+mod smallest;
+
+use crate::shell::{cargo, run, workspace};
+use crate::{reproductions, tidy};
+use anyhow::{Context, Result, bail};
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+#[allow(clippy::print_stdout)]
+fn step(name: &str, f: impl FnOnce() -> Result<()>) -> Result<()> {
+    println!("\n== {name}");
+    let started = Instant::now();
+    f().with_context(|| format!("ci step `{name}`"))?;
+    println!("== {name}: passed in {:.0} s", started.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn with(args: &[&str]) -> Command {
+    let mut c = cargo();
+    c.args(args);
+    c
+}
+
+fn zero(code: u8) -> Result<()> {
+    if code == 0 { Ok(()) } else { bail!("exit {code}") }
+}
+
+/// The test command of the README: the line in its block marked `test`.
+pub fn readme_test_command(readme: &str) -> Option<&str> {
+    let block = readme.split_once("```sh test\n")?.1;
+    block.lines().next().filter(|l| l.starts_with("cargo "))
+}
+
+/// Runs all steps.
+pub fn main() -> Result<u8> {
+    step("fmt", || run(with(&["fmt", "--all", "--check"])))?;
+    step("tidy", || zero(tidy::main()?))?;
+    step("REPRODUCTIONS.md and README.md say what the results say", || zero(reproductions::main(true, false)?))?;
+    step("clippy", || {
+        run(with(&[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ]))
+    })?;
+    step("the README's test command", || {
+        let readme = std::fs::read_to_string(workspace().join("README.md"))?;
+        let command = readme_test_command(&readme).context("README.md has no block marked `sh test`")?;
+        run(with(&command.split_whitespace().skip(1).collect::<Vec<_>>()))
+    })?;
+    step("the hub, against a local server", || {
+        // With the features of the step before, so that little is built anew.
+        run(with(&["test", "--workspace", "--features", "sconce-datasets/hub", "--test", "hub"]))
+    })?;
+    step("the examples run", || {
+        // The tests built them.
+        run(with(&["build", "--workspace", "--examples"]))?;
+        let folder = workspace().join("target/debug/examples");
+        EXAMPLES.iter().try_for_each(|name| run(Command::new(folder.join(name))))
+    })?;
+    step("rustdoc", || {
+        let mut doc = with(&["doc", "--workspace", "--no-deps", "--lib"]);
+        doc.env("RUSTDOCFLAGS", "-D warnings");
+        run(doc)
+    })?;
+    step("package", || {
+        run(with(&[
+            "package",
+            "--workspace",
+            "--exclude",
+            "xtask",
+            "--exclude",
+            "sconce-lab",
+            "--exclude",
+            "sconce-bench",
+            "--exclude",
+            "sconce-tests",
+            "--no-verify",
+            "--allow-dirty",
+        ]))
+    })?;
+    step("every paper in its smallest form: killed, on another number of threads, and as jobs", smallest::all)?;
+    step("dossier: of a model that is good enough, and one that is not", || {
+        let model = ["--model", "tests/golden/attack_oracle.safetensors", "--arch", "smallcnn", "--examples", "20"];
+        let rest = ["--data", "fashion-mnist:embedded", "--threat", "linf:0.1", "--suite", "quick", "--plane", "5"];
+        let less = ["--geometry-examples", "20", "--eigenvalues", "1", "--out", "target/ci/dossier", "--at-least"];
+        let code = |least: &str| -> Result<Option<i32>> {
+            let words = ["xtask", "dossier"].into_iter().chain(model).chain(rest).chain(less).chain([least]);
+            Ok(with(&words.collect::<Vec<_>>()).status()?.code())
+        };
+        match (code("0.05")?, code("0.99")?) {
+            (Some(0), Some(3)) => Ok(()),
+            other => bail!("exit codes {other:?}, not 0 and 3"),
+        }
+    })?;
+    step("detect: fitted, and scored from standard input", || {
+        let model = workspace().join("target/ci/shuttle.safetensors");
+        let mut fit = with(&["xtask", "detect", "fit", "--data", "shuttle:embedded", "--label", "anomaly", "--out"]);
+        fit.arg(&model).args(["--set", "network.epochs=2", "--set", "network.hidden=[16,4]"]);
+        run(fit)?;
+        let score = |rows: &'static str| -> Result<(Option<i32>, String)> {
+            let mut c = with(&["xtask", "detect", "score", "--model"]);
+            let (reader, mut writer) = std::io::pipe()?;
+            std::io::Write::write_all(&mut writer, rows.as_bytes())?;
+            drop(writer);
+            let out = c.arg(&model).stdin(reader).stderr(std::process::Stdio::inherit()).output()?;
+            Ok((out.status.code(), String::from_utf8_lossy(&out.stdout).into_owned()))
+        };
+        let (code, lines) = score("f1,f2,f3,f4,f5,f6,f7,f8,f9\n50,21,77,0,28,0,27,48,22\n37,0,76,0,28,18,40,48,8\n")?;
+        let last = |i: usize| lines.lines().nth(i).map(|l| l.ends_with(",1"));
+        if (code, last(1), last(2)) != (Some(0), Some(true), Some(false)) {
+            bail!("an anomaly and a normal row gave exit code {code:?} and\n{lines}");
+        }
+        match score("f1,f2\n1,2\n")? {
+            (Some(1), _) => Ok(()),
+            other => bail!("a table of other columns gave {other:?}, not exit code 1"),
+        }
+    })?;
+    step("generate: text from a model of that run, and one whose words are another's", || {
+        let folder = workspace().join("target/ci/sigsoftmax-whole/runs");
+        let model = folder.join("train/austen/moss/seed0.model.safetensors");
+        let words = folder.join("train/austen/moss/seed0.vocabulary.txt");
+        let generate = |words: &Path| -> Result<Option<i32>> {
+            let mut c = with(&["xtask", "generate", "--words", "20", "--model"]);
+            c.arg(&model).arg("--vocabulary").arg(words);
+            Ok(c.status()?.code())
+        };
+        let other = folder.join("other.txt");
+        std::fs::write(&other, "the 5\n<eos> 3\n<unk> 0\n")?;
+        match (generate(&words)?, generate(&other)?) {
+            (Some(0), Some(1)) => Ok(()),
+            other => bail!("exit codes {other:?}, not 0 and 1"),
+        }
+    })?;
+    step("attacks against the field's libraries (the rows that take seconds)", || {
+        let rows = ["foolbox", "fgsm", "autoattack apgd"].iter().flat_map(|f| ["--filter", f]);
+        run(with(&["xtask", "oracle", "--at-most", "200"].into_iter().chain(rows).collect::<Vec<_>>()))
+    })?;
+    step("attack: a model that is good enough, and one that is not", || {
+        let model = ["--model", "tests/golden/attack_oracle.safetensors", "--arch", "smallcnn", "--examples", "40"];
+        let rest = ["--data", "fashion-mnist:embedded", "--threat", "linf:0.1", "--suite", "quick", "--at-least"];
+        let code = |least: &str| -> Result<Option<i32>> {
+            let words: Vec<&str> = ["xtask", "attack"].into_iter().chain(model).chain(rest).chain([least]).collect();
+            Ok(with(&words).status()?.code())
+        };
+        match (code("0.1")?, code("0.99")?) {
+            (Some(0), Some(3)) => Ok(()),
+            other => bail!("exit codes {other:?}, not 0 and 3"),
+        }
+    })?;
+    step("bench: one workload alone, and a peer that is not installed", || {
+        run(with(&["xtask", "bench", "--rounds", "1", "--filter", "autoencoder"]))?;
+        let missing = with(&["xtask", "bench", "--peer", "torch", "--python", "no-such-python"]).status()?;
+        if missing.code() == Some(2) { Ok(()) } else { bail!("a missing peer gave {missing}, not exit code 2") }
+    })?;
+    Ok(0)
+}
+
+/// The examples of all crates.
+const EXAMPLES: [&str; 8] = [
+    "custom_task",
+    "detect_anomalies",
+    "evaluate_candle_model",
+    "language_model",
+    "output_functions",
+    "penalties",
+    "sharpness",
+    "train_fashion_mnist",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_has_a_test_command() {
+        let readme = std::fs::read_to_string(workspace().join("README.md")).unwrap();
+        assert!(readme_test_command(&readme).unwrap().starts_with("cargo test"));
+        assert_eq!(readme_test_command("```sh\nls\n```"), None);
+    }
+}
