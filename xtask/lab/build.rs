@@ -18,7 +18,7 @@ fn main() -> Result<()> {
     for paper in std::fs::read_dir(root.join("xtask/lab/src/papers"))? {
         let path = paper?.path();
         if path.is_dir() {
-            let slug = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let slug = path.file_name().unwrap_or_default().to_string_lossy().replace('_', "-");
             all.insert(slug.clone(), sources::of(root, &slug)?);
         }
     }

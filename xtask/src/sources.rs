@@ -17,7 +17,7 @@ pub type Code = BTreeMap<String, String>;
 /// A file that cannot be read, or that is not Rust.
 pub fn of(root: &Path, slug: &str) -> Result<Code> {
     let lab = root.join("xtask/lab/src");
-    let mut paper = rust(&lab.join("papers").join(slug))?;
+    let mut paper = rust(&lab.join("papers").join(slug.replace('-', "_")))?;
     paper.retain(|p| p.file_name().is_none_or(|n| n != "page.rs"));
     let text = |files: &[PathBuf]| -> Result<String> { Ok(files.iter().map(read).collect::<Result<Vec<_>>>()?.join("\n")) };
     let own = text(&paper)?;

@@ -17,10 +17,11 @@ fn allowed(from: &str, to: &str) -> bool {
             .iter()
             .any(|l| n == format!("sconce-{l}"))
     };
+    let programs = ["sconce-lab", "sconce-bench"];
     match from {
-        // xtask prints the table of the golden values that the tests compare with.
-        "xtask" => to != "xtask",
-        "sconce-tests" => to != "xtask" && to != "sconce-tests",
+        // They share the command line; `oracle` prints the table of the golden values that the tests compare with.
+        "sconce-lab" | "sconce-bench" => !programs.contains(&to),
+        "sconce-tests" => !programs.contains(&to) && !["xtask", "sconce-tests"].contains(&to),
         _ if leaf(from) => to == "sconce-tensor-core",
         _ => false,
     }
@@ -127,27 +128,53 @@ fn folder_bytes(folder: &Path) -> u64 {
     entries.map(|e| if e.path().is_dir() { folder_bytes(&e.path()) } else { e.metadata().map_or(0, |m| m.len()) }).sum()
 }
 
-fn recipes(root: &Path) -> Vec<String> {
+/// Each paper has all of its recipes, its folder in the lab with its line in the table, and its name in README.md; and no other file of
+/// the programs names it.
+fn papers(root: &Path) -> Result<Vec<String>> {
     let mut wrong = Vec::new();
-    let experiments = std::fs::read_to_string(root.join("xtask/src/experiments/mod.rs")).unwrap_or_default();
-    let readme = std::fs::read_to_string(root.join("README.md")).unwrap_or_default();
-    let Ok(folders) = std::fs::read_dir(root.join("xtask/recipes")) else {
-        return vec!["xtask/recipes is missing".into()];
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).with_context(|| path.to_owned());
+    let (table, readme) = (read("xtask/lab/src/papers/mod.rs")?, read("README.md")?);
+    let slugs = |folder: &str| -> Result<Vec<String>> {
+        let entries = std::fs::read_dir(root.join(folder)).with_context(|| folder.to_owned())?.flatten();
+        let mut names: Vec<String> =
+            entries.filter(|e| e.path().is_dir()).map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        Ok(names)
     };
-    for folder in folders.flatten().map(|f| f.path()).filter(|p| p.is_dir()) {
-        let slug = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        for file in ["claims.toml", "quick.toml", "full.toml", "paper.toml"] {
-            if !folder.join(file).is_file() {
+    let recipes = slugs("xtask/recipes")?;
+    for slug in &recipes {
+        for file in ["claims.toml", "smallest.toml", "quick.toml", "full.toml", "paper.toml"] {
+            if !root.join("xtask/recipes").join(slug).join(file).is_file() {
                 wrong.push(format!("xtask/recipes/{slug}: {file} is missing"));
             }
         }
-        if !experiments.contains(&format!("\"{slug}\"")) {
-            wrong.push(format!("xtask/recipes/{slug}: no experiment `{slug}` in xtask/src/experiments/mod.rs"));
+        let room = slug.replace('-', "_");
+        if !root.join("xtask/lab/src/papers").join(&room).is_dir() {
+            wrong.push(format!("xtask/lab/src/papers/{room}: the paper of xtask/recipes/{slug} is missing"));
+        }
+        if !table.contains(&format!("{room}::PAPER")) {
+            wrong.push(format!("xtask/lab/src/papers/mod.rs: `{slug}` is not in the table"));
         }
         if !readme.contains(&format!("`{slug}`")) {
             wrong.push(format!("README.md: does not name `{slug}`"));
         }
     }
+    for room in slugs("xtask/lab/src/papers")? {
+        if !recipes.contains(&room.replace('_', "-")) {
+            wrong.push(format!("xtask/lab/src/papers/{room}: has no recipes"));
+        }
+    }
+    for path in ["xtask/src/cli.rs", "xtask/src/main.rs", "xtask/src/shell.rs", "xtask/lab/src/main.rs", "xtask/lab/src/reproduce.rs"] {
+        let text = read(path)?;
+        for slug in recipes.iter().filter(|s| text.contains(&format!("\"{s}\""))) {
+            wrong.push(format!("{path}: names `{slug}`; a paper is its two folders and its line in the table"));
+        }
+    }
+    Ok(wrong)
+}
+
+fn catalog(root: &Path) -> Vec<String> {
+    let mut wrong = Vec::new();
     for d in std::fs::read_dir(root.join("datasets/catalog")).into_iter().flatten().flatten() {
         let name = d.path().file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let catalog = std::fs::read_to_string(root.join("datasets/src/catalog.rs")).unwrap_or_default();
@@ -166,7 +193,8 @@ pub fn main() -> Result<u8> {
     let mut wrong = arrows(&meta);
     wrong.extend(files(&root)?);
     wrong.extend(packages(&meta, &root));
-    wrong.extend(recipes(&root));
+    wrong.extend(papers(&root)?);
+    wrong.extend(catalog(&root));
     for top in ["ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "REPRODUCTIONS.md", "deny.toml"] {
         if !root.join(top).is_file() {
             wrong.push(format!("{top} is missing"));
@@ -183,9 +211,10 @@ mod tests {
 
     #[test]
     fn arrows_point_inwards() {
-        assert!(allowed("sconce-attacks", "sconce-tensor-core") && allowed("xtask", "sconce-gan"));
+        assert!(allowed("sconce-attacks", "sconce-tensor-core") && allowed("sconce-lab", "sconce-gan"));
+        assert!(allowed("sconce-lab", "xtask") && !allowed("xtask", "sconce-gan") && !allowed("sconce-bench", "sconce-lab"));
         assert!(!allowed("sconce-attacks", "sconce-regularizers") && !allowed("sconce-tensor-core", "sconce-datasets"));
-        assert!(!allowed("sconce-tests", "xtask") && allowed("xtask", "sconce-tests"));
+        assert!(!allowed("sconce-tests", "xtask") && allowed("sconce-lab", "sconce-tests"));
     }
 
     #[test]
