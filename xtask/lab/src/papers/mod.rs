@@ -1,12 +1,13 @@
 //! The papers.
 
 mod absum;
+mod blf;
 
 use crate::paper::Entry;
 
 /// All reproductions.
-pub const TABLE: [Entry; 1] =
-    [absum::PAPER];
+pub const TABLE: [Entry; 2] =
+    [absum::PAPER, blf::PAPER];
 
 #[cfg(test)]
 mod tests;
