@@ -177,10 +177,10 @@ impl Bench {
 /// Arguments of `generate`.
 #[derive(Debug, Args)]
 pub struct Generate {
-    /// The model: `<text>-<arm>-<seed>.model.safetensors` in the `runs` folder of a reproduction.
+    /// The model: `train/<text>/<arm>/seed<n>.model.safetensors` in the `runs` folder of a reproduction.
     #[arg(long)]
     pub model: PathBuf,
-    /// Its words (default: `<text>.vocabulary.txt` beside the model).
+    /// Its words (default: `seed<n>.vocabulary.txt` beside the model).
     #[arg(long)]
     pub vocabulary: Option<PathBuf>,
     /// Words to draw.

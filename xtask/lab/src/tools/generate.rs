@@ -1,6 +1,5 @@
 //! `cargo xtask generate`: text drawn from a trained language model.
 
-use xtask::cli::Generate;
 use crate::terminal::say;
 use anyhow::{Context, Result, bail};
 use sconce_activations::language::{LanguageModel, SampleConfig, sample};
@@ -9,6 +8,7 @@ use sconce_datasets::text::{Vocabulary, read};
 use sconce_tensor_core::{Device, Rng};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use xtask::cli::Generate;
 
 /// Loads the model, draws, prints; returns the exit code.
 pub fn main(args: &Generate) -> Result<u8> {
@@ -30,19 +30,17 @@ pub fn main(args: &Generate) -> Result<u8> {
     Ok(0)
 }
 
-/// `austen.vocabulary.txt` for `austen-softmax-0.model.safetensors`: the one whose name the model's starts with.
+/// `seed0.vocabulary.txt` for `seed0.model.safetensors`: the job that trained the model left both.
 fn beside(model: &Path) -> Result<PathBuf> {
-    let folder = model.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = model.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let entries = std::fs::read_dir(folder).with_context(|| format!("{}", folder.display()))?;
-    let found = entries.flatten().map(|e| e.path()).find(|p| {
-        let file = p.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        file.strip_suffix(".vocabulary.txt").is_some_and(|text| name.starts_with(&format!("{text}-")))
-    });
-    match found {
-        Some(path) => Ok(path),
-        None => bail!("{}: no <text>.vocabulary.txt beside {name}; name it with --vocabulary", folder.display()),
+    let Some(stem) = name.strip_suffix(".model.safetensors") else {
+        bail!("{}: not named <name>.model.safetensors, so name its words with --vocabulary", model.display());
+    };
+    let words = model.with_file_name(format!("{stem}.vocabulary.txt"));
+    if !words.exists() {
+        bail!("no {} beside the model; name its words with --vocabulary", words.display());
     }
+    Ok(words)
 }
 
 /// Reads lines of a word and its count.
@@ -57,11 +55,14 @@ mod tests {
     #[test]
     fn words_with_counts_or_a_line_that_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("austen.vocabulary.txt");
+        let path = dir.path().join("seed0.vocabulary.txt");
         std::fs::write(&path, "the 5\n<eos> 3\n<unk> 0\n").unwrap();
         assert_eq!(vocabulary(&path).unwrap().words(), ["the", "<eos>", "<unk>"]);
-        assert_eq!(beside(&dir.path().join("austen-softmax-0.model.safetensors")).unwrap(), path);
-        assert!(beside(&dir.path().join("other-softmax-0.model.safetensors")).is_err());
+        assert_eq!(beside(&dir.path().join("seed0.model.safetensors")).unwrap(), path);
+        for other in ["seed1.model.safetensors", "seed0.safetensors"] {
+            let e = beside(&dir.path().join(other)).unwrap_err().to_string();
+            assert!(e.contains("--vocabulary"), "{e}");
+        }
         std::fs::write(&path, "the 5\n<eos>\n").unwrap();
         assert!(format!("{:#}", vocabulary(&path).unwrap_err()).contains("line 2"));
     }

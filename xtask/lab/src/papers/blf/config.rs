@@ -1,15 +1,17 @@
 //! The recipe of `blf`, and what its words stand for.
 
-use crate::pieces::{Data, Net, Train};
+use crate::pieces::data::Data;
+use crate::pieces::net::Net;
+use crate::pieces::train::Train;
 use anyhow::{Result, bail};
 use sconce_activations::{LogitForm, LogitFunction, LogitFunctionConfig};
 use sconce_regularizers::{
     LabelSmoothing, LabelSmoothingConfig, LogitSqueezing, LogitSqueezingConfig, Regularizer, Squeeze,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// `xtask/recipes/blf/<preset>.toml`.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     pub seeds: Vec<u64>,
@@ -28,7 +30,7 @@ pub struct Config {
 }
 
 /// The attack inside adversarial training, and the one that chooses the best epoch.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Inner {
     pub eps: f64,
@@ -39,7 +41,7 @@ pub struct Inner {
 }
 
 /// A method with the values of its constant to choose from, without and with adversarial training.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Arm {
     pub name: ArmName,
@@ -47,7 +49,7 @@ pub struct Arm {
     pub adversarial_values: Vec<f64>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ArmName {
     Plain,
@@ -59,22 +61,25 @@ pub enum ArmName {
 }
 
 /// Which form stands for the bounded logit function.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Blf {
     pub form: LogitForm,
 }
 
-/// How a constant is chosen with the first seed: the best naive robust accuracy on the validation split among those whose
-/// clean accuracy is at most `max_clean_drop` below that of the plain arm.
-#[derive(Debug, Deserialize)]
+/// How a constant with several values is chosen, on seeds that no result is of: the best naive robust accuracy on the validation
+/// split among the values whose clean accuracy is at most `max_clean_drop` below that of the plain arm; means over the seeds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Selection {
+    pub seeds: Vec<u64>,
+    /// Values past the end of a grid that are tried where the best one is at its end.
+    pub widen: usize,
     pub max_clean_drop: f64,
 }
 
 /// What a first evaluation would do: PGD on the cross-entropy of the outputs.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Naive {
     pub eps: Vec<f64>,
@@ -83,7 +88,7 @@ pub struct Naive {
 }
 
 /// What an attacker does who knows the defence.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Strong {
     pub eps: f64,
@@ -93,7 +98,7 @@ pub struct Strong {
 }
 
 /// The free vectors of the theory.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Optimum {
     pub classes: usize,
@@ -140,6 +145,11 @@ impl ArmName {
         }
     }
 
+    /// Whether its constant may have this value.
+    pub fn takes(self, blf: &Blf, value: f64) -> bool {
+        self.function(blf, value).is_ok() && self.regularizer(value).is_ok()
+    }
+
     /// What stands behind the last layer.
     pub fn function(self, blf: &Blf, value: f64) -> Result<LogitFunction> {
         let cfg = match self {
@@ -169,6 +179,9 @@ impl Config {
         if self.arms.first().map(|a| a.name) != Some(ArmName::Plain) {
             bail!("arms: the first must be `plain`, with which the others are compared");
         }
+        if self.arms[0].values.len() != 1 || self.arms[0].adversarial_values.len() != 1 {
+            bail!("arms.plain: it has no constant, so values and adversarial_values need exactly one value each");
+        }
         if self.arms.iter().any(|a| a.name == ArmName::Trades) {
             bail!("arms: TRADES has a table of its own, [trades]");
         }
@@ -181,8 +194,8 @@ impl Config {
                 a.name.regularizer(*v)?;
             }
         }
-        if self.seeds.is_empty() || self.naive.eps.is_empty() {
-            bail!("seeds and naive.eps: need at least one each");
+        if self.seeds.is_empty() || self.selection.seeds.is_empty() || self.naive.eps.is_empty() {
+            bail!("seeds, selection.seeds and naive.eps: need at least one each");
         }
         if self.naive.eps.windows(2).any(|w| w[0] >= w[1]) || !self.naive.eps.contains(&self.strong.eps) {
             bail!("naive.eps: must rise, and contain strong.eps ({})", self.strong.eps);
@@ -203,16 +216,18 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recipe::Recipe;
+    use xtask::cli::Preset;
 
     #[test]
-    fn every_preset_is_a_valid_recipe() {
+    fn a_bad_value_is_refused() {
         let folder = crate::places::workspace().join("xtask/recipes/blf");
-        for preset in ["quick", "full", "paper"] {
-            let path = folder.join(format!("{preset}.toml"));
-            crate::recipe::load::<Config>(&path, &[]).unwrap().0.validate().unwrap();
-        }
-        let bad = ["arms.2.values=[-1.0]".to_owned()];
-        let cfg = crate::recipe::load::<Config>(&folder.join("quick.toml"), &bad).unwrap().0;
-        assert!(cfg.validate().unwrap_err().to_string().contains("gamma"));
+        let refused = |set: &str| {
+            let cfg = Recipe::read(&folder, Preset::Quick, &[set.to_owned()]).unwrap().open::<Config>().unwrap();
+            cfg.validate().unwrap_err().to_string()
+        };
+        assert!(refused("arms.2.values=[-1.0]").contains("gamma"));
+        assert!(refused("arms.0.values=[0.0, 1.0]").contains("arms.plain"));
+        assert!(refused("selection.seeds=[]").contains("selection.seeds"));
     }
 }

@@ -1,98 +1,117 @@
 //! The bounded logit function (arXiv 2010.02558): small logits and pre-logits, and whether robustness comes of them.
 
+mod attacks;
+mod choose;
 mod config;
 mod optimum;
 mod page;
-mod stages;
+mod training;
 
-use crate::experiment::{Experiment, Measured};
+use crate::jobs::{Done, Plan, Site};
 use crate::pages::html::Page;
-use crate::pieces::{Parts, Source};
+use crate::paper::{Entry, Measured, Paper};
 use crate::results::Results;
-use crate::run::Run;
 use anyhow::{Result, bail};
-use config::{Arm, ArmName, Config};
-use sconce_tensor_core::stats::Summary;
-use serde_json::json;
-use stages::{History, Job, Net, Tested};
+use attacks::{Test, Tested};
+use choose::{Choose, Constant, Validated};
+use config::{Arm, Config};
+use optimum::Free;
+use serde_json::{Value, json};
+use training::{History, Norms, SOURCE_SEED, Setting, Source, Trained};
 
 /// The reproduction.
-pub struct BlfPaper;
-
-/// The seed of the plain network that transferred attacks are made on: no arm has it.
-const SOURCE_SEED: u64 = 1_000_003;
-
-/// Work in units of one example's forward pass.
-struct Units {
-    standard: f64,
-    adversarial: f64,
-    test: f64,
-}
-
-impl Units {
-    fn of(cfg: &Config) -> Self {
-        let n = cfg.data.train as f64;
-        let curve = cfg.data.test * cfg.naive.eps.len() * cfg.naive.steps * 3;
-        // PGD in five forms, nine targets, then what AutoAttack takes on about half of the examples.
-        let strong = cfg.strong.examples * (cfg.strong.steps * 3 * 14 + 2000 + 5000);
-        Self {
-            standard: 3.0 * n * cfg.standard.epochs as f64,
-            adversarial: 3.0 * n * (cfg.adversarial.epochs * (cfg.attack.steps + 1)) as f64,
-            test: (curve + strong) as f64,
-        }
-    }
-}
-
-impl Experiment for BlfPaper {
-    const SLUG: &'static str = "blf";
-    const TITLE: &'static str = "The bounded logit function before softmax";
-    const LEAD: &'static str = "Small logits are said to make a network harder to attack. A bounded function before the \
+pub const PAPER: Entry = Entry {
+    slug: "blf",
+    title: "The bounded logit function before softmax",
+    lead: "Small logits are said to make a network harder to attack. A bounded function before the \
         softmax whose largest value is at a finite point keeps both the logits and what goes into it small, which tanh \
         does not (arXiv 2010.02558). This report has two columns: what a naive attack finds, and what an attacker finds \
-        who knows the defence.";
-    type Config = Config;
+        who knows the defence.",
+    twice: false,
+    open: |recipe| {
+        let cfg: Config = recipe.open()?;
+        cfg.validate()?;
+        Ok(Box::new(cfg))
+    },
+};
 
-    fn seeds(cfg: &Config) -> Vec<u64> {
-        cfg.seeds.clone()
+impl Config {
+    /// The arms with or without adversarial training.
+    fn arms(&self, adversarial: bool) -> impl Iterator<Item = &Arm> {
+        self.arms.iter().chain(self.trades.as_ref().filter(|_| adversarial))
     }
 
-    fn run(cfg: &Config, run: &Run) -> Result<Measured> {
-        cfg.validate()?;
-        if run.seeds.contains(&SOURCE_SEED) {
-            bail!("--seeds: {SOURCE_SEED} is the seed of the network that transferred attacks are made on");
-        }
-        let parts = cfg.data.load(&run.lookup, &run.device)?;
-        let units = Units::of(cfg);
-        plan(cfg, run, &units);
-        let mut m = Measured::default();
-        let theory = run.stage("optimum of free logits", 0.0, |_| optimum::paths(&cfg.optimum))?;
-        m.wall_s += theory.wall_s;
-        for p in &theory.value {
-            if let (Some(limit), Some(end)) = (p.limit, p.points.last()) {
-                m.metrics.insert(format!("optimum.off.{}", p.name), Summary::new(vec![(end.1 - limit).abs()])?);
-            }
-            let half = p.points.iter().rfind(|q| 2 * q.0 <= cfg.optimum.iterations);
-            if let (Some(half), Some(end)) = (half, p.points.last()) {
-                m.metrics.insert(format!("optimum.still_growing.{}", p.name), Summary::new(vec![end.1 - half.1])?);
-            }
-        }
-        m.series.insert("optimum".into(), serde_json::to_value(&theory.value)?);
+    fn free(&self) -> Free<'_> {
+        Free { optimum: &self.optimum }
+    }
 
-        let job = |arm, value, seed, adversarial| Job { cfg, arm, value, seed, adversarial };
-        let source = job(ArmName::Plain, 0.0, SOURCE_SEED, false).train(run, &parts, units.standard)?;
-        m.wall_s += source.wall_s;
+    fn setting(&self, adversarial: bool) -> Setting<'_> {
+        let Self { data, net, blf, standard, .. } = self;
+        let train = if adversarial { &self.adversarial } else { standard };
+        Setting { data, net, blf, train, attack: Some(&self.attack).filter(|_| adversarial) }
+    }
+
+    fn source(&self) -> Source<'_> {
+        Source { setting: self.setting(false) }
+    }
+
+    fn constant<'a>(&'a self, arm: &'a Arm, adversarial: bool) -> Constant<'a> {
+        let values = if adversarial { &arm.adversarial_values } else { &arm.values };
+        if let [only] = values[..] {
+            return Constant::Given(only);
+        }
+        let (setting, eps, steps) = (self.setting(adversarial), self.strong.eps, self.naive.steps);
+        Constant::Chosen(Choose { setting, eps, steps, selection: &self.selection, arm: arm.name, values })
+    }
+
+    fn trained<'a>(&'a self, arm: &'a Arm, adversarial: bool, seed: u64) -> Trained<'a> {
+        let constant = self.constant(arm, adversarial);
+        let norm_examples = self.naive.norm_examples;
+        Trained { setting: self.setting(adversarial), arm: arm.name, constant, norm_examples, seed }
+    }
+
+    fn test<'a>(&'a self, arm: &'a Arm, adversarial: bool, seed: u64) -> Test<'a> {
+        let Self { naive, strong, .. } = self;
+        Test { trained: self.trained(arm, adversarial, seed), source: self.source(), naive, strong }
+    }
+}
+
+impl Paper for Config {
+    fn seeds(&self) -> &[u64] {
+        &self.seeds
+    }
+
+    fn plan<'a>(&'a self, seeds: &[u64], _: &Site, plan: &mut Plan<'a>) -> Result<()> {
+        if let Some(s) = seeds.iter().find(|s| **s == SOURCE_SEED || self.selection.seeds.contains(s)) {
+            bail!("seeds: {s} is a selection seed, or that of the network that transferred attacks are made on");
+        }
+        plan.add(self.free())?;
+        plan.add(self.source())?;
         for adversarial in [false, true] {
-            let mut plain = None;
-            for arm in arms(cfg, adversarial) {
-                let value = choose(cfg, run, &parts, arm, adversarial, &units, &mut plain, &mut m)?;
-                measure(cfg, run, &parts, (arm, value, adversarial), &source.value.0, &units, &mut m)?;
+            for arm in self.arms(adversarial) {
+                if let Constant::Chosen(choose) = self.constant(arm, adversarial) {
+                    choose.grid().into_iter().try_for_each(|s| plan.add(s))?;
+                    plan.add(choose)?;
+                }
+                for &seed in seeds {
+                    plan.add(self.trained(arm, adversarial, seed))?;
+                    plan.add(self.test(arm, adversarial, seed))?;
+                }
             }
         }
-        if cfg.data.source == Source::Embedded {
-            m.flags.push(
-                "Trained and tested on the embedded part of Fashion-MNIST; the full preset uses all of it.".into(),
-            );
+        Ok(())
+    }
+
+    fn measure(&self, seeds: &[u64], _: &Site, done: &Done<'_>) -> Result<Measured> {
+        let mut m = Measured::default();
+        theory(self, done, &mut m)?;
+        for adversarial in [false, true] {
+            for arm in self.arms(adversarial) {
+                choice(self, arm, adversarial, done, &mut m)?;
+                record(self, arm, adversarial, seeds, done, &mut m)?;
+            }
         }
+        m.flags.extend(self.data.flag());
         m.flags.push(
             "The paper's formula, constants, radii, networks and tables are unknown to us: the default form is recalled, \
              and directions are compared, not numbers."
@@ -101,100 +120,57 @@ impl Experiment for BlfPaper {
         Ok(m)
     }
 
-    fn report(cfg: &Config, _run: &Run, results: &Results, page: &mut Page) -> Result<()> {
-        page::write(cfg, results, page)
+    fn page(&self, results: &Results, _: &Done<'_>, page: &mut Page) -> Result<()> {
+        page::write(self, results, page)
     }
 }
 
-/// The arms with or without adversarial training.
-fn arms(cfg: &Config, adversarial: bool) -> impl Iterator<Item = &Arm> {
-    cfg.arms.iter().chain(cfg.trades.as_ref().filter(|_| adversarial))
+/// How far free logits are from their optimum at the end, and how much their norm grew in the second half.
+fn theory(cfg: &Config, done: &Done<'_>, m: &mut Measured) -> Result<()> {
+    let paths = done.output(&cfg.free())?;
+    for p in &paths {
+        if let (Some(limit), Some(end)) = (p.limit, p.points.last()) {
+            m.put(format!("optimum.off.{}", p.name), vec![(end.1 - limit).abs()])?;
+        }
+        let half = p.points.iter().rfind(|q| 2 * q.0 <= cfg.optimum.iterations);
+        if let (Some(half), Some(end)) = (half, p.points.last()) {
+            m.put(format!("optimum.still_growing.{}", p.name), vec![end.1 - half.1])?;
+        }
+    }
+    m.series.insert("optimum".into(), serde_json::to_value(&paths)?);
+    Ok(())
 }
 
-fn values(arm: &Arm, adversarial: bool) -> &[f64] {
-    if adversarial { &arm.adversarial_values } else { &arm.values }
-}
-
-fn plan(cfg: &Config, run: &Run, u: &Units) {
-    let seeds = run.seeds.len() as f64;
-    let part = |adversarial: bool, train: f64| -> f64 {
-        arms(cfg, adversarial)
-            .map(|a| train * (values(a, adversarial).len() as f64 + seeds - 1.0) + u.test * seeds)
-            .sum()
+/// The constant of an arm, and all that were tried.
+fn choice(cfg: &Config, arm: &Arm, adversarial: bool, done: &Done<'_>, m: &mut Measured) -> Result<()> {
+    let (kind, name) = (cfg.setting(adversarial).kind(), arm.name.name());
+    let (value, tried) = match cfg.constant(arm, adversarial) {
+        Constant::Given(value) => (value, Vec::new()),
+        Constant::Chosen(choose) => {
+            let c = done.output(&choose)?;
+            if c.at_end {
+                let (constant, title) = (arm.name.constant(), arm.name.title());
+                let text =
+                    format!("{kind}: the {constant} chosen for {title}, {}, is at the end of its grid.", c.value);
+                m.at_the_end(kind, name, text);
+            }
+            let row = |(value, v): &(f64, Option<Validated>)| -> Value {
+                json!([value, v.map(|v| v.clean), v.map(|v| v.robust)])
+            };
+            (c.value, c.tried.iter().map(row).collect())
+        }
     };
-    run.plan(u.standard + part(false, u.standard) + part(true, u.adversarial));
+    m.series.insert(format!("{kind}.{name}.choice"), json!({ "value": value, "tried_value_clean_robust": tried }));
+    Ok(())
 }
 
-/// Trains an arm at every value of its constant with the first seed and chooses on the validation split.
-#[allow(clippy::too_many_arguments)] // one call, from the loop over arms
-fn choose(
-    cfg: &Config,
-    run: &Run,
-    parts: &Parts,
-    arm: &Arm,
-    adversarial: bool,
-    units: &Units,
-    plain: &mut Option<f64>,
-    m: &mut Measured,
-) -> Result<f64> {
-    let all = values(arm, adversarial);
-    let train = if adversarial { units.adversarial } else { units.standard };
-    let mut tried: Vec<(f64, f64, f64)> = Vec::new();
-    for &value in all {
-        let job = Job { cfg, arm: arm.name, value, seed: run.seeds[0], adversarial };
-        let net = job.train(run, parts, train)?;
-        let v = job.validate(run, parts, &net.value.0)?;
-        m.wall_s += net.wall_s + v.wall_s;
-        tried.push((value, v.value.0, v.value.1));
-    }
-    let floor = plain.unwrap_or(tried[0].1) - cfg.selection.max_clean_drop;
-    *plain = plain.or(Some(tried[0].1));
-    let kept = tried.iter().filter(|t| t.1 >= floor).max_by(|a, b| a.2.total_cmp(&b.2));
-    let Some(best) = kept.or_else(|| tried.iter().max_by(|a, b| a.1.total_cmp(&b.1))) else {
-        bail!("arms.{}: no value to choose", arm.name.name())
-    };
-    let kind = if adversarial { "at" } else { "std" };
-    if all.len() > 1 && [all.first(), all.last()].contains(&Some(&best.0)) {
-        m.flags.push(format!(
-            "{kind}: the {} chosen for {}, {}, is at the end of its grid.",
-            arm.name.constant(),
-            arm.name.title(),
-            best.0
-        ));
-    }
-    m.series.insert(
-        format!("{kind}.{}.choice", arm.name.name()),
-        json!({ "value": best.0, "tried_value_clean_robust": tried }),
-    );
-    Ok(best.0)
-}
-
-fn measure(
-    cfg: &Config,
-    run: &Run,
-    parts: &Parts,
-    (arm, value, adversarial): (&Arm, f64, bool),
-    source: &Net,
-    units: &Units,
-    m: &mut Measured,
-) -> Result<()> {
-    let (mut tested, mut histories): (Vec<Tested>, Vec<History>) = Default::default();
-    for &seed in &run.seeds {
-        let job = Job { cfg, arm: arm.name, value, seed, adversarial };
-        // The first seed's network was trained, and counted, for the choice.
-        let first = seed == run.seeds[0];
-        let share = if adversarial { units.adversarial } else { units.standard };
-        let net = job.train(run, parts, if first { 0.0 } else { share })?;
-        let t = job.test(run, &parts.test, &net.value.0, source, units.test)?;
-        m.wall_s += t.wall_s + if first { 0.0 } else { net.wall_s };
-        tested.push(t.value);
-        histories.push(net.value.1);
-    }
-    let (kind, name) = (if adversarial { "at" } else { "std" }, arm.name.name());
+/// The metrics of an arm.
+fn record(cfg: &Config, arm: &Arm, adversarial: bool, seeds: &[u64], done: &Done<'_>, m: &mut Measured) -> Result<()> {
+    let (kind, name) = (cfg.setting(adversarial).kind(), arm.name.name());
+    let tested: Vec<Tested> = done.outputs(seeds, |s| cfg.test(arm, adversarial, s))?;
+    let histories: Vec<History> = done.outputs(seeds, |s| cfg.trained(arm, adversarial, s))?;
     let mut put = |measure: &str, f: &dyn Fn(&Tested) -> f64| -> Result<()> {
-        let summary = Summary::new(tested.iter().map(f).collect())?;
-        m.metrics.insert(format!("{kind}.{measure}.{name}"), summary);
-        Ok(())
+        m.put(format!("{kind}.{measure}.{name}"), tested.iter().map(f).collect())
     };
     put("clean", &|t| t.clean)?;
     put("auto_attack", &|t| t.auto_attack)?;
@@ -210,7 +186,7 @@ fn measure(
     }
     let norms: Vec<(usize, f64, f64)> = (0..histories[0].norms.len())
         .map(|i| {
-            let mean = |f: &dyn Fn(&stages::Norms) -> f64| {
+            let mean = |f: &dyn Fn(&Norms) -> f64| {
                 histories.iter().filter_map(|h| h.norms.get(i)).map(f).sum::<f64>() / histories.len() as f64
             };
             (histories[0].norms[i].epoch, mean(&|n| n.pre_logits), mean(&|n| n.logits))
@@ -223,4 +199,38 @@ fn measure(
         json!({ "norms_epoch_pre_post": norms, "flags": flags, "validation_epoch_clean_robust": validation }),
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::places::{lookup, workspace};
+    use crate::recipe::Recipe;
+    use sconce_tensor_core::Device;
+    use sconce_tensor_core::store::Fingerprint;
+    use xtask::cli::Preset;
+
+    #[test]
+    fn only_a_grid_of_several_values_is_chosen_from_and_reserved_seeds_are_refused() {
+        let folder = workspace().join("xtask/recipes/blf");
+        let keys = |preset, seeds: &[u64]| -> Result<Vec<String>> {
+            let cfg: Config = Recipe::read(&folder, preset, &[]).unwrap().open().unwrap();
+            let site = Site::new(Device::Cpu, lookup(None));
+            let mut plan = Plan::new(Fingerprint::new());
+            cfg.plan(seeds, &site, &mut plan)?;
+            Ok(plan.jobs().iter().map(|j| j.key.clone()).collect())
+        };
+        let chosen = |k: &&String| k.starts_with("select/") || k.starts_with("choose/");
+        assert_eq!(keys(Preset::Quick, &[0]).unwrap().iter().filter(chosen).count(), 0);
+        let full = keys(Preset::Full, &[0]).unwrap();
+        for want in
+            ["select/std/plain/seed1000", "select/at/trades-3/seed1000", "choose/at/trades", "train/at/plain/seed0"]
+        {
+            assert!(full.iter().any(|k| k == want), "{want}: {full:?}");
+        }
+        assert!(!full.iter().any(|k| k == "choose/std/plain"));
+        for reserved in [1000, SOURCE_SEED] {
+            assert!(keys(Preset::Quick, &[0, reserved]).is_err());
+        }
+    }
 }

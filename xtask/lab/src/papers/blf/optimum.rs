@@ -1,6 +1,7 @@
 //! The theory's setting: logits that are free, one label, gradient descent.
 
 use super::config::Optimum;
+use crate::jobs::{Job, Work};
 use anyhow::Result;
 use candle_core::{Device, Tensor, Var};
 use sconce_activations::{LogitForm, LogitFunction, LogitFunctionConfig};
@@ -19,8 +20,30 @@ pub struct Path {
     pub limit: Option<f64>,
 }
 
+/// Follows all methods. There is no seed: all start from the same vector.
+#[derive(Clone, Copy, Serialize)]
+pub struct Free<'a> {
+    pub optimum: &'a Optimum,
+}
+
+impl Job for Free<'_> {
+    type Output = Vec<Path>;
+
+    fn key(&self) -> String {
+        "optimum".to_owned()
+    }
+
+    fn cost(&self) -> f64 {
+        self.optimum.iterations as f64
+    }
+
+    fn run(&self, _: &Work<'_>) -> Result<Vec<Path>> {
+        paths(self.optimum)
+    }
+}
+
 /// All methods from the same start.
-pub fn paths(o: &Optimum) -> Result<Vec<Path>> {
+fn paths(o: &Optimum) -> Result<Vec<Path>> {
     let m = o.classes as f64;
     let gap_to_norm = ((m - 1.0) / m).sqrt();
     let smooth = ((1.0 - o.alpha) * (m - 1.0) / o.alpha).ln() * gap_to_norm;
@@ -39,7 +62,7 @@ pub fn paths(o: &Optimum) -> Result<Vec<Path>> {
 
 /// The gap at the optimum of `CE + lambda |z|^2 / 2`: `(M - 1) gap / M = (1 - f) / lambda`, `f = 1 / (1 + (M - 1) e^-gap)`,
 /// by halving.
-pub fn squeezed_gap(m: f64, lambda: f64) -> f64 {
+fn squeezed_gap(m: f64, lambda: f64) -> f64 {
     let excess = |gap: f64| (m - 1.0) * gap / m - (1.0 - 1.0 / (1.0 + (m - 1.0) * (-gap).exp())) / lambda;
     let (mut lo, mut hi) = (0.0, 100.0);
     for _ in 0..80 {

@@ -2,7 +2,6 @@
 
 use super::config::{Arm, ArmName, Config};
 use super::optimum::Path;
-use super::{arms, values};
 use crate::pages::html::{Page, cell, escape};
 use crate::pages::plot::Curve;
 use crate::results::Results;
@@ -73,7 +72,7 @@ fn norms(cfg: &Config, r: &Results, page: &mut Page, adversarial: bool, kind: &s
             spread: Vec::new(),
             joined: true,
         };
-        let all: Vec<Curve> = arms(cfg, adversarial).map(curve).collect();
+        let all: Vec<Curve> = cfg.arms(adversarial).map(curve).collect();
         let text = format!(
             "Mean norm of the {caption}, on {} training examples after each epoch; mean over the seeds. Arms without a \
              function have the same in both.",
@@ -122,15 +121,15 @@ fn columns(cfg: &Config, r: &Results, page: &mut Page, adversarial: bool, kind: 
             "gradient_norm",
         ],
     );
-    let rows = arms(cfg, adversarial).map(|a| {
+    let rows = cfg.arms(adversarial).map(|a| {
         let name = a.name.name();
         let value = match a.name {
             ArmName::Plain => "–".to_owned(),
             _ => {
-                let chosen = &r.series[&format!("{kind}.{name}.choice")]["value"];
-                let among = values(a, adversarial).len();
+                let choice = &r.series[&format!("{kind}.{name}.choice")];
+                let among = choice["tried_value_clean_robust"].as_array().map_or(0, Vec::len);
                 let of = if among > 1 { format!(" (of {among})") } else { String::new() };
-                format!("{} {chosen}{of}", a.name.constant())
+                format!("{} {}{of}", a.name.constant(), choice["value"])
             }
         };
         let mut row = vec![escape(a.name.title()), value];
@@ -145,7 +144,8 @@ fn columns(cfg: &Config, r: &Results, page: &mut Page, adversarial: bool, kind: 
 }
 
 fn curve(cfg: &Config, r: &Results, page: &mut Page, adversarial: bool, kind: &str) -> Result<()> {
-    let curves: Vec<Curve> = arms(cfg, adversarial)
+    let curves: Vec<Curve> = cfg
+        .arms(adversarial)
         .map(|a| {
             let name = a.name.name();
             let clean = r.metrics.get(&format!("{kind}.clean.{name}")).map(|s| (0.0, s));
@@ -170,7 +170,7 @@ fn curve(cfg: &Config, r: &Results, page: &mut Page, adversarial: bool, kind: &s
 
 fn flags(cfg: &Config, r: &Results, page: &mut Page, adversarial: bool, kind: &str) {
     let mut rows = Vec::new();
-    for a in arms(cfg, adversarial) {
+    for a in cfg.arms(adversarial) {
         let series = r.series[&format!("{kind}.{}", a.name.name())]["flags"].as_array().cloned().unwrap_or_default();
         for (i, f) in series.iter().filter_map(|f| f.as_str()).enumerate() {
             rows.push(vec![if i == 0 { escape(a.name.title()) } else { String::new() }, escape(f)]);

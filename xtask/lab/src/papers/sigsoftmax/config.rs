@@ -4,14 +4,12 @@ use super::control::SteepSoftmax;
 use anyhow::{Result, bail};
 use sconce_activations::language::{AwdLstmConfig, Dropout, Head, LanguageModelConfig, LanguageTrainConfig};
 use sconce_activations::{OutputFunction, output_of};
-use sconce_datasets::Lookup;
-use sconce_datasets::text::{self, Corpus};
 use sconce_tensor_core::optim::Schedule;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// `xtask/recipes/sigsoftmax/<preset>.toml`.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     pub seeds: Vec<u64>,
@@ -22,21 +20,25 @@ pub struct Config {
     pub dynamic: Option<Dynamic>,
 }
 
-/// Students of every output function against teachers that are matrices of probabilities.
-#[derive(Debug, Deserialize)]
+/// Students of every output function against teachers that are matrices of probabilities. Which widths and teachers there are is no
+/// part of what a job reads: each job names its own.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Synthetic {
     pub contexts: usize,
     pub classes: usize,
+    #[serde(skip_serializing)]
     pub dims: Vec<usize>,
     pub steps: usize,
     pub lr: f64,
+    #[serde(skip_serializing)]
     pub teachers: Vec<Teacher>,
+    #[serde(skip_serializing)]
     pub random: Random,
 }
 
 /// Logits `H W^T (+ b)` of Gaussian matrices: the theorem's own setting.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Random {
     pub contexts: usize,
@@ -44,7 +46,7 @@ pub struct Random {
     pub width: usize,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Teacher {
     /// Log-softmax of a product of Gaussian matrices of inner size 32.
@@ -54,7 +56,7 @@ pub enum Teacher {
 }
 
 /// A text with the model and the schedule for it.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Text {
     pub name: String,
@@ -71,17 +73,19 @@ pub struct Text {
     pub mixture: Option<Model>,
 }
 
-/// How an arm's rate is chosen where its model names several: the lowest mean validation loss over the first `seeds` seeds,
+/// How an arm's rate is chosen where its model names several: the lowest mean validation loss over seeds that no result is of,
 /// trained on the first `words` words (0 for all).
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Selection {
     pub words: usize,
-    pub seeds: usize,
+    pub seeds: Vec<u64>,
+    /// Rates past the end of the grid that are tried where the best one is at its end.
+    pub widen: usize,
 }
 
 /// Sizes, dropout, and training.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
     pub embedding: usize,
@@ -93,14 +97,15 @@ pub struct Model {
     pub finetune: Option<Finetune>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Train {
     pub epochs: usize,
     pub rows: usize,
     pub window: usize,
     pub spread: f64,
-    /// One value, or several to choose from.
+    /// One value, or several to choose from; a job names the one that it trains with, or the grid.
+    #[serde(skip_serializing)]
     pub lr: Vec<f64>,
     pub schedule: Schedule,
     pub clip: f64,
@@ -111,14 +116,14 @@ pub struct Train {
     pub evaluation_rows: usize,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Finetune {
     pub epochs: usize,
     pub lr: f64,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Arm {
     pub name: String,
@@ -128,13 +133,13 @@ pub struct Arm {
 }
 
 /// The matrix of log-probabilities on the test text whose rank is taken.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rank {
     pub contexts: usize,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dynamic {
     pub lr: f64,
@@ -167,21 +172,6 @@ impl Arm {
 }
 
 impl Text {
-    /// The parts as numbers of words, cut as the recipe says.
-    pub fn load(&self, lookup: &Lookup) -> Result<Corpus> {
-        let parts = text::named(&self.name, lookup)?;
-        let mut corpus = Corpus::new(&parts, Some(self.vocabulary).filter(|v| *v > 0))?;
-        let parts =
-            [(&mut corpus.train, self.train), (&mut corpus.validation, self.validation), (&mut corpus.test, self.test)];
-        for (part, words) in parts {
-            if words > part.len() {
-                bail!("corpora.{}: a part has {} words, the recipe asks for {words}", self.name, part.len());
-            }
-            part.truncate(if words == 0 { part.len() } else { words });
-        }
-        Ok(corpus)
-    }
-
     /// The model and schedule of an arm.
     pub fn of(&self, arm: &Arm) -> Result<&Model> {
         match (&self.mixture, arm.mixture) {
@@ -246,8 +236,8 @@ impl Config {
             if several.clone().any(|n| n == 0) {
                 bail!("corpora.{}: lr needs at least one value", c.name);
             }
-            if several.clone().any(|n| n > 1) && c.selection.seeds == 0 {
-                bail!("corpora.{}: selection.seeds must be at least 1 to choose among rates", c.name);
+            if several.clone().any(|n| n > 1) && c.selection.seeds.is_empty() {
+                bail!("corpora.{}: selection.seeds needs at least one seed to choose among rates", c.name);
             }
         }
         if self.rank.contexts == 0 {
@@ -259,5 +249,25 @@ impl Config {
             bail!("synthetic: dims, teachers, steps, contexts and classes must not be empty or 0");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::Recipe;
+    use xtask::cli::Preset;
+
+    #[test]
+    fn rates_need_a_seed_to_be_chosen_with() {
+        let folder = crate::places::workspace().join("xtask/recipes/sigsoftmax");
+        let of = |set: &[&str]| {
+            let set: Vec<String> = set.iter().map(|s| (*s).to_owned()).collect();
+            Recipe::read(&folder, Preset::Quick, &set).unwrap().open::<Config>().unwrap().validate()
+        };
+        assert!(of(&["corpora.0.selection.seeds=[]"]).unwrap_err().to_string().contains("selection.seeds"));
+        let one = ["corpora.0.single.train.lr=[30.0]", "corpora.0.mixture.train.lr=[25.0]"];
+        of(&["corpora.0.selection.seeds=[]", one[0], one[1]]).unwrap();
+        assert!(of(&["arms.1.output=\"hard\""]).is_err());
     }
 }

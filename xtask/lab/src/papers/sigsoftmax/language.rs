@@ -1,7 +1,9 @@
-//! The stages of the language models: training, testing, ranks, dynamic evaluation.
+//! The language models of `sigsoftmax`: training, testing, ranks, dynamic evaluation.
 
-use super::config::{Arm, Config, Text};
-use crate::run::{Run, Stage};
+use super::choose::Rate;
+use super::config::{Arm, Dynamic, Model, Rank};
+use super::corpus::Cut;
+use crate::jobs::{Job, Work};
 use anyhow::{Context, Result};
 use candle_core::{DType, Tensor};
 use sconce_activations::Spectrum;
@@ -9,22 +11,130 @@ use sconce_activations::language::{
     DynamicConfig, GradientScale, History, LanguageModel, LanguageTrainConfig, LanguageTrainer, Streams,
     dynamic_evaluation, evaluate,
 };
-use sconce_datasets::text::Corpus;
-use sconce_tensor_core::train::{Checkpoint, Progress};
+use sconce_tensor_core::train::Progress;
 use sconce_tensor_core::{Mode, Rng, store};
 use serde::{Deserialize, Serialize};
 
-/// One trained model's address.
-#[derive(Clone, Copy)]
-pub struct Job<'a> {
-    pub cfg: &'a Config,
-    pub text: &'a Text,
-    pub corpus: &'a Corpus,
+/// The endings of the files that a trained model leaves: itself, and its words for `cargo xtask generate`.
+const MODEL: &str = "model.safetensors";
+const WORDS: &str = "vocabulary.txt";
+
+/// The phases of training.
+const PHASES: [&str; 2] = ["train", "finetune"];
+
+/// Streams and window of the last evaluation: one stream loses no context, ten are faster.
+const TEST_ROWS: usize = 10;
+
+/// An arm on a text.
+#[derive(Clone, Copy, Serialize)]
+pub struct Learner<'a> {
+    pub cut: Cut<'a>,
     pub arm: &'a Arm,
+    pub model: &'a Model,
+}
+
+impl Learner<'_> {
+    /// The part of a key that tells it from others.
+    pub fn place(&self) -> String {
+        format!("{}/{}", self.cut.name, self.arm.name)
+    }
+
+    /// Work of a word, about.
+    fn word(&self) -> f64 {
+        let (m, vocabulary) = (self.model, self.cut.vocabulary);
+        let recurrent = 8 * m.hidden * (m.hidden + m.embedding) * m.layers;
+        let decoder = m.embedding * if vocabulary == 0 { 30_000 } else { vocabulary } * self.arm.mixture.max(1);
+        6.0 * (recurrent + decoder) as f64
+    }
+
+    /// Work of training on the first `words` words, 0 for all.
+    pub fn cost(&self, words: usize) -> f64 {
+        self.word() * (self.cut.words(words) * self.model.epochs()) as f64
+    }
+
+    /// Trains on the first `words` words, 0 for all, and fine-tunes where the recipe says so. The checkpoints of both phases stay until
+    /// [`forget`].
+    pub fn fit(&self, work: &Work<'_>, lr: f64, seed: u64, words: usize) -> Result<(LanguageModel, History)> {
+        let corpus = self.cut.load(work.site)?;
+        let words = if words == 0 { corpus.train.len() } else { words.min(corpus.train.len()) };
+        let config = self.model.config(self.arm, corpus.vocabulary.len());
+        // The seed is all: arms of one shape start from the same weights and see the same windows and masks.
+        let rng = Rng::new(seed);
+        let model = LanguageModel::new(config, self.arm.function()?, rng, DType::F32, &work.site.device)?;
+        let total = self.model.epochs();
+        let fit = |phase: &str, before: usize, cfg: LanguageTrainConfig| -> Result<History> {
+            // Thousandths of all epochs of both phases.
+            let share = cfg.epochs as f64 / total as f64;
+            let before = before as f64 / total as f64;
+            let mut watch = |p: &Progress| {
+                let done = before + share * p.step as f64 / p.total.max(1) as f64;
+                work.at((1000.0 * done) as usize, 1000);
+            };
+            let trainer = LanguageTrainer::new(cfg)?.resuming(work.checkpoint(phase));
+            let (train, validation) = (&corpus.train[..words], &corpus.validation);
+            Ok(trainer.observed_by(&mut watch).fit(&model, train, validation, &rng.stream(phase))?)
+        };
+        let mut history = fit(PHASES[0], 0, self.model.training(lr))?;
+        if let Some(f) = &self.model.finetune {
+            let cfg = LanguageTrainConfig { epochs: f.epochs, lr: f.lr, finetune: true, ..self.model.training(lr) };
+            let tuned = fit(PHASES[1], self.model.train.epochs, cfg)?;
+            history.best = history.epochs.len() + tuned.best;
+            history.epochs.extend(tuned.epochs);
+        }
+        Ok((model, history))
+    }
+}
+
+/// Removes the checkpoints of a job's phases: they are three times the model.
+pub fn forget(work: &Work<'_>) -> Result<()> {
+    for phase in PHASES {
+        let checkpoint = work.checkpoint(phase);
+        if checkpoint.path().exists() {
+            std::fs::remove_file(checkpoint.path()).with_context(|| format!("{}", checkpoint.path().display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// A model of an arm at its rate.
+#[derive(Clone, Copy, Serialize)]
+pub struct Trained<'a> {
+    pub learner: Learner<'a>,
+    pub rate: Rate<'a>,
     pub seed: u64,
-    pub lr: f64,
-    /// Words of the training text, from its start.
-    pub words: usize,
+}
+
+impl Job for Trained<'_> {
+    type Output = History;
+
+    fn key(&self) -> String {
+        format!("train/{}/seed{}", self.learner.place(), self.seed)
+    }
+
+    fn needs(&self) -> Vec<String> {
+        self.rate.need().into_iter().collect()
+    }
+
+    fn cost(&self) -> f64 {
+        self.learner.cost(0)
+    }
+
+    fn run(&self, work: &Work<'_>) -> Result<History> {
+        let (model, history) = self.learner.fit(work, self.rate.value(work)?, self.seed, 0)?;
+        let words = &self.learner.cut.load(work.site)?.vocabulary;
+        model.save(&work.file(MODEL), &words.digest())?;
+        store::write_whole(&work.file(WORDS), words.to_lines().as_bytes())?;
+        forget(work)?;
+        Ok(history)
+    }
+}
+
+/// Perplexities, rank and spectrum, and dynamic evaluation where the recipe says so.
+#[derive(Clone, Copy, Serialize)]
+pub struct Test<'a> {
+    pub trained: Trained<'a>,
+    pub rank: &'a Rank,
+    pub dynamic: Option<&'a Dynamic>,
 }
 
 /// What a model came to.
@@ -41,117 +151,67 @@ pub struct Tested {
     pub averaged: bool,
 }
 
-/// Streams and window of the last evaluation: one stream loses no context, ten are faster.
-const TEST_ROWS: usize = 10;
+impl Job for Test<'_> {
+    type Output = Tested;
 
-impl Job<'_> {
-    /// A name for the terminal.
-    pub fn name(&self) -> String {
-        let Self { text, arm, lr, seed, .. } = self;
-        let part = if self.words < self.corpus.train.len() { format!(" {} words", self.words) } else { String::new() };
-        format!("{} {} lr {lr}{part} seed {seed}", text.name, arm.name)
+    fn key(&self) -> String {
+        self.trained.key().replacen("train", "test", 1)
     }
 
-    fn file(&self, what: &str) -> String {
-        format!("{}.{what}.safetensors", self.name().replace(' ', "-"))
+    fn needs(&self) -> Vec<String> {
+        vec![self.trained.key()]
     }
 
-    /// Trains, fine-tunes where the recipe says so, and saves the model.
-    pub fn train(&self, run: &Run, units: f64) -> Result<Stage<History>> {
-        let sizes = self.text.of(self.arm)?;
-        run.stage(&format!("train {}", self.name()), units, |bar| {
-            let config = sizes.config(self.arm, self.corpus.vocabulary.len());
-            // The seed is all: arms of one shape start from the same weights and see the same windows and masks.
-            let rng = Rng::new(self.seed);
-            let model = LanguageModel::new(config, self.arm.function()?, rng, DType::F32, &run.device)?;
-            let total = sizes.epochs();
-            let fit = |phase: &str, before: usize, cfg: LanguageTrainConfig| -> Result<History> {
-                let path = run.path(&self.file(phase));
-                let print = run.fingerprint().clone().with("model", self.name()).with("phase", phase);
-                // Thousandths of all epochs of both phases.
-                let share = cfg.epochs as f64 / total as f64;
-                let before = before as f64 / total as f64;
-                let mut watch = |p: &Progress| {
-                    let done = before + share * p.step as f64 / p.total.max(1) as f64;
-                    bar.at((1000.0 * done) as usize, 1000);
-                };
-                let trainer = LanguageTrainer::new(cfg)?.resuming(Checkpoint::new(&path, print));
-                let rng = rng.stream(phase);
-                let (train, validation) = (&self.corpus.train[..self.words], &self.corpus.validation);
-                Ok(trainer.observed_by(&mut watch).fit(&model, train, validation, &rng)?)
-            };
-            let mut history = fit("train", 0, sizes.training(self.lr))?;
-            if let Some(f) = &sizes.finetune {
-                let cfg = LanguageTrainConfig { epochs: f.epochs, lr: f.lr, finetune: true, ..sizes.training(self.lr) };
-                let tuned = fit("finetune", sizes.train.epochs, cfg)?;
-                history.best = history.epochs.len() + tuned.best;
-                history.epochs.extend(tuned.epochs);
+    fn cost(&self) -> f64 {
+        let Learner { cut, .. } = self.trained.learner;
+        self.trained.learner.word() * cut.words(0) as f64
+    }
+
+    fn run(&self, work: &Work<'_>) -> Result<Tested> {
+        let Learner { cut, arm, model: sizes } = self.trained.learner;
+        let (corpus, device) = (cut.load(work.site)?, &work.site.device);
+        let history = work.output(&self.trained)?;
+        let best = history.epochs.get(history.best).context("a history without epochs")?;
+        let (path, _) = work.file_of(&self.trained, MODEL)?;
+        let function = arm.function()?;
+        let model = LanguageModel::load(&path, &corpus.vocabulary.digest(), |_| Ok(function), device)?;
+        let streams = Streams::new(&corpus.test, TEST_ROWS, device)?;
+        let test = evaluate(&model, &streams, sizes.train.window.min(streams.steps() - 1))?;
+        let spectrum = self.spectrum(&model, &corpus.test)?;
+        let dynamic = match self.dynamic {
+            None => None,
+            Some(d) => {
+                let train = Streams::new(&corpus.train, 20, device)?;
+                let scale = GradientScale::of(&model, &train, d.window, d.scale_windows)?;
+                let words = if d.words == 0 { corpus.test.len() } else { d.words.min(corpus.test.len()) };
+                let text = Streams::new(&corpus.test[..words], 1, device)?;
+                let cfg = DynamicConfig { lr: d.lr, decay: d.decay, eps: d.eps, window: d.window };
+                let found = dynamic_evaluation(&model, &text, &scale, &cfg, &mut |at, of| work.at(at, of))?;
+                Some(found.perplexity())
             }
-            model.save(&run.path(&self.file("model")), &self.corpus.vocabulary.digest())?;
-            // The checkpoints are three times the model.
-            for phase in ["train", "finetune"] {
-                let path = run.path(&self.file(phase));
-                if path.exists() {
-                    std::fs::remove_file(&path).with_context(|| format!("{}", path.display()))?;
-                }
-            }
-            Ok(history)
+        };
+        let values = spectrum.values();
+        Ok(Tested {
+            validation: best.validation.perplexity(),
+            test: test.perplexity(),
+            dynamic,
+            rank: spectrum.rank(),
+            spectrum: places(values.len()).map(|i| (i, values[i - 1] / values[0])).collect(),
+            best: history.best + 1,
+            averaged: best.averaged,
         })
     }
+}
 
-    /// The trained model.
-    fn model(&self, run: &Run) -> Result<LanguageModel> {
-        let path = run.path(&self.file("model"));
-        let function = self.arm.function()?;
-        Ok(LanguageModel::load(&path, &self.corpus.vocabulary.digest(), |_| Ok(function), &run.device)?)
-    }
-
-    /// Perplexities, rank and spectrum, and dynamic evaluation where the recipe says so.
-    pub fn test(&self, run: &Run, history: &History, units: f64) -> Result<Stage<Tested>> {
-        run.stage(&format!("test {}", self.name()), units, |bar| {
-            let model = self.model(run)?;
-            let window = self.text.of(self.arm)?.train.window;
-            let best = history.epochs.get(history.best).context("a history without epochs")?;
-            let streams = Streams::new(&self.corpus.test, TEST_ROWS, &run.device)?;
-            let test = evaluate(&model, &streams, window.min(streams.steps() - 1))?;
-            let spectrum = self.spectrum(&model)?;
-            let dynamic = match &self.cfg.dynamic {
-                None => None,
-                Some(d) => {
-                    let train = Streams::new(&self.corpus.train, 20, &run.device)?;
-                    let scale = GradientScale::of(&model, &train, d.window, d.scale_windows)?;
-                    let words = if d.words == 0 { self.corpus.test.len() } else { d.words.min(self.corpus.test.len()) };
-                    let text = Streams::new(&self.corpus.test[..words], 1, &run.device)?;
-                    let cfg = DynamicConfig { lr: d.lr, decay: d.decay, eps: d.eps, window: d.window };
-                    let found = dynamic_evaluation(&model, &text, &scale, &cfg, &mut |at, of| bar.at(at, of))?;
-                    Some(found.perplexity())
-                }
-            };
-            let values = spectrum.values();
-            let some: Vec<(usize, f64)> = places(values.len()).map(|i| (i, values[i - 1] / values[0])).collect();
-            Ok(Tested {
-                validation: best.validation.perplexity(),
-                test: test.perplexity(),
-                dynamic,
-                rank: spectrum.rank(),
-                spectrum: some,
-                best: history.best + 1,
-                averaged: best.averaged,
-            })
-        })
-    }
-
-    /// Of the log-probabilities after the first words of the test text, by an f64 forward pass.
-    fn spectrum(&self, model: &LanguageModel) -> Result<Spectrum> {
+impl Test<'_> {
+    /// Of the log-probabilities after the first words of a text, by an f64 forward pass.
+    fn spectrum(&self, model: &LanguageModel, text: &[u32]) -> Result<Spectrum> {
         const ROWS: usize = 100;
         let wide = model.to_dtype(DType::F64)?;
-        let contexts = self.cfg.rank.contexts.min(self.corpus.test.len() - 1);
-        let text = Streams::new(
-            &self.corpus.test[..=contexts],
-            1,
-            wide.params().iter().next().context("no weights")?.var().device(),
-        )?;
-        let (ids, _) = text.window(0, contexts)?.context("a test text without words")?;
+        let contexts = self.rank.contexts.min(text.len() - 1);
+        let device = wide.params().iter().next().context("no weights")?.var().device().clone();
+        let (ids, _) =
+            Streams::new(&text[..=contexts], 1, &device)?.window(0, contexts)?.context("a test text without words")?;
         let h = wide.hidden(&ids, &wide.state(1)?, Mode::Frozen, &Rng::new(0))?.raw.squeeze(1)?;
         let part = |from: usize| wide.log_prob(&h.narrow(0, from, ROWS.min(contexts - from))?.contiguous()?);
         let parts: Vec<Tensor> = (0..contexts).step_by(ROWS).map(part).collect::<Result<_, _>>()?;
@@ -169,10 +229,4 @@ fn places(n: usize) -> impl Iterator<Item = usize> {
             at
         })
     })
-}
-
-/// Keeps the words beside the models, for `generate`.
-pub fn keep_words(run: &Run, text: &Text, corpus: &Corpus) -> Result<()> {
-    let path = run.path(&format!("{}.vocabulary.txt", text.name));
-    Ok(store::write_whole(&path, corpus.vocabulary.to_lines().as_bytes())?)
 }

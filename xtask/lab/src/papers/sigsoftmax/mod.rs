@@ -1,70 +1,116 @@
 //! Sigsoftmax (arXiv 1805.10829): an output function that breaks the softmax bottleneck, and what of it shows in perplexity.
 
+mod choose;
 mod config;
 mod control;
+mod corpus;
 mod language;
 mod page;
 mod synthetic;
 
-use crate::experiment::{Experiment, Measured};
+use crate::jobs::{Done, Plan, Site};
 use crate::pages::html::Page;
+use crate::paper::{Entry, Measured, Paper};
 use crate::results::Results;
-use crate::run::Run;
-use anyhow::Result;
-use config::{Arm, Config, Synthetic, Text};
-use language::{Job, Tested, keep_words};
-use sconce_activations::{Output, OutputFunction};
-use sconce_datasets::text::Corpus;
-use sconce_tensor_core::stats::Summary;
+use anyhow::{Result, bail};
+use choose::{Choose, Rate};
+use config::{Arm, Config, Synthetic, Teacher, Text};
+use corpus::{Count, Cut};
+use language::{Learner, Test, Tested, Trained};
+use sconce_activations::OutputFunction;
 use serde_json::json;
-use synthetic::Student;
+use synthetic::{OUTPUTS, Ranks, Student, Students};
 
 /// The reproduction.
-pub struct SigsoftmaxPaper;
-
-impl Experiment for SigsoftmaxPaper {
-    const SLUG: &'static str = "sigsoftmax";
-    const TITLE: &'static str = "Sigsoftmax and the softmax bottleneck";
-    const LEAD: &'static str = "A softmax on top of d hidden units can only make matrices of log-probabilities of rank d + 2, \
+pub const PAPER: Entry = Entry {
+    slug: "sigsoftmax",
+    title: "Sigsoftmax and the softmax bottleneck",
+    lead: "A softmax on top of d hidden units can only make matrices of log-probabilities of rank d + 2, \
         however many classes there are. Sigsoftmax, exp(z) sigmoid(z) normalised, has no such bound and no more \
         parameters (arXiv 1805.10829). That it has a higher rank is a theorem; whether its perplexity is lower is a question \
-        for data.";
-    type Config = Config;
+        for data.",
+    twice: false,
+    open: |recipe| {
+        let cfg: Config = recipe.open()?;
+        cfg.validate()?;
+        Ok(Box::new(cfg))
+    },
+};
 
-    fn seeds(cfg: &Config) -> Vec<u64> {
-        cfg.seeds.clone()
+impl Config {
+    fn students<'a>(&'a self, study: &'a Synthetic, teacher: Teacher, d: usize, seed: u64) -> Students<'a> {
+        Students { study, teacher, d, arms: &self.arms, seed }
     }
 
-    fn run(cfg: &Config, run: &Run) -> Result<Measured> {
-        cfg.validate()?;
-        let corpora: Vec<_> = cfg.corpora.iter().map(|t| t.load(&run.lookup)).collect::<Result<_>>()?;
-        plan(cfg, run, corpora.iter().map(|c| c.train.len()));
-        let mut m = Measured::default();
-        if let Some(s) = &cfg.synthetic {
-            study(cfg, s, run, &mut m)?;
+    fn learner<'a>(&self, text: &'a Text, arm: &'a Arm) -> Result<Learner<'a>> {
+        Ok(Learner { cut: Cut::from(text), arm, model: text.of(arm)? })
+    }
+
+    fn rate<'a>(&self, text: &'a Text, arm: &'a Arm) -> Result<Rate<'a>> {
+        let learner = self.learner(text, arm)?;
+        let rates = &learner.model.train.lr;
+        Ok(match rates[..] {
+            [only] => Rate::Given(only),
+            _ => Rate::Chosen(Choose { learner, selection: &text.selection, rates }),
+        })
+    }
+
+    fn trained<'a>(&self, text: &'a Text, arm: &'a Arm, seed: u64) -> Result<Trained<'a>> {
+        Ok(Trained { learner: self.learner(text, arm)?, rate: self.rate(text, arm)?, seed })
+    }
+
+    fn test<'a>(&'a self, text: &'a Text, arm: &'a Arm, seed: u64) -> Result<Test<'a>> {
+        let trained = self.trained(text, arm, seed)?;
+        Ok(Test { trained, rank: &self.rank, dynamic: self.dynamic.as_ref() })
+    }
+}
+
+impl Paper for Config {
+    fn seeds(&self) -> &[u64] {
+        &self.seeds
+    }
+
+    fn plan<'a>(&'a self, seeds: &[u64], _: &Site, plan: &mut Plan<'a>) -> Result<()> {
+        if let Some(s) = seeds.iter().find(|s| self.corpora.iter().any(|c| c.selection.seeds.contains(s))) {
+            bail!("seeds: {s} is a selection seed");
         }
-        for (text, corpus) in cfg.corpora.iter().zip(&corpora) {
-            keep_words(run, text, corpus)?;
-            m.series.insert(
-                format!("{}.corpus", text.name),
-                json!({ "vocabulary": corpus.vocabulary.len(), "train": corpus.train.len(),
-                    "validation": corpus.validation.len(), "test": corpus.test.len() }),
-            );
-            for arm in &cfg.arms {
-                let lr = choose(cfg, run, (text, corpus), arm, &mut m)?;
-                let mut tested = Vec::new();
-                let mut histories = Vec::new();
-                for &seed in &run.seeds {
-                    let job = Job { cfg, text, corpus, arm, seed, lr, words: corpus.train.len() };
-                    let (train, test) = units(text, corpus.train.len(), arm)?;
-                    let history = job.train(run, train)?;
-                    let t = job.test(run, &history.value, test)?;
-                    m.wall_s += history.wall_s + t.wall_s;
-                    tested.push(t.value);
-                    histories.push(history.value);
+        if let Some(s) = &self.synthetic {
+            for &seed in seeds {
+                plan.add(Ranks { random: &s.random, seed })?;
+            }
+            for teacher in &s.teachers {
+                for d in &s.dims {
+                    seeds.iter().try_for_each(|seed| plan.add(self.students(s, *teacher, *d, *seed)))?;
                 }
-                put(&mut m, &text.name, &arm.name, &tested)?;
-                m.series.insert(format!("{}.{}.history", text.name, arm.name), serde_json::to_value(&histories)?);
+            }
+        }
+        for text in &self.corpora {
+            plan.add(Count { cut: Cut::from(text) })?;
+            for arm in &self.arms {
+                if let Rate::Chosen(choose) = self.rate(text, arm)? {
+                    choose.grid().into_iter().try_for_each(|s| plan.add(s))?;
+                    plan.add(choose)?;
+                }
+                for &seed in seeds {
+                    plan.add(self.trained(text, arm, seed)?)?;
+                    plan.add(self.test(text, arm, seed)?)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn measure(&self, seeds: &[u64], _: &Site, done: &Done<'_>) -> Result<Measured> {
+        let mut m = Measured::default();
+        if let Some(s) = &self.synthetic {
+            random(s, seeds, done, &mut m)?;
+            study(self, s, seeds, done, &mut m)?;
+        }
+        for text in &self.corpora {
+            let counts = done.output(&Count { cut: Cut::from(text) })?;
+            m.series.insert(format!("{}.corpus", text.name), serde_json::to_value(counts)?);
+            for arm in &self.arms {
+                language(self, text, arm, seeds, done, &mut m)?;
             }
             if text.name == "austen" {
                 m.flags.push(
@@ -82,115 +128,39 @@ impl Experiment for SigsoftmaxPaper {
         Ok(m)
     }
 
-    fn report(cfg: &Config, _run: &Run, results: &Results, page: &mut Page) -> Result<()> {
-        page::write(cfg, results, page)
+    fn page(&self, results: &Results, _: &Done<'_>, page: &mut Page) -> Result<()> {
+        page::write(self, results, page)
     }
 }
 
-/// Trains an arm with each of its rates and chooses on the validation text.
-fn choose(cfg: &Config, run: &Run, (text, corpus): (&Text, &Corpus), arm: &Arm, m: &mut Measured) -> Result<f64> {
-    let rates = &text.of(arm)?.train.lr;
-    if let [only] = rates[..] {
-        return Ok(only);
+/// Ranks with random logits, and the numbers that the theorem compares them with.
+fn random(s: &Synthetic, seeds: &[u64], done: &Done<'_>, m: &mut Measured) -> Result<()> {
+    let each = done.outputs(seeds, |seed| Ranks { random: &s.random, seed })?;
+    for output in OUTPUTS {
+        let of = |f: fn(&(usize, usize)) -> usize| each.iter().map(|r| f(&r[output.name()]) as f64).collect();
+        m.put(format!("random.rank.{}", output.name()), of(|r| r.0))?;
+        m.put(format!("random.rank_with_bias.{}", output.name()), of(|r| r.1))?;
     }
-    let words =
-        if text.selection.words == 0 { corpus.train.len() } else { text.selection.words.min(corpus.train.len()) };
-    let mut tried = Vec::new();
-    for &lr in rates {
-        let mut losses = Vec::new();
-        for &seed in run.seeds.iter().take(text.selection.seeds) {
-            let job = Job { cfg, text, corpus, arm, seed, lr, words };
-            let history = job.train(run, units(text, words, arm)?.0)?;
-            // A run on all words is one of the final ones, and counted there.
-            m.wall_s += if words < corpus.train.len() { history.wall_s } else { 0.0 };
-            losses.push(history.value.epochs[history.value.best].validation.nll);
-        }
-        tried.push((lr, losses.iter().sum::<f64>() / losses.len() as f64));
+    let (d, classes) = (s.random.width as f64, s.random.classes as f64);
+    for (name, value) in [("d_plus_1", d + 1.0), ("d_plus_2", d + 2.0), ("classes", classes)] {
+        m.put(format!("random.{name}"), vec![value; seeds.len()])?;
     }
-    let Some(best) = tried.iter().min_by(|a, b| a.1.total_cmp(&b.1)).map(|t| t.0) else {
-        anyhow::bail!("arms.{}: no rate to choose", arm.name)
-    };
-    if words == corpus.train.len() {
-        // Those that were not chosen.
-        for &lr in rates.iter().filter(|r| **r != best) {
-            for &seed in run.seeds.iter().take(text.selection.seeds) {
-                m.wall_s += Job { cfg, text, corpus, arm, seed, lr, words }.train(run, 0.0)?.wall_s;
-            }
-        }
-    }
-    if [rates.first(), rates.last()].contains(&Some(&best)) {
-        m.flags.push(format!("{}: the rate chosen for {}, {best}, is at the end of its grid.", text.name, arm.title()));
-    }
-    m.series.insert(format!("{}.{}.rate", text.name, arm.name), json!({ "chosen": best, "tried_rate_nll": tried }));
-    Ok(best)
-}
-
-/// Work of an arm on a text, training and test, in words times what a word costs.
-fn units(text: &Text, words: usize, arm: &Arm) -> Result<(f64, f64)> {
-    let m = text.of(arm)?;
-    let recurrent = 8 * m.hidden * (m.hidden + m.embedding) * m.layers;
-    let decoder = m.embedding * if text.vocabulary == 0 { 30_000 } else { text.vocabulary } * arm.mixture.max(1);
-    let word = 6.0 * (recurrent + decoder) as f64;
-    Ok((word * (words * m.epochs()) as f64, word * words as f64 * 0.2))
-}
-
-fn plan(cfg: &Config, run: &Run, words: impl Iterator<Item = usize>) {
-    let mut total = 0.0;
-    for (text, words) in cfg.corpora.iter().zip(words) {
-        for arm in &cfg.arms {
-            let (Ok((train, test)), Ok(model)) = (units(text, words, arm), text.of(arm)) else { continue };
-            total += (train + test) * run.seeds.len() as f64;
-            let (rates, seeds) = (model.train.lr.len() as f64, text.selection.seeds.min(run.seeds.len()) as f64);
-            // Runs on all words that are final ones too are counted twice, here and where they are read back.
-            let share = match text.selection.words {
-                0 => 1.0,
-                n => (n as f64 / words as f64).min(1.0),
-            };
-            total += if rates > 1.0 { train * share * rates * seeds } else { 0.0 };
-        }
-    }
-    run.plan(total + cfg.synthetic.as_ref().map_or(0.0, |s| study_units(cfg, s, run) * stages(s) as f64));
-}
-
-fn stages(s: &Synthetic) -> usize {
-    s.dims.len() * s.teachers.len()
-}
-
-/// A step is made of small operations: it costs about as much as 300 times its products.
-fn study_units(cfg: &Config, s: &Synthetic, run: &Run) -> f64 {
-    let arms: usize = cfg.arms.iter().map(|a| a.mixture.max(1)).sum();
-    (arms * run.seeds.len() * s.steps * s.contexts * s.classes) as f64 * 300.0
+    Ok(())
 }
 
 /// The synthetic study.
-fn study(cfg: &Config, s: &Synthetic, run: &Run, m: &mut Measured) -> Result<()> {
-    let share = study_units(cfg, s, run);
-    for output in [Output::Softmax, Output::Sigsoftmax, Output::Sigmoid] {
-        let each: Vec<(usize, usize)> =
-            run.seeds.iter().map(|seed| synthetic::random_ranks(&s.random, output, *seed)).collect::<Result<_>>()?;
-        let name = |what: &str| format!("random.{what}.{}", output.name());
-        m.metrics.insert(name("rank"), Summary::new(each.iter().map(|r| r.0 as f64).collect())?);
-        m.metrics.insert(name("rank_with_bias"), Summary::new(each.iter().map(|r| r.1 as f64).collect())?);
-    }
-    let (d, classes) = (s.random.width as f64, s.random.classes as f64);
-    let of = |v: f64| Summary::new(vec![v; run.seeds.len()]);
-    m.metrics.insert("random.d_plus_1".into(), of(d + 1.0)?);
-    m.metrics.insert("random.d_plus_2".into(), of(d + 2.0)?);
-    m.metrics.insert("random.classes".into(), of(classes)?);
+fn study(cfg: &Config, s: &Synthetic, seeds: &[u64], done: &Done<'_>, m: &mut Measured) -> Result<()> {
     // For each seed: the largest distance of softmax from d + 2, the least excess of sigsoftmax over it.
-    let (mut off, mut over) = (vec![0f64; run.seeds.len()], vec![f64::INFINITY; run.seeds.len()]);
+    let (mut off, mut over) = (vec![0f64; seeds.len()], vec![f64::INFINITY; seeds.len()]);
     for teacher in &s.teachers {
         for &d in &s.dims {
-            let done = run.stage(&format!("synthetic {} d {d}", teacher.name()), share, |_| {
-                synthetic::students(s, *teacher, d, &cfg.arms, &run.seeds)
-            })?;
-            m.wall_s += done.wall_s;
-            for arm in &cfg.arms {
-                let own: Vec<&Student> = done.value.iter().filter(|s| s.arm == arm.name).collect();
-                let values = |f: &dyn Fn(&Student) -> f64| Summary::new(own.iter().map(|s| f(s)).collect());
+            let all = done.outputs(seeds, |seed| cfg.students(s, *teacher, d, seed))?;
+            for (a, arm) in cfg.arms.iter().enumerate() {
+                // The students of a job are in the order of the arms.
+                let own: Vec<&Student> = all.iter().map(|students| &students[a]).collect();
                 let name = |what: &str| format!("synthetic.{what}.{}.d{d}.{}", teacher.name(), arm.name);
-                m.metrics.insert(name("kl"), values(&|s| s.kl)?);
-                m.metrics.insert(name("rank"), values(&|s| s.rank as f64)?);
+                m.put(name("kl"), own.iter().map(|s| s.kl).collect())?;
+                m.put(name("rank"), own.iter().map(|s| s.rank as f64).collect())?;
                 for (i, student) in own.iter().enumerate() {
                     match (arm.output.as_str(), arm.mixture) {
                         ("softmax", 0) => off[i] = off[i].max((student.rank as f64 - (d + 2) as f64).abs()),
@@ -198,33 +168,44 @@ fn study(cfg: &Config, s: &Synthetic, run: &Run, m: &mut Measured) -> Result<()>
                         _ => {}
                     }
                 }
-                if let Some(first) = own.first() {
-                    let at = format!("synthetic.spectrum.{}.d{d}.{}", teacher.name(), arm.name);
-                    m.series.insert(at, serde_json::to_value(&first.spectrum)?);
-                }
+                m.series.insert(name("spectrum"), serde_json::to_value(&own[0].spectrum)?);
             }
         }
     }
-    m.metrics.insert("synthetic.rank_off.softmax".into(), Summary::new(off)?);
+    m.put("synthetic.rank_off.softmax", off)?;
     if over.iter().all(|v| v.is_finite()) {
-        m.metrics.insert("synthetic.rank_over.sigsoftmax".into(), Summary::new(over)?);
+        m.put("synthetic.rank_over.sigsoftmax", over)?;
     }
     Ok(())
 }
 
-fn put(m: &mut Measured, text: &str, arm: &str, tested: &[Tested]) -> Result<()> {
-    let mut one = |what: &str, f: &dyn Fn(&Tested) -> Option<f64>| -> Result<()> {
-        let values: Option<Vec<f64>> = tested.iter().map(f).collect();
-        if let Some(values) = values {
-            m.metrics.insert(format!("{text}.{what}.{arm}"), Summary::new(values)?);
+/// The rate and the metrics of an arm on a text.
+fn language(cfg: &Config, text: &Text, arm: &Arm, seeds: &[u64], done: &Done<'_>, m: &mut Measured) -> Result<()> {
+    let (place, name) = (&text.name, &arm.name);
+    if let Rate::Chosen(choose) = cfg.rate(text, arm)? {
+        let c = done.output(&choose)?;
+        if c.at_end {
+            let text = format!("{place}: the rate chosen for {}, {}, is at the end of its grid.", arm.title(), c.value);
+            m.at_the_end(place, name, text);
         }
-        Ok(())
+        m.series.insert(format!("{place}.{name}.rate"), json!({ "chosen": c.value, "tried_rate_nll": c.tried }));
+    }
+    let of = |seed: &u64| done.output(&cfg.test(text, arm, *seed)?);
+    let tested: Vec<Tested> = seeds.iter().map(of).collect::<Result<_>>()?;
+    let of = |seed: &u64| done.output(&cfg.trained(text, arm, *seed)?);
+    let histories = seeds.iter().map(of).collect::<Result<Vec<_>>>()?;
+    let mut one = |what: &str, f: &dyn Fn(&Tested) -> Option<f64>| -> Result<()> {
+        match tested.iter().map(f).collect::<Option<Vec<f64>>>() {
+            Some(values) => m.put(format!("{place}.{what}.{name}"), values),
+            None => Ok(()),
+        }
     };
     one("validation_ppl", &|t| Some(t.validation))?;
     one("test_ppl", &|t| Some(t.test))?;
     one("dynamic_ppl", &|t| t.dynamic)?;
     one("rank", &|t| Some(t.rank as f64))?;
     one("best_epoch", &|t| Some(t.best as f64))?;
-    m.series.insert(format!("{text}.{arm}.spectrum"), serde_json::to_value(&tested[0].spectrum)?);
+    m.series.insert(format!("{place}.{name}.spectrum"), serde_json::to_value(&tested[0].spectrum)?);
+    m.series.insert(format!("{place}.{name}.history"), serde_json::to_value(&histories)?);
     Ok(())
 }

@@ -93,20 +93,26 @@ fn study(cfg: &Config, s: &Synthetic, r: &Results, page: &mut Page) -> Result<()
 
 fn language(cfg: &Config, text: &Text, r: &Results, page: &mut Page) -> Result<()> {
     let corpus = &r.series[&format!("{}.corpus", text.name)];
+    let chosen = cfg.arms.iter().any(|a| r.series.contains_key(&format!("{}.{}.rate", text.name, a.name)));
+    let words = if text.selection.words == 0 { corpus["train"].to_string() } else { text.selection.words.to_string() };
+    let rates = match chosen {
+        true => format!(
+            "Each arm has the rate that was best for it on the validation text (mean of the selection seeds {:?} on {words} \
+             words): at one rate for all, an arm that is steeper in its logits learns faster and seems better.",
+            text.selection.seeds
+        ),
+        false => "The rates are those of the recipe.".to_owned(),
+    };
     page.text(&format!(
         "AWD-LSTM with tied weights: {} words to train on, {} to choose by, {} to test on, a vocabulary of {}; {} units below \
          the output function (d), so softmax is bounded by rank {}. All arms of one seed start from the same weights and see \
-         the same windows and dropout masks, so differences are paired. Each arm has the rate that was best for it on the \
-         validation text (mean of {} seeds on {} words): at one rate for all, an arm that is steeper in its logits learns \
-         faster and seems better.",
+         the same windows and dropout masks, so differences are paired. {rates}",
         corpus["train"],
         corpus["validation"],
         corpus["test"],
         corpus["vocabulary"],
         text.single.embedding,
         text.single.embedding + 2,
-        text.selection.seeds,
-        if text.selection.words == 0 { corpus["train"].to_string() } else { text.selection.words.to_string() }
     ));
     let metric = |what: &str, a: &Arm| r.metrics.get(&format!("{}.{what}.{}", text.name, a.name));
     let against = |a: &Arm| -> Option<&Arm> {

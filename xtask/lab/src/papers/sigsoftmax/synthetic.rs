@@ -1,6 +1,7 @@
 //! Students with a narrow last layer against a matrix of probabilities that no such layer can hold.
 
 use super::config::{Arm, Random, Synthetic, Teacher};
+use crate::jobs::{Job, Work};
 use anyhow::Result;
 use candle_core::{D, DType, Device, Tensor};
 use rayon::prelude::*;
@@ -10,6 +11,7 @@ use sconce_tensor_core::optim::{Adam, Schedule, UpdateConfig};
 use sconce_tensor_core::train::{Engine, LossTask};
 use sconce_tensor_core::{Error, Mode, Params, Rng, Role, ops};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 impl Teacher {
     pub fn name(self) -> &'static str {
@@ -49,8 +51,37 @@ impl Teacher {
     }
 }
 
+/// The output functions whose ranks the theorem is about.
+pub const OUTPUTS: [Output; 3] = [Output::Softmax, Output::Sigsoftmax, Output::Sigmoid];
+
+/// Ranks with random logits.
+#[derive(Clone, Copy, Serialize)]
+pub struct Ranks<'a> {
+    pub random: &'a Random,
+    pub seed: u64,
+}
+
+impl Job for Ranks<'_> {
+    /// For each output function: without and with a bias.
+    type Output = BTreeMap<String, (usize, usize)>;
+
+    fn key(&self) -> String {
+        format!("random/seed{}", self.seed)
+    }
+
+    fn cost(&self) -> f64 {
+        let r = self.random;
+        (r.contexts * r.classes * r.contexts.min(r.classes)) as f64
+    }
+
+    fn run(&self, _: &Work<'_>) -> Result<Self::Output> {
+        let of = |o: Output| Ok((o.name().to_owned(), random_ranks(self.random, o, self.seed)?));
+        OUTPUTS.into_iter().map(of).collect()
+    }
+}
+
 /// Ranks of the log-probabilities of random logits, without and with a bias.
-pub fn random_ranks(r: &Random, output: Output, seed: u64) -> Result<(usize, usize)> {
+fn random_ranks(r: &Random, output: Output, seed: u64) -> Result<(usize, usize)> {
     let rng = Rng::new(seed).stream("random ranks");
     let normal = |what: &str, n: usize| rng.stream(what).normal((n, r.width), 0.0, 1.0, DType::F64, &Device::Cpu);
     let (h, w) = (normal("h", r.contexts)?, normal("w", r.classes)?);
@@ -71,10 +102,40 @@ pub struct Student {
     pub spectrum: Vec<f64>,
 }
 
-/// All arms and seeds at one width, over all threads.
-pub fn students(s: &Synthetic, teacher: Teacher, d: usize, arms: &[Arm], seeds: &[u64]) -> Result<Vec<Student>> {
-    let jobs: Vec<(&Arm, u64)> = arms.iter().flat_map(|a| seeds.iter().map(move |s| (a, *s))).collect();
-    jobs.into_par_iter().map(|(arm, seed)| student(s, teacher, d, arm, seed)).collect()
+/// The students of all arms of one teacher at one width.
+#[derive(Clone, Copy, Serialize)]
+pub struct Students<'a> {
+    pub study: &'a Synthetic,
+    pub teacher: Teacher,
+    pub d: usize,
+    pub arms: &'a [Arm],
+    pub seed: u64,
+}
+
+impl Students<'_> {
+    /// Teaches all of them, over all threads.
+    fn all(&self) -> Result<Vec<Student>> {
+        let Self { study, teacher, d, arms, seed } = *self;
+        arms.par_iter().map(|arm| student(study, teacher, d, arm, seed)).collect()
+    }
+}
+
+impl Job for Students<'_> {
+    type Output = Vec<Student>;
+
+    fn key(&self) -> String {
+        format!("student/{}/d{}/seed{}", self.teacher.name(), self.d, self.seed)
+    }
+
+    fn cost(&self) -> f64 {
+        let s = self.study;
+        let arms: usize = self.arms.iter().map(|a| a.mixture.max(1)).sum();
+        (arms * s.steps * s.contexts * s.classes) as f64
+    }
+
+    fn run(&self, _: &Work<'_>) -> Result<Vec<Student>> {
+        self.all()
+    }
 }
 
 /// Free vectors h (N, d), a decoder (M, d) with a bias, and between them a mixture where the arm has one.
@@ -165,7 +226,7 @@ mod tests {
         };
         let arm = |name: &str, output: &str, mixture| Arm { name: name.into(), output: output.into(), mixture };
         let arms = [arm("a", "softmax", 0), arm("b", "sigsoftmax", 0), arm("c", "softmax", 2)];
-        let all = students(&s, Teacher::Topics, 3, &arms, &[0]).unwrap();
+        let all = Students { study: &s, teacher: Teacher::Topics, d: 3, arms: &arms, seed: 0 }.all().unwrap();
         assert_eq!((all[0].rank, all[1].rank), (5, 24));
         assert!(all[2].rank > 5 && all.iter().all(|s| s.kl > 0.0 && s.kl < 2.0), "{all:?}");
     }

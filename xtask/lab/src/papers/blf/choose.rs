@@ -1,0 +1,169 @@
+//! The jobs of `blf` that choose constants, on selection seeds and the validation split.
+
+use super::attacks;
+use super::config::{ArmName, Selection};
+use super::training::Setting;
+use crate::jobs::{Job, Work};
+use crate::pieces::choice::{self, Choice};
+use anyhow::{Context, Result};
+use sconce_attacks::{Goal, RunConfig};
+use sconce_tensor_core::{Error, Rng};
+use serde::{Deserialize, Serialize};
+
+/// One value of a constant, trained with a selection seed and measured on the validation split.
+#[derive(Clone, Copy, Serialize)]
+pub struct Select<'a> {
+    pub setting: Setting<'a>,
+    /// Radius and steps of the naive attack.
+    pub eps: f64,
+    pub steps: usize,
+    pub arm: ArmName,
+    pub value: f64,
+    pub seed: u64,
+}
+
+/// What a constant is chosen by: clean and naive robust accuracy.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Validated {
+    pub clean: f64,
+    pub robust: f64,
+}
+
+impl Job for Select<'_> {
+    /// None where training diverged.
+    type Output = Option<Validated>;
+
+    fn key(&self) -> String {
+        let value = if self.arm == ArmName::Plain { String::new() } else { format!("-{}", self.value) };
+        format!("select/{}/{}{value}/seed{}", self.setting.kind(), self.arm.name(), self.seed)
+    }
+
+    fn cost(&self) -> f64 {
+        self.setting.cost()
+    }
+
+    fn run(&self, work: &Work<'_>) -> Result<Option<Validated>> {
+        let net = match self.setting.fit(work, (self.arm, self.value, self.seed), None) {
+            // A loss, a metric or a weight that is not finite: the value is too large, and no fault.
+            Err(e) if matches!(e.downcast_ref(), Some(Error::Value { .. })) => return Ok(None),
+            trained => trained?.0,
+        };
+        let parts = self.setting.data.load(work.site)?;
+        let (x, goal) = (parts.validation.x(), Goal::Untargeted(parts.validation.y().clone()));
+        let (pgd, rng) = (attacks::naive(self.steps, self.eps)?, Rng::new(0).stream("selection"));
+        let judged = sconce_attacks::run(&pgd, &net, x, &goal, &RunConfig::default(), &rng)?;
+        Ok(Some(Validated { clean: judged.clean_accuracy().rate(), robust: judged.robust_accuracy().rate() }))
+    }
+}
+
+/// The constant of an arm, chosen from its grid.
+#[derive(Clone, Copy, Serialize)]
+pub struct Choose<'a> {
+    pub setting: Setting<'a>,
+    pub eps: f64,
+    pub steps: usize,
+    pub selection: &'a Selection,
+    pub arm: ArmName,
+    pub values: &'a [f64],
+}
+
+impl<'a> Choose<'a> {
+    /// A value with a selection seed.
+    fn select(&self, arm: ArmName, value: f64, seed: u64) -> Select<'a> {
+        Select { setting: self.setting, eps: self.eps, steps: self.steps, arm, value, seed }
+    }
+
+    /// The jobs of the grid, those of the plain arm first: its clean accuracy sets the floor.
+    pub fn grid(&self) -> Vec<Select<'a>> {
+        let values = [(ArmName::Plain, 0.0)].into_iter().chain(self.values.iter().map(|v| (self.arm, *v)));
+        values.flat_map(|(arm, v)| self.selection.seeds.iter().map(move |s| self.select(arm, v, *s))).collect()
+    }
+}
+
+impl Job for Choose<'_> {
+    type Output = Choice<Option<Validated>>;
+
+    fn key(&self) -> String {
+        format!("choose/{}/{}", self.setting.kind(), self.arm.name())
+    }
+
+    fn needs(&self) -> Vec<String> {
+        self.grid().iter().map(Job::key).collect()
+    }
+
+    fn cost(&self) -> f64 {
+        0.0
+    }
+
+    fn run(&self, work: &Work<'_>) -> Result<Self::Output> {
+        let needs = self.needs();
+        // None where training diverged with a seed, and past the last value that the constant may have.
+        let mean = |arm: ArmName, value: f64| -> Result<Option<Validated>> {
+            if !arm.takes(self.setting.blf, value) {
+                return Ok(None);
+            }
+            let one = |s: &u64| -> Result<Option<Validated>> {
+                let job = self.select(arm, value, *s);
+                // Past the end of the grid.
+                if needs.contains(&job.key()) { work.output(&job) } else { work.also(&job) }
+            };
+            let all: Option<Vec<Validated>> =
+                self.selection.seeds.iter().map(one).collect::<Result<Vec<_>>>()?.into_iter().collect();
+            let mean = |all: &[Validated], f: fn(&Validated) -> f64| all.iter().map(f).sum::<f64>() / all.len() as f64;
+            Ok(all.map(|a| Validated { clean: mean(&a, |v| v.clean), robust: mean(&a, |v| v.robust) }))
+        };
+        let plain =
+            mean(ArmName::Plain, 0.0)?.context("plain training diverged: there is no clean accuracy to keep")?;
+        let floor = plain.clean - self.selection.max_clean_drop;
+        choice::choose(self.values, self.selection.widen, |v| mean(self.arm, v), |t| best(t, floor))
+    }
+}
+
+/// The rule of the recipe: the best robust accuracy among those that keep clean accuracy; where none keeps it, the one with the
+/// highest clean accuracy.
+fn best(tried: &[(f64, Option<Validated>)], floor: f64) -> Option<usize> {
+    let all = || tried.iter().enumerate().filter_map(|(i, t)| Some((i, t.1?)));
+    let kept = all().filter(|(_, v)| v.clean >= floor).max_by(|a, b| a.1.robust.total_cmp(&b.1.robust));
+    Some(kept.or_else(|| all().max_by(|a, b| a.1.clean.total_cmp(&b.1.clean)))?.0)
+}
+
+/// Where the constant of an arm comes from.
+#[derive(Clone, Copy, Serialize)]
+pub enum Constant<'a> {
+    /// The recipe names one value.
+    Given(f64),
+    /// It is chosen among several.
+    Chosen(Choose<'a>),
+}
+
+impl Constant<'_> {
+    /// The key of the job that chooses.
+    pub fn need(&self) -> Option<String> {
+        match self {
+            Self::Given(_) => None,
+            Self::Chosen(choose) => Some(choose.key()),
+        }
+    }
+
+    /// Its value.
+    pub fn value(&self, work: &Work<'_>) -> Result<f64> {
+        match self {
+            Self::Given(value) => Ok(*value),
+            Self::Chosen(choose) => Ok(work.output(choose)?.value),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_robust_value_that_keeps_clean_accuracy_is_best() {
+        let v = |clean, robust| Some(Validated { clean, robust });
+        let tried = [(0.5, v(0.9, 0.1)), (1.0, v(0.88, 0.3)), (2.0, v(0.8, 0.5)), (4.0, None)];
+        assert_eq!(best(&tried, 0.87), Some(1));
+        assert_eq!(best(&tried, 0.95), Some(0), "none keeps it");
+        assert_eq!(best(&[(1.0, None)], 0.0), None, "every value diverged");
+    }
+}
