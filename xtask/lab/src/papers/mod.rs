@@ -1,12 +1,12 @@
 //! The papers.
 
 mod absum;
+mod sharpness;
 
 use crate::paper::Entry;
 
 /// All reproductions.
-pub const TABLE: [Entry; 1] =
-    [absum::PAPER];
+pub const TABLE: [Entry; 2] = [absum::PAPER, sharpness::PAPER];
 
 #[cfg(test)]
 mod tests;
