@@ -2,11 +2,12 @@
 
 mod absum;
 mod sharpness;
+mod smoothness;
 
 use crate::paper::Entry;
 
 /// All reproductions.
-pub const TABLE: [Entry; 2] = [absum::PAPER, sharpness::PAPER];
+pub const TABLE: [Entry; 3] = [absum::PAPER, sharpness::PAPER, smoothness::PAPER];
 
 #[cfg(test)]
 mod tests;
