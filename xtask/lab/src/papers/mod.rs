@@ -1,5 +1,6 @@
 //! The papers.
 
+mod abc;
 mod absum;
 mod sharpness;
 mod smoothness;
@@ -7,7 +8,7 @@ mod smoothness;
 use crate::paper::Entry;
 
 /// All reproductions.
-pub const TABLE: [Entry; 3] = [absum::PAPER, sharpness::PAPER, smoothness::PAPER];
+pub const TABLE: [Entry; 4] = [abc::PAPER, absum::PAPER, sharpness::PAPER, smoothness::PAPER];
 
 #[cfg(test)]
 mod tests;
