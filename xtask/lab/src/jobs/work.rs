@@ -68,6 +68,11 @@ impl Work<'_> {
         self.bar.at(done, total);
     }
 
+    /// The bar by itself, for the threads of a job: they cannot have the rest.
+    pub fn bar(&self) -> &Bar {
+        self.bar
+    }
+
     /// An observer of training that moves the bar.
     pub fn watch(&self) -> impl FnMut(&Progress) + '_ {
         |p: &Progress| self.bar.at(p.step, p.total)

@@ -1,14 +1,17 @@
 //! The papers.
 
+mod abc;
 mod absum;
 mod blf;
+mod sharpness;
 mod sigsoftmax;
+mod smoothness;
 
 use crate::paper::Entry;
 
 /// All reproductions.
-pub const TABLE: [Entry; 3] =
-    [absum::PAPER, blf::PAPER, sigsoftmax::PAPER];
+pub const TABLE: [Entry; 6] =
+    [absum::PAPER, sigsoftmax::PAPER, blf::PAPER, abc::PAPER, sharpness::PAPER, smoothness::PAPER];
 
 #[cfg(test)]
 mod tests;

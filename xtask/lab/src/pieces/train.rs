@@ -9,6 +9,7 @@ use sconce_tensor_core::store::{Kept, State};
 use sconce_tensor_core::train::{self, Checkpoint, Observer, Report, TrainConfig};
 use sconce_tensor_core::{Classifier, Module};
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 /// SGD of a recipe.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -52,17 +53,29 @@ pub fn train(
     net: &dyn Module,
     fit: impl FnOnce(Checkpoint, &mut dyn Observer) -> Result<Report>,
 ) -> Result<Report> {
-    let report = fit(work.checkpoint("train"), &mut work.watch()).map_err(|e| match e.downcast_ref() {
-        Some(sconce_tensor_core::Error::Checkpoint { .. }) => e.context("start again with --fresh, or delete that file"),
-        _ => e,
-    })?;
+    let checkpoint = work.checkpoint("train");
+    let path = checkpoint.path().to_owned();
+    let report = fit(checkpoint, &mut work.watch()).map_err(advise)?;
     Kept::new(work.print().clone(), State::of(&(), net.params())?).save(&work.file(WEIGHTS))?;
     // It holds the optimizer's state too: more than the weights.
-    let checkpoint = work.file("train.checkpoint");
-    if checkpoint.exists() {
-        std::fs::remove_file(&checkpoint).with_context(|| format!("{}", checkpoint.display()))?;
-    }
+    discard(&path)?;
     Ok(report)
+}
+
+/// Adds to the error of a checkpoint that does not fit what to do about it.
+pub fn advise(e: anyhow::Error) -> anyhow::Error {
+    match e.downcast_ref() {
+        Some(sconce_tensor_core::Error::Checkpoint { .. }) => e.context("start again with --fresh, or delete that file"),
+        _ => e,
+    }
+}
+
+/// Removes a file from which an interrupted job goes on, once the job is at its end.
+pub fn discard(path: &Path) -> Result<()> {
+    if path.exists() {
+        std::fs::remove_file(path).with_context(|| format!("{}", path.display()))?;
+    }
+    Ok(())
 }
 
 /// Gives a network the weights that a job left.

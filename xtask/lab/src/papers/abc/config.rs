@@ -1,13 +1,14 @@
 //! The recipe of `abc`.
 
+use crate::pieces::data::Source;
 use anyhow::{Context, Result, bail};
 use sconce_anomaly::protocol::{Amounts, Roles};
 use sconce_anomaly::{Encoded, Method, Missing, Scale, Scaled, methods};
 use sconce_tensor_core::table::Schema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// `xtask/recipes/abc/<preset>.toml`.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     pub seeds: Vec<u64>,
@@ -18,7 +19,7 @@ pub struct Config {
 }
 
 /// A method under a name of this report.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Arm {
     pub name: String,
@@ -29,11 +30,11 @@ pub struct Arm {
 }
 
 /// Images by class, each class of anomalies held out in turn.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImageSet {
     pub name: String,
-    pub source: crate::pieces::Source,
+    pub source: Source,
     pub normal: Vec<u32>,
     pub anomalies: Vec<u32>,
     /// Which of the anomalies are unknown in turn.
@@ -47,7 +48,7 @@ pub struct ImageSet {
 }
 
 /// Other amounts, for some of the arms, each from the main setting.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sweep {
     pub arms: Vec<String>,
@@ -58,7 +59,7 @@ pub struct Sweep {
 }
 
 /// A table whose rows are cut in a training and a test part.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TableSet {
     pub name: String,
@@ -80,7 +81,7 @@ pub struct TableSet {
 }
 
 /// Where a table comes from.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum TableSource {
     /// Shuttle: classes `normal` and `anomaly`.
@@ -90,7 +91,7 @@ pub enum TableSource {
 }
 
 /// Training for longer and longer, seen from the known anomalies' residuals; the first image set's first turn.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Divergence {
     pub epochs: Vec<usize>,
@@ -98,7 +99,7 @@ pub struct Divergence {
 }
 
 /// Two dimensions: normals on an arc, known anomalies in a gap of it, unknown ones outside.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Toy {
     pub normals: usize,
@@ -150,6 +151,10 @@ impl TableSet {
         let scaled = Scaled::new(arm.method()?, self.scale);
         Ok(Box::new(Encoded::new(scaled, schema.clone(), Missing::Refuse)))
     }
+
+    pub fn amounts(&self) -> Amounts {
+        Amounts { normals: Some(self.normals).filter(|n| *n > 0), labelled: self.labelled, contamination: 0.0 }
+    }
 }
 
 impl Config {
@@ -175,6 +180,9 @@ impl Config {
             if let Some(a) = s.sweep.arms.iter().find(|a| s.arms.iter().all(|b| b.name != **a)) {
                 bail!("images.{}.sweep.arms: no arm `{a}`", s.name);
             }
+            if s.sweep.turns == 0 && s.sweep.labelled.len() + s.sweep.contamination.len() > 0 {
+                bail!("images.{}.sweep.turns: at least 1 where there are other amounts", s.name);
+            }
         }
         if self.divergence.epochs.windows(2).any(|w| w[0] >= w[1]) || self.divergence.epochs.is_empty() {
             bail!("divergence.epochs: must rise");
@@ -194,18 +202,19 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recipe::Recipe;
+    use xtask::cli::Preset;
 
     #[test]
-    fn every_preset_is_a_valid_recipe() {
+    fn bad_values_are_refused() {
         let folder = crate::places::workspace().join("xtask/recipes/abc");
-        for preset in ["quick", "full", "paper"] {
-            let path = folder.join(format!("{preset}.toml"));
-            crate::recipe::load::<Config>(&path, &[]).unwrap().0.validate().unwrap();
-        }
-        let load = |set: &str| crate::recipe::load::<Config>(&folder.join("quick.toml"), &[set.to_owned()]).unwrap().0;
-        let message = |set: &str| format!("{:#}", load(set).validate().unwrap_err());
-        assert!(message("images.0.arms.0.method=oracle").contains("no method `oracle`"));
-        assert!(message("images.0.anomalies=[3]").contains("at least 2 classes"));
-        assert!(message("images.0.sweep.arms=[\"nobody\"]").contains("no arm `nobody`"));
+        let refused = |set: &str| {
+            let cfg = Recipe::read(&folder, Preset::Quick, &[set.to_owned()]).unwrap().open::<Config>().unwrap();
+            format!("{:#}", cfg.validate().unwrap_err())
+        };
+        assert!(refused("images.0.arms.0.method=oracle").contains("no method `oracle`"));
+        assert!(refused("images.0.anomalies=[3]").contains("at least 2 classes"));
+        assert!(refused("images.0.sweep.arms=[\"nobody\"]").contains("no arm `nobody`"));
+        assert!(refused("images.0.sweep.labelled=[10]").contains("sweep.turns: at least 1"));
     }
 }

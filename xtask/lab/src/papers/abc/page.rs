@@ -1,7 +1,7 @@
 //! The sections of the report.
 
 use super::config::{Arm, Config, ImageSet, TableSet};
-use super::stages::Trained;
+use super::diverge::Trained;
 use super::toy::{from_text, pixel};
 use crate::pages::html::{Page, Tile, cell, escape};
 use crate::pages::plot::{self, Curve, viridis};
@@ -17,7 +17,7 @@ pub fn write(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
         images(set, r, page);
         sweep(set, r, page)?;
     }
-    page.heading("With an end, and without");
+    page.heading("Bounded and unbounded objectives");
     divergence(cfg, r, page)?;
     for set in cfg.tables.iter().filter(|s| r.metrics.keys().any(|k| k.starts_with(&format!("{}.", s.name)))) {
         page.heading(&title(&set.name));
@@ -39,8 +39,8 @@ fn toy(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
     page.text(
         "Normal examples (black) lie on an arc with a gap. The known anomalies (red) are in the gap, where an autoencoder \
          interpolates and reconstructs them well; those of the test that no training saw (magenta) are outside, and nearer to \
-         normal examples than to known anomalies. The colour is the share of normal training examples that are less strange \
-         than the place: yellow is an anomaly, blue is normal.",
+         normal examples than to known anomalies. The colour is the share of normal training examples with a lower score than that \
+         place: yellow is an anomaly, blue is normal.",
     );
     let series = &r.series["toy"];
     let points: Vec<String> = serde_json::from_value(series["points"].clone())?;
@@ -67,7 +67,7 @@ fn toy(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
     }
     page.scale(0.0, 1.0);
     page.tiles(&tiles, false);
-    page.text("Maps of the first seed; over all seeds, with the share of unknown anomalies that are stranger than 95 % of the normal training examples:");
+    page.text("The maps are those of the first seed. The table is over all seeds; it gives the share of unknown anomalies with a higher score than 95 % of the normal training examples, too:");
     let rows = cfg.toy.arms.iter().map(|a| row(r, "toy", &a.name, &["known", "unknown", "found"]));
     page.table(&["arm", "AUROC known", "AUROC unknown", "unknown found"], rows.collect());
     Ok(())
@@ -90,10 +90,10 @@ fn images(set: &ImageSet, r: &Results, page: &mut Page) {
         String::new()
     };
     page.text(&format!(
-        "Normal are the classes {:?}; {:?} are classes of anomalies, of which {:?} in turn is unknown and the others \
-         known: {} examples of them in all are seen in training, with their label.{hidden} The test sets normal images against all of the known classes, and against all \
-         of the unknown one. Means over the turns; in brackets the 95 % interval over the seeds; the spread is the standard \
-         deviation over seeds, averaged over the turns.",
+        "The classes {:?} are normal and {:?} are anomalies. Each of {:?} in turn is unknown and the other anomalies are known: training sees \
+         {} of their examples in all, with labels.{hidden} The test compares normal images with all of the known classes, and with all \
+         of the unknown class. Values are means over the turns, with the 95 % interval over the seeds in brackets; the spread is the \
+         standard deviation over seeds, averaged over the turns.",
         set.normal, set.anomalies, set.held_out, set.labelled
     ));
     let measures = [
@@ -183,9 +183,9 @@ fn sweep(set: &ImageSet, r: &Results, page: &mut Page) -> Result<()> {
 
 fn divergence(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
     page.text(
-        "LRC raises the residual of known anomalies without end; its loss has no lower bound. ABC's has one, and an anomaly \
-         that is told apart is left alone. The mean residual of the known anomalies that training saw, over the length of \
-         training (the first turn above, the same start for all arms):",
+        "LRC's loss has no lower bound: it raises the residual of known anomalies without limit. ABC's loss is bounded: an anomaly that \
+         is separated well no longer contributes. The plot shows the mean residual of the known anomalies that training saw, over the \
+         length of training (the first turn above, all arms from the same initial weights):",
     );
     let all: Vec<Vec<Trained>> = serde_json::from_value(r.series["divergence"].clone())?;
     let curve = |a: &Arm| {
@@ -232,11 +232,11 @@ fn divergence(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
 
 fn table(set: &TableSet, r: &Results, page: &mut Page) {
     page.text(&format!(
-        "A table, cut in {:.0} % training and the rest test anew for each seed; {} known anomalies are seen. Features are \
-         scaled by the training part's normal rows.{}",
+        "Each seed splits the table anew: {:.0} % of the rows are for training, the rest for the test; training sees {} known anomalies. \
+         Features are scaled by the normal rows of the training part.{}",
         100.0 * set.train,
         set.labelled,
-        if set.unknown.is_empty() { " All anomalies are of one kind here: there are no unknown ones." } else { "" }
+        if set.unknown.is_empty() { " All anomalies are of one kind here, so that none are unknown." } else { "" }
     ));
     let measures = ["known", "unknown", "known_precision", "spread_known"];
     let rows = set.arms.iter().map(|a| {

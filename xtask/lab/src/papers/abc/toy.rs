@@ -1,8 +1,9 @@
 //! Two dimensions, where a decision can be seen: normals on an arc with a gap, known anomalies in the gap, where an autoencoder
 //! reconstructs them well, unknown ones outside, on the side of the normals.
 
-use super::config::Toy;
-use super::stages::Areas;
+use super::areas::Areas;
+use super::config::{Arm, Toy};
+use crate::jobs::{Job, Work};
 use anyhow::{Context, Result};
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
@@ -26,22 +27,17 @@ pub struct Decided {
     pub unknown: f64,
     /// Share of unknown anomalies with a higher score than 95 % of the training normals.
     pub found: f64,
-    /// For each cell, rows from the top, the share of training normals with a lower score. Of the first seed alone.
-    pub map: Vec<f64>,
 }
 
-/// Points as they are drawn on the maps: x, y, and 0 for normal, 1 for known, 2 for unknown.
-pub type Points = Vec<(f64, f64, u8)>;
-
 /// The training part, and anomalies of both kinds.
-pub struct Data {
-    pub normal: Vec<f64>,
-    pub known: Vec<f64>,
-    pub unknown: Vec<f64>,
+struct Data {
+    normal: Vec<f64>,
+    known: Vec<f64>,
+    unknown: Vec<f64>,
 }
 
 impl Data {
-    pub fn draw(cfg: &Toy, seed: u64, stream: &str) -> Self {
+    fn draw(cfg: &Toy, seed: u64, stream: &str) -> Self {
         let rng = Rng::new(seed).stream(stream);
         let t = rng.stream("angles").uniforms(cfg.normals);
         let noise = |name: &str, n: usize| rng.stream(name).normals(2 * n);
@@ -64,8 +60,8 @@ impl Data {
         }
     }
 
-    /// For the maps.
-    pub fn points(&self) -> Points {
+    /// As they are drawn on the maps: x, y, and 0 for normal, 1 for known, 2 for unknown.
+    fn points(&self) -> Vec<(f64, f64, u8)> {
         let kinds = [(&self.normal, 0), (&self.known, 1), (&self.unknown, 2)];
         kinds.iter().flat_map(|(v, kind)| v.chunks_exact(2).map(move |p| (p[0], p[1], *kind))).collect()
     }
@@ -81,48 +77,117 @@ fn scores(d: &dyn Detector, points: &[f64]) -> Result<Vec<f64>> {
     Ok(d.score(&in_f32(points.to_vec())?)?.to_vec1::<f64>()?)
 }
 
-/// Fits all arms with one seed; `mapped` adds the maps.
-pub fn decide(cfg: &Toy, seed: u64, mapped: bool) -> Result<Vec<Decided>> {
-    let train = Data::draw(cfg, seed, "train");
-    let test = Data::draw(cfg, seed, "test");
-    let x: Tensor = in_f32([&train.normal[..], &train.known].concat())?;
-    let known: Vec<bool> = (0..cfg.normals + cfg.known).map(|i| i >= cfg.normals).collect();
-    let one = |arm: &super::config::Arm| -> Result<Decided> {
-        let fitted = arm.method()?.fit(&TrainingRows::new(&x, Some(&known)), &Rng::new(seed));
-        let fitted = fitted.with_context(|| format!("arm `{}`", arm.name))?;
-        let all = scores(&*fitted, &[&test.normal[..], &test.known, &test.unknown].concat())?;
-        let rows = |from: usize, n: usize| (from as u32..(from + n) as u32).collect::<Vec<u32>>();
-        let tested = TestSplit {
-            normal: rows(0, cfg.normals),
-            known: rows(cfg.normals, cfg.known),
-            unknown: rows(cfg.normals + cfg.known, cfg.unknown),
-        };
-        let areas = Areas::of(&all, &tested)?;
-        let mut normal = scores(&*fitted, &train.normal)?;
+/// A fitted arm with its scores of the training normals, in order.
+struct Fitted {
+    detector: Box<dyn Detector>,
+    normal: Vec<f64>,
+}
+
+impl Fitted {
+    fn new(cfg: &Toy, arm: &Arm, train: &Data, seed: u64) -> Result<Self> {
+        let x: Tensor = in_f32([&train.normal[..], &train.known].concat())?;
+        let known: Vec<bool> = (0..cfg.normals + cfg.known).map(|i| i >= cfg.normals).collect();
+        let detector = arm.method()?.fit(&TrainingRows::new(&x, Some(&known)), &Rng::new(seed));
+        let detector = detector.with_context(|| format!("arm `{}`", arm.name))?;
+        let mut normal = scores(&*detector, &train.normal)?;
         normal.sort_by(f64::total_cmp);
-        let below = |s: f64| normal.partition_point(|n| *n < s) as f64 / normal.len() as f64;
-        let found = all[cfg.normals + cfg.known..].iter().filter(|s| below(**s) > 0.95).count();
-        let map = if mapped {
-            let side = cfg.pixels;
+        Ok(Self { detector, normal })
+    }
+
+    /// The share of training normals with a lower score.
+    fn below(&self, score: f64) -> f64 {
+        self.normal.partition_point(|n| *n < score) as f64 / self.normal.len() as f64
+    }
+}
+
+/// All arms with one seed.
+#[derive(Clone, Copy, Serialize)]
+pub struct Decide<'a> {
+    pub toy: &'a Toy,
+    pub seed: u64,
+}
+
+impl Job for Decide<'_> {
+    type Output = Vec<Decided>;
+
+    fn key(&self) -> String {
+        format!("toy/seed{}", self.seed)
+    }
+
+    fn cost(&self) -> f64 {
+        self.toy.arms.len() as f64
+    }
+
+    fn run(&self, _: &Work<'_>) -> Result<Vec<Decided>> {
+        let (cfg, seed) = (self.toy, self.seed);
+        let train = Data::draw(cfg, seed, "train");
+        let test = Data::draw(cfg, seed, "test");
+        let one = |arm: &Arm| -> Result<Decided> {
+            let fitted = Fitted::new(cfg, arm, &train, seed)?;
+            let all = scores(&*fitted.detector, &[&test.normal[..], &test.known, &test.unknown].concat())?;
+            let rows = |from: usize, n: usize| (from as u32..(from + n) as u32).collect::<Vec<u32>>();
+            let tested = TestSplit {
+                normal: rows(0, cfg.normals),
+                known: rows(cfg.normals, cfg.known),
+                unknown: rows(cfg.normals + cfg.known, cfg.unknown),
+            };
+            let areas = Areas::of(&all, &tested)?;
+            let found = all[cfg.normals + cfg.known..].iter().filter(|s| fitted.below(**s) > 0.95).count();
+            Ok(Decided {
+                arm: arm.name.clone(),
+                known: areas.known.unwrap_or(f64::NAN),
+                unknown: areas.unknown.unwrap_or(f64::NAN),
+                found: found as f64 / cfg.unknown as f64,
+            })
+        };
+        cfg.arms.par_iter().with_max_len(1).map(one).collect()
+    }
+}
+
+/// The decisions of a seed as they look in the plane. The arms are fitted once more: it takes seconds.
+#[derive(Clone, Copy, Serialize)]
+pub struct Map<'a> {
+    pub toy: &'a Toy,
+    pub seed: u64,
+}
+
+/// What there is to see, as text.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Maps {
+    /// Examples of the training part: x, y, and 0 for normal, 1 for known, 2 for unknown.
+    pub points: Vec<String>,
+    /// For each arm and cell, rows from the top, the share of training normals with a lower score ([`to_text`]).
+    pub maps: Vec<Vec<String>>,
+}
+
+impl Job for Map<'_> {
+    type Output = Maps;
+
+    fn key(&self) -> String {
+        format!("map/seed{}", self.seed)
+    }
+
+    fn cost(&self) -> f64 {
+        (self.toy.arms.len() * self.toy.pixels * self.toy.pixels) as f64
+    }
+
+    fn run(&self, _: &Work<'_>) -> Result<Maps> {
+        let (cfg, seed, side) = (self.toy, self.seed, self.toy.pixels);
+        let train = Data::draw(cfg, seed, "train");
+        let one = |arm: &Arm| -> Result<Vec<String>> {
+            let fitted = Fitted::new(cfg, arm, &train, seed)?;
             let at = |i: usize| EDGE * (2.0 * (i as f64 + 0.5) / side as f64 - 1.0);
             let grid = (0..side * side).flat_map(|i| [at(i % side), -at(i / side)]).collect::<Vec<f64>>();
-            scores(&*fitted, &grid)?.into_iter().map(below).collect()
-        } else {
-            Vec::new()
+            let map: Vec<f64> = scores(&*fitted.detector, &grid)?.into_iter().map(|s| fitted.below(s)).collect();
+            Ok(to_text(&map, side))
         };
-        Ok(Decided {
-            arm: arm.name.clone(),
-            known: areas.known.unwrap_or(f64::NAN),
-            unknown: areas.unknown.unwrap_or(f64::NAN),
-            found: found as f64 / cfg.unknown as f64,
-            map,
-        })
-    };
-    cfg.arms.par_iter().with_max_len(1).map(one).collect()
+        let points = train.points().iter().map(|(x, y, kind)| format!("{x:.2} {y:.2} {kind}")).collect();
+        Ok(Maps { points, maps: cfg.arms.par_iter().with_max_len(1).map(one).collect::<Result<_>>()? })
+    }
 }
 
 /// A map as text, a line for each of its rows: two hexadecimal digits a cell.
-pub fn to_text(map: &[f64], side: usize) -> Vec<String> {
+fn to_text(map: &[f64], side: usize) -> Vec<String> {
     let cell = |v: &f64| format!("{:02x}", (v.clamp(0.0, 1.0) * 255.0).round() as u8);
     map.chunks(side).map(|row| row.iter().map(cell).collect()).collect()
 }

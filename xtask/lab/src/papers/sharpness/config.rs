@@ -1,12 +1,13 @@
 //! The recipe of `sharpness`.
 
-use crate::losses::Closeness;
-use crate::pieces::{Data, Net, Train};
+use crate::pieces::data::Data;
+use crate::pieces::net::Net;
+use crate::pieces::train::Train;
 use anyhow::{Result, bail};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// `xtask/recipes/sharpness/<preset>.toml`.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     pub seeds: Vec<u64>,
@@ -16,7 +17,7 @@ pub struct Config {
 }
 
 /// Gaussian examples with labels of probability `sigmoid(slope w.x)`, w Gaussian.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Linear {
     pub examples: usize,
@@ -27,7 +28,7 @@ pub struct Linear {
 }
 
 /// Two classes of images, projected on principal components.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pair {
     pub data: Data,
@@ -41,7 +42,7 @@ pub struct Pair {
 }
 
 /// A small network, adversarially trained at several L2 radii.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkPart {
     pub data: Data,
@@ -58,14 +59,8 @@ pub struct NetworkPart {
     pub directions: usize,
     /// Norm of the directions of absolute length.
     pub length: f64,
-    /// Places a side of the plane that is drawn for the first seed.
+    /// Grid points along each side of the plane, which is drawn for the first seed.
     pub plane: usize,
-}
-
-impl NetworkPart {
-    pub fn closeness(&self) -> Closeness {
-        Closeness { tolerance: self.tolerance, products: self.products, probes: self.probes }
-    }
 }
 
 impl Config {
@@ -87,6 +82,9 @@ impl Config {
         if self.network.examples == 0 || self.network.examples > self.network.data.train {
             bail!("network.examples: must be 1 to the {} training examples", self.network.data.train);
         }
+        if self.network.plane < 2 {
+            bail!("network.plane: at least 2 places a side, got {}", self.network.plane);
+        }
         if self.seeds.is_empty() || self.images.directions == 0 || self.network.directions == 0 {
             bail!("seeds and directions: need at least one");
         }
@@ -97,16 +95,18 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recipe::Recipe;
+    use xtask::cli::Preset;
 
     #[test]
-    fn every_preset_is_a_valid_recipe() {
+    fn bad_values_are_refused() {
         let folder = crate::places::workspace().join("xtask/recipes/sharpness");
-        for preset in ["quick", "full", "paper"] {
-            let path = folder.join(format!("{preset}.toml"));
-            crate::recipe::load::<Config>(&path, &[]).unwrap().0.validate().unwrap();
-        }
-        let bad = ["linear.radii=[0.0, 1.5]".to_owned()];
-        let cfg = crate::recipe::load::<Config>(&folder.join("quick.toml"), &bad).unwrap().0;
-        assert!(cfg.validate().unwrap_err().to_string().contains("critical radius"));
+        let refused = |set: &str| {
+            let cfg = Recipe::read(&folder, Preset::Quick, &[set.to_owned()]).unwrap().open::<Config>().unwrap();
+            cfg.validate().unwrap_err().to_string()
+        };
+        assert!(refused("linear.radii=[0.0, 1.5]").contains("critical radius"));
+        assert!(refused("network.radii=[0.5, 1.0]").contains("must rise from 0"));
+        assert!(refused("network.plane=1").contains("at least 2 places"));
     }
 }

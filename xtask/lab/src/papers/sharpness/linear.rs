@@ -1,6 +1,7 @@
 //! The linear model: eigenvalues at the minimiser over the radius, for both Hessians and for random noise of the same norm.
 
 use super::config::{Linear, Pair};
+use crate::jobs::{Job, Work};
 use anyhow::Result;
 use candle_core::{Device, Tensor};
 use sconce_tensor_core::Rng;
@@ -26,6 +27,66 @@ pub struct Point {
     pub absolute_line: Vec<f64>,
 }
 
+/// Gaussian examples of a seed, at every radius.
+#[derive(Clone, Copy, Serialize)]
+pub struct Gaussian<'a> {
+    pub linear: &'a Linear,
+    /// Of the landscape, as for the images.
+    pub steps: &'a [f64],
+    pub directions: usize,
+    pub seed: u64,
+}
+
+impl Job for Gaussian<'_> {
+    type Output = Vec<Point>;
+
+    fn key(&self) -> String {
+        format!("linear/seed{}", self.seed)
+    }
+
+    fn cost(&self) -> f64 {
+        (self.linear.examples * self.linear.radii.len()) as f64
+    }
+
+    fn run(&self, _: &Work<'_>) -> Result<Vec<Point>> {
+        let (x, y) = draw(self.linear, self.seed)?;
+        let rng = Rng::new(self.seed).stream("linear");
+        radii((&x, &y), &self.linear.radii, 0.0, (self.steps, self.directions), &rng)
+    }
+}
+
+/// Two classes of images at every radius: half of the images, a different half for each seed.
+#[derive(Clone, Copy, Serialize)]
+pub struct Halved<'a> {
+    pub images: &'a Pair,
+    pub seed: u64,
+}
+
+impl Job for Halved<'_> {
+    type Output = Vec<Point>;
+
+    fn key(&self) -> String {
+        format!("images/seed{}", self.seed)
+    }
+
+    fn cost(&self) -> f64 {
+        (self.images.data.train * self.images.radii.len()) as f64
+    }
+
+    fn run(&self, work: &Work<'_>) -> Result<Vec<Point>> {
+        let Pair { data, radii: shares, l2, steps, directions, .. } = self.images;
+        let train = &data.load(work.site)?.train;
+        let half = &Rng::new(self.seed).stream("half").permutation(train.len())[..train.len() / 2];
+        let rows: Vec<u32> = half.iter().map(|i| *i as u32).collect();
+        let labels = train.labels()?;
+        // The linear algebra is the CPU's.
+        let x = train.x().to_device(&Device::Cpu)?.index_select(&Tensor::new(&rows[..], &Device::Cpu)?, 0)?;
+        let labels: Vec<u32> = rows.iter().map(|i| labels[*i as usize]).collect();
+        let (x, y) = project(self.images, &x, &labels)?;
+        radii((&x, &y), shares, *l2, (steps, *directions), &Rng::new(self.seed).stream("images"))
+    }
+}
+
 fn spectrum(m: &AdversarialLogistic, w: &[f64], attack: LinearAttack) -> Result<Vec<f64>> {
     Ok(eigenvalues(&m.hessian(w, attack)?, m.dim())?)
 }
@@ -35,7 +96,7 @@ fn norm(w: &[f64]) -> f64 {
 }
 
 /// Examples and labels of a seed.
-pub fn draw(cfg: &Linear, seed: u64) -> Result<(Tensor, Vec<bool>)> {
+fn draw(cfg: &Linear, seed: u64) -> Result<(Tensor, Vec<bool>)> {
     let rng = Rng::new(seed).stream("linear");
     let (n, d) = (cfg.examples, cfg.dims);
     let x = rng.stream("x").normals(n * d);
@@ -47,7 +108,7 @@ pub fn draw(cfg: &Linear, seed: u64) -> Result<(Tensor, Vec<bool>)> {
 }
 
 /// The two classes' images on the principal components of both.
-pub fn project(cfg: &Pair, x: &Tensor, labels: &[u32]) -> Result<(Tensor, Vec<bool>)> {
+fn project(cfg: &Pair, x: &Tensor, labels: &[u32]) -> Result<(Tensor, Vec<bool>)> {
     let (a, b) = cfg.classes;
     let rows: Vec<u32> = (0..labels.len() as u32).filter(|i| [a, b].contains(&labels[*i as usize])).collect();
     let y = rows.iter().map(|i| labels[*i as usize] == b).collect();
@@ -61,7 +122,7 @@ pub fn project(cfg: &Pair, x: &Tensor, labels: &[u32]) -> Result<(Tensor, Vec<bo
 }
 
 /// All radii of one data set; `steps` of the landscape along `directions` random directions.
-pub fn radii(
+fn radii(
     (x, y): (&Tensor, &[bool]),
     shares: &[f64],
     l2: f64,

@@ -1,18 +1,139 @@
-//! A network at several radii of adversarial training: its Hessian and its landscape.
+//! A network at several radii of adversarial training: its Hessian, and its loss along random directions.
 
 use super::config::NetworkPart;
-use crate::losses::{Losses, Sharpness};
-use crate::pieces::{Parts, train_stage};
-use crate::run::{Run, Stage};
+use crate::jobs::{Job, Work};
+use crate::pieces::data::Data;
+use crate::pieces::losses::{Closeness, Losses, Sharpness};
+use crate::pieces::net::Net;
+use crate::pieces::train::{self, Train};
 use anyhow::Result;
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
 use sconce_attacks::training::Madry;
 use sconce_attacks::{Attack, Norm, Pgd, PgdConfig, StepSize};
-use sconce_tensor_core::train::{self, CrossEntropy, Objective, Trainer};
+use sconce_tensor_core::train::{CrossEntropy, Objective, Report, Trainer};
 use sconce_tensor_core::{Network, Rng};
 use sconce_theory::Weights;
-use sconce_theory::landscape::{Axis, Direction, Grid, Normalise};
+use sconce_theory::landscape::{Direction, Grid, Normalise};
 use serde::{Deserialize, Serialize};
+
+/// Examples of a part of the loss.
+const PART: usize = 100;
+
+/// Forward passes that a product with the Hessian takes, about: its costs are compared with those of the landscape.
+const PRODUCT: usize = 10;
+
+impl NetworkPart {
+    /// The network of a radius and a seed.
+    pub fn trained(&self, eps: f64, seed: u64) -> Trained<'_> {
+        let Self { data, net, train, attack_steps, .. } = self;
+        Trained { data, net, train, attack_steps: *attack_steps, eps, seed }
+    }
+
+    /// What is measured of it.
+    pub fn measure(&self, eps: f64, seed: u64) -> Measure<'_> {
+        let Self { examples, tolerance, products, probes, ref steps, directions, length, .. } = *self;
+        let trained = self.trained(eps, seed);
+        Measure { trained, examples, tolerance, products, probes, steps, directions, length }
+    }
+}
+
+/// A network, trained with PGD in L2 of a radius; at radius 0 without an attack.
+#[derive(Clone, Copy, Serialize)]
+pub struct Trained<'a> {
+    pub data: &'a Data,
+    pub net: &'a Net,
+    pub train: &'a Train,
+    pub attack_steps: usize,
+    pub eps: f64,
+    pub seed: u64,
+}
+
+impl Trained<'_> {
+    fn attack(&self) -> Result<Pgd> {
+        let step = StepSize::Relative(2.5 / self.attack_steps as f64);
+        Ok(Pgd::new(PgdConfig {
+            norm: Norm::L2,
+            eps: self.eps.max(1e-9),
+            steps: self.attack_steps,
+            step_size: step,
+            ..PgdConfig::default()
+        })?)
+    }
+
+    /// The network with the weights that the job left.
+    fn restored(&self, work: &Work<'_>) -> Result<Box<dyn Network>> {
+        let parts = self.data.load(work.site)?;
+        let net = self.net.build(&parts, self.seed, &work.site.device)?;
+        train::restore(work, self, &*net)?;
+        Ok(net)
+    }
+
+    /// The same in f64, with the first training examples.
+    pub fn widened(&self, work: &Work<'_>, examples: usize) -> Result<Wide> {
+        let parts = self.data.load(work.site)?;
+        let net = self.net.build_as(&parts, self.seed, DType::F64, &Device::Cpu)?;
+        net.params().restore(&self.restored(work)?.params().snapshot()?.into_iter().collect())?;
+        let few = parts.train.slice(0, examples)?;
+        let x = few.x().to_device(&Device::Cpu)?.to_dtype(DType::F64)?;
+        let attack = if self.eps > 0.0 { Some(self.attack()?) } else { None };
+        Ok(Wide { net, x, y: few.y().to_device(&Device::Cpu)?, attack })
+    }
+}
+
+impl Job for Trained<'_> {
+    type Output = Report;
+
+    fn key(&self) -> String {
+        format!("train/{}/seed{}", self.eps, self.seed)
+    }
+
+    fn cost(&self) -> f64 {
+        let attack = if self.eps > 0.0 { self.attack_steps } else { 0 };
+        (self.data.train * self.train.epochs * (attack + 1)) as f64
+    }
+
+    fn run(&self, work: &Work<'_>) -> Result<Report> {
+        let parts = self.data.load(work.site)?;
+        let net = self.net.build(&parts, self.seed, &work.site.device)?;
+        let attack = self.attack()?;
+        let madry = Madry::new(&attack);
+        let objective: &dyn Objective = if self.eps > 0.0 { &madry } else { &CrossEntropy };
+        train::train(work, &*net, |checkpoint, observer| {
+            let trainer = Trainer::new(self.train.config(self.train.epochs), objective)?;
+            let trainer = trainer.resuming(checkpoint).observed_by(observer);
+            Ok(trainer.fit(&*net, &parts.train, &mut self.train.sgd()?, &Rng::new(self.seed))?)
+        })
+    }
+}
+
+/// A trained network in f64 on the CPU, the examples that Hessian and landscape are of, and the attack of its radius.
+pub struct Wide {
+    pub net: Box<dyn Network>,
+    x: Tensor,
+    y: Tensor,
+    attack: Option<Pgd>,
+}
+
+impl Wide {
+    /// Its losses, attacked at the weights as they are.
+    pub fn losses(&self) -> Result<Losses<'_>> {
+        let attack = self.attack.as_ref().map(|a| a as &dyn Attack);
+        Losses::new(&*self.net, (&self.x, &self.y), attack, PART)
+    }
+}
+
+/// Hessian and landscape of a trained network.
+#[derive(Clone, Copy, Serialize)]
+pub struct Measure<'a> {
+    pub trained: Trained<'a>,
+    pub examples: usize,
+    pub tolerance: f64,
+    pub products: usize,
+    pub probes: usize,
+    pub steps: &'a [f64],
+    pub directions: usize,
+    pub length: f64,
+}
 
 /// What was measured of one network.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -27,117 +148,80 @@ pub struct Measured {
     pub clean_line: Vec<f64>,
     pub adversarial_line: Vec<f64>,
     pub absolute_line: Vec<f64>,
-    /// The first seed's adversarial loss, attack frozen, on a plane of two directions, row after row.
-    pub plane: Vec<f64>,
 }
 
-/// Examples of a part of the loss.
-const PART: usize = 100;
-
-/// Steps of the plane: from -1 to 1.
-pub fn plane_steps(n: usize) -> Vec<f64> {
-    (0..n).map(|i| 2.0 * i as f64 / (n - 1) as f64 - 1.0).collect()
+/// Losses over the steps less those at w, mean of the directions.
+struct Lines {
+    clean: Vec<f64>,
+    adversarial: Vec<f64>,
+    absolute: Vec<f64>,
 }
 
-impl NetworkPart {
-    fn attack(&self, eps: f64) -> Result<Pgd> {
-        let step = StepSize::Relative(2.5 / self.attack_steps as f64);
-        Ok(Pgd::new(PgdConfig {
-            norm: Norm::L2,
-            eps,
-            steps: self.attack_steps,
-            step_size: step,
-            ..PgdConfig::default()
-        })?)
+impl Measure<'_> {
+    fn lines(&self, weights: &Weights<'_>, losses: &Losses<'_>) -> Result<Lines> {
+        let start = losses.both()?;
+        let zeros = || vec![0.0; self.steps.len()];
+        let mut lines = Lines { clean: zeros(), adversarial: zeros(), absolute: zeros() };
+        let along = |direction, steps| -> Result<Vec<Vec<f64>>> {
+            let grid = Grid::line(direction, steps)?;
+            Ok(grid.measure(weights, &["clean", "adversarial"], "", None, || losses.both())?.values)
+        };
+        let share = self.directions as f64;
+        for k in 0..self.directions {
+            let rng = Rng::new(self.trained.seed).at(k as u64);
+            let filter = Direction::random(weights, Normalise::Filter, &rng)?;
+            for (i, v) in along(filter, self.steps.to_vec())?.iter().enumerate() {
+                lines.clean[i] += (v[0] - start[0]) / share;
+                lines.adversarial[i] += (v[1] - start[1]) / share;
+            }
+            let unit = Direction::random(weights, Normalise::Unit, &rng)?;
+            let steps = self.steps.iter().map(|s| s * self.length).collect();
+            for (i, v) in along(unit, steps)?.iter().enumerate() {
+                lines.absolute[i] += (v[1] - start[1]) / share;
+            }
+        }
+        Ok(lines)
+    }
+}
+
+impl Job for Measure<'_> {
+    type Output = Measured;
+
+    fn key(&self) -> String {
+        self.trained.key().replacen("train", "measure", 1)
     }
 
-    /// Trains, or loads what was trained.
-    pub fn train(&self, run: &Run, parts: &Parts, eps: f64, seed: u64) -> Result<Stage<Box<dyn Network>>> {
-        let name = format!("net-{eps}-seed{seed}");
-        let net = self.net.build(parts, seed, &run.device)?;
-        let units = if eps > 0.0 { self.attack_steps as f64 + 1.0 } else { 1.0 };
-        let attack = self.attack(eps.max(1e-9))?;
-        let madry = Madry::new(&attack);
-        let objective: &dyn Objective = if eps > 0.0 { &madry } else { &CrossEntropy };
-        let done = train_stage(run, &name, units, |checkpoint, observer| {
-            let trainer = Trainer::new(self.train.config(self.train.epochs), objective)?;
-            let trainer = trainer.resuming(checkpoint).observed_by(observer);
-            Ok(trainer.fit(&*net, &parts.train, &mut self.train.sgd()?, &Rng::new(seed))?)
-        })?;
-        Ok(Stage { value: net, wall_s: done.wall_s, fresh: done.fresh })
+    fn needs(&self) -> Vec<String> {
+        vec![self.trained.key()]
     }
 
-    /// Measures the network in f64 on the first training examples.
-    pub fn measure(&self, run: &Run, parts: &Parts, net: &dyn Network, eps: f64, seed: u64) -> Result<Stage<Measured>> {
-        run.stage(&format!("measure net-{eps}-seed{seed}"), 3.0, |bar| {
-            let wide = self.net.build_as(parts, seed, DType::F64, &Device::Cpu)?;
-            wide.params().restore(&net.params().snapshot()?.into_iter().collect())?;
-            let few = parts.train.slice(0, self.examples)?;
-            let x = few.x().to_dtype(DType::F64)?;
-            let pgd = self.attack(eps.max(1e-9))?;
-            let attack = (eps > 0.0).then_some(&pgd as &dyn Attack);
-            let losses = Losses::new(&*wide, (&x, few.y()), attack, PART)?;
-            let rng = Rng::new(seed).stream("hessian");
-            let clean = Sharpness::of(&losses, &|i| losses.clean(i), self.closeness(), &rng)?;
-            bar.at(3, 10);
-            let adversarial = match attack {
-                Some(_) => Sharpness::of(&losses, &|i| losses.frozen(i), self.closeness(), &rng)?,
-                None => clean,
-            };
-            bar.at(6, 10);
-            let weights = Weights::new(wide.params())?;
-            let values = weights.values()?;
-            let norm = values.iter().map(|v| v * v).sum::<f64>().sqrt();
-            let start = losses.both()?;
-            let n = self.steps.len();
-            let (mut lines, mut absolute_line) = (vec![[0.0; 2]; n], vec![0.0; n]);
-            for k in 0..self.directions {
-                let rng = Rng::new(seed).at(k as u64);
-                let filter = Direction::random(&weights, Normalise::Filter, &rng)?;
-                let found = Grid::line(filter, self.steps.clone())?.measure(
-                    &weights,
-                    &["clean", "adversarial"],
-                    "",
-                    None,
-                    || losses.both(),
-                )?;
-                for (l, v) in lines.iter_mut().zip(&found.values) {
-                    (0..2).for_each(|j| l[j] += (v[j] - start[j]) / self.directions as f64);
-                }
-                let unit = Direction::random(&weights, Normalise::Unit, &rng)?;
-                let steps = self.steps.iter().map(|s| s * self.length).collect();
-                let found = Grid::line(unit, steps)?
-                    .measure(&weights, &["clean", "adversarial"], "", None, || losses.both())?;
-                for (l, v) in absolute_line.iter_mut().zip(&found.values) {
-                    *l += (v[1] - start[1]) / self.directions as f64;
-                }
-            }
-            bar.at(9, 10);
-            let mut plane = Vec::new();
-            if run.seeds.first() == Some(&seed) {
-                let steps = plane_steps(self.plane);
-                let axis = |k| -> Result<Axis> {
-                    let direction = Direction::random(&weights, Normalise::Filter, &Rng::new(seed).at(k))?;
-                    Ok(Axis { direction, steps: steps.clone() })
-                };
-                let grid = Grid::plane(axis(0)?, axis(1)?)?;
-                let note = "first training examples; running statistics of batch norm kept; attack frozen";
-                let file = run.path(&format!("surface-{eps}.json"));
-                let found = grid.measure(&weights, &["adversarial"], note, Some(&file), || {
-                    Ok(vec![losses.total(|i| losses.frozen(i))?])
-                })?;
-                plane = found.values.iter().map(|v| v[0]).collect();
-            }
-            Ok(Measured {
-                clean_accuracy: train::accuracy(net, &parts.test, 250)?,
-                norm,
-                clean,
-                adversarial,
-                clean_line: lines.iter().map(|l| l[0]).collect(),
-                adversarial_line: lines.iter().map(|l| l[1]).collect(),
-                absolute_line,
-                plane,
-            })
-        })
+    fn cost(&self) -> f64 {
+        // At radius 0 both losses are the clean one.
+        let (hessians, attack) = if self.trained.eps > 0.0 { (2, self.trained.attack_steps) } else { (1, 0) };
+        let line = 2 * self.directions * self.steps.len() * (2 + attack);
+        (self.examples * (hessians * PRODUCT * (self.products + self.probes) + line)) as f64
+    }
+
+    fn run(&self, work: &Work<'_>) -> Result<Measured> {
+        let wide = self.trained.widened(work, self.examples)?;
+        let losses = wide.losses()?;
+        let rng = Rng::new(self.trained.seed).stream("hessian");
+        let close = Closeness { tolerance: self.tolerance, products: self.products, probes: self.probes };
+        let clean = Sharpness::of(&losses, &|i| losses.clean(i), close, &rng)?;
+        work.at(3, 10);
+        let adversarial = match wide.attack {
+            Some(_) => Sharpness::of(&losses, &|i| losses.frozen(i), close, &rng)?,
+            None => clean,
+        };
+        work.at(6, 10);
+        let weights = Weights::new(wide.net.params())?;
+        let norm = weights.values()?.iter().map(|v| v * v).sum::<f64>().sqrt();
+        let Lines { clean: clean_line, adversarial: adversarial_line, absolute: absolute_line } =
+            self.lines(&weights, &losses)?;
+        work.at(9, 10);
+        let net = self.trained.restored(work)?;
+        let test = &self.trained.data.load(work.site)?.test;
+        let clean_accuracy = sconce_tensor_core::train::accuracy(&*net, test, 250)?;
+        Ok(Measured { clean_accuracy, norm, clean, adversarial, clean_line, adversarial_line, absolute_line })
     }
 }

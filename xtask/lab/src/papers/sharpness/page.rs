@@ -2,7 +2,8 @@
 
 use super::config::Config;
 use super::linear::Point;
-use super::network::{Measured, plane_steps};
+use super::network::Measured;
+use super::{place, plane};
 use crate::pages::html::{Page, cell};
 use crate::pages::maps::{self, Map};
 use crate::pages::plot::Curve;
@@ -14,6 +15,8 @@ use serde::Deserialize;
 struct AtRadius {
     eps: f64,
     seeds: Vec<Measured>,
+    /// The first seed's.
+    plane: Vec<Option<f64>>,
 }
 
 pub fn write(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
@@ -39,13 +42,14 @@ fn linear(cfg: &Config, r: &Results, page: &mut Page, name: &str) -> Result<()> 
     let (what, shares) = match name {
         "linear" => {
             let l = &cfg.linear;
-            (format!("{} examples in {} dimensions, no penalty.", l.examples, l.dims), &l.radii)
+            (format!("There are {} examples in {} dimensions, and no penalty.", l.examples, l.dims), &l.radii)
         }
         _ => {
             let i = &cfg.images;
             (
                 format!(
-                    "Classes {} and {} of {}, half of the images for each seed, on {} principal components, L2 penalty {}.",
+                    "The data are the classes {} and {} of {}, half of their images for each seed, projected on {} principal components; the L2 \
+                     penalty is {}.",
                     i.classes.0, i.classes.1, i.data.name, i.components, i.l2
                 ),
                 &i.radii,
@@ -53,8 +57,8 @@ fn linear(cfg: &Config, r: &Results, page: &mut Page, name: &str) -> Result<()> 
         }
     };
     page.text(&format!(
-        "{what} At the minimiser of each radius, which is given as a share of the critical one, from which on w = 0 is best. Mean \
-         over the seeds."
+        "{what} All values are those at the minimiser of each radius, which is given as a share of the critical radius (from there on, w = 0 \
+         is the minimiser); they are means over the seeds."
     ));
     let at = |i: usize, f: &dyn Fn(&Point) -> f64| mean(all.iter().map(|p| f(&p[i])));
     let over = |f: &dyn Fn(&Point) -> f64| shares.iter().enumerate().map(|(i, s)| (*s, at(i, f))).collect::<Vec<_>>();
@@ -122,8 +126,8 @@ fn linear(cfg: &Config, r: &Results, page: &mut Page, name: &str) -> Result<()> 
         curve(&format!("share {:.2}", shares[*i]), points)
     };
     page.plot(
-        "The same along directions of one length for all radii, that of the plain minimiser: from smaller weights the same step \
-         goes further.",
+        "The same along directions of one length for all radii, that of the plain minimiser: with smaller weights the same step \
+         is relatively longer.",
         "step, times the norm of the plain minimiser",
         "loss above that at w",
         &some.iter().map(line).collect::<Vec<_>>(),
@@ -134,18 +138,15 @@ fn network(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
     let n = &cfg.network;
     let all: Vec<AtRadius> = serde_json::from_value(r.series["network"].clone())?;
     page.text(&format!(
-        "{:?}, trained against PGD in L2 with {} steps at each radius; Hessian and landscape on {} \
-         training images, in f64 by double backward passes, batch norm (where there is any) by its running statistics. The adversarial loss is at the training radius; its Hessian \
-         has the attack frozen, its landscape has it made anew at every place. Sharpness in units of the filters is that of D H D with the \
-         norm of each filter on the diagonal: a rescaling that leaves the network as it is leaves it.",
+        "{:?}, trained against PGD in L2 with {} steps at each radius. Hessian and landscape are those of the loss on {} training images, in \
+         f64; the Hessian by double backward passes, batch norm (where there is any) with its running statistics. The adversarial loss is \
+         that at the training radius: its Hessian keeps the attack frozen, its landscape attacks anew at every grid point. Sharpness in units of \
+         the filters is that of D H D with the norm of each filter on the diagonal of D: it is invariant to rescalings that do not change \
+         the network.",
         n.net, n.attack_steps, n.examples
     ));
     let rows = n.radii.iter().enumerate().map(|(i, eps)| {
-        let place = match i {
-            0 => "first".to_owned(),
-            _ if i + 1 == n.radii.len() => "last".to_owned(),
-            _ => eps.to_string(),
-        };
+        let place = place(&n.radii, i);
         let mut row = vec![format!("{eps}")];
         let keys = [
             "clean_accuracy",
@@ -190,17 +191,23 @@ fn network(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
             &all.iter().map(line).collect::<Vec<_>>(),
         )?;
     }
-    let axis = plane_steps(n.plane);
+    let axis = plane::steps(n.plane);
     for a in &all {
-        let Some(m) = a.seeds.first().filter(|m| m.plane.len() == axis.len() * axis.len()) else { continue };
-        let map = Map::new(axis.clone(), axis.clone(), m.plane.clone())?;
+        let Some(values) = a.plane.iter().copied().collect::<Option<Vec<f64>>>() else {
+            page.text(&format!(
+                "eps {}: the plane is not drawn, because the loss is not finite everywhere on it.",
+                a.eps
+            ));
+            continue;
+        };
+        let map = Map::new(axis.clone(), axis.clone(), values)?;
         let caption = format!(
             "eps {}: the adversarial loss, attack frozen, on a plane of two filter-normalised directions (first seed)",
             a.eps
         );
         page.figures(&[
             (maps::contours(&map, ("second direction", "first direction"), 9)?, &caption),
-            (maps::surface(&map)?, "the same from aside"),
+            (maps::surface(&map)?, "the same surface in perspective"),
         ]);
     }
     Ok(())

@@ -1,11 +1,11 @@
 //! The recipe of `smoothness`.
 
-use crate::pieces::Data;
+use crate::pieces::data::Data;
 use anyhow::{Result, bail};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// `xtask/recipes/smoothness/<preset>.toml`.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     pub seeds: Vec<u64>,
@@ -16,7 +16,7 @@ pub struct Config {
 }
 
 /// Logistic regression in two dimensions.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Linear {
     pub examples: usize,
@@ -29,7 +29,7 @@ pub struct Linear {
 }
 
 /// `theta.x - k norm(x)^2 / 2` in a ball.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Toy {
     pub curvatures: Vec<f64>,
@@ -37,7 +37,7 @@ pub struct Toy {
 }
 
 /// `slope |t|`, smoothed.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entropy {
     pub slope: f64,
@@ -45,7 +45,7 @@ pub struct Entropy {
 }
 
 /// Adversarial training of a small network with tanh.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Training {
     pub data: Data,
@@ -71,6 +71,18 @@ pub struct Training {
     pub distances: Vec<f64>,
 }
 
+impl Training {
+    /// Steps of plain SGD.
+    pub fn steps(&self) -> usize {
+        self.pass() * self.epochs
+    }
+
+    /// Batches of one pass over the training examples.
+    pub fn pass(&self) -> usize {
+        self.data.train.div_ceil(self.batch_size.max(1))
+    }
+}
+
 impl Config {
     /// What the types do not say.
     pub fn validate(&self) -> Result<()> {
@@ -86,8 +98,11 @@ impl Config {
         if self.seeds.is_empty() || self.network.examples == 0 || self.network.examples > self.network.data.train {
             bail!("seeds: at least one; network.examples: 1 to {}", self.network.data.train);
         }
-        if self.network.inner_steps == 0 {
-            bail!("network.inner_steps: at least 1; 0 would be plain SGD");
+        let (walk, steps) = (self.network.inner_steps, self.network.steps());
+        if walk == 0 || walk > steps {
+            bail!(
+                "network.inner_steps: at least 1 (0 would be plain SGD) and at most the {steps} steps of SGD, got {walk}"
+            );
         }
         Ok(())
     }
@@ -96,16 +111,18 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recipe::Recipe;
+    use xtask::cli::Preset;
 
     #[test]
-    fn every_preset_is_a_valid_recipe() {
+    fn bad_values_are_refused() {
         let folder = crate::places::workspace().join("xtask/recipes/smoothness");
-        for preset in ["quick", "full", "paper"] {
-            let path = folder.join(format!("{preset}.toml"));
-            crate::recipe::load::<Config>(&path, &[]).unwrap().0.validate().unwrap();
-        }
-        let bad = ["linear.distances=[0.1, 0.2]".to_owned()];
-        let cfg = crate::recipe::load::<Config>(&folder.join("quick.toml"), &bad).unwrap().0;
-        assert!(cfg.validate().unwrap_err().to_string().contains("must fall"));
+        let refused = |set: &str| {
+            let cfg = Recipe::read(&folder, Preset::Quick, &[set.to_owned()]).unwrap().open::<Config>().unwrap();
+            cfg.validate().unwrap_err().to_string()
+        };
+        assert!(refused("linear.distances=[0.1, 0.2]").contains("must fall"));
+        assert!(refused("network.inner_steps=0").contains("inner_steps"));
+        assert!(refused("network.inner_steps=1000").contains("at most the 500 steps"));
     }
 }

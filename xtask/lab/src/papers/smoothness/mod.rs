@@ -1,68 +1,99 @@
 //! How smooth the adversarial loss is in the weights (arXiv 2103.01400), and EntropySGD, which smooths it.
 
+mod arms;
 mod config;
+mod flat;
+mod kink;
 mod linear;
+mod mlp;
 mod network;
 mod page;
+mod turns;
 
-use crate::experiment::{Experiment, Measured};
+use crate::jobs::{Done, Plan, Site};
 use crate::pages::html::Page;
+use crate::paper::{Entry, Measured, Paper};
 use crate::results::Results;
-use crate::run::Run;
 use anyhow::Result;
+use arms::{ARMS, Arm};
 use config::Config;
-use linear::Found;
-use network::{ARMS, Arm, Trained, Turn};
-use sconce_tensor_core::stats::Summary;
+use flat::Curvatures;
+use kink::Gammas;
+use linear::{Exact, Found};
+use network::{OneArm, Trained};
+use turns::Turn;
 
 /// The reproduction.
-pub struct SmoothnessPaper;
+pub const PAPER: Entry = Entry {
+    slug: "smoothness",
+    title: "Smoothness of the adversarial loss",
+    lead: "An adversarial loss need not be smooth in the weights, because the best attack can jump where the weights move a little: \
+        under an L-infinity constraint it jumps where a weight changes its sign, under an L2 constraint only at zero. A loss that is \
+        flat in its input makes it worse; EntropySGD's objective is smooth all the same (arXiv 2103.01400). Here we verify this in \
+        closed form where there is one, by quadrature, and for a small network.",
+    twice: true,
+    open: |recipe| {
+        let cfg: Config = recipe.open()?;
+        cfg.validate()?;
+        Ok(Box::new(cfg))
+    },
+};
 
-impl Experiment for SmoothnessPaper {
-    const SLUG: &'static str = "smoothness";
-    const TITLE: &'static str = "Smoothness of the adversarial loss";
-    const LEAD: &'static str = "An adversarial loss need not be smooth in the weights, because the best attack can jump where they move a \
-        little: under an L-infinity constraint it does where a weight changes its sign, under an L2 constraint only at zero; a loss \
-        that is flat in its input makes it worse; EntropySGD's objective is smooth all the same (arXiv 2103.01400). Here in closed \
-        form where there is one, by quadrature, and for a small network.";
-    type Config = Config;
-
-    fn seeds(cfg: &Config) -> Vec<u64> {
-        cfg.seeds.clone()
+impl Config {
+    fn exact(&self, seed: u64) -> Exact<'_> {
+        Exact { linear: &self.linear, seed }
     }
 
-    fn run(cfg: &Config, run: &Run) -> Result<Measured> {
-        cfg.validate()?;
-        let k = cfg.network.inner_steps as f64;
-        run.plan(run.seeds.len() as f64 * (4.0 + 2.0 * k));
+    fn curvatures(&self) -> Curvatures<'_> {
+        Curvatures { toy: &self.toy }
+    }
+
+    fn gammas(&self) -> Gammas<'_> {
+        Gammas { entropy: &self.entropy }
+    }
+
+    fn arm(&self, arm: Arm, seed: u64) -> OneArm<'_> {
+        OneArm { network: &self.network, arm, seed }
+    }
+}
+
+impl Paper for Config {
+    fn seeds(&self) -> &[u64] {
+        &self.seeds
+    }
+
+    fn plan<'a>(&'a self, seeds: &[u64], _: &Site, plan: &mut Plan<'a>) -> Result<()> {
+        plan.add(self.curvatures())?;
+        plan.add(self.gammas())?;
+        seeds.iter().try_for_each(|s| plan.add(self.exact(*s)))?;
+        for &seed in seeds {
+            ARMS.iter().try_for_each(|a| plan.add(self.arm(*a, seed)))?;
+        }
+        Ok(())
+    }
+
+    fn measure(&self, seeds: &[u64], _: &Site, done: &Done<'_>) -> Result<Measured> {
         let mut m = Measured::default();
-        exact(cfg, run, &mut m)?;
-        trained(cfg, run, &mut m)?;
+        record_linear(self, &done.outputs(seeds, |s| self.exact(s))?, &mut m)?;
+        record_exact(self, done, &mut m)?;
+        record_network(self, seeds, done, &mut m)?;
         m.flags.push(
-            "The paper's data, networks, radii and EntropySGD's settings are unknown to us: directions are compared, not numbers. Its \
-             gain in robust accuracy is of deep networks; at this size its sign is not guaranteed."
+            "The paper's data, networks, radii and EntropySGD's settings are unknown to us: directions are compared, not numbers. The \
+             paper reports a gain in robust accuracy for deep networks; for networks this small even its sign may differ."
                 .into(),
         );
         m.flags.push("Measured ratios are lower bounds on Lipschitz constants: the largest that was found.".into());
         Ok(m)
     }
 
-    fn report(cfg: &Config, _run: &Run, results: &Results, page: &mut Page) -> Result<()> {
-        page::write(cfg, results, page)
+    fn page(&self, results: &Results, _: &Done<'_>, page: &mut Page) -> Result<()> {
+        page::write(self, results, page)
     }
 }
 
-/// Linear model, toy and quadrature.
-fn exact(cfg: &Config, run: &Run, m: &mut Measured) -> Result<()> {
-    let done = run.stage("linear", 0.0, |_| {
-        run.seeds.iter().map(|s| linear::run(&cfg.linear, *s)).collect::<Result<Vec<Found>>>()
-    })?;
-    m.wall_s += done.wall_s;
-    let all = done.value;
-    let mut put = |key: &str, f: &dyn Fn(&Found) -> f64| -> Result<()> {
-        m.metrics.insert(format!("linear.{key}"), Summary::new(all.iter().map(f).collect())?);
-        Ok(())
-    };
+/// The metrics of the linear model.
+fn record_linear(cfg: &Config, all: &[Found], m: &mut Measured) -> Result<()> {
+    let mut put = |key: &str, f: &dyn Fn(&Found) -> f64| m.put(format!("linear.{key}"), all.iter().map(f).collect());
     let last = |f: &Found| f.points[f.points.len() - 1].clone();
     let most = |f: &Found, of: fn(&linear::Point) -> f64| f.points.iter().map(of).fold(0.0, f64::max);
     put("l2_to_bound", &|f| most(f, |p| p.l2 / p.bound))?;
@@ -73,62 +104,43 @@ fn exact(cfg: &Config, run: &Run, m: &mut Measured) -> Result<()> {
     // The attack jumps by 2 eps in one coordinate.
     put("linf_attack_jump", &|f| last(f).linf_attack * last(f).distance / (2.0 * cfg.linear.eps))?;
     put("smoothed_growth", &|f| last(f).smoothed / f.points[0].smoothed)?;
-    m.series.insert("linear".into(), serde_json::to_value(&all)?);
+    m.series.insert("linear".into(), serde_json::to_value(all)?);
+    Ok(())
+}
 
-    let flat = linear::flat(&cfg.toy)?;
-    let mut one = |key: &str, v: f64| -> Result<()> {
-        m.metrics.insert(key.to_owned(), Summary::new(vec![v])?);
-        Ok(())
-    };
+/// The metrics without a seed: toy and quadrature.
+fn record_exact(cfg: &Config, done: &Done<'_>, m: &mut Measured) -> Result<()> {
+    let flat = done.output(&cfg.curvatures())?;
     let off = flat.iter().map(|f| (f.interior / f.bound - 1.0).abs()).fold(0.0, f64::max);
-    one("toy.interior_off", off)?;
+    m.put("toy.interior_off", vec![off])?;
     let bound = flat.iter().filter(|f| f.binds).map(|f| f.fixed).collect::<Vec<_>>();
     let spread = bound.iter().copied().fold(0.0, f64::max) / bound.iter().copied().fold(f64::INFINITY, f64::min);
-    one("toy.interior_growth", flat[flat.len() - 1].interior / flat[0].interior)?;
-    one("toy.bound_growth", if bound.is_empty() { f64::NAN } else { spread })?;
+    m.put("toy.interior_growth", vec![flat[flat.len() - 1].interior / flat[0].interior])?;
+    m.put("toy.bound_growth", vec![if bound.is_empty() { f64::NAN } else { spread }])?;
     m.series.insert("toy".into(), serde_json::to_value(&flat)?);
 
-    let kinks = linear::kink(&cfg.entropy)?;
+    let kinks = done.output(&cfg.gammas())?;
     let off = kinks.iter().map(|k| (k.differences / k.formula - 1.0).abs()).fold(0.0, f64::max);
-    one("entropy.off", off)?;
+    m.put("entropy.off", vec![off])?;
     for (i, k) in kinks.iter().enumerate() {
-        one(&format!("entropy.largest_{i}"), k.differences)?;
+        m.put(format!("entropy.largest_{i}"), vec![k.differences])?;
     }
     m.series.insert("entropy".into(), serde_json::to_value(&kinks)?);
     Ok(())
 }
 
-/// What a seed's networks gave.
+/// What a seed's networks gave: all arms, and the Lipschitz ratios of SGD's gradient.
 type Seed = (Vec<Trained>, Vec<Turn>);
 
-fn trained(cfg: &Config, run: &Run, m: &mut Measured) -> Result<()> {
-    let net = &cfg.network;
-    let parts = net.data.load(&run.lookup, &run.device)?;
-    let mut all: Vec<Seed> = Vec::new();
-    for &seed in &run.seeds {
-        let mut arms = Vec::new();
-        let mut turns = Vec::new();
-        for arm in ARMS {
-            let long = matches!(arm, Arm::EntropyEpochs | Arm::SgdLong);
-            let units = if long { net.inner_steps as f64 } else { 1.0 };
-            let done = run.stage(&format!("{} seed {seed}", arm.key()), units, |bar| {
-                let (trained, found) = network::train(net, &parts, arm, seed, bar)?;
-                let turns = match arm {
-                    Arm::Sgd => network::dichotomy(net, &parts, &trained, seed, &net.distances)?,
-                    _ => Vec::new(),
-                };
-                Ok((found, turns))
-            })?;
-            m.wall_s += done.wall_s;
-            arms.push(done.value.0);
-            turns.extend(done.value.1);
-        }
-        all.push((arms, turns));
-    }
-    let mut put = |key: String, f: &dyn Fn(&Seed) -> f64| -> Result<()> {
-        m.metrics.insert(key, Summary::new(all.iter().map(f).collect())?);
-        Ok(())
+/// The metrics of the network.
+fn record_network(cfg: &Config, seeds: &[u64], done: &Done<'_>, m: &mut Measured) -> Result<()> {
+    let of = |seed: &u64| -> Result<Seed> {
+        let all = ARMS.iter().map(|a| done.output(&cfg.arm(*a, *seed))).collect::<Result<Vec<_>>>()?;
+        let (arms, turns): (Vec<Trained>, Vec<Vec<Turn>>) = all.into_iter().unzip();
+        Ok((arms, turns.concat()))
     };
+    let all = seeds.iter().map(of).collect::<Result<Vec<Seed>>>()?;
+    let mut put = |key: String, f: &dyn Fn(&Seed) -> f64| m.put(key, all.iter().map(f).collect());
     for (i, arm) in ARMS.iter().enumerate() {
         put(format!("{}.clean", arm.key()), &|s| s.0[i].clean)?;
         put(format!("{}.robust", arm.key()), &|s| s.0[i].robust)?;

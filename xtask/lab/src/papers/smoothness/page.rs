@@ -1,9 +1,12 @@
 //! The sections of the report.
 
 use super::Seed;
+use super::arms::ARMS;
 use super::config::Config;
-use super::linear::{Flat, Found, Point, Smooth};
-use super::network::{ARMS, Turn};
+use super::flat::Flat;
+use super::kink::Smooth;
+use super::linear::{Found, Point};
+use super::turns::Turn;
 use crate::pages::html::{Page, cell};
 use crate::pages::maps;
 use crate::pages::plot::Curve;
@@ -34,9 +37,10 @@ fn linear(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
     let all: Vec<Found> = serde_json::from_value(r.series["linear"].clone())?;
     page.heading("Linear model: the constraint decides");
     page.text(&format!(
-        "Logistic regression on {} Gaussian examples in two dimensions, eps {}. Two weights at a distance h, on both sides of the line \
-         where the first weight is 0: how far apart the gradients are, per unit of distance. A smooth loss keeps this below a constant; \
-         a kink makes it grow like 1 / h. L-infinity has a kink there, and none where no weight changes its sign; L2 has one at w = 0 only.",
+        "The model is logistic regression on {} Gaussian examples in two dimensions, eps {}. Two weight vectors lie at a distance h on both \
+         sides of the line where the first weight is 0; the Lipschitz ratio is the distance of their gradients divided by h. For a smooth \
+         loss it stays below a constant; at a kink it grows like 1 / h. The L-infinity loss has a kink there, and none where no weight \
+         changes its sign; the L2 loss has one at w = 0 only.",
         cfg.linear.examples, cfg.linear.eps
     ));
     let over = |f: fn(&Point) -> f64| {
@@ -44,7 +48,7 @@ fn linear(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
         (0..cfg.linear.distances.len()).map(|i| (log(cfg.linear.distances[i]), log(at(i)))).collect::<Vec<_>>()
     };
     page.plot(
-        "The gradient's turn per distance, both on scales of tens.",
+        "The Lipschitz ratio of the gradient over the distance, both axes logarithmic.",
         "log10 of the distance",
         "log10 of the ratio",
         &[
@@ -70,8 +74,8 @@ fn linear(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
     });
     let head = [
         "distance",
-        "attack turns, L2",
-        "attack turns, Linf",
+        "attack, L2",
+        "attack, Linf",
         "gradient, L2",
         "bound, L2",
         "gradient, Linf",
@@ -83,7 +87,7 @@ fn linear(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
     page.figures(&[
         (
             maps::field(&all[0].fields[0], 0.13, axes)?,
-            "The gradient of the adversarial loss, L2: it turns smoothly but at 0.",
+            "The gradient of the adversarial loss, L2: it is continuous except at 0.",
         ),
         (maps::field(&all[0].fields[1], 0.13, axes)?, "L-infinity: it jumps across both axes."),
     ]);
@@ -94,9 +98,9 @@ fn flat(r: &Results, page: &mut Page) -> Result<()> {
     let all: Vec<Flat> = serde_json::from_value(r.series["toy"].clone())?;
     page.heading("Flat in the input, less smooth in the weights");
     page.text(
-        "l = theta.x - k norm(x)^2 / 2 in a ball of x. While the best x is inside, it is theta / k and turns by 1 / k: the flatter the loss \
-         (small k), the faster. About a fixed theta the ball binds once k is small, and from then on it is the ball that decides. Best x by \
-         projected gradient ascent.",
+        "The loss is l = theta.x - k norm(x)^2 / 2 with x in a ball. While the best x lies inside, it is theta / k, and its Lipschitz constant \
+         in theta is 1 / k: the flatter the loss (small k), the larger. Near a fixed theta the constraint binds once k is small, and then the \
+         constraint determines the constant. The best x is found by projected gradient ascent.",
     );
     let rows = all.iter().map(|f| {
         vec![
@@ -106,7 +110,7 @@ fn flat(r: &Results, page: &mut Page) -> Result<()> {
             format!("{:.4}{}", f.fixed, if f.binds { " (the ball binds)" } else { "" }),
         ]
     });
-    page.table(&["curvature k", "turn of the best x, inside", "K", "about a fixed theta"], rows.collect());
+    page.table(&["curvature k", "Lipschitz ratio of the best x, inside", "K", "near a fixed theta"], rows.collect());
     Ok(())
 }
 
@@ -114,12 +118,13 @@ fn entropy(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
     let all: Vec<Smooth> = serde_json::from_value(r.series["entropy"].clone())?;
     page.heading("EntropySGD's objective");
     page.text(&format!(
-        "A kink, {} |t|, in F(t) = -log of the integral of exp(-L(s) - gamma (t - s)^2 / 2): its second derivative by differences of the \
-         gradient (quadrature), and the largest by the formula |gamma - gamma^2 Var|. The raw loss has none at 0.",
+        "The loss is a kink, L(s) = {} |s|, in F(t) = -log of the integral of exp(-L(s) - gamma (t - s)^2 / 2). We compute the second \
+         derivative of F by differences of the gradient (quadrature), and its largest value by the formula |gamma - gamma^2 Var|. The raw \
+         loss has no second derivative at 0.",
         cfg.entropy.slope
     ));
     let curves: Vec<Curve> = all.iter().map(|s| curve(&format!("gamma {}", s.gamma), s.curve.clone())).collect();
-    page.plot("F'' over t.", "t", "second derivative", &curves)?;
+    page.plot("The second derivative of F.", "t", "second derivative", &curves)?;
     let rows = all
         .iter()
         .map(|s| vec![format!("{}", s.gamma), format!("{:.4}", s.differences), format!("{:.4}", s.formula)])
@@ -133,9 +138,9 @@ fn network(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
     let all: Vec<Seed> = serde_json::from_value(r.series["network"].clone())?;
     page.heading("A small network");
     page.text(&format!(
-        "Two layers with {} tanh units, adversarially trained on {} images of {} (L-infinity {}, PGD of {} steps). Along random \
-         directions through the trained weights, the largest turn of the gradient between neighbours, for the clean loss and for attacks \
-         of one step with the same L2 norm.",
+        "The network has two layers with {} tanh units, adversarially trained on {} images of {} (L-infinity {}, PGD with {} steps). Shown is \
+         the largest Lipschitz ratio of the gradient between neighbouring weights along random directions through the trained weights, for the \
+         clean loss and for attacks of one step with the same L2 norm.",
         n.hidden, n.data.train, n.data.name, n.eps, n.attack_steps
     ));
     let over = |f: fn(&Turn) -> f64| {
@@ -143,16 +148,16 @@ fn network(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
         (0..n.distances.len()).map(|i| (log(n.distances[i]), log(at(i)))).collect::<Vec<_>>()
     };
     page.plot(
-        "The gradient's turn per distance, both on scales of tens.",
+        "The Lipschitz ratio of the gradient over the distance, both axes logarithmic.",
         "log10 of the distance",
         "log10 of the ratio",
         &[curve("L-infinity", over(|t| t.linf)), curve("L2", over(|t| t.l2)), curve("clean", over(|t| t.clean))],
     )?;
     page.heading("Adversarial training by EntropySGD and its controls");
     page.text(&format!(
-        "{} epochs of SGD for a plain run, the same first weights and batches for all of a seed. A walk takes {} gradients, each with its own \
-         attack. Robust accuracy under PGD of {} steps on {} test images, and on {} training images; the turn is that of the gradient with \
-         an L-infinity attack of one step at distance {}.",
+        "A plain run has {} epochs of SGD; all arms of a seed start from the same weights and see the same batches. A walk takes {} gradients, \
+         each with its own attack. Robust accuracy is measured under PGD with {} steps on {} test images, and on {} training images; the \
+         Lipschitz ratio is that of the gradient under an L-infinity attack of one step at distance {}.",
         n.epochs, n.inner_steps, n.test_steps, n.data.test, n.examples, n.distances[0]
     ));
     let rows = ARMS.iter().map(|a| {
@@ -173,7 +178,7 @@ fn network(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
         "clean accuracy",
         "robust accuracy",
         "robust, training images",
-        "turn of the gradient",
+        "Lipschitz ratio of the gradient",
     ];
     page.table(&head, rows.collect());
     let rows = [
