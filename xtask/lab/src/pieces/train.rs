@@ -85,6 +85,14 @@ pub fn restore<J: Job>(work: &Work<'_>, job: &J, net: &dyn Module) -> Result<()>
     Ok(net.params().restore(&kept.value.into_tensors())?)
 }
 
+/// What was trained; none where a loss, a metric or a weight was not finite: of a value that was tried, that is a finding and no fault.
+pub fn unless_diverged<T>(trained: Result<T>) -> Result<Option<T>> {
+    match trained {
+        Err(e) if matches!(e.downcast_ref(), Some(sconce_tensor_core::Error::Value { .. })) => Ok(None),
+        trained => trained.map(Some),
+    }
+}
+
 /// The share of inputs that the model classifies as the data is labelled.
 pub fn accuracy(model: &dyn Classifier, x: &Tensor, data: &Labelled, batch: usize) -> Result<f64> {
     Ok(train::accuracy(model, &Labelled::new(x.clone(), &data.labels()?, data.classes())?, batch)?)

@@ -6,7 +6,7 @@ use crate::jobs::{Job, Work};
 use crate::pieces::choice::{self, Choice};
 use crate::pieces::data::Parts;
 use crate::pieces::train::{self, Train};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use candle_core::Tensor;
 use sconce_attacks::fourier::{Directions, HeatMap};
 use sconce_attacks::training::Madry;
@@ -119,7 +119,8 @@ pub struct Validated {
 }
 
 impl Job for Select<'_> {
-    type Output = Validated;
+    /// None where training diverged.
+    type Output = Option<Validated>;
 
     fn key(&self) -> String {
         let lambda = if self.arm == ArmName::None { String::new() } else { format!("-{}", self.lambda) };
@@ -130,13 +131,16 @@ impl Job for Select<'_> {
         training(self.setting, self.train.epochs)
     }
 
-    fn run(&self, work: &Work<'_>) -> Result<Validated> {
-        let (net, _) = fit(work, (self.setting, self.train), (self.arm, self.lambda, self.seed), None, None)?;
+    fn run(&self, work: &Work<'_>) -> Result<Option<Validated>> {
+        let of = (self.arm, self.lambda, self.seed);
+        let Some((net, _)) = train::unless_diverged(fit(work, (self.setting, self.train), of, None, None))? else {
+            return Ok(None);
+        };
         let v = &self.setting.data.load(work.site)?.validation;
         let directions = Directions::Every(self.every_direction);
         let map = measures::sweep(self.sfa, &*net, v, self.setting.eps_255, directions, &|_, _| ())?;
         let clean = measures::accuracy(&*net, v.x(), v)?;
-        Ok(Validated { clean, sfa_avg: map.average(), sfa_worst: map.worst().0 })
+        Ok(Some(Validated { clean, sfa_avg: map.average(), sfa_worst: map.worst().0 }))
     }
 }
 
@@ -170,7 +174,7 @@ impl<'a> Choose<'a> {
 }
 
 impl Job for Choose<'_> {
-    type Output = Choice<Validated>;
+    type Output = Choice<Option<Validated>>;
 
     fn key(&self) -> String {
         format!("choose/{}/{}", self.setting.id, self.arm.name.name())
@@ -184,30 +188,34 @@ impl Job for Choose<'_> {
         0.0
     }
 
-    fn run(&self, work: &Work<'_>) -> Result<Choice<Validated>> {
+    fn run(&self, work: &Work<'_>) -> Result<Self::Output> {
         let needs = self.needs();
-        let mean = |arm: ArmName, lambda: f64| -> Result<Validated> {
-            let one = |s: &u64| -> Result<Validated> {
+        let mean = |arm: ArmName, lambda: f64| -> Result<Option<Validated>> {
+            let one = |s: &u64| -> Result<Option<Validated>> {
                 let job = self.select(arm, lambda, *s);
                 // Past the end of the grid.
                 if needs.contains(&job.key()) { work.output(&job) } else { work.also(&job) }
             };
-            let all = self.selection.seeds.iter().map(one).collect::<Result<Vec<_>>>()?;
-            let mean = |f: fn(&Validated) -> f64| all.iter().map(f).sum::<f64>() / all.len() as f64;
-            Ok(Validated { clean: mean(|v| v.clean), sfa_avg: mean(|v| v.sfa_avg), sfa_worst: mean(|v| v.sfa_worst) })
+            let all = self.selection.seeds.iter().map(one).collect::<Result<Option<Vec<_>>>>()?;
+            let mean = |all: &[Validated], f: fn(&Validated) -> f64| all.iter().map(f).sum::<f64>() / all.len() as f64;
+            Ok(all.map(|a| Validated {
+                clean: mean(&a, |v| v.clean),
+                sfa_avg: mean(&a, |v| v.sfa_avg),
+                sfa_worst: mean(&a, |v| v.sfa_worst),
+            }))
         };
-        let floor = mean(ArmName::None, self.none.lambdas[0])?.clean - self.selection.max_clean_drop;
+        let none = mean(ArmName::None, self.none.lambdas[0])?.context("training without a regularizer diverged")?;
+        let floor = none.clean - self.selection.max_clean_drop;
         choice::choose(&self.arm.lambdas, self.selection.widen, |l| mean(self.arm.name, l), |t| best(t, floor))
     }
 }
 
 /// The rule of the recipe: the best average under the waves among those that keep clean accuracy; where none keeps it, the one with the
 /// highest clean accuracy.
-fn best(tried: &[(f64, Validated)], floor: f64) -> Option<usize> {
-    let all = || 0..tried.len();
-    let kept = all().filter(|i| tried[*i].1.clean >= floor);
-    let kept = kept.max_by(|a, b| tried[*a].1.sfa_avg.total_cmp(&tried[*b].1.sfa_avg));
-    kept.or_else(|| all().max_by(|a, b| tried[*a].1.clean.total_cmp(&tried[*b].1.clean)))
+fn best(tried: &[(f64, Option<Validated>)], floor: f64) -> Option<usize> {
+    let all = || tried.iter().enumerate().filter_map(|(i, t)| Some((i, t.1?)));
+    let kept = all().filter(|(_, v)| v.clean >= floor).max_by(|a, b| a.1.sfa_avg.total_cmp(&b.1.sfa_avg));
+    Some(kept.or_else(|| all().max_by(|a, b| a.1.clean.total_cmp(&b.1.clean)))?.0)
 }
 
 /// A network of an arm at its weight.
@@ -368,5 +376,19 @@ impl Job for Attacked<'_> {
         let of = (arm.name, lambda, self.seed);
         let (net, _) = fit(work, (setting, train), of, Some(self.adversarial), None)?;
         measures::robust(&self.adversarial.evaluation, &*net, &setting.data.load(work.site)?.test, self.seed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_that_keeps_clean_accuracy_is_chosen() {
+        let v = |clean, sfa_avg| Some(Validated { clean, sfa_avg, sfa_worst: 0.0 });
+        let tried = [(1.0, v(0.90, 0.5)), (2.0, v(0.89, 0.7)), (3.0, v(0.80, 0.9)), (9.0, None)];
+        assert_eq!(best(&tried, 0.88), Some(1));
+        assert_eq!(best(&tried, 0.95), Some(0));
+        assert_eq!(best(&[(1.0, None)], 0.0), None);
     }
 }

@@ -161,7 +161,11 @@ fn record(cfg: &Config, setting: &Setting, arm: &Arm, seeds: &[u64], done: &Done
         m.put(format!("{id}.at_clean.{name}"), found.iter().map(|f| f.0).collect())?;
         m.put(format!("{id}.at_pgd.{name}"), found.iter().map(|f| f.1).collect())?;
     }
-    let tried: Vec<_> = choice.tried.iter().map(|(l, v)| json!([l, v.clean, v.sfa_avg, v.sfa_worst])).collect();
+    let tried: Vec<_> = choice
+        .tried
+        .iter()
+        .filter_map(|(l, v)| v.map(|v| json!([l, v.clean, v.sfa_avg, v.sfa_worst])))
+        .collect();
     let map = &tested[0].waves;
     let sum = |f: &dyn Fn(&HeatMap) -> usize| tested.iter().map(|t| f(&t.waves)).sum::<usize>();
     let places = || 0..map.correct.len();

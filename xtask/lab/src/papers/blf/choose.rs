@@ -5,9 +5,10 @@ use super::config::{ArmName, Selection};
 use super::training::Setting;
 use crate::jobs::{Job, Work};
 use crate::pieces::choice::{self, Choice};
+use crate::pieces::train;
 use anyhow::{Context, Result};
 use sconce_attacks::{Goal, RunConfig};
-use sconce_tensor_core::{Error, Rng};
+use sconce_tensor_core::Rng;
 use serde::{Deserialize, Serialize};
 
 /// One value of a constant, trained with a selection seed and measured on the validation split.
@@ -43,11 +44,8 @@ impl Job for Select<'_> {
     }
 
     fn run(&self, work: &Work<'_>) -> Result<Option<Validated>> {
-        let net = match self.setting.fit(work, (self.arm, self.value, self.seed), None) {
-            // A loss, a metric or a weight that is not finite: the value is too large, and no fault.
-            Err(e) if matches!(e.downcast_ref(), Some(Error::Value { .. })) => return Ok(None),
-            trained => trained?.0,
-        };
+        let trained = self.setting.fit(work, (self.arm, self.value, self.seed), None);
+        let Some((net, _)) = train::unless_diverged(trained)? else { return Ok(None) };
         let parts = self.setting.data.load(work.site)?;
         let (x, goal) = (parts.validation.x(), Goal::Untargeted(parts.validation.y().clone()));
         let (pgd, rng) = (attacks::naive(self.steps, self.eps)?, Rng::new(0).stream("selection"));
