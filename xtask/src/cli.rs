@@ -169,7 +169,7 @@ pub struct Bench {
 
 impl Bench {
     /// Threads of each side.
-        pub fn threads(&self) -> usize {
+    pub fn threads(&self) -> usize {
         self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
     }
 }

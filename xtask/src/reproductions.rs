@@ -2,12 +2,12 @@
 //! xtask/recipes/<slug>/results.
 
 use crate::shell::{lab, workspace};
-use xtask::verdicts::{ClaimResult, Verdict, headline};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use std::fmt::Write;
 use std::path::Path;
 use xtask::sources::{self, Code};
+use xtask::verdicts::{ClaimResult, Verdict, headline};
 
 #[derive(Deserialize)]
 struct Results {

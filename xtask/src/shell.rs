@@ -44,7 +44,8 @@ pub fn target() -> PathBuf {
 pub fn build(package: &str, program: &str, device: &str, hub: bool) -> Result<PathBuf> {
     let mut build = cargo();
     build.args(["build", "--release", "--package", package, "--bin", program]);
-    let mut features: Vec<&str> = ["cuda", "metal"].into_iter().filter(|d| device.split(':').next() == Some(d)).collect();
+    let mut features: Vec<&str> =
+        ["cuda", "metal"].into_iter().filter(|d| device.split(':').next() == Some(d)).collect();
     features.extend(hub.then_some("hub"));
     if !features.is_empty() {
         build.arg("--features").arg(features.join(","));

@@ -19,7 +19,8 @@ pub fn of(root: &Path, slug: &str) -> Result<Code> {
     let lab = root.join("xtask/lab/src");
     let mut paper = rust(&lab.join("papers").join(slug.replace('-', "_")))?;
     paper.retain(|p| p.file_name().is_none_or(|n| n != "page.rs"));
-    let text = |files: &[PathBuf]| -> Result<String> { Ok(files.iter().map(read).collect::<Result<Vec<_>>>()?.join("\n")) };
+    let text =
+        |files: &[PathBuf]| -> Result<String> { Ok(files.iter().map(read).collect::<Result<Vec<_>>>()?.join("\n")) };
     let own = text(&paper)?;
     // A piece counts where the paper names it.
     let mut pieces = rust(&lab.join("pieces"))?;
@@ -174,7 +175,8 @@ fn locked(lock: &str, package: &str) -> Result<String> {
     while let Some(name) = next.pop() {
         // A dependency is a name, or a name and a version where there are several.
         let (name, version) = name.split_once(' ').map_or((name.as_str(), None), |(n, v)| (n, Some(v)));
-        for p in packages.iter().filter(|p| text(p, "name") == name && version.is_none_or(|v| text(p, "version") == v)) {
+        for p in packages.iter().filter(|p| text(p, "name") == name && version.is_none_or(|v| text(p, "version") == v))
+        {
             if seen.insert(format!("{name} {}", text(p, "version"))) {
                 let needs = p.get("dependencies").and_then(toml::Value::as_array);
                 next.extend(needs.into_iter().flatten().filter_map(|d| d.as_str().map(str::to_owned)));
@@ -224,7 +226,11 @@ mod tests {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let code = of(root, "absum").unwrap();
         let parts: Vec<&str> = code.keys().map(String::as_str).collect();
-        assert!(["attacks", "candle", "datasets", "paper", "pieces", "regularizers", "tensor-core"].iter().all(|p| parts.contains(p)));
+        assert!(
+            ["attacks", "candle", "datasets", "paper", "pieces", "regularizers", "tensor-core"]
+                .iter()
+                .all(|p| parts.contains(p))
+        );
         assert!(!parts.contains(&"anomaly"), "{parts:?}");
         let mut other = code.clone();
         other.insert("attacks".into(), "0".into());

@@ -164,7 +164,13 @@ fn papers(root: &Path) -> Result<Vec<String>> {
             wrong.push(format!("xtask/lab/src/papers/{room}: has no recipes"));
         }
     }
-    for path in ["xtask/src/cli.rs", "xtask/src/main.rs", "xtask/src/shell.rs", "xtask/lab/src/main.rs", "xtask/lab/src/reproduce.rs"] {
+    for path in [
+        "xtask/src/cli.rs",
+        "xtask/src/main.rs",
+        "xtask/src/shell.rs",
+        "xtask/lab/src/main.rs",
+        "xtask/lab/src/reproduce.rs",
+    ] {
         let text = read(path)?;
         for slug in recipes.iter().filter(|s| text.contains(&format!("\"{s}\""))) {
             wrong.push(format!("{path}: names `{slug}`; a paper is its two folders and its line in the table"));
@@ -212,7 +218,9 @@ mod tests {
     #[test]
     fn arrows_point_inwards() {
         assert!(allowed("sconce-attacks", "sconce-tensor-core") && allowed("sconce-lab", "sconce-gan"));
-        assert!(allowed("sconce-lab", "xtask") && !allowed("xtask", "sconce-gan") && !allowed("sconce-bench", "sconce-lab"));
+        assert!(
+            allowed("sconce-lab", "xtask") && !allowed("xtask", "sconce-gan") && !allowed("sconce-bench", "sconce-lab")
+        );
         assert!(!allowed("sconce-attacks", "sconce-regularizers") && !allowed("sconce-tensor-core", "sconce-datasets"));
         assert!(!allowed("sconce-tests", "xtask") && allowed("sconce-lab", "sconce-tests"));
     }

@@ -21,7 +21,10 @@ use xtask::verdicts::headline;
 pub fn entry(slug: &str) -> Result<&'static Entry> {
     static TABLE: &[Entry] = &papers::TABLE;
     let known = || TABLE.iter().map(|e| e.slug).collect::<Vec<_>>().join(", ");
-    TABLE.iter().find(|e| e.slug == slug).with_context(|| format!("no reproduction `{slug}` yet; there are: {}", known()))
+    TABLE
+        .iter()
+        .find(|e| e.slug == slug)
+        .with_context(|| format!("no reproduction `{slug}` yet; there are: {}", known()))
 }
 
 /// `0..3` or `0,4,9`.
@@ -108,7 +111,8 @@ pub fn main(args: &Reproduce) -> Result<u8> {
     }
     let both: BTreeMap<String, Summary> =
         m.metrics.iter().chain(&m.timing).map(|(k, v)| (k.clone(), v.clone())).collect();
-    let scope = Scope { preset: args.preset.claims().name(), recorded: false, left_out: &m.left_out, caveats: &m.caveats };
+    let scope =
+        Scope { preset: args.preset.claims().name(), recorded: false, left_out: &m.left_out, caveats: &m.caveats };
     let judged = claims::judge(&claims, &both, &scope)?;
     let (commit, commit_date) = places::commit(&root);
     let results = Results {

@@ -39,16 +39,7 @@ pub fn main() -> Result<u8> {
     step("fmt", || run(with(&["fmt", "--all", "--check"])))?;
     step("tidy", || zero(tidy::main()?))?;
     step("REPRODUCTIONS.md and README.md say what the results say", || zero(reproductions::main(true, false)?))?;
-    step("clippy", || {
-        run(with(&[
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "-D",
-            "warnings",
-        ]))
-    })?;
+    step("clippy", || run(with(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])))?;
     step("the README's test command", || {
         let readme = std::fs::read_to_string(workspace().join("README.md"))?;
         let command = readme_test_command(&readme).context("README.md has no block marked `sh test`")?;

@@ -50,7 +50,8 @@ impl<'a> Way<'a> {
 
     fn metrics(&self) -> Result<String> {
         let path = self.out.join("results.json");
-        let results: Value = serde_json::from_slice(&std::fs::read(&path).with_context(|| path.display().to_string())?)?;
+        let results: Value =
+            serde_json::from_slice(&std::fs::read(&path).with_context(|| path.display().to_string())?)?;
         Ok(serde_json::to_string(&results["metrics"])?)
     }
 

@@ -1,8 +1,8 @@
 //! From differences to a verdict.
 
-use xtask::verdicts::{Beyond, SeedsNeeded, Verdict};
 use anyhow::Result;
 use sconce_tensor_core::stats::{Interval, Summary, t975};
+use xtask::verdicts::{Beyond, SeedsNeeded, Verdict};
 
 /// The largest number of seeds that [`seeds_needed`] tries.
 const MOST_SEEDS: usize = 1000;

@@ -15,13 +15,13 @@ pub use page::section;
 pub use recorded::{compare, rates as recorded_rates, rejudge};
 pub use term::Metrics;
 
-use xtask::cli::Preset;
-use xtask::verdicts::{ClaimResult, ComparisonResult, Ends, Verdict};
 use crate::paper::Caveat;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use std::path::Path;
 use term::Comparison;
+use xtask::cli::Preset;
+use xtask::verdicts::{ClaimResult, ComparisonResult, Ends, Verdict};
 
 /// The file `claims.toml`.
 #[derive(Clone, Debug, Deserialize)]
@@ -152,7 +152,8 @@ fn one(c: &Claim, metrics: &Metrics, scope: &Scope<'_>) -> Result<ClaimResult> {
         }
         bail!("{}", missing(name, metrics, scope.preset));
     }
-    let caveats: Vec<&str> = scope.caveats.iter().filter(|c| needed().any(|m| c.concerns(m))).map(|c| c.text.as_str()).collect();
+    let caveats: Vec<&str> =
+        scope.caveats.iter().filter(|c| needed().any(|m| c.concerns(m))).map(|c| c.text.as_str()).collect();
     let mut decided = Vec::new();
     for p in &parts {
         decided.push(decide::decide(p.op, p.differences(metrics)?, c.exact)?);

@@ -3,8 +3,8 @@
 use crate::pages::forest::{self, Row};
 use crate::pages::html::{Page, escape};
 use crate::results::Results;
-use xtask::verdicts::{Verdict, headline};
 use anyhow::Result;
+use xtask::verdicts::{Verdict, headline};
 
 /// Adds the claims to a report. `same` compares with the recorded run.
 pub fn section(page: &mut Page, r: &Results, same: Option<&str>) -> Result<()> {

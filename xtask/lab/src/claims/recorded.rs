@@ -6,12 +6,12 @@ use crate::paper::Caveat;
 use crate::places;
 use crate::results::Results;
 use crate::terminal::say;
-use xtask::verdicts::{ClaimResult, Verdict, headline};
 use anyhow::{Context, Result, bail};
 use sconce_tensor_core::store::write_whole;
 use serde::Deserialize;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
+use xtask::verdicts::{ClaimResult, Verdict, headline};
 
 /// Decides the claims of every recorded results file again, by the current claims.toml, and writes them back. Every other byte of
 /// a file stays, but for the day of its commit where it had none.
@@ -45,7 +45,8 @@ fn again(text: &str, claims: &Claims, date: impl Fn(&str) -> Option<String>) -> 
     metrics.extend(serde_json::from_value::<Metrics>(field("timing")?)?);
     let preset: String = serde_json::from_value(field("preset")?)?;
     let commit: String = serde_json::from_value(field("commit")?)?;
-    let caveats: Vec<Caveat> = old.get("caveats").map_or_else(|| Ok(Vec::new()), |c| serde_json::from_value(c.clone()))?;
+    let caveats: Vec<Caveat> =
+        old.get("caveats").map_or_else(|| Ok(Vec::new()), |c| serde_json::from_value(c.clone()))?;
     let judged = judge(claims, &metrics, &Scope { preset: &preset, recorded: true, left_out: &[], caveats: &caveats })?;
     if !judged.problems.is_empty() {
         bail!("{}", judged.problems.join("\n"));

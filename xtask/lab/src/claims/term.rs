@@ -1,9 +1,9 @@
 //! The language of claims: terms and comparisons, and the values per seed that they stand for.
 
-use xtask::verdicts::number;
 use anyhow::{Context, Result, bail};
 use sconce_tensor_core::stats::Summary;
 use std::collections::BTreeMap;
+use xtask::verdicts::number;
 
 /// What a run measured, by name.
 pub type Metrics = BTreeMap<String, Summary>;

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::places::workspace;
-use xtask::verdicts::SeedsNeeded;
 use sconce_tensor_core::stats::Summary;
 use std::collections::BTreeMap;
+use xtask::verdicts::SeedsNeeded;
 
 fn metrics() -> Metrics {
     let of = |v: &[f64]| Summary::new(v.to_vec()).unwrap();

@@ -37,14 +37,22 @@ impl Folder {
     }
 
     /// Keeps the output of a job.
-    pub fn keep<T: Serialize + DeserializeOwned>(&self, key: &str, print: &Fingerprint, stored: Stored<T>) -> Result<()> {
+    pub fn keep<T: Serialize + DeserializeOwned>(
+        &self,
+        key: &str,
+        print: &Fingerprint,
+        stored: Stored<T>,
+    ) -> Result<()> {
         Ok(Kept::new(print.clone(), Plain(stored)).save(&self.file(key, "json"))?)
     }
 
     /// The output of a job; none where it is not done. One of another fingerprint is an error that names what differs.
     pub fn output<T: Serialize + DeserializeOwned>(&self, key: &str, print: &Fingerprint) -> Result<Option<Stored<T>>> {
-        let kept = Kept::<Plain<Stored<T>>>::load(&self.file(key, "json"), print)
-            .with_context(|| format!("job {key}: throw all away with --fresh, delete that file to do its job again, or use another --out"))?;
+        let kept = Kept::<Plain<Stored<T>>>::load(&self.file(key, "json"), print).with_context(|| {
+            format!(
+                "job {key}: throw all away with --fresh, delete that file to do its job again, or use another --out"
+            )
+        })?;
         Ok(kept.map(|k| k.value.0))
     }
 

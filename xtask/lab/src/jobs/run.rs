@@ -149,8 +149,7 @@ impl<'a> Runner<'a> {
 
     /// The outputs, if all jobs are done; the error names those that are not.
     pub fn collect(&self) -> Result<Done<'a>> {
-        let holes: Vec<&str> =
-            self.plan.jobs().iter().map(|j| j.key.as_str()).filter(|k| !self.is_done(k)).collect();
+        let holes: Vec<&str> = self.plan.jobs().iter().map(|j| j.key.as_str()).filter(|k| !self.is_done(k)).collect();
         if holes.is_empty() {
             return Ok(Done { folder: self.folder, plan: self.plan });
         }

@@ -173,7 +173,12 @@ fn a_result_of_other_code_or_of_another_recipe_is_refused_key_by_key() {
     let (out, log) = (out.path(), log.path());
     with(out, &plan(log, &[0], "1", 1.0), |r| r.all()).unwrap();
     let e = message(with(out, &plan(log, &[0], "2", 1.0), |r| r.collect().map(drop)));
-    assert!(e.contains("job draw/seed0") && e.contains("--fresh") && e.contains("`code.paper`: found \"1\", expected \"2\""), "{e}");
+    assert!(
+        e.contains("job draw/seed0")
+            && e.contains("--fresh")
+            && e.contains("`code.paper`: found \"1\", expected \"2\""),
+        "{e}"
+    );
     let e = message(with(out, &plan(log, &[0], "1", 2.0), |r| r.all()));
     assert!(e.contains("`reads.scale`: found 1.0, expected 2.0"), "{e}");
     // What a job needs is in its fingerprint too.

@@ -25,7 +25,8 @@ impl Work<'_> {
     /// The output of a job that this one needs.
     pub fn output<J: Job>(&self, job: &J) -> Result<J::Output> {
         let (key, print) = self.need(job)?;
-        let stored = self.folder.output(&key, &print)?.with_context(|| format!("job {key}, which is needed, is not done"))?;
+        let stored =
+            self.folder.output(&key, &print)?.with_context(|| format!("job {key}, which is needed, is not done"))?;
         Ok(stored.value)
     }
 
@@ -76,6 +77,11 @@ impl Work<'_> {
     /// An observer of training that moves the bar.
     pub fn watch(&self) -> impl FnMut(&Progress) + '_ {
         |p: &Progress| self.bar.at(p.step, p.total)
+    }
+
+    /// The output of a job of a grid: of one that this job needs, or of one past the grid's end ([`Work::also`]).
+    pub fn of_grid<J: Job>(&self, job: &J) -> Result<J::Output> {
+        if self.needs.contains(&job.key()) { self.output(job) } else { self.also(job) }
     }
 
     /// Does a job that no plan could foresee, such as a value past the end of a grid, or reads back its output. It may need what

@@ -1,10 +1,10 @@
 //! A forest plot: differences with their intervals, one row a comparison, and a line at 0.
 
 use crate::pages::plot::{INK, rgb};
-use xtask::verdicts::{ComparisonResult, Verdict, number};
 use anyhow::{Result, anyhow};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
+use xtask::verdicts::{ComparisonResult, Verdict, number};
 
 /// One row.
 #[derive(Clone, Debug)]

@@ -1,5 +1,6 @@
 //! Choosing a value from a grid, which grows where the best one is at its end.
 
+use crate::jobs::{Job, Work};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +42,33 @@ pub fn choose<S>(
         }
     }
     anyhow::bail!("no value to choose")
+}
+
+/// A value that the recipe gives, or that a job chooses.
+#[derive(Clone, Copy, Serialize)]
+pub enum Value<J> {
+    /// A grid of one leaves nothing to choose.
+    Given(f64),
+    /// Chosen among several.
+    Chosen(J),
+}
+
+impl<S, J: Job<Output = Choice<S>>> Value<J> {
+    /// The key of the job that chooses.
+    pub fn need(&self) -> Option<String> {
+        match self {
+            Self::Given(_) => None,
+            Self::Chosen(choose) => Some(choose.key()),
+        }
+    }
+
+    /// The value itself, for a job that needs [`Value::need`].
+    pub fn get(&self, work: &Work<'_>) -> Result<f64> {
+        match self {
+            Self::Given(value) => Ok(*value),
+            Self::Chosen(choose) => Ok(work.output(choose)?.value),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -65,7 +65,9 @@ pub fn train(
 /// Adds to the error of a checkpoint that does not fit what to do about it.
 pub fn advise(e: anyhow::Error) -> anyhow::Error {
     match e.downcast_ref() {
-        Some(sconce_tensor_core::Error::Checkpoint { .. }) => e.context("start again with --fresh, or delete that file"),
+        Some(sconce_tensor_core::Error::Checkpoint { .. }) => {
+            e.context("start again with --fresh, or delete that file")
+        }
         _ => e,
     }
 }

@@ -1,6 +1,5 @@
 //! `cargo xtask datasets list|verify|embed`.
 
-use xtask::cli::DatasetsVerb;
 use crate::places;
 use crate::terminal::say;
 use anyhow::{Context, Result, bail};
@@ -8,6 +7,7 @@ use sconce_datasets::text::{self, Corpus};
 use sconce_datasets::{Descriptor, Lookup, Split, catalog, embedded, idx, verify};
 use sconce_tensor_core::store::write_whole;
 use std::path::Path;
+use xtask::cli::DatasetsVerb;
 
 const SPLITS: [(Split, &str, usize); 2] =
     [(Split::Train, "train", embedded::TRAIN_PER_CLASS), (Split::Test, "t10k", embedded::TEST_PER_CLASS)];

@@ -1,10 +1,10 @@
 //! `cargo xtask oracle`: our attacks beside those of the field's libraries, on one network and the same images.
 
-use xtask::cli;
 use crate::terminal::say;
 use anyhow::Result;
 use sconce_tests::oracle::Oracle;
 use std::time::Instant;
+use xtask::cli;
 
 /// Prints the table; 1 where a row disagrees.
 pub fn main(args: &cli::Oracle) -> Result<u8> {

@@ -124,10 +124,7 @@ impl Job for Pictures<'_> {
         let rows: [(String, Tensor); 4] = [
             ("clean".to_owned(), few.x().clone()),
             (format!("wave {direction:?}, {}/255", setting.eps_255), waved),
-            (
-                format!("high-frequency noise, {}/255", self.noise.rms_255),
-                measures::noisy(self.noise, &*source, &few)?,
-            ),
+            (format!("high-frequency noise, {}/255", self.noise.rms_255), measures::noisy(self.noise, &*source, &few)?),
             (
                 format!("transferred PGD, {}/255", self.transfer.eps_255),
                 measures::transferred(self.transfer, &*source, &few)?,

@@ -189,13 +189,8 @@ impl Job for Choose<'_> {
     }
 
     fn run(&self, work: &Work<'_>) -> Result<Self::Output> {
-        let needs = self.needs();
         let mean = |arm: ArmName, lambda: f64| -> Result<Option<Validated>> {
-            let one = |s: &u64| -> Result<Option<Validated>> {
-                let job = self.select(arm, lambda, *s);
-                // Past the end of the grid.
-                if needs.contains(&job.key()) { work.output(&job) } else { work.also(&job) }
-            };
+            let one = |s: &u64| work.of_grid(&self.select(arm, lambda, *s));
             let all = self.selection.seeds.iter().map(one).collect::<Result<Option<Vec<_>>>>()?;
             let mean = |all: &[Validated], f: fn(&Validated) -> f64| all.iter().map(f).sum::<f64>() / all.len() as f64;
             Ok(all.map(|a| Validated {

@@ -45,7 +45,8 @@ pub fn record(cfg: &Config, setting: &Setting, seeds: &[u64], done: &Done<'_>, m
         m.put(format!("{id}.matched_clean.{name}"), values(|p| p.clean))?;
         m.put(format!("{id}.matched_avg.{name}"), values(|p| p.waves))?;
         m.put(format!("{id}.matched_retained.{name}"), values(|p| p.retained))?;
-        let mean = |e: usize, f: fn(&Point) -> f64| curves.iter().map(|c| f(&c[i][e])).sum::<f64>() / seeds.len() as f64;
+        let mean =
+            |e: usize, f: fn(&Point) -> f64| curves.iter().map(|c| f(&c[i][e])).sum::<f64>() / seeds.len() as f64;
         let epochs = curves[0][i].len();
         let curve: Vec<_> = (0..epochs).map(|e| json!([mean(e, |p| p.clean), mean(e, |p| p.retained)])).collect();
         m.series.insert(format!("{id}.epochs.{name}"), curve.into());

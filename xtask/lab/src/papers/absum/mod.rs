@@ -132,7 +132,8 @@ fn record(cfg: &Config, setting: &Setting, arm: &Arm, seeds: &[u64], done: &Done
     let (id, name) = (&setting.id, arm.name.name());
     let choice = done.output(&cfg.choose(setting, arm))?;
     if choice.at_end {
-        let text = format!("{id}: the weight chosen for {}, {}, is at the end of its grid.", arm.name.title(), choice.value);
+        let text =
+            format!("{id}: the weight chosen for {}, {}, is at the end of its grid.", arm.name.title(), choice.value);
         m.at_the_end(id, name, text);
     }
     let tested: Vec<Tested> = done.outputs(seeds, |s| cfg.test(setting, arm, s))?;
@@ -161,11 +162,8 @@ fn record(cfg: &Config, setting: &Setting, arm: &Arm, seeds: &[u64], done: &Done
         m.put(format!("{id}.at_clean.{name}"), found.iter().map(|f| f.0).collect())?;
         m.put(format!("{id}.at_pgd.{name}"), found.iter().map(|f| f.1).collect())?;
     }
-    let tried: Vec<_> = choice
-        .tried
-        .iter()
-        .filter_map(|(l, v)| v.map(|v| json!([l, v.clean, v.sfa_avg, v.sfa_worst])))
-        .collect();
+    let tried: Vec<_> =
+        choice.tried.iter().filter_map(|(l, v)| v.map(|v| json!([l, v.clean, v.sfa_avg, v.sfa_worst]))).collect();
     let map = &tested[0].waves;
     let sum = |f: &dyn Fn(&HeatMap) -> usize| tested.iter().map(|t| f(&t.waves)).sum::<usize>();
     let places = || 0..map.correct.len();

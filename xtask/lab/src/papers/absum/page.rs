@@ -34,9 +34,22 @@ pub fn write(cfg: &Config, r: &Results, done: &Done<'_>, page: &mut Page) -> Res
 }
 
 fn table(cfg: &Config, s: &Setting, r: &Results, page: &mut Page) {
-    let measures =
-        ["clean", "sfa_avg", "sfa_worst", "retained_avg", "retained_worst", "matched_avg", "matched_retained", "sfa_low", "sfa_mid", "sfa_high",
-         "transfer", "noise", "at_clean", "at_pgd"];
+    let measures = [
+        "clean",
+        "sfa_avg",
+        "sfa_worst",
+        "retained_avg",
+        "retained_worst",
+        "matched_avg",
+        "matched_retained",
+        "sfa_low",
+        "sfa_mid",
+        "sfa_high",
+        "transfer",
+        "noise",
+        "at_clean",
+        "at_pgd",
+    ];
     let titles = [
         "clean",
         "waves, average",

@@ -4,7 +4,7 @@ use super::attacks;
 use super::config::{ArmName, Selection};
 use super::training::Setting;
 use crate::jobs::{Job, Work};
-use crate::pieces::choice::{self, Choice};
+use crate::pieces::choice::{self, Choice, Value};
 use crate::pieces::train;
 use anyhow::{Context, Result};
 use sconce_attacks::{Goal, RunConfig};
@@ -94,17 +94,12 @@ impl Job for Choose<'_> {
     }
 
     fn run(&self, work: &Work<'_>) -> Result<Self::Output> {
-        let needs = self.needs();
         // None where training diverged with a seed, and past the last value that the constant may have.
         let mean = |arm: ArmName, value: f64| -> Result<Option<Validated>> {
             if !arm.takes(self.setting.blf, value) {
                 return Ok(None);
             }
-            let one = |s: &u64| -> Result<Option<Validated>> {
-                let job = self.select(arm, value, *s);
-                // Past the end of the grid.
-                if needs.contains(&job.key()) { work.output(&job) } else { work.also(&job) }
-            };
+            let one = |s: &u64| work.of_grid(&self.select(arm, value, *s));
             let all: Option<Vec<Validated>> =
                 self.selection.seeds.iter().map(one).collect::<Result<Vec<_>>>()?.into_iter().collect();
             let mean = |all: &[Validated], f: fn(&Validated) -> f64| all.iter().map(f).sum::<f64>() / all.len() as f64;
@@ -126,31 +121,7 @@ fn best(tried: &[(f64, Option<Validated>)], floor: f64) -> Option<usize> {
 }
 
 /// Where the constant of an arm comes from.
-#[derive(Clone, Copy, Serialize)]
-pub enum Constant<'a> {
-    /// The recipe names one value.
-    Given(f64),
-    /// It is chosen among several.
-    Chosen(Choose<'a>),
-}
-
-impl Constant<'_> {
-    /// The key of the job that chooses.
-    pub fn need(&self) -> Option<String> {
-        match self {
-            Self::Given(_) => None,
-            Self::Chosen(choose) => Some(choose.key()),
-        }
-    }
-
-    /// Its value.
-    pub fn value(&self, work: &Work<'_>) -> Result<f64> {
-        match self {
-            Self::Given(value) => Ok(*value),
-            Self::Chosen(choose) => Ok(work.output(choose)?.value),
-        }
-    }
-}
+pub type Constant<'a> = Value<Choose<'a>>;
 
 #[cfg(test)]
 mod tests {

@@ -190,7 +190,7 @@ impl Evaluate for NormsOf<'_> {
 impl Trained<'_> {
     /// The network, trained.
     pub fn restored(&self, work: &Work<'_>) -> Result<Net> {
-        self.setting.restored(work, self, (self.arm, self.constant.value(work)?, self.seed))
+        self.setting.restored(work, self, (self.arm, self.constant.get(work)?, self.seed))
     }
 }
 
@@ -210,7 +210,7 @@ impl Job for Trained<'_> {
     }
 
     fn run(&self, work: &Work<'_>) -> Result<History> {
-        let of = (self.arm, self.constant.value(work)?, self.seed);
+        let of = (self.arm, self.constant.get(work)?, self.seed);
         Ok(History::of(&self.setting.fit(work, of, Some(self.norm_examples))?.1))
     }
 }

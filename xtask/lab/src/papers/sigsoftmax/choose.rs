@@ -3,7 +3,7 @@
 use super::config::Selection;
 use super::language::{Learner, forget};
 use crate::jobs::{Job, Work};
-use crate::pieces::choice::{self, Choice};
+use crate::pieces::choice::{self, Choice, Value};
 use anyhow::Result;
 use serde::Serialize;
 
@@ -72,14 +72,9 @@ impl Job for Choose<'_> {
     }
 
     fn run(&self, work: &Work<'_>) -> Result<Choice<f64>> {
-        let needs = self.needs();
-        let one = |lr: f64, seed: u64| -> Result<f64> {
-            let job = self.select(lr, seed);
-            // Past the end of the grid.
-            if needs.contains(&job.key()) { work.output(&job) } else { work.also(&job) }
-        };
         let mean = |lr: f64| -> Result<f64> {
-            let all = self.selection.seeds.iter().map(|s| one(lr, *s)).collect::<Result<Vec<_>>>()?;
+            let one = |s: &u64| work.of_grid(&self.select(lr, *s));
+            let all = self.selection.seeds.iter().map(one).collect::<Result<Vec<_>>>()?;
             Ok(all.iter().sum::<f64>() / all.len() as f64)
         };
         let lowest = |t: &[(f64, f64)]| (0..t.len()).min_by(|a, b| t[*a].1.total_cmp(&t[*b].1));
@@ -88,28 +83,4 @@ impl Job for Choose<'_> {
 }
 
 /// Where the rate of an arm comes from.
-#[derive(Clone, Copy, Serialize)]
-pub enum Rate<'a> {
-    /// The recipe names one.
-    Given(f64),
-    /// It is chosen among several.
-    Chosen(Choose<'a>),
-}
-
-impl Rate<'_> {
-    /// The key of the job that chooses.
-    pub fn need(&self) -> Option<String> {
-        match self {
-            Self::Given(_) => None,
-            Self::Chosen(choose) => Some(choose.key()),
-        }
-    }
-
-    /// Its value.
-    pub fn value(&self, work: &Work<'_>) -> Result<f64> {
-        match self {
-            Self::Given(value) => Ok(*value),
-            Self::Chosen(choose) => Ok(work.output(choose)?.value),
-        }
-    }
-}
+pub type Rate<'a> = Value<Choose<'a>>;

@@ -3,9 +3,9 @@
 mod measure;
 mod page;
 
+use crate::places;
 use crate::terminal::say;
 use crate::tools::attack;
-use crate::places;
 use anyhow::{Context, Result, bail};
 use candle_core::DType;
 use clap::Parser;
