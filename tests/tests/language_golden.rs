@@ -68,6 +68,9 @@ fn of_the_twin(recipe: &serde_json::Value) -> serde_json::Value {
     if let Some(keys) = part.as_object_mut() {
         keys.remove("mixture");
         keys.remove("selection");
+        if let Some(train) = keys.get_mut("single").and_then(|m| m.get_mut("train")).and_then(|t| t.as_object_mut()) {
+            train.remove("lr");
+        }
     }
     part
 }

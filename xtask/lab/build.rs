@@ -11,7 +11,15 @@ use std::path::Path;
 fn main() -> Result<()> {
     let here = std::env::var("CARGO_MANIFEST_DIR")?;
     let root = Path::new(&here).ancestors().nth(2).context("the workspace")?;
-    for part in ["crates", "datasets/src", "datasets/embedded", "xtask/lab/src", "xtask/src/sources.rs", "Cargo.lock"] {
+    for part in [
+        "crates",
+        "datasets/src",
+        "datasets/embedded",
+        "datasets/catalog",
+        "xtask/lab/src",
+        "xtask/src/sources.rs",
+        "Cargo.lock",
+    ] {
         println!("cargo::rerun-if-changed={}", root.join(part).display());
     }
     let mut all = BTreeMap::new();

@@ -92,16 +92,19 @@ pub struct Reproduce {
     #[arg(long)]
     pub out: Option<PathBuf>,
     /// Throws away what an earlier run left in that folder.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "redo")]
     pub fresh: bool,
+    /// Does those jobs again that other code or another recipe did; without it they are refused.
+    #[arg(long)]
+    pub redo: bool,
     /// Prints the jobs in order, with what is done, and an estimate of the time of each on this machine; runs nothing.
-    #[arg(long, conflicts_with_all = ["job", "collect", "fresh", "strict"])]
+    #[arg(long, conflicts_with_all = ["job", "collect", "fresh", "redo", "strict"])]
     pub list: bool,
     /// Does this job alone, a key as --list prints it; may be repeated. The jobs that it needs must be done.
-    #[arg(long, value_name = "KEY", conflicts_with_all = ["collect", "strict"])]
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["collect", "fresh", "strict"])]
     pub job: Vec<String>,
     /// Does no job: writes the results of those that are done, and refuses where one is missing.
-    #[arg(long, conflicts_with = "fresh")]
+    #[arg(long, conflicts_with_all = ["fresh", "redo"])]
     pub collect: bool,
     /// Exit 3 where a claim that this preset measures is not supported.
     #[arg(long)]

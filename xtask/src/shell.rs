@@ -54,11 +54,23 @@ pub fn build(package: &str, program: &str, device: &str, hub: bool) -> Result<Pa
     Ok(target().join("release").join(format!("{program}{}", std::env::consts::EXE_SUFFIX)))
 }
 
+/// Builds `lab`; returns its path.
+pub fn build_lab(device: &str, hub: bool) -> Result<PathBuf> {
+    build("sconce-lab", "lab", device, hub)
+}
+
+/// The command that starts `lab`.
+pub fn start_lab(program: &Path) -> Command {
+    let mut lab = Command::new(program);
+    lab.envs([KEEP_PAGES, ONE_POOL]);
+    lab
+}
+
 /// Builds `lab` and starts it with this process's own arguments; returns its exit code.
 pub fn lab(device: &str, hub: bool) -> Result<u8> {
-    let program = build("sconce-lab", "lab", device, hub)?;
-    let mut lab = Command::new(&program);
-    lab.args(std::env::args_os().skip(1)).envs([KEEP_PAGES, ONE_POOL]);
+    let program = build_lab(device, hub)?;
+    let mut lab = start_lab(&program);
+    lab.args(std::env::args_os().skip(1));
     let status = lab.status().with_context(|| format!("cannot start {}", program.display()))?;
     Ok(status.code().and_then(|c| u8::try_from(c).ok()).unwrap_or(1))
 }

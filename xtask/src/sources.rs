@@ -8,8 +8,15 @@ use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// A digest for each part of the code: `paper`, `pieces` (of the lab), each crate by its name, `candle` with all that it depends on.
+/// A digest for each part of the code: the `paper`'s jobs, its `metrics` (`mod.rs`: how they come from the jobs' outputs), the `pieces` of
+/// the lab that it names, the `engine` that runs jobs, each crate by its name, and the `dependencies` of all of these.
 pub type Code = BTreeMap<String, String>;
+
+/// The part that no job depends on.
+pub const METRICS: &str = "metrics";
+
+/// Packages that reach no number: what they depend on does not count. They fetch, test, and read arguments.
+const ASIDE: [&str; 6] = ["hf-hub", "ureq", "tokenizers", "clap", "proptest", "tempfile"];
 
 /// The digest of the code of a paper, in the workspace at `root`.
 ///
@@ -19,29 +26,44 @@ pub fn of(root: &Path, slug: &str) -> Result<Code> {
     let lab = root.join("xtask/lab/src");
     let mut paper = rust(&lab.join("papers").join(slug.replace('-', "_")))?;
     paper.retain(|p| p.file_name().is_none_or(|n| n != "page.rs"));
-    let text =
-        |files: &[PathBuf]| -> Result<String> { Ok(files.iter().map(read).collect::<Result<Vec<_>>>()?.join("\n")) };
-    let own = text(&paper)?;
-    // A piece counts where the paper names it.
-    let mut pieces = rust(&lab.join("pieces"))?;
-    pieces.retain(|p| own.contains(&format!("{}::", stem(p))));
-    let all = own + &text(&pieces)?;
+    let (metrics, paper): (Vec<_>, Vec<_>) = paper.into_iter().partition(|p| stem(p) == "mod");
+    let mut all = text(&metrics)? + &text(&paper)?;
+    // A piece counts where the paper names it, or a piece that counts.
+    let mut open = rust(&lab.join("pieces"))?;
+    let mut pieces = Vec::new();
+    while let Some(at) = open.iter().position(|p| all.contains(&format!("{}::", stem(p)))) {
+        let piece = open.remove(at);
+        all += &read(&piece)?;
+        pieces.push(piece);
+    }
+    pieces.sort();
+    let mut engine = rust(&lab.join("jobs"))?;
+    engine.retain(|p| stem(p) != "run");
     let mut code = Code::from([
         ("paper".to_owned(), digest(root, &paper)?),
+        (METRICS.to_owned(), digest(root, &metrics)?),
         ("pieces".to_owned(), digest(root, &pieces)?),
-        ("candle".to_owned(), locked(&read(root.join("Cargo.lock"))?, "candle-core")?),
+        ("engine".to_owned(), digest(root, &engine)?),
     ]);
     let mut crates: Vec<String> = folders(&root.join("crates"))?;
     crates.push("datasets".to_owned());
+    let mut packages = Vec::new();
     for name in crates {
         let folder = if name == "datasets" { root.join(&name) } else { root.join("crates").join(&name) };
         if name == "tensor-core" || all.contains(&format!("sconce_{}", name.replace('-', "_"))) {
             let mut files = rust(&folder.join("src"))?;
             files.extend(every(&folder.join("embedded"))?);
+            files.extend(every(&folder.join("catalog"))?);
+            packages.push(format!("sconce-{name}"));
             code.insert(name, digest(root, &files)?);
         }
     }
+    code.insert("dependencies".to_owned(), locked(&read(root.join("Cargo.lock"))?, packages)?);
     Ok(code)
+}
+
+fn text(files: &[PathBuf]) -> Result<String> {
+    Ok(files.iter().map(read).collect::<Result<Vec<_>>>()?.join("\n"))
 }
 
 /// The parts in which two digests differ.
@@ -142,10 +164,10 @@ fn bare(tokens: TokenStream) -> String {
             }
         }
         if skipping {
-            // An item ends with its body, or with a semicolon.
+            // An item ends with its body, or with a semicolon; a field or an argument with a comma.
             skipping = match &token {
                 TokenTree::Group(g) => g.delimiter() != Delimiter::Brace,
-                TokenTree::Punct(p) => p.as_char() != ';',
+                TokenTree::Punct(p) => ![';', ','].contains(&p.as_char()),
                 _ => true,
             };
             continue;
@@ -166,15 +188,18 @@ fn bare(tokens: TokenStream) -> String {
     text
 }
 
-/// A package of a lock file and all that it depends on, with their versions.
-fn locked(lock: &str, package: &str) -> Result<String> {
+/// Some packages of a lock file and all that they depend on, with their versions.
+fn locked(lock: &str, mut next: Vec<String>) -> Result<String> {
     let lock: toml::Table = toml::from_str(lock).context("Cargo.lock")?;
     let packages = lock.get("package").and_then(toml::Value::as_array).context("Cargo.lock: no packages")?;
     let text = |p: &toml::Value, key: &str| p.get(key).and_then(toml::Value::as_str).unwrap_or_default().to_owned();
-    let (mut seen, mut next) = (BTreeSet::new(), vec![package.to_owned()]);
+    let mut seen = BTreeSet::new();
     while let Some(name) = next.pop() {
         // A dependency is a name, or a name and a version where there are several.
         let (name, version) = name.split_once(' ').map_or((name.as_str(), None), |(n, v)| (n, Some(v)));
+        if ASIDE.contains(&name) {
+            continue;
+        }
         for p in packages.iter().filter(|p| text(p, "name") == name && version.is_none_or(|v| text(p, "version") == v))
         {
             if seen.insert(format!("{name} {}", text(p, "version"))) {
@@ -205,6 +230,7 @@ mod tests {
         for other in ["fn f() -> u32 { 2 }", "#[inline]\nfn f() -> u32 { 1 }", "fn f() -> u32 { 1 }\nmod tests {}"] {
             assert_ne!(of(other), plain, "{other}");
         }
+        assert_eq!(of("struct S { #[cfg(test)] a: u32, b: u32 }"), of("struct S { b: u32 }"));
         assert!(code("fn f( {").is_err());
     }
 
@@ -216,7 +242,7 @@ mod tests {
                  [[package]]\nname = \"c\"\nversion = \"{c}\"\n"
             )
         };
-        let of = |b, c| locked(&lock(b, c), "a").unwrap();
+        let of = |b, c| locked(&lock(b, c), vec!["a".into()]).unwrap();
         assert_eq!(of("1", "1"), of("1", "2"));
         assert_ne!(of("1", "1"), of("2", "1"));
     }
@@ -227,9 +253,19 @@ mod tests {
         let code = of(root, "absum").unwrap();
         let parts: Vec<&str> = code.keys().map(String::as_str).collect();
         assert!(
-            ["attacks", "candle", "datasets", "paper", "pieces", "regularizers", "tensor-core"]
-                .iter()
-                .all(|p| parts.contains(p))
+            [
+                "attacks",
+                "datasets",
+                "dependencies",
+                "engine",
+                "metrics",
+                "paper",
+                "pieces",
+                "regularizers",
+                "tensor-core"
+            ]
+            .iter()
+            .all(|p| parts.contains(p))
         );
         assert!(!parts.contains(&"anomaly"), "{parts:?}");
         let mut other = code.clone();

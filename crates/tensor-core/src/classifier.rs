@@ -77,7 +77,7 @@ pub fn predict(model: &dyn Classifier, x: &Tensor, batch: usize) -> Result<Vec<u
 /// Refuses a tensor with a NaN or an infinity.
 ///
 /// # Errors
-/// [`Error::Value`] with the first offending flat index.
+/// [`Error::NotFinite`] with the first offending flat index.
 pub fn require_finite(what: &str, t: &Tensor) -> Result<()> {
     // The sum of absolute values is finite only if all elements are. It may overflow, so the elements are checked then.
     let sum = t.detach().abs()?.sum_all()?.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?;
@@ -86,7 +86,7 @@ pub fn require_finite(what: &str, t: &Tensor) -> Result<()> {
     }
     let flat = t.flatten_all()?.to_dtype(candle_core::DType::F64)?.to_vec1::<f64>()?;
     match flat.iter().position(|v| !v.is_finite()) {
-        Some(i) => Err(Error::value(what, format!("{} at flat index {i} of {:?}", flat[i], t.dims()))),
+        Some(i) => Err(Error::not_finite(what, format!("{} at flat index {i} of {:?}", flat[i], t.dims()))),
         None => Ok(()),
     }
 }

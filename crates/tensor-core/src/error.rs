@@ -26,6 +26,14 @@ pub enum Error {
         /// The shape that was given.
         got: Vec<usize>,
     },
+    /// A loss, a metric, a gradient or a parameter became NaN or infinite: training diverged.
+    #[error("{what}: {reason}")]
+    NotFinite {
+        /// The quantity.
+        what: String,
+        /// Its value and its place.
+        reason: String,
+    },
     /// A value is NaN, infinite, or out of bounds.
     #[error("{what}: {reason}")]
     Value {
@@ -129,6 +137,11 @@ impl Error {
     /// A value error for the tensor or quantity named `what`.
     pub fn value(what: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Value { what: what.into(), reason: reason.into() }
+    }
+
+    /// The error of a quantity that became NaN or infinite.
+    pub fn not_finite(what: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::NotFinite { what: what.into(), reason: reason.into() }
     }
 
     /// Wraps an error of the operating system with the path.

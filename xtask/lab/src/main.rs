@@ -44,7 +44,7 @@ fn keeping_the_graph() -> Result<u8> {
 }
 
 fn run(command: Command) -> Result<u8> {
-    if twice(&command) && std::env::var_os(KEEP_GRAPH.0).is_none() {
+    if twice(&command) && std::env::var_os(KEEP_GRAPH.0).is_none_or(|v| v != KEEP_GRAPH.1) {
         return keeping_the_graph();
     }
     // Inside the pool: an op's tasks then start on this very thread.

@@ -62,10 +62,12 @@ impl Measured {
         Ok(())
     }
 
-    /// A choice at the end of its grid: a flag for the reader, and a caveat for the claims.
-    pub fn at_the_end(&mut self, place: &str, arm: &str, text: String) {
-        self.flags.push(text.clone());
-        self.caveats.push(Caveat { place: place.to_owned(), arm: arm.to_owned(), text });
+    /// Something about one arm that its claims must tell, and the reader must know; nothing where there is none.
+    pub fn remark(&mut self, place: &str, arm: &str, text: Option<String>) {
+        if let Some(text) = text {
+            self.flags.push(format!("{place}: {text}"));
+            self.caveats.push(Caveat { place: place.to_owned(), arm: arm.to_owned(), text });
+        }
     }
 }
 

@@ -26,7 +26,14 @@ impl Recipe {
         let mut all = Vec::new();
         if preset == Preset::Smallest {
             let (path, text) = read(preset.name())?;
-            let less: Table = toml::from_str(&text).with_context(|| format!("{}", path.display()))?;
+            let place = || format!("{}", path.display());
+            let less: Table = toml::from_str(&text).with_context(place)?;
+            if let Some(k) = less.iter().find(|(_, v)| v.is_table()).map(|(k, _)| k) {
+                bail!(
+                    "{}: `{k}` would replace a whole table: write `\"{k}.key\" = value`, with its quotes",
+                    path.display()
+                );
+            }
             all.extend(less.iter().map(|(k, v)| format!("{k}={v}")));
         }
         all.extend_from_slice(overrides);

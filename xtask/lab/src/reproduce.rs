@@ -1,9 +1,10 @@
 //! `cargo xtask reproduce`: from a recipe to its results.
 
 use crate::claims::{self, Claims, Scope};
-use crate::jobs::{Folder, Plan, Runner, Site};
+use crate::jobs::{Done, Folder, Plan, Runner, Site};
 use crate::pages::html::Page;
-use crate::paper::Entry;
+use crate::paper::{Entry, Paper};
+use crate::pieces::choice::distinct;
 use crate::recipe::Recipe;
 use crate::results::Results;
 use crate::terminal::say;
@@ -12,9 +13,9 @@ use anyhow::{Context, Result, bail};
 use sconce_tensor_core::store::{Fingerprint, write_whole};
 use sconce_tensor_core::{DeviceSpec, stats::Summary};
 use std::collections::BTreeMap;
-use std::path::Path;
-use xtask::cli::Reproduce;
-use xtask::sources::Code;
+use std::path::{Path, PathBuf};
+use xtask::cli::{Preset, Reproduce};
+use xtask::sources::{self, Code, METRICS};
 use xtask::verdicts::headline;
 
 /// A paper by its slug.
@@ -38,12 +39,7 @@ fn parse_seeds(text: &str) -> Result<Vec<u64>> {
         Some((a, b)) => (number(a)?..number(b)?).collect(),
         None => text.split(',').map(number).collect::<Result<_>>()?,
     };
-    let mut unique = seeds.clone();
-    unique.sort_unstable();
-    unique.dedup();
-    if seeds.is_empty() || unique.len() < seeds.len() {
-        bail!("--seeds {text}: needs at least one seed, each once");
-    }
+    distinct(&format!("--seeds {text}"), &seeds)?;
     Ok(seeds)
 }
 
@@ -64,97 +60,158 @@ fn code(slug: &str) -> Result<Code> {
     all.get(slug).cloned().with_context(|| format!("no digest of the code of `{slug}`"))
 }
 
-/// What all fingerprints of a paper share.
+/// What all fingerprints of a paper share. How metrics come from outputs does not matter to a job.
 fn base(slug: &str, code: &Code, kind: &str) -> Result<Fingerprint> {
-    let code = serde_json::to_value(code)?;
-    Ok(Fingerprint::new().with("paper", slug).with("device", kind).with_tree("code", &code))
+    let code: Code = code.iter().filter(|(part, _)| *part != METRICS).map(|(k, v)| (k.clone(), v.clone())).collect();
+    Ok(Fingerprint::new().with("paper", slug).with("device", kind).with_tree("code", &serde_json::to_value(code)?))
+}
+
+/// Refuses where the sources beside this program are not those that it was built from. A program without sources knows its own.
+fn built_from(root: &Path, slug: &str, code: &Code) -> Result<()> {
+    if !root.join("xtask/lab/src").is_dir() {
+        return Ok(());
+    }
+    let changed = sources::difference(code, &sources::of(root, slug)?);
+    if !changed.is_empty() {
+        bail!(
+            "the sources in {} have changed since this program was built ({}): start it by `cargo xtask`",
+            root.display(),
+            changed.join(", ")
+        );
+    }
+    Ok(())
+}
+
+/// A reproduction that was opened.
+struct Opened {
+    entry: &'static Entry,
+    recipes: PathBuf,
+    recipe: Recipe,
+    paper: Box<dyn Paper>,
+    claims: Claims,
+    seeds: Vec<u64>,
+    code: Code,
+    out: PathBuf,
+}
+
+impl Opened {
+    fn new(args: &Reproduce, root: &Path) -> Result<Self> {
+        let entry = entry(&args.slug)?;
+        let code = code(entry.slug)?;
+        built_from(root, entry.slug, &code)?;
+        let recipes = root.join("xtask/recipes").join(entry.slug);
+        let recipe = Recipe::read(&recipes, args.preset, &args.set)?;
+        let paper = (entry.open)(&recipe)?;
+        let claims = Claims::load(&recipes.join("claims.toml"))?;
+        let seeds = args.seeds.as_deref().map_or_else(|| Ok(paper.seeds().to_vec()), parse_seeds)?;
+        distinct("seeds", &seeds)?;
+        let default = || root.join("target/reproduce").join(entry.slug).join(args.preset.name());
+        let out = args.out.clone().unwrap_or_else(default);
+        Ok(Self { entry, recipes, recipe, paper, claims, seeds, code, out })
+    }
 }
 
 /// Does what the arguments ask for; returns the exit code.
 pub fn main(args: &Reproduce) -> Result<u8> {
-    let entry = entry(&args.slug)?;
     let root = places::workspace();
-    let recipes = root.join("xtask/recipes").join(entry.slug);
-    let recipe = Recipe::read(&recipes, args.preset, &args.set)?;
-    let paper = (entry.open)(&recipe)?;
-    let claims = Claims::load(&recipes.join("claims.toml"))?;
-    let seeds = args.seeds.as_deref().map_or_else(|| Ok(paper.seeds().to_vec()), parse_seeds)?;
+    let opened = Opened::new(args, &root)?;
     let site = Site::new(args.device.parse::<DeviceSpec>()?.open()?, places::lookup(args.data_dir.clone()));
-    let code = code(entry.slug)?;
-    let mut plan = Plan::new(base(entry.slug, &code, site.kind())?);
-    paper.plan(&seeds, &site, &mut plan)?;
-    let preset = args.preset.name();
-    let out = args.out.clone().unwrap_or_else(|| root.join("target/reproduce").join(entry.slug).join(preset));
-    let folder = Folder::open(&out, args.fresh)?;
-    let recorded = claims::recorded_rates(&recipes, args.preset.claims().name());
-    let runner = Runner::new(&site, &folder, &plan, recorded)?;
+    let mut plan = Plan::new(base(opened.entry.slug, &opened.code, site.kind())?);
+    opened.paper.plan(&opened.seeds, &site, &mut plan)?;
+    let folder = Folder::open(&opened.out, args.fresh)?;
+    let recorded = claims::recorded_rates(&opened.recipes, args.preset.claims().name());
+    let mut runner = Runner::new(&site, &folder, &plan, recorded)?;
     if args.list {
         runner.list();
         return Ok(0);
     }
+    if args.redo {
+        runner.forget_stale()?;
+    }
+    runner.refuse_stale()?;
     if !args.job.is_empty() {
-        args.job.iter().try_for_each(|key| runner.by_key(key))?;
+        runner.some(&args.job)?;
         return Ok(0);
     }
-    let device = match site.device.is_cpu() {
-        true => "cpu".to_owned(),
-        false => format!("{:?}", site.device.location()),
-    };
     if !args.collect {
-        say(&format!("{} ({preset}) on {device}, seeds {seeds:?}, {} jobs", entry.title, plan.jobs().len()));
+        let (title, preset, seeds) = (opened.entry.title, args.preset.name(), &opened.seeds);
+        say(&format!("{title} ({preset}) on {}, seeds {seeds:?}, {} jobs", device(&site), plan.jobs().len()));
         runner.all()?;
     }
     let done = runner.collect()?;
-    let mut m = paper.measure(&seeds, &site, &done)?;
-    if !args.set.is_empty() {
-        m.flags.insert(0, format!("Not the recipe as it stands: run with --set {}.", args.set.join(" --set ")));
+    conclude(args, &opened, &root, &runner, &done)
+}
+
+/// The device in words.
+fn device(site: &Site) -> String {
+    if site.device.is_cpu() { "cpu".to_owned() } else { format!("{:?}", site.device.location()) }
+}
+
+/// What a reader must know of how it was run.
+fn how(args: &Reproduce, paper: &dyn Paper, seeds: &[u64]) -> Vec<String> {
+    let mut flags = Vec::new();
+    if args.preset == Preset::Smallest {
+        flags.push("The smallest form, for tests of the program: its numbers and verdicts mean nothing.".to_owned());
     }
+    if !args.set.is_empty() {
+        flags.push(format!("Not the recipe as it stands: run with --set {}.", args.set.join(" --set ")));
+    }
+    if seeds != paper.seeds() {
+        flags.push(format!("Not the recipe's seeds, which are {:?}.", paper.seeds()));
+    }
+    flags
+}
+
+/// Measures, decides the claims, writes both files, and tells. A claim with a metric that is not there is an error after that: the numbers
+/// of a long run are not lost to a misspelling.
+fn conclude(args: &Reproduce, opened: &Opened, root: &Path, runner: &Runner<'_>, done: &Done<'_>) -> Result<u8> {
+    let Opened { entry, recipes, recipe, paper, claims, seeds, code, out } = opened;
+    let mut m = paper.measure(seeds, runner.site, done)?;
+    m.flags.splice(0..0, how(args, &**paper, seeds));
     let both: BTreeMap<String, Summary> =
         m.metrics.iter().chain(&m.timing).map(|(k, v)| (k.clone(), v.clone())).collect();
-    let scope =
-        Scope { preset: args.preset.claims().name(), recorded: false, left_out: &m.left_out, caveats: &m.caveats };
-    let judged = claims::judge(&claims, &both, &scope)?;
-    let (commit, commit_date) = places::commit(&root);
+    let preset = args.preset.claims().name();
+    let scope = Scope { preset, recorded: false, left_out: &m.left_out, caveats: &m.caveats };
+    let judged = claims::judge(claims, &both, &scope)?;
+    let (commit, commit_date) = places::commit(root);
     let results = Results {
         experiment: entry.slug.to_owned(),
-        preset: preset.to_owned(),
+        preset: args.preset.name().to_owned(),
         config: serde_json::to_value(recipe.table())?,
         commit,
         commit_date,
-        code,
+        code: code.clone(),
         versions: versions(),
-        device: format!("{device}, {} threads", rayon::current_num_threads()),
-        seeds,
+        device: format!("{}, {} threads", device(runner.site), rayon::current_num_threads()),
+        seeds: seeds.clone(),
         wall_s: runner.seconds(),
         rates: runner.rates(),
         claims: judged.claims,
         caveats: m.caveats,
+        left_out: m.left_out,
         metrics: m.metrics,
         timing: m.timing,
         series: m.series,
         flags: m.flags,
     };
-    let same = args.set.is_empty().then(|| claims::compare(&recipes, &results)).flatten();
+    // The numbers first: a page that cannot be drawn does not lose them.
+    let json = format!("{}\n", serde_json::to_string_pretty(&results)?);
+    write_whole(&out.join("results.json"), json.as_bytes())?;
+    let same = args.set.is_empty().then(|| claims::compare(recipes, &results)).flatten();
     let mut page = Page::new(entry.title, entry.lead, &results);
     claims::section(&mut page, &results, same.as_deref())?;
-    paper.page(&results, &done, &mut page)?;
-    write(&out, &results, page)?;
-    conclude(&results, same.as_deref(), &out);
-    // After the files are written: the numbers of a long run are not lost to a misspelling.
+    paper.page(&results, done, &mut page)?;
+    write_whole(&out.join("report.html"), page.finish(&results)?.as_bytes())?;
+    tell(&results, same.as_deref(), out);
     if !judged.problems.is_empty() {
         bail!("in {}: {}", recipes.join("claims.toml").display(), judged.problems.join("\n"));
     }
-    Ok(if args.strict && results.claims.iter().any(|c| c.verdict.fails()) { 3 } else { 0 })
-}
-
-fn write(out: &Path, results: &Results, page: Page) -> Result<()> {
-    write_whole(&out.join("report.html"), page.finish(results)?.as_bytes())?;
-    let json = format!("{}\n", serde_json::to_string_pretty(results)?);
-    Ok(write_whole(&out.join("results.json"), json.as_bytes())?)
+    let fails = results.claims.iter().any(|c| c.verdict.fails()) || !results.left_out.is_empty();
+    Ok(if args.strict && fails { 3 } else { 0 })
 }
 
 /// Prints the verdicts.
-fn conclude(r: &Results, same: Option<&str>, out: &Path) {
+fn tell(r: &Results, same: Option<&str>, out: &Path) {
     say(&format!("\n{}", headline(&r.claims)));
     same.iter().for_each(|s| say(s));
     say("");

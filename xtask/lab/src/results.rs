@@ -43,6 +43,8 @@ pub struct Results {
     pub claims: Vec<ClaimResult>,
     /// Choices of which claims must tell.
     pub caveats: Vec<Caveat>,
+    /// First parts of the names of metrics that were left out, because their data was not found.
+    pub left_out: Vec<String>,
     /// What a reader must know before using the numbers.
     pub flags: Vec<String>,
 }

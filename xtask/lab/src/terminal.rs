@@ -1,13 +1,14 @@
 //! What a person sees while it runs: lines, and a bar with the time that is left.
 
 use indicatif::{ProgressBar, ProgressStyle};
+use std::io::Write;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// One line to the user.
-#[allow(clippy::print_stdout)]
 pub fn say(line: &str) {
-    println!("{line}");
+    // Whoever closed the pipe has read enough.
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// The bar of one job: on a terminal it moves, elsewhere each job is one line at its end.

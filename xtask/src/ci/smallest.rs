@@ -1,12 +1,11 @@
 //! Every paper in its smallest form, in several ways that must give the same metrics.
 
-use super::with;
-use crate::shell::{run, workspace};
+use crate::shell::{build_lab, run, start_lab, workspace};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// The paper that is killed ten times; the others are twice.
 const KILLED_OFTEN: &str = "absum";
@@ -22,9 +21,10 @@ pub fn all() -> Result<()> {
         .map(|e| e.file_name().to_string_lossy().into_owned())
         .collect();
     slugs.sort();
+    let program = build_lab("cpu", false)?;
     for slug in slugs {
         let started = Instant::now();
-        paper(&slug).with_context(|| format!("{slug} in its smallest form"))?;
+        paper(&program, &slug).with_context(|| format!("{slug} in its smallest form"))?;
         println!("== {slug}: {:.0} s", started.elapsed().as_secs_f64());
     }
     Ok(())
@@ -32,19 +32,23 @@ pub fn all() -> Result<()> {
 
 /// One run of a paper.
 struct Way<'a> {
+    program: &'a Path,
     slug: &'a str,
     out: PathBuf,
     threads: &'a str,
 }
 
 impl<'a> Way<'a> {
-    fn new(slug: &'a str, name: &str, threads: &'a str) -> Self {
-        Self { slug, out: workspace().join("target/ci").join(format!("{slug}-{name}")), threads }
+    fn new(program: &'a Path, slug: &'a str, name: &str, threads: &'a str) -> Self {
+        Self { program, slug, out: workspace().join("target/ci").join(format!("{slug}-{name}")), threads }
     }
 
     fn command(&self, more: &[&str]) -> Command {
-        let mut c = with(&["xtask", "reproduce", self.slug, "--preset", "smallest", "--out"]);
-        c.arg(&self.out).args(more).env("RAYON_NUM_THREADS", self.threads);
+        let mut c = start_lab(self.program);
+        c.args(["reproduce", self.slug, "--preset", "smallest", "--out"])
+            .arg(&self.out)
+            .args(more)
+            .env("RAYON_NUM_THREADS", self.threads);
         c
     }
 
@@ -55,41 +59,93 @@ impl<'a> Way<'a> {
         Ok(serde_json::to_string(&results["metrics"])?)
     }
 
-    /// The keys of all jobs, in order.
-    fn jobs(&self) -> Result<Vec<String>> {
-        let out = self.command(&["--list"]).stderr(Stdio::inherit()).output()?;
+    /// The lines of `--list`, but for the sum at the end.
+    fn listed(&self, more: &[&str]) -> Result<Vec<String>> {
+        let out = self.command(&[&["--list"], more].concat()).stderr(Stdio::inherit()).output()?;
         ensure!(out.status.success(), "--list: {}", out.status);
         let text = String::from_utf8_lossy(&out.stdout).into_owned();
-        // The last line is the sum.
-        let lines: Vec<&str> = text.lines().collect();
-        let (_, jobs) = lines.split_last().context("--list printed nothing")?;
-        Ok(jobs.iter().filter_map(|l| l.split_whitespace().next().map(str::to_owned)).collect())
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.pop().context("--list printed nothing")?;
+        Ok(lines)
+    }
+
+    /// The keys of all jobs, in order.
+    fn jobs(&self) -> Result<Vec<String>> {
+        Ok(self.listed(&[])?.iter().filter_map(|l| l.split_whitespace().next().map(str::to_owned)).collect())
+    }
+
+    /// How many seeds the results are of: 0 and those that follow.
+    fn seeds(&self) -> Result<usize> {
+        let results: Value = serde_json::from_slice(&std::fs::read(self.out.join("results.json"))?)?;
+        Ok(results["seeds"].as_array().context("no seeds")?.len())
+    }
+
+    /// Every output that is there, with the time at which it was written.
+    fn outputs(&self) -> Result<Vec<(PathBuf, SystemTime)>> {
+        let mut files = xtask::sources::every(&self.out.join("runs"))?;
+        files.retain(|p| p.extension().is_some_and(|e| e == "json") && !p.starts_with(self.out.join("runs/data")));
+        files.into_iter().map(|p| Ok((p.clone(), p.metadata()?.modified()?))).collect()
+    }
+
+    /// Starts it as a group of its own, and kills the whole group a while after so many outputs are there. One that ends before is an error.
+    fn kill_after(&self, outputs: usize, then: Duration) -> Result<()> {
+        let mut command = self.command(&[]);
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let mut child = command.spawn()?;
+        let mut wait = |time| -> Result<()> {
+            std::thread::sleep(time);
+            match child.try_wait()? {
+                Some(status) => bail!("it ended with {status} before it was killed"),
+                None => Ok(()),
+            }
+        };
+        while self.outputs()?.len() < outputs {
+            wait(Duration::from_millis(5))?;
+        }
+        wait(then)?;
+        if cfg!(unix) {
+            let mut kill = Command::new("kill");
+            kill.args(["-KILL", "--", &format!("-{}", child.id())]);
+            run(kill)?;
+        } else {
+            child.kill()?;
+        }
+        child.wait()?;
+        Ok(())
     }
 }
 
 /// From start to end on one thread; killed again and again on two; each half of the jobs by a process with another number of threads,
-/// then collected.
-fn paper(slug: &str) -> Result<()> {
-    let whole = Way::new(slug, "whole", "1");
+/// then collected; with one more seed.
+fn paper(program: &Path, slug: &str) -> Result<()> {
+    let whole = Way::new(program, slug, "whole", "1");
     let started = Instant::now();
     run(whole.command(&["--fresh"]))?;
     let seconds = started.elapsed().as_secs_f64();
     let want = whole.metrics()?;
 
-    let killed = Way::new(slug, "killed", "2");
+    let killed = Way::new(program, slug, "killed", "2");
     clear(&killed.out)?;
+    let keys = killed.jobs()?;
     let kills = if slug == KILLED_OFTEN { 10 } else { 2 };
-    for i in 0..kills {
-        // Moments that are spread over the run, as the golden ratio spreads them.
-        let share = (0.618_034 * f64::from(i + 1)).fract();
-        kill_after(&mut killed.command(&[]), Duration::from_secs_f64(0.3 + share * seconds * 1.2 / f64::from(kills)))?;
+    for i in 1..=kills {
+        // After so many jobs, and then some part of the next one.
+        let share = (0.618_034 * i as f64).fract();
+        killed.kill_after(
+            i * keys.len() / (kills + 1),
+            Duration::from_secs_f64(share * 2.0 * seconds / keys.len() as f64),
+        )?;
     }
+    let before = killed.outputs()?;
+    ensure!(!before.is_empty() && !killed.out.join("results.json").exists(), "the kills met no running job");
     run(killed.command(&[]))?;
     ensure!(killed.metrics()? == want, "killed {kills} times, the metrics are others than in one run");
+    let after = killed.outputs()?;
+    ensure!(before.iter().all(|o| after.contains(o)), "what was done before the last kill was done again");
 
-    let (first, second) = (Way::new(slug, "jobs", "1"), Way::new(slug, "jobs", "2"));
+    let (first, second) = (Way::new(program, slug, "jobs", "1"), Way::new(program, slug, "jobs", "2"));
     clear(&first.out)?;
-    let keys = first.jobs()?;
     let (a, b) = keys.split_at(keys.len() / 2);
     let of = |keys: &[String]| keys.iter().flat_map(|k| ["--job".to_owned(), k.clone()]).collect::<Vec<_>>();
     let start = |way: &Way<'_>, keys: &[String]| {
@@ -101,6 +157,17 @@ fn paper(slug: &str) -> Result<()> {
     start(&second, b)?;
     run(second.command(&["--collect"]))?;
     ensure!(second.metrics()? == want, "done as jobs by two processes, the metrics are others than in one run");
+
+    // One more seed: its jobs alone are to do.
+    let seeds = second.seeds()?;
+    let more = format!("0..{}", seeds + 1);
+    let open: Vec<String> = second.listed(&["--seeds", &more])?.into_iter().filter(|l| l.contains(" to do ")).collect();
+    let new = format!("seed{seeds} ");
+    ensure!(
+        !open.is_empty() && open.iter().all(|l| l.contains(&new)),
+        "with one more seed there are to do\n{}",
+        open.join("\n")
+    );
     Ok(())
 }
 
@@ -119,28 +186,5 @@ fn clear(folder: &Path) -> Result<()> {
     if folder.exists() {
         std::fs::remove_dir_all(folder).with_context(|| format!("{}", folder.display()))?;
     }
-    Ok(())
-}
-
-/// Starts a command as a group of its own and kills the whole group after a while.
-fn kill_after(command: &mut Command, after: Duration) -> Result<()> {
-    #[cfg(unix)]
-    std::os::unix::process::CommandExt::process_group(command, 0);
-    let mut child = command.spawn()?;
-    std::thread::sleep(after);
-    if child.try_wait()?.is_some() {
-        return Ok(());
-    }
-    if cfg!(unix) {
-        let mut kill = Command::new("kill");
-        kill.args(["-KILL", "--", &format!("-{}", child.id())]);
-        // It may have ended by itself since.
-        if !kill.status()?.success() && child.try_wait()?.is_none() {
-            bail!("cannot end process group {}", child.id());
-        }
-    } else {
-        child.kill()?;
-    }
-    child.wait()?;
     Ok(())
 }

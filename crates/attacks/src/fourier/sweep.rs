@@ -76,7 +76,8 @@ pub struct Sweep {
 /// The number of correctly classified examples under each direction.
 ///
 /// Accuracy under a wave mixes two things: how many examples a model gets right at all, and how many of those a wave turns. The second
-/// alone is *retained* accuracy, `kept / clean`: the share of the examples that are right without a wave and stay right under it.
+/// alone is *retained* accuracy, `kept / clean`: the share of the examples that are right without a wave and stay right under it. Each
+/// model is judged on the examples that it gets right: one that gets fewer right keeps the easier ones, so read it with `clean`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct HeatMap {

@@ -6,7 +6,7 @@ use candle_core::{DType, backprop::GradStore};
 /// Scales all trainable gradients by `min(1, max / norm)`, `norm` their common Euclidean norm, which is returned.
 ///
 /// # Errors
-/// A `max` that is not finite and positive; [`Error::Value`] for a norm that is not finite.
+/// A `max` that is not finite and positive; [`Error::NotFinite`] for a norm that is not finite.
 pub fn clip_norm(params: &Params, grads: &mut GradStore, max: f64) -> Result<f64> {
     require("clip_norm max", max.is_finite() && max > 0.0, "finite and > 0", max)?;
     let mut sum = 0.0;
@@ -17,7 +17,7 @@ pub fn clip_norm(params: &Params, grads: &mut GradStore, max: f64) -> Result<f64
     }
     let norm = sum.sqrt();
     if !norm.is_finite() {
-        return Err(Error::value("gradient norm", format!("{norm}")));
+        return Err(Error::not_finite("gradient norm", format!("{norm}")));
     }
     if norm > max {
         for p in params.trainable() {

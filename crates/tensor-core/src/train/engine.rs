@@ -97,7 +97,7 @@ impl<'a> Engine<'a> {
     /// Runs the task to its end. Where that was done before, the task is put in its final state and nothing is trained.
     ///
     /// # Errors
-    /// [`Error::Value`] where a loss or a metric is not finite; the task's, the observer's and the checkpoint's.
+    /// [`Error::NotFinite`] where a loss or a metric is not finite; the task's, the observer's and the checkpoint's.
     pub fn run(&mut self, task: &mut dyn Task, rng: &Rng) -> Result<Report> {
         let fingerprint = self.fingerprint(task, rng);
         let mut at = self.load(task, &fingerprint)?.unwrap_or_default();
@@ -140,7 +140,8 @@ impl<'a> Engine<'a> {
         }
         let end = task.end_epoch(epoch + 1)?;
         if let Some((name, value)) = end.metrics.iter().find(|m| !m.1.is_finite()) {
-            return Err(Error::value(format!("metric `{name}`"), format!("{value} after epoch {}", epoch + 1)));
+            let reason = format!("{value} after epoch {}", epoch + 1);
+            return Err(Error::not_finite(format!("metric `{name}`"), reason));
         }
         let report = EpochReport { epoch: epoch + 1, loss: at.sum / at.seen as f64, metrics: end.metrics };
         (at.index, at.sum, at.seen) = (0, 0.0, 0);

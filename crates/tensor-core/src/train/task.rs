@@ -96,7 +96,7 @@ impl StepContext<'_> {
     /// The value of a scalar.
     ///
     /// # Errors
-    /// [`Error::Value`] naming `what`, the step and the epoch where it is not finite.
+    /// [`Error::NotFinite`] naming `what`, the step and the epoch where it is not finite.
     pub fn finite(&self, what: &str, scalar: &Tensor) -> Result<f64> {
         self.finite_value(what, scalar.to_dtype(DType::F64)?.to_scalar::<f64>()?)
     }
@@ -109,7 +109,7 @@ impl StepContext<'_> {
         if value.is_finite() {
             return Ok(value);
         }
-        Err(Error::value(what, format!("{value} at step {} (epoch {})", self.step, self.epoch)))
+        Err(Error::not_finite(what, format!("{value} at step {} (epoch {})", self.step, self.epoch)))
     }
 }
 

@@ -38,7 +38,11 @@ pub fn rejudge(root: &Path) -> Result<u8> {
 }
 
 /// The text of a results file with its claims decided again.
-fn again(text: &str, claims: &Claims, date: impl Fn(&str) -> Option<String>) -> Result<(String, Vec<ClaimResult>)> {
+pub(super) fn again(
+    text: &str,
+    claims: &Claims,
+    date: impl Fn(&str) -> Option<String>,
+) -> Result<(String, Vec<ClaimResult>)> {
     let old: Value = serde_json::from_str(text)?;
     let field = |key: &str| old.get(key).cloned().with_context(|| format!("no `{key}`"));
     let mut metrics: Metrics = serde_json::from_value(field("metrics")?)?;
@@ -47,7 +51,11 @@ fn again(text: &str, claims: &Claims, date: impl Fn(&str) -> Option<String>) -> 
     let commit: String = serde_json::from_value(field("commit")?)?;
     let caveats: Vec<Caveat> =
         old.get("caveats").map_or_else(|| Ok(Vec::new()), |c| serde_json::from_value(c.clone()))?;
-    let judged = judge(claims, &metrics, &Scope { preset: &preset, recorded: true, left_out: &[], caveats: &caveats })?;
+    let left_out: Vec<String> =
+        old.get("left_out").map_or_else(|| Ok(Vec::new()), |c| serde_json::from_value(c.clone()))?;
+    // Results that name their code are of a time when every claim was measured.
+    let recorded = old.get("code").is_none();
+    let judged = judge(claims, &metrics, &Scope { preset: &preset, recorded, left_out: &left_out, caveats: &caveats })?;
     if !judged.problems.is_empty() {
         bail!("{}", judged.problems.join("\n"));
     }

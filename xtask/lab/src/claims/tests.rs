@@ -138,6 +138,12 @@ fn the_claims_that_ship_name_metrics_that_exist() {
             let ids: Vec<&str> = recorded.claims.iter().map(|c| c.id.as_str()).collect();
             let ours: Vec<&str> = claims.claim.iter().map(|c| c.id.as_str()).collect();
             assert_eq!(ids, ours, "{}: run `cargo xtask report --rejudge`", path.display());
+            let now = recorded::again(&text, &claims, |_| None).unwrap().0;
+            assert!(
+                now == text,
+                "{}: its verdicts are not those of claims.toml: run `cargo xtask report --rejudge`",
+                path.display()
+            );
             for c in claims.claim.iter().filter(|c| c.presets.iter().any(|p| p == preset.name())) {
                 for m in c.comparisons().unwrap().iter().flat_map(Comparison::metrics) {
                     let part = m.split('.').next().unwrap();

@@ -16,7 +16,12 @@ trait Any {
 
 impl<J: Job> Any for J {
     fn run(&self, work: &Work<'_>) -> Result<Value> {
-        Ok(serde_json::to_value(Job::run(self, work)?)?)
+        let value = serde_json::to_value(Job::run(self, work)?)?;
+        // JSON has no NaN and no infinity: one that was kept would be refused by every reader.
+        let back: J::Output =
+            serde_json::from_value(value.clone()).context("its output has a number that is not finite")?;
+        anyhow::ensure!(serde_json::to_value(back)? == value, "its output does not survive being written");
+        Ok(value)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Doing jobs: all of them, one, or none; what is done; and how long the rest takes.
 
-use super::folder::Stored;
 use super::plan::Planned;
+use super::work::Traces;
 use super::{Folder, Job, Plan, Rates, Site, Work};
 use crate::terminal::{Bar, Place, clock, say};
 use anyhow::{Context, Result, bail};
@@ -24,6 +24,7 @@ pub struct Runner<'a> {
     /// Seconds per unit on another machine, for kinds of which nothing is done here.
     pub recorded: Rates,
     times: RefCell<Times>,
+    stale: BTreeMap<String, Vec<String>>,
 }
 
 /// Seconds of the jobs that are done, by key, and by kind with their cost.
@@ -55,26 +56,61 @@ impl Done<'_> {
 }
 
 impl<'a> Runner<'a> {
-    /// A runner that knows which jobs are done. One of another fingerprint is an error.
+    /// A runner that knows which jobs are done, and which were done by other code or another recipe.
     pub fn new(site: &'a Site, folder: &'a Folder, plan: &'a Plan<'a>, recorded: Rates) -> Result<Self> {
-        let runner = Self { site, folder, plan, recorded, times: RefCell::default() };
+        site.keep_digests(folder.data());
+        let mut runner = Self { site, folder, plan, recorded, times: RefCell::default(), stale: BTreeMap::new() };
         for job in plan.jobs() {
-            if let Some(stored) = folder.output::<Value>(&job.key, &job.print)? {
-                runner.note(job, stored.wall_s);
+            let difference = folder.difference(&job.key, &job.print)?;
+            if difference.is_empty() {
+                runner.look(job)?;
+            } else {
+                runner.stale.insert(job.key.clone(), difference);
             }
         }
         Ok(runner)
     }
 
-    fn note(&self, job: &Planned<'_>, wall_s: f64) {
+    /// Whether a job is done, perhaps by another process since.
+    fn look(&self, job: &Planned<'_>) -> Result<bool> {
+        if !self.is_done(&job.key) {
+            match self.folder.output::<Value>(&job.key, &job.print)? {
+                Some(stored) => self.note(job, stored.wall_s, stored.resumed),
+                None => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    fn note(&self, job: &Planned<'_>, wall_s: f64, resumed: bool) {
         let mut times = self.times.borrow_mut();
         times.wall.insert(job.key.clone(), wall_s);
-        let kind = times.kinds.entry(job.kind().to_owned()).or_default();
-        *kind = (kind.0 + wall_s, kind.1 + job.cost);
+        // A part of a job tells nothing of how long one takes.
+        if !resumed {
+            let kind = times.kinds.entry(job.kind().to_owned()).or_default();
+            *kind = (kind.0 + wall_s, kind.1 + job.cost);
+        }
     }
 
     fn is_done(&self, key: &str) -> bool {
         self.times.borrow().wall.contains_key(key)
+    }
+
+    /// Refuses outputs of other code or another recipe.
+    pub fn refuse_stale(&self) -> Result<()> {
+        let Some((key, difference)) = self.stale.first_key_value() else { return Ok(()) };
+        bail!(
+            "{} of {} jobs were done by other code or with another recipe (--list shows which).\nDo them again with --redo, throw all away with \
+             --fresh, or write elsewhere with --out DIR. {key} differs in\n  {}",
+            self.stale.len(),
+            self.plan.jobs().len(),
+            difference.join("\n  ")
+        )
+    }
+
+    /// Throws outputs of other code or another recipe away.
+    pub fn forget_stale(&mut self) -> Result<()> {
+        std::mem::take(&mut self.stale).keys().try_for_each(|key| self.folder.forget(key))
     }
 
     /// Seconds of all jobs that are done.
@@ -109,21 +145,34 @@ impl<'a> Runner<'a> {
 
     /// Does what is not done, in order.
     pub fn all(&self) -> Result<()> {
-        self.plan.jobs().iter().filter(|j| !self.is_done(&j.key)).try_for_each(|j| self.one(j))
+        for job in self.plan.jobs() {
+            if !self.look(job)? {
+                self.one(job)?;
+            }
+        }
+        Ok(())
     }
 
-    /// Does one job by its key, if it is not done. What it needs must be.
-    pub fn by_key(&self, key: &str) -> Result<()> {
-        let job = self.plan.get(key).context("--job")?;
-        if self.is_done(key) {
-            say(&format!("{key} is done"));
-            return Ok(());
+    /// Does some jobs by their keys, in the order of the plan, if they are not done. What they need must be.
+    pub fn some(&self, keys: &[String]) -> Result<()> {
+        keys.iter().try_for_each(|key| self.plan.get(key).map(drop)).context("--job")?;
+        for job in self.plan.jobs().iter().filter(|j| keys.contains(&j.key)) {
+            if self.look(job)? {
+                say(&format!("{} is done", job.key));
+                continue;
+            }
+            let mut holes = Vec::new();
+            for need in &job.needs {
+                if !self.look(self.plan.get(need)?)? {
+                    holes.push(need.as_str());
+                }
+            }
+            if !holes.is_empty() {
+                bail!("--job {} needs what is not done: {}", job.key, holes.join(", "));
+            }
+            self.one(job)?;
         }
-        let holes: Vec<&str> = job.needs.iter().map(String::as_str).filter(|n| !self.is_done(n)).collect();
-        if !holes.is_empty() {
-            bail!("--job {key} needs what is not done: {}", holes.join(", "));
-        }
-        self.one(job)
+        Ok(())
     }
 
     fn one(&self, job: &Planned<'_>) -> Result<()> {
@@ -138,17 +187,21 @@ impl<'a> Runner<'a> {
             key: job.key.clone(),
             needs: job.needs.clone(),
             print: job.print.clone(),
+            traces: Traces::default(),
         };
         let value = job.run(&work).with_context(|| format!("job {}", job.key))?;
-        let wall_s = started.elapsed().as_secs_f64();
-        self.folder.keep(&job.key, &job.print, Stored { wall_s, value })?;
-        self.note(job, wall_s);
+        let stored = work.traces.stored(started, value);
+        let (wall_s, resumed) = (stored.wall_s, stored.resumed);
+        self.folder.keep(&job.key, &job.print, stored)?;
+        work.traces.clear()?;
+        self.note(job, wall_s, resumed);
         bar.finish(&job.key, wall_s, self.place());
         Ok(())
     }
 
     /// The outputs, if all jobs are done; the error names those that are not.
     pub fn collect(&self) -> Result<Done<'a>> {
+        self.refuse_stale()?;
         let holes: Vec<&str> = self.plan.jobs().iter().map(|j| j.key.as_str()).filter(|k| !self.is_done(k)).collect();
         if holes.is_empty() {
             return Ok(Done { folder: self.folder, plan: self.plan });
@@ -171,6 +224,7 @@ impl<'a> Runner<'a> {
         for job in self.plan.jobs() {
             let taken = self.times.borrow().wall.get(&job.key).copied();
             let (state, time) = match (taken, self.estimate(job, &rates)) {
+                (None, _) if self.stale.contains_key(&job.key) => ("stale", self.stale[&job.key].join(", ")),
                 (Some(s), _) => ("done", format!("{s:.1} s")),
                 (None, Some(s)) => {
                     left += s;
@@ -186,6 +240,9 @@ impl<'a> Runner<'a> {
         let jobs = self.plan.jobs();
         let open = jobs.iter().filter(|j| !self.is_done(&j.key)).count();
         let more = if unknown > 0 { format!(", and {unknown} that were not timed yet") } else { String::new() };
-        say(&format!("{} jobs, {open} to do: about {}{more}", jobs.len(), clock(left)));
+        let elsewhere = jobs.iter().any(|j| !rates.contains_key(j.kind()) && self.recorded.contains_key(j.kind()));
+        let by = if elsewhere && left > 0.0 { ", as timed on the machine of the recorded run" } else { "" };
+        let stale = if self.stale.is_empty() { String::new() } else { format!(", {} of them stale", self.stale.len()) };
+        say(&format!("{} jobs, {open} to do{stale}: about {}{more}{by}", jobs.len(), clock(left)));
     }
 }

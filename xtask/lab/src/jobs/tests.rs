@@ -4,7 +4,7 @@ use super::{Folder, Job, Plan, Rates, Runner, Site, Work};
 use crate::places::lookup;
 use anyhow::{Result, bail};
 use sconce_tensor_core::Device;
-use sconce_tensor_core::store::Fingerprint;
+use sconce_tensor_core::store::{Digest, Fingerprint};
 use serde::Serialize;
 use std::path::Path;
 
@@ -115,6 +115,10 @@ fn with<T>(out: &Path, plan: &Plan<'_>, f: impl FnOnce(&Runner<'_>) -> Result<T>
     f(&Runner::new(&site, &folder, plan, Rates::new())?)
 }
 
+fn keys(keys: &[&str]) -> Vec<String> {
+    keys.iter().map(|k| (*k).to_owned()).collect()
+}
+
 fn message<T>(r: Result<T>) -> String {
     format!("{:#}", r.err().expect("an error"))
 }
@@ -151,19 +155,19 @@ fn one_job_at_a_time_and_a_hole_is_named() {
     let Dirs(out, log) = Dirs::new();
     let (out, log) = (out.path(), log.path());
     let two = plan(log, &[0, 1], "1", 1.0);
-    let e = message(with(out, &two, |r| r.by_key("add/seed0")));
+    let e = message(with(out, &two, |r| r.some(&keys(&["add/seed0"]))));
     assert!(e.contains("--job add/seed0 needs what is not done: draw/seed0"), "{e}");
-    let e = message(with(out, &two, |r| r.by_key("ad/seed0")));
+    let e = message(with(out, &two, |r| r.some(&keys(&["ad/seed0"]))));
     assert!(e.contains("no job `ad/seed0`; did you mean `add/seed0`?"), "{e}");
     for key in ["draw/seed0", "add/seed0", "draw/seed1"] {
-        with(out, &two, |r| r.by_key(key)).unwrap();
+        with(out, &two, |r| r.some(&keys(&[key]))).unwrap();
     }
     let e = message(with(out, &two, |r| r.collect().map(drop)));
     assert!(e.contains("1 of 4 jobs are not done:\n  add/seed1") && !e.contains("draw/seed1"), "{e}");
-    with(out, &two, |r| r.by_key("add/seed1")).unwrap();
+    with(out, &two, |r| r.some(&keys(&["add/seed1"]))).unwrap();
     with(out, &two, |r| r.collect().map(drop)).unwrap();
     drawn(log);
-    with(out, &two, |r| r.by_key("draw/seed0")).unwrap();
+    with(out, &two, |r| r.some(&keys(&["draw/seed0"]))).unwrap();
     assert!(drawn(log).is_empty());
 }
 
@@ -172,19 +176,99 @@ fn a_result_of_other_code_or_of_another_recipe_is_refused_key_by_key() {
     let Dirs(out, log) = Dirs::new();
     let (out, log) = (out.path(), log.path());
     with(out, &plan(log, &[0], "1", 1.0), |r| r.all()).unwrap();
+    drawn(log);
     let e = message(with(out, &plan(log, &[0], "2", 1.0), |r| r.collect().map(drop)));
-    assert!(
-        e.contains("job draw/seed0")
-            && e.contains("--fresh")
-            && e.contains("`code.paper`: found \"1\", expected \"2\""),
-        "{e}"
-    );
-    let e = message(with(out, &plan(log, &[0], "1", 2.0), |r| r.all()));
-    assert!(e.contains("`reads.scale`: found 1.0, expected 2.0"), "{e}");
+    assert!(e.contains("2 of 2 jobs were done by other code") && e.contains("--redo") && e.contains("--fresh"), "{e}");
+    assert!(e.contains("add/seed0 differs in\n  `code.paper`: found \"1\", expected \"2\""), "{e}");
+    let e = message(with(out, &plan(log, &[0, 1], "1", 2.0), |r| r.refuse_stale()));
+    assert!(e.contains("2 of 4 jobs") && e.contains("`reads.draw.scale`: found 1.0, expected 2.0"), "{e}");
     // What a job needs is in its fingerprint too.
     std::fs::remove_file(out.join("runs/draw/seed0.json")).unwrap();
-    let e = message(with(out, &plan(log, &[0], "1", 2.0), |r| r.all()));
-    assert!(e.contains("job add/seed0") && e.contains("`reads.draw.scale`"), "{e}");
+    let e = message(with(out, &plan(log, &[0], "1", 2.0), |r| r.refuse_stale()));
+    assert!(e.contains("1 of 2 jobs") && e.contains("`needs.draw/seed0`"), "{e}");
+}
+
+#[test]
+fn what_is_stale_alone_is_done_again() {
+    let Dirs(out, log) = Dirs::new();
+    let (out, log) = (out.path(), log.path());
+    with(out, &plan(log, &[0, 1], "1", 1.0), |r| r.all()).unwrap();
+    drawn(log);
+    // Seed 1 of another recipe; its files go with it.
+    let mut other = plan(log, &[0], "1", 1.0);
+    let draw = Draw { log, scale: 3.0, seed: 1 };
+    other.add(draw).unwrap();
+    other.add(Add { draw, also: false }).unwrap();
+    let site = Site::new(Device::Cpu, lookup(None));
+    let folder = Folder::open(out, false).unwrap();
+    let mut r = Runner::new(&site, &folder, &other, Rates::new()).unwrap();
+    assert!(r.refuse_stale().is_err());
+    r.forget_stale().unwrap();
+    assert!(!out.join("runs/draw/seed1.weights").exists() && out.join("runs/draw/seed0.weights").exists());
+    r.all().unwrap();
+    assert_eq!(drawn(log), ["draw-seed1"]);
+    assert_eq!(r.collect().unwrap().output(&draw).unwrap(), 3.0 * 1.1 / 3.0);
+}
+
+#[test]
+fn what_another_process_did_since_is_seen() {
+    let Dirs(out, log) = Dirs::new();
+    let (out, log) = (out.path(), log.path());
+    let one = plan(log, &[0], "1", 1.0);
+    with(out, &one, |early| {
+        with(out, &one, |other| other.some(&keys(&["draw/seed0"])))?;
+        drawn(log);
+        early.some(&keys(&["add/seed0"]))?;
+        early.all()
+    })
+    .unwrap();
+    assert!(drawn(log).is_empty());
+}
+
+#[test]
+fn other_data_than_that_of_the_folder_is_refused() {
+    let out = tempfile::tempdir().unwrap();
+    let same = |content: &str| {
+        let site = Site::new(Device::Cpu, lookup(None));
+        site.keep_digests(Folder::open(out.path(), false).unwrap().data());
+        site.same("cifar10-train", Digest::new().bytes(content.as_bytes()))
+    };
+    same("1").unwrap();
+    same("1").unwrap();
+    let e = message(same("2"));
+    assert!(e.contains("`cifar10-train` is other data") && e.contains("--out"), "{e}");
+}
+
+/// A job that finds something that JSON cannot hold.
+#[derive(Serialize)]
+struct Endless;
+
+impl Job for Endless {
+    type Output = (f64, Option<f64>);
+
+    fn key(&self) -> String {
+        "endless/seed0".to_owned()
+    }
+
+    fn cost(&self) -> f64 {
+        1.0
+    }
+
+    fn run(&self, work: &Work<'_>) -> Result<Self::Output> {
+        std::fs::write(work.scratch("state"), "s")?;
+        Ok((f64::INFINITY, None))
+    }
+}
+
+#[test]
+fn a_number_that_is_not_finite_is_never_kept() {
+    let out = tempfile::tempdir().unwrap();
+    let mut plan = Plan::new(Fingerprint::new());
+    plan.add(Endless).unwrap();
+    let e = message(with(out.path(), &plan, |r| r.all()));
+    assert!(e.contains("job endless/seed0") && e.contains("not finite"), "{e}");
+    assert!(!out.path().join("runs/endless/seed0.json").exists());
+    assert!(out.path().join("runs/endless/seed0.state").exists(), "it can go on");
 }
 
 #[test]
@@ -192,7 +276,7 @@ fn a_damaged_output_and_a_lost_file_are_told() {
     let Dirs(out, log) = Dirs::new();
     let (out, log) = (out.path(), log.path());
     let one = plan(log, &[0], "1", 1.0);
-    with(out, &one, |r| r.by_key("draw/seed0")).unwrap();
+    with(out, &one, |r| r.some(&keys(&["draw/seed0"]))).unwrap();
     std::fs::remove_file(out.join("runs/draw/seed0.weights")).unwrap();
     let e = message(with(out, &one, |r| r.all()));
     assert!(e.contains("seed0.weights is gone although job draw/seed0 is done: delete"), "{e}");
@@ -250,8 +334,8 @@ fn rates_of_what_is_done_estimate_the_rest() {
     let two = plan(log, &[0, 1], "1", 1.0);
     with(out, &two, |r| {
         assert!(r.rates().is_empty());
-        r.by_key("draw/seed0")?;
-        r.by_key("add/seed0")?;
+        r.some(&keys(&["draw/seed0"]))?;
+        r.some(&keys(&["add/seed0"]))?;
         let (rates, seconds) = (r.rates(), r.seconds());
         let again = rates["draw"] + 2.0 * rates["add"];
         if (again - seconds).abs() > 1e-12 {

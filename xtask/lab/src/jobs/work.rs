@@ -1,11 +1,12 @@
 //! What a job sees while it runs.
 
-use super::folder::Stored;
+use super::folder::{Stored, remove};
 use super::{Folder, Job, Plan, Site};
 use crate::terminal::Bar;
 use anyhow::{Context, Result, bail};
 use sconce_tensor_core::store::Fingerprint;
 use sconce_tensor_core::train::{Checkpoint, Progress};
+use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -19,6 +20,31 @@ pub struct Work<'a> {
     pub(super) key: String,
     pub(super) needs: Vec<String>,
     pub(super) print: Fingerprint,
+    pub(super) traces: Traces,
+}
+
+/// What a job leaves besides its output.
+#[derive(Default)]
+pub(super) struct Traces {
+    /// Files that it goes on from after a kill.
+    scratch: RefCell<Vec<PathBuf>>,
+    /// Whether one was there when it started.
+    resumed: Cell<bool>,
+    /// Seconds of unforeseen jobs that were read back.
+    also_s: Cell<f64>,
+}
+
+impl Traces {
+    /// The output of a job that ends now.
+    pub(super) fn stored<T>(&self, started: Instant, value: T) -> Stored<T> {
+        let wall_s = started.elapsed().as_secs_f64() + self.also_s.get();
+        Stored { wall_s, resumed: self.resumed.get(), value }
+    }
+
+    /// Removes what the job went on from, once its output is kept.
+    pub(super) fn clear(&self) -> Result<()> {
+        self.scratch.borrow().iter().try_for_each(|path| remove(path))
+    }
 }
 
 impl Work<'_> {
@@ -61,7 +87,15 @@ impl Work<'_> {
 
     /// Where training of this job keeps its state, and comes back to it after a kill.
     pub fn checkpoint(&self, what: &str) -> Checkpoint {
-        Checkpoint::new(self.file(&format!("{what}.checkpoint")), self.print.clone().with("phase", what))
+        Checkpoint::new(self.scratch(&format!("{what}.checkpoint")), self.print.clone().with("phase", what))
+    }
+
+    /// A file that this job goes on from after a kill. It is removed once the output is kept.
+    pub fn scratch(&self, what: &str) -> PathBuf {
+        let path = self.file(what);
+        self.traces.resumed.set(self.traces.resumed.get() || path.exists());
+        self.traces.scratch.borrow_mut().push(path.clone());
+        path
     }
 
     /// Moves the bar.
@@ -89,13 +123,16 @@ impl Work<'_> {
     pub fn also<J: Job>(&self, job: &J) -> Result<J::Output> {
         let (key, print) = (job.key(), self.plan.print(job)?);
         if let Some(stored) = self.folder.output(&key, &print)? {
+            self.traces.also_s.set(self.traces.also_s.get() + stored.wall_s);
             return Ok(stored.value);
         }
         self.folder.prepare(&key)?;
         let started = Instant::now();
-        let inner = Work { key: key.clone(), needs: job.needs(), print: print.clone(), ..*self };
+        let inner =
+            Work { key: key.clone(), needs: job.needs(), print: print.clone(), traces: Traces::default(), ..*self };
         let value = job.run(&inner).with_context(|| format!("job {key}"))?;
-        self.folder.keep(&key, &print, Stored { wall_s: started.elapsed().as_secs_f64(), value })?;
+        self.folder.keep(&key, &print, inner.traces.stored(started, value))?;
+        inner.traces.clear()?;
         let stored = self.folder.output(&key, &print)?.with_context(|| format!("job {key}"))?;
         Ok(stored.value)
     }

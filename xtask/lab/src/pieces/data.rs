@@ -4,6 +4,7 @@ use crate::jobs::Site;
 use anyhow::{Result, bail};
 use sconce_datasets::{Images, Split, catalog, embedded};
 use sconce_tensor_core::data::Labelled;
+use sconce_tensor_core::store::Digest;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 
@@ -49,7 +50,12 @@ impl Source {
         Ok(match (self, name) {
             (Self::Embedded, "fashion-mnist") => embedded::fashion_mnist(split)?,
             (Self::Embedded, other) => bail!("data.source: only fashion-mnist is embedded, not `{other}`"),
-            (Self::Files, name) => site.lookup.load(&catalog::get(name)?, split)?,
+            (Self::Files, name) => {
+                let images = site.lookup.load(&catalog::get(name)?, split)?;
+                let digest = Digest::new().bytes(&images.pixels).bytes(&images.labels);
+                site.same(&format!("{name}-{split:?}").to_lowercase(), digest)?;
+                images
+            }
         })
     }
 }

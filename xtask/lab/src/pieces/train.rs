@@ -9,7 +9,6 @@ use sconce_tensor_core::store::{Kept, State};
 use sconce_tensor_core::train::{self, Checkpoint, Observer, Report, TrainConfig};
 use sconce_tensor_core::{Classifier, Module};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
 
 /// SGD of a recipe.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -53,12 +52,8 @@ pub fn train(
     net: &dyn Module,
     fit: impl FnOnce(Checkpoint, &mut dyn Observer) -> Result<Report>,
 ) -> Result<Report> {
-    let checkpoint = work.checkpoint("train");
-    let path = checkpoint.path().to_owned();
-    let report = fit(checkpoint, &mut work.watch()).map_err(advise)?;
+    let report = fit(work.checkpoint("train"), &mut work.watch()).map_err(advise)?;
     Kept::new(work.print().clone(), State::of(&(), net.params())?).save(&work.file(WEIGHTS))?;
-    // It holds the optimizer's state too: more than the weights.
-    discard(&path)?;
     Ok(report)
 }
 
@@ -66,31 +61,25 @@ pub fn train(
 pub fn advise(e: anyhow::Error) -> anyhow::Error {
     match e.downcast_ref() {
         Some(sconce_tensor_core::Error::Checkpoint { .. }) => {
-            e.context("start again with --fresh, or delete that file")
+            e.context("delete that file to start this job from its beginning")
         }
         _ => e,
     }
 }
 
-/// Removes a file from which an interrupted job goes on, once the job is at its end.
-pub fn discard(path: &Path) -> Result<()> {
-    if path.exists() {
-        std::fs::remove_file(path).with_context(|| format!("{}", path.display()))?;
-    }
-    Ok(())
-}
-
 /// Gives a network the weights that a job left.
 pub fn restore<J: Job>(work: &Work<'_>, job: &J, net: &dyn Module) -> Result<()> {
     let (path, print) = work.file_of(job, WEIGHTS)?;
-    let kept = Kept::<State>::load(&path, &print)?.with_context(|| format!("{}", path.display()))?;
+    let kept =
+        Kept::<State>::load(&path, &print).with_context(|| format!("do job {} again: delete its .json", job.key()))?;
+    let kept = kept.with_context(|| format!("{}", path.display()))?;
     Ok(net.params().restore(&kept.value.into_tensors())?)
 }
 
-/// What was trained; none where a loss, a metric or a weight was not finite: of a value that was tried, that is a finding and no fault.
+/// What was trained; none where training diverged: of a value that was tried, that is a finding and no fault.
 pub fn unless_diverged<T>(trained: Result<T>) -> Result<Option<T>> {
     match trained {
-        Err(e) if matches!(e.downcast_ref(), Some(sconce_tensor_core::Error::Value { .. })) => Ok(None),
+        Err(e) if matches!(e.downcast_ref(), Some(sconce_tensor_core::Error::NotFinite { .. })) => Ok(None),
         trained => trained.map(Some),
     }
 }

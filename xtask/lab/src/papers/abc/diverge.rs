@@ -69,7 +69,7 @@ impl Job for Diverge<'_> {
             };
             let fitted = match fitted {
                 Ok(f) => f,
-                Err(e) if e.to_string().contains("training loss") => return Ok(none),
+                Err(sconce_anomaly::Error::NotFinite { .. }) => return Ok(none),
                 Err(e) => return Err(e.into()),
             };
             let seen = fitted.score(&x)?.to_vec1::<f64>()?;

@@ -8,6 +8,7 @@ use candle_core::{Device, Tensor};
 use sconce_anomaly::protocol::{Amounts, Roles, TrainingSplit, random_split};
 use sconce_datasets::{Split, embedded, kdd};
 use sconce_tensor_core::Rng;
+use sconce_tensor_core::store::Digest;
 use sconce_tensor_core::table::{Column, Kind, Schema, Table};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -110,6 +111,9 @@ impl TableSet {
             }
             TableSource::Kdd99 => {
                 let paths = kdd_files(site)?.context("the files of KDD'99 are gone since this run was planned")?;
+                let digest =
+                    paths.iter().try_fold(Digest::new(), |d, p| std::fs::read(p).map(|bytes| d.bytes(&bytes)))?;
+                site.same(&self.name, digest)?;
                 let found = kdd::read(&paths.iter().map(AsRef::as_ref).collect::<Vec<&Path>>())?;
                 (found.table, found.names, found.classes)
             }

@@ -1,5 +1,6 @@
 //! The recipe of `absum`, and what its words stand for.
 
+use crate::pieces::choice::distinct;
 use crate::pieces::data::Data;
 use crate::pieces::net::Net;
 use crate::pieces::train::Train;
@@ -222,8 +223,9 @@ impl Config {
         for a in &self.arms {
             a.lambdas.iter().try_for_each(|l| a.name.regularizer(*l).map(|_| ()))?;
         }
-        if self.seeds.is_empty() || self.settings.is_empty() || self.selection.seeds.is_empty() {
-            bail!("seeds, selection.seeds and settings: need at least one each");
+        distinct("selection.seeds", &self.selection.seeds)?;
+        if self.settings.is_empty() {
+            bail!("settings: needs at least one");
         }
         if [self.selection.every_direction, self.sfa.curve_every_direction, self.curve.every_direction].contains(&0) {
             bail!("every_direction: must be at least 1");

@@ -1,7 +1,7 @@
 //! Two more jobs of `absum`: what a step costs, and what the perturbations look like.
 
 use super::config::{Cost, Noise, PgdRecipe};
-use super::jobs::{Choose, SOURCE_SEED, Source, Test, Trained};
+use super::jobs::{Fitted, SOURCE_SEED, Source, Test, Trained};
 use super::measures;
 use crate::jobs::{Job, Work};
 use crate::pieces::train;
@@ -18,7 +18,7 @@ use std::time::Instant;
 /// Seconds per training step with each arm's regularizer, interleaved: one value per round.
 #[derive(Serialize)]
 pub struct StepCost<'a> {
-    pub arms: Vec<Choose<'a>>,
+    pub arms: Vec<Fitted<'a>>,
     pub cost: &'a Cost,
 }
 
@@ -30,7 +30,7 @@ impl Job for StepCost<'_> {
     }
 
     fn needs(&self) -> Vec<String> {
-        self.arms.iter().map(Job::key).collect()
+        self.arms.iter().filter_map(Fitted::need).collect()
     }
 
     fn cost(&self) -> f64 {
@@ -38,14 +38,14 @@ impl Job for StepCost<'_> {
     }
 
     fn run(&self, work: &Work<'_>) -> Result<Vec<Vec<f64>>> {
-        let Choose { setting, train, .. } = self.arms[0];
+        let Fitted { setting, train, .. } = self.arms[0];
         let parts = setting.data.load(work.site)?;
         let data = parts.train.slice(0, (self.cost.steps * train.batch_size).min(parts.train.len()))?;
         let mut seconds = vec![Vec::new(); self.arms.len()];
         for round in 0..=self.cost.rounds {
             for (arm, times) in self.arms.iter().zip(&mut seconds) {
                 let net = setting.net.build(&parts, 0, &work.site.device)?;
-                let regularizer = arm.arm.name.regularizer(work.output(arm)?.value)?;
+                let regularizer = arm.arm.regularizer(arm.lambda.get(work)?)?;
                 let mut trainer = Trainer::new(train.config(1), &CrossEntropy)?;
                 if let Some(r) = &regularizer {
                     trainer = trainer.regularized_by(&**r);
@@ -104,7 +104,7 @@ impl Job for Pictures<'_> {
     }
 
     fn run(&self, work: &Work<'_>) -> Result<Self::Output> {
-        let setting = self.trained.choose.setting;
+        let setting = self.trained.fitted.setting;
         let parts = setting.data.load(work.site)?;
         let few = parts.test.slice(0, IMAGES)?;
         let net = setting.net.build(&parts, self.trained.seed, &work.site.device)?;

@@ -1,12 +1,12 @@
-//! The jobs of `absum`: choosing weights, training, and measuring.
+//! The jobs of `absum` that train and measure.
 
-use super::config::{Adversarial, Arm, ArmName, Curve, Noise, PgdRecipe, Selection, Setting, Sfa};
+use super::choose::Lambda;
+use super::config::{Adversarial, ArmName, Curve, Noise, PgdRecipe, Setting, Sfa};
 use super::measures;
 use crate::jobs::{Job, Work};
-use crate::pieces::choice::{self, Choice};
 use crate::pieces::data::Parts;
 use crate::pieces::train::{self, Train};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use candle_core::Tensor;
 use sconce_attacks::fourier::{Directions, HeatMap};
 use sconce_attacks::training::Madry;
@@ -19,7 +19,7 @@ use std::rc::Rc;
 pub const SOURCE_SEED: u64 = 1_000_003;
 
 /// Trains a network of a setting.
-fn fit(
+pub fn fit(
     work: &Work<'_>,
     (setting, train): (&Setting, &Train),
     (arm, lambda, seed): (ArmName, f64, u64),
@@ -55,7 +55,7 @@ fn restored<J: Job>(work: &Work<'_>, setting: &Setting, job: &J, seed: u64) -> R
 }
 
 /// Forward passes of one example in training: a step is about three.
-fn training(setting: &Setting, epochs: usize) -> f64 {
+pub fn training(setting: &Setting, epochs: usize) -> f64 {
     (3 * setting.data.train * epochs) as f64
 }
 
@@ -98,133 +98,42 @@ impl std::fmt::Debug for Source<'_> {
     }
 }
 
-/// One weight, trained with a selection seed and measured on the validation split.
+/// An arm at its weight.
 #[derive(Clone, Copy, Serialize)]
-pub struct Select<'a> {
+pub struct Fitted<'a> {
     pub setting: &'a Setting,
     pub train: &'a Train,
-    pub sfa: &'a Sfa,
-    pub every_direction: usize,
     pub arm: ArmName,
-    pub lambda: f64,
-    pub seed: u64,
+    pub lambda: Lambda<'a>,
 }
 
-/// What a weight is chosen by.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Validated {
-    pub clean: f64,
-    pub sfa_avg: f64,
-    pub sfa_worst: f64,
-}
-
-impl Job for Select<'_> {
-    /// None where training diverged.
-    type Output = Option<Validated>;
-
-    fn key(&self) -> String {
-        let lambda = if self.arm == ArmName::None { String::new() } else { format!("-{}", self.lambda) };
-        format!("select/{}/{}{lambda}/seed{}", self.setting.id, self.arm.name(), self.seed)
+impl Fitted<'_> {
+    /// The part of a key that tells it from others.
+    fn place(&self) -> String {
+        format!("{}/{}", self.setting.id, self.arm.name())
     }
 
-    fn cost(&self) -> f64 {
-        training(self.setting, self.train.epochs)
+    /// The key of the job that chooses its weight.
+    pub fn need(&self) -> Option<String> {
+        self.lambda.need()
     }
-
-    fn run(&self, work: &Work<'_>) -> Result<Option<Validated>> {
-        let of = (self.arm, self.lambda, self.seed);
-        let Some((net, _)) = train::unless_diverged(fit(work, (self.setting, self.train), of, None, None))? else {
-            return Ok(None);
-        };
-        let v = &self.setting.data.load(work.site)?.validation;
-        let directions = Directions::Every(self.every_direction);
-        let map = measures::sweep(self.sfa, &*net, v, self.setting.eps_255, directions, &|_, _| ())?;
-        let clean = measures::accuracy(&*net, v.x(), v)?;
-        Ok(Some(Validated { clean, sfa_avg: map.average(), sfa_worst: map.worst().0 }))
-    }
-}
-
-/// The weight of an arm.
-#[derive(Clone, Copy, Serialize)]
-pub struct Choose<'a> {
-    pub setting: &'a Setting,
-    pub train: &'a Train,
-    pub sfa: &'a Sfa,
-    pub selection: &'a Selection,
-    pub arm: &'a Arm,
-    /// The arm without a regularizer.
-    pub none: &'a Arm,
-}
-
-impl<'a> Choose<'a> {
-    /// A weight with a selection seed.
-    fn select(&self, arm: ArmName, lambda: f64, seed: u64) -> Select<'a> {
-        let Self { setting, train, sfa, selection, .. } = *self;
-        Select { setting, train, sfa, every_direction: selection.every_direction, arm, lambda, seed }
-    }
-
-    /// The jobs of the grid.
-    pub fn grid(&self) -> Vec<Select<'a>> {
-        let seeds = || self.selection.seeds.iter();
-        let of = |arm: &Arm| -> Vec<Select<'a>> {
-            arm.lambdas.iter().flat_map(|l| seeds().map(|s| self.select(arm.name, *l, *s))).collect()
-        };
-        if self.arm.name == ArmName::None { of(self.none) } else { [of(self.none), of(self.arm)].concat() }
-    }
-}
-
-impl Job for Choose<'_> {
-    type Output = Choice<Option<Validated>>;
-
-    fn key(&self) -> String {
-        format!("choose/{}/{}", self.setting.id, self.arm.name.name())
-    }
-
-    fn needs(&self) -> Vec<String> {
-        self.grid().iter().map(Job::key).collect()
-    }
-
-    fn cost(&self) -> f64 {
-        0.0
-    }
-
-    fn run(&self, work: &Work<'_>) -> Result<Self::Output> {
-        let mean = |arm: ArmName, lambda: f64| -> Result<Option<Validated>> {
-            let one = |s: &u64| work.of_grid(&self.select(arm, lambda, *s));
-            let all = self.selection.seeds.iter().map(one).collect::<Result<Option<Vec<_>>>>()?;
-            let mean = |all: &[Validated], f: fn(&Validated) -> f64| all.iter().map(f).sum::<f64>() / all.len() as f64;
-            Ok(all.map(|a| Validated {
-                clean: mean(&a, |v| v.clean),
-                sfa_avg: mean(&a, |v| v.sfa_avg),
-                sfa_worst: mean(&a, |v| v.sfa_worst),
-            }))
-        };
-        let none = mean(ArmName::None, self.none.lambdas[0])?.context("training without a regularizer diverged")?;
-        let floor = none.clean - self.selection.max_clean_drop;
-        choice::choose(&self.arm.lambdas, self.selection.widen, |l| mean(self.arm.name, l), |t| best(t, floor))
-    }
-}
-
-/// The rule of the recipe: the best average under the waves among those that keep clean accuracy; where none keeps it, the one with the
-/// highest clean accuracy.
-fn best(tried: &[(f64, Option<Validated>)], floor: f64) -> Option<usize> {
-    let all = || tried.iter().enumerate().filter_map(|(i, t)| Some((i, t.1?)));
-    let kept = all().filter(|(_, v)| v.clean >= floor).max_by(|a, b| a.1.sfa_avg.total_cmp(&b.1.sfa_avg));
-    Some(kept.or_else(|| all().max_by(|a, b| a.1.clean.total_cmp(&b.1.clean)))?.0)
 }
 
 /// A network of an arm at its weight.
 #[derive(Clone, Copy, Serialize)]
 pub struct Trained<'a> {
-    pub choose: Choose<'a>,
+    pub fitted: Fitted<'a>,
+    pub sfa: &'a Sfa,
     pub curve: &'a Curve,
     pub seed: u64,
 }
 
-/// Accuracies on the test split after an epoch.
+/// Accuracies after an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Point {
+    /// On the validation split: arms are matched by it.
     pub clean: f64,
+    /// On the test split, mean over the directions.
     pub waves: f64,
     /// Share of the clean-correct images that stay correct, mean over the directions.
     pub retained: f64,
@@ -243,7 +152,7 @@ impl Evaluate for Points<'_> {
         let few = self.parts.test.slice(0, self.curve.examples)?;
         let directions = Directions::Every(self.curve.every_direction);
         let map = measures::heat(self.sfa, net, &few, self.eps_255, directions, &|_, _| ())?;
-        let clean = map.clean as f64 / map.total as f64;
+        let clean = sconce_tensor_core::train::accuracy(net, &self.parts.validation, measures::BATCH)?;
         let all = [("clean", clean), ("waves", map.average()), ("retained", map.retained().unwrap_or(0.0))];
         Ok(all.map(|(n, v)| (n.to_owned(), v)).to_vec())
     }
@@ -253,25 +162,25 @@ impl Job for Trained<'_> {
     type Output = Vec<Point>;
 
     fn key(&self) -> String {
-        format!("train/{}/{}/seed{}", self.choose.setting.id, self.choose.arm.name.name(), self.seed)
+        format!("train/{}/seed{}", self.fitted.place(), self.seed)
     }
 
     fn needs(&self) -> Vec<String> {
-        vec![self.choose.key()]
+        self.fitted.need().into_iter().collect()
     }
 
     fn cost(&self) -> f64 {
-        let Choose { setting, train, .. } = self.choose;
+        let Fitted { setting, train, .. } = self.fitted;
         let directions = 1 + PIXELS / self.curve.every_direction;
         training(setting, train.epochs) + (train.epochs * self.curve.examples * directions) as f64
     }
 
     fn run(&self, work: &Work<'_>) -> Result<Vec<Point>> {
-        let Choose { setting, train, sfa, arm, .. } = self.choose;
-        let lambda = work.output(&self.choose)?.value;
+        let Fitted { setting, train, arm, lambda } = self.fitted;
         let parts = setting.data.load(work.site)?;
-        let points = Points { parts, sfa, curve: self.curve, eps_255: setting.eps_255 };
-        let (_, report) = fit(work, (setting, train), (arm.name, lambda, self.seed), None, Some(&points))?;
+        let points = Points { parts, sfa: self.sfa, curve: self.curve, eps_255: setting.eps_255 };
+        let of = (arm, lambda.get(work)?, self.seed);
+        let (_, report) = fit(work, (setting, train), of, None, Some(&points))?;
         let of = |e: &sconce_tensor_core::train::EpochReport| {
             Some(Point { clean: e.metric("clean")?, waves: e.metric("waves")?, retained: e.metric("retained")? })
         };
@@ -320,7 +229,7 @@ impl Job for Test<'_> {
     }
 
     fn run(&self, work: &Work<'_>) -> Result<Tested> {
-        let (setting, sfa) = (self.trained.choose.setting, self.sfa);
+        let (setting, sfa) = (self.trained.fitted.setting, self.sfa);
         let (parts, net) = restored(work, setting, &self.trained, self.trained.seed)?;
         let inputs = self.source.inputs(work, self.transfer, self.noise)?;
         let test = &parts.test;
@@ -345,7 +254,7 @@ impl Job for Test<'_> {
 /// A network of an arm, adversarially trained at its weight: clean and robust accuracy.
 #[derive(Clone, Copy, Serialize)]
 pub struct Attacked<'a> {
-    pub choose: Choose<'a>,
+    pub fitted: Fitted<'a>,
     pub adversarial: &'a Adversarial,
     pub seed: u64,
 }
@@ -354,36 +263,21 @@ impl Job for Attacked<'_> {
     type Output = (f64, f64);
 
     fn key(&self) -> String {
-        format!("adversarial/{}/{}/seed{}", self.choose.setting.id, self.choose.arm.name.name(), self.seed)
+        format!("adversarial/{}/seed{}", self.fitted.place(), self.seed)
     }
 
     fn needs(&self) -> Vec<String> {
-        vec![self.choose.key()]
+        self.fitted.need().into_iter().collect()
     }
 
     fn cost(&self) -> f64 {
-        training(self.choose.setting, self.adversarial.epochs * (self.adversarial.attack.steps + 1))
+        training(self.fitted.setting, self.adversarial.epochs * (self.adversarial.attack.steps + 1))
     }
 
     fn run(&self, work: &Work<'_>) -> Result<(f64, f64)> {
-        let Choose { setting, train, arm, .. } = self.choose;
-        let lambda = work.output(&self.choose)?.value;
-        let of = (arm.name, lambda, self.seed);
+        let Fitted { setting, train, arm, lambda } = self.fitted;
+        let of = (arm, lambda.get(work)?, self.seed);
         let (net, _) = fit(work, (setting, train), of, Some(self.adversarial), None)?;
         measures::robust(&self.adversarial.evaluation, &*net, &setting.data.load(work.site)?.test, self.seed)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_best_that_keeps_clean_accuracy_is_chosen() {
-        let v = |clean, sfa_avg| Some(Validated { clean, sfa_avg, sfa_worst: 0.0 });
-        let tried = [(1.0, v(0.90, 0.5)), (2.0, v(0.89, 0.7)), (3.0, v(0.80, 0.9)), (9.0, None)];
-        assert_eq!(best(&tried, 0.88), Some(1));
-        assert_eq!(best(&tried, 0.95), Some(0));
-        assert_eq!(best(&[(1.0, None)], 0.0), None);
     }
 }

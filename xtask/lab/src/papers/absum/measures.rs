@@ -10,7 +10,10 @@ use sconce_tensor_core::data::Labelled;
 use sconce_tensor_core::{Classifier, Network, Rng};
 
 /// Examples in one forward pass.
-const BATCH: usize = 125;
+pub const BATCH: usize = 125;
+
+/// Bands of frequency `max(|l|, |m|)`, in periods per image (chosen by us).
+pub const BANDS: [(&str, i64, i64); 3] = [("low", 0, 3), ("mid", 4, 9), ("high", 10, i64::MAX)];
 
 /// The attack of a recipe.
 pub fn pgd(p: &PgdRecipe) -> Result<Pgd> {

@@ -1,5 +1,6 @@
 //! Absum (arXiv 1909.08830): the absolute sum of each convolution kernel against the Single Fourier Attack.
 
+mod choose;
 mod config;
 mod extras;
 mod jobs;
@@ -12,9 +13,10 @@ use crate::pages::html::Page;
 use crate::paper::{Entry, Measured, Paper};
 use crate::results::Results;
 use anyhow::{Result, bail};
+use choose::{Choose, Lambda, Validated};
 use config::{Arm, Config, Setting};
 use extras::{Pictures, StepCost};
-use jobs::{Attacked, Choose, SOURCE_SEED, Source, Test, Tested, Trained};
+use jobs::{Attacked, Fitted, SOURCE_SEED, Source, Test, Tested, Trained};
 use sconce_attacks::fourier::HeatMap;
 use sconce_tensor_core::stats::Summary;
 use serde_json::json;
@@ -45,8 +47,19 @@ impl Config {
         Choose { setting, train, sfa, selection, arm, none: &arms[0] }
     }
 
+    fn lambda<'a>(&'a self, setting: &'a Setting, arm: &'a Arm) -> Lambda<'a> {
+        match arm.lambdas[..] {
+            [only] => Lambda::Given(only),
+            _ => Lambda::Chosen(self.choose(setting, arm)),
+        }
+    }
+
+    fn fitted<'a>(&'a self, setting: &'a Setting, arm: &'a Arm) -> Fitted<'a> {
+        Fitted { setting, train: &self.train, arm: arm.name, lambda: self.lambda(setting, arm) }
+    }
+
     fn trained<'a>(&'a self, setting: &'a Setting, arm: &'a Arm, seed: u64) -> Trained<'a> {
-        Trained { choose: self.choose(setting, arm), curve: &self.curve, seed }
+        Trained { fitted: self.fitted(setting, arm), sfa: &self.sfa, curve: &self.curve, seed }
     }
 
     fn test<'a>(&'a self, setting: &'a Setting, arm: &'a Arm, seed: u64) -> Test<'a> {
@@ -55,12 +68,12 @@ impl Config {
     }
 
     fn step_cost<'a>(&'a self, setting: &'a Setting) -> StepCost<'a> {
-        StepCost { arms: self.arms.iter().map(|a| self.choose(setting, a)).collect(), cost: &self.cost }
+        StepCost { arms: self.arms.iter().map(|a| self.fitted(setting, a)).collect(), cost: &self.cost }
     }
 
     fn attacked<'a>(&'a self, setting: &'a Setting, arm: &'a Arm, seed: u64) -> Option<Attacked<'a>> {
         let adversarial = self.adversarial.as_ref()?;
-        Some(Attacked { choose: self.choose(setting, arm), adversarial, seed })
+        Some(Attacked { fitted: self.fitted(setting, arm), adversarial, seed })
     }
 
     fn pictures<'a>(&'a self, setting: &'a Setting, seed: u64) -> Pictures<'a> {
@@ -81,9 +94,10 @@ impl Paper for Config {
         for setting in &self.settings {
             plan.add(self.source(setting))?;
             for arm in &self.arms {
-                let choose = self.choose(setting, arm);
-                choose.grid().into_iter().try_for_each(|s| plan.add(s))?;
-                plan.add(choose)?;
+                if let Lambda::Chosen(choose) = self.lambda(setting, arm) {
+                    choose.grid().into_iter().try_for_each(|s| plan.add(s))?;
+                    plan.add(choose)?;
+                }
             }
             for arm in &self.arms {
                 for &seed in seeds {
@@ -130,12 +144,15 @@ impl Paper for Config {
 /// The metrics of an arm.
 fn record(cfg: &Config, setting: &Setting, arm: &Arm, seeds: &[u64], done: &Done<'_>, m: &mut Measured) -> Result<()> {
     let (id, name) = (&setting.id, arm.name.name());
-    let choice = done.output(&cfg.choose(setting, arm))?;
-    if choice.at_end {
-        let text =
-            format!("{id}: the weight chosen for {}, {}, is at the end of its grid.", arm.name.title(), choice.value);
-        m.at_the_end(id, name, text);
-    }
+    let (lambda, tried) = match cfg.lambda(setting, arm) {
+        Lambda::Given(lambda) => (lambda, Vec::new()),
+        Lambda::Chosen(choose) => {
+            let c = done.output(&choose)?;
+            m.remark(id, name, c.remark(&format!("weight chosen for {}", arm.name.title())));
+            let row = |(l, v): &(f64, Option<Validated>)| v.map(|v| json!([l, v.clean, v.sfa_avg, v.sfa_worst]));
+            (c.value, c.tried.iter().filter_map(row).collect())
+        }
+    };
     let tested: Vec<Tested> = done.outputs(seeds, |s| cfg.test(setting, arm, s))?;
     let mut put = |measure: &str, f: &dyn Fn(&Tested) -> Option<f64>| -> Result<()> {
         match tested.iter().map(f).collect::<Option<Vec<f64>>>() {
@@ -148,7 +165,7 @@ fn record(cfg: &Config, setting: &Setting, arm: &Arm, seeds: &[u64], done: &Done
     put("sfa_worst", &|t| Some(t.waves.worst().0))?;
     put("retained_avg", &|t| t.waves.retained())?;
     put("retained_worst", &|t| t.waves.worst_retained())?;
-    for (band, from, to) in page::BANDS {
+    for (band, from, to) in measures::BANDS {
         put(&format!("sfa_{band}"), &|t| t.waves.band(from, to))?;
     }
     put("transfer", &|t| Some(t.transfer))?;
@@ -162,8 +179,6 @@ fn record(cfg: &Config, setting: &Setting, arm: &Arm, seeds: &[u64], done: &Done
         m.put(format!("{id}.at_clean.{name}"), found.iter().map(|f| f.0).collect())?;
         m.put(format!("{id}.at_pgd.{name}"), found.iter().map(|f| f.1).collect())?;
     }
-    let tried: Vec<_> =
-        choice.tried.iter().filter_map(|(l, v)| v.map(|v| json!([l, v.clean, v.sfa_avg, v.sfa_worst]))).collect();
     let map = &tested[0].waves;
     let sum = |f: &dyn Fn(&HeatMap) -> usize| tested.iter().map(|t| f(&t.waves)).sum::<usize>();
     let places = || 0..map.correct.len();
@@ -172,7 +187,7 @@ fn record(cfg: &Config, setting: &Setting, arm: &Arm, seeds: &[u64], done: &Done
     m.series.insert(
         format!("{id}.{name}"),
         json!({
-            "lambda": choice.value, "at_edge": choice.at_end, "tried_lambda_clean_avg_worst": tried,
+            "lambda": lambda, "tried_lambda_clean_avg_worst": tried,
             "worst_direction": worst,
             "heat": HeatMap {
                 correct: places().map(|i| sum(&|w| w.correct[i])).collect(),

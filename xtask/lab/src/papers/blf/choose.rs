@@ -4,7 +4,7 @@ use super::attacks;
 use super::config::{ArmName, Selection};
 use super::training::Setting;
 use crate::jobs::{Job, Work};
-use crate::pieces::choice::{self, Choice, Value};
+use crate::pieces::choice::{self, Best, Choice, Value};
 use crate::pieces::train;
 use anyhow::{Context, Result};
 use sconce_attacks::{Goal, RunConfig};
@@ -114,10 +114,13 @@ impl Job for Choose<'_> {
 
 /// The rule of the recipe: the best robust accuracy among those that keep clean accuracy; where none keeps it, the one with the
 /// highest clean accuracy.
-fn best(tried: &[(f64, Option<Validated>)], floor: f64) -> Option<usize> {
+fn best(tried: &[(f64, Option<Validated>)], floor: f64) -> Option<Best> {
     let all = || tried.iter().enumerate().filter_map(|(i, t)| Some((i, t.1?)));
     let kept = all().filter(|(_, v)| v.clean >= floor).max_by(|a, b| a.1.robust.total_cmp(&b.1.robust));
-    Some(kept.or_else(|| all().max_by(|a, b| a.1.clean.total_cmp(&b.1.clean)))?.0)
+    match kept {
+        Some((at, _)) => Some(Best::keeping_the_rule(at)),
+        None => Some(Best::breaking_the_rule(all().max_by(|a, b| a.1.clean.total_cmp(&b.1.clean))?.0)),
+    }
 }
 
 /// Where the constant of an arm comes from.
@@ -131,8 +134,8 @@ mod tests {
     fn the_most_robust_value_that_keeps_clean_accuracy_is_best() {
         let v = |clean, robust| Some(Validated { clean, robust });
         let tried = [(0.5, v(0.9, 0.1)), (1.0, v(0.88, 0.3)), (2.0, v(0.8, 0.5)), (4.0, None)];
-        assert_eq!(best(&tried, 0.87), Some(1));
-        assert_eq!(best(&tried, 0.95), Some(0), "none keeps it");
+        assert_eq!(best(&tried, 0.87), Some(Best::keeping_the_rule(1)));
+        assert_eq!(best(&tried, 0.95), Some(Best::breaking_the_rule(0)), "none keeps it");
         assert_eq!(best(&[(1.0, None)], 0.0), None, "every value diverged");
     }
 }

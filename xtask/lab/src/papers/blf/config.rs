@@ -1,5 +1,6 @@
 //! The recipe of `blf`, and what its words stand for.
 
+use crate::pieces::choice::distinct;
 use crate::pieces::data::Data;
 use crate::pieces::net::Net;
 use crate::pieces::train::Train;
@@ -194,8 +195,9 @@ impl Config {
                 a.name.regularizer(*v)?;
             }
         }
-        if self.seeds.is_empty() || self.selection.seeds.is_empty() || self.naive.eps.is_empty() {
-            bail!("seeds, selection.seeds and naive.eps: need at least one each");
+        distinct("selection.seeds", &self.selection.seeds)?;
+        if self.naive.eps.is_empty() {
+            bail!("naive.eps: needs at least one");
         }
         if self.naive.eps.windows(2).any(|w| w[0] >= w[1]) || !self.naive.eps.contains(&self.strong.eps) {
             bail!("naive.eps: must rise, and contain strong.eps ({})", self.strong.eps);

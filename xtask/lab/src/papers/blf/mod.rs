@@ -148,12 +148,8 @@ fn choice(cfg: &Config, arm: &Arm, adversarial: bool, done: &Done<'_>, m: &mut M
         Constant::Given(value) => (value, Vec::new()),
         Constant::Chosen(choose) => {
             let c = done.output(&choose)?;
-            if c.at_end {
-                let (constant, title) = (arm.name.constant(), arm.name.title());
-                let text =
-                    format!("{kind}: the {constant} chosen for {title}, {}, is at the end of its grid.", c.value);
-                m.at_the_end(kind, name, text);
-            }
+            let (constant, title) = (arm.name.constant(), arm.name.title());
+            m.remark(kind, name, c.remark(&format!("{constant} chosen for {title}")));
             let row = |(value, v): &(f64, Option<Validated>)| -> Value {
                 json!([value, v.map(|v| v.clean), v.map(|v| v.robust)])
             };

@@ -60,7 +60,7 @@ impl Job for Plane<'_> {
         let print = Digest::new().bytes(&serde_json::to_vec(work.print())?).hex();
         let note =
             format!("first training examples; running statistics of batch norm kept; attack frozen; job {print}");
-        let file = work.file("surface.json");
+        let file = work.scratch("surface.json");
         let mut done = 0;
         let found = grid.measure(&weights, &["adversarial"], &note, Some(&file), || {
             done += 1;
@@ -68,7 +68,6 @@ impl Job for Plane<'_> {
             Ok(vec![losses.total(|i| losses.frozen(i))?])
         });
         let found = found.map_err(|e| train::advise(e.into()))?;
-        train::discard(&file)?;
         Ok(found.values.iter().map(|v| v[0].is_finite().then_some(v[0])).collect())
     }
 }

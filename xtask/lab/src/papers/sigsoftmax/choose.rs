@@ -1,9 +1,10 @@
 //! The jobs of `sigsoftmax` that choose rates, on selection seeds and the validation text.
 
 use super::config::Selection;
-use super::language::{Learner, forget};
+use super::language::Learner;
 use crate::jobs::{Job, Work};
-use crate::pieces::choice::{self, Choice, Value};
+use crate::pieces::choice::{self, Best, Choice, Value};
+use crate::pieces::train;
 use anyhow::Result;
 use serde::Serialize;
 
@@ -18,7 +19,8 @@ pub struct Select<'a> {
 }
 
 impl Job for Select<'_> {
-    type Output = f64;
+    /// None where training diverged.
+    type Output = Option<f64>;
 
     fn key(&self) -> String {
         format!("select/{}-{}/seed{}", self.learner.place(), self.lr, self.seed)
@@ -28,10 +30,9 @@ impl Job for Select<'_> {
         self.learner.cost(self.words)
     }
 
-    fn run(&self, work: &Work<'_>) -> Result<f64> {
-        let (_, history) = self.learner.fit(work, self.lr, self.seed, self.words)?;
-        forget(work)?;
-        Ok(history.epochs[history.best].validation.nll)
+    fn run(&self, work: &Work<'_>) -> Result<Option<f64>> {
+        let trained = train::unless_diverged(self.learner.fit(work, self.lr, self.seed, self.words))?;
+        Ok(trained.map(|(_, history)| history.epochs[history.best].validation.nll))
     }
 }
 
@@ -57,7 +58,7 @@ impl<'a> Choose<'a> {
 
 impl Job for Choose<'_> {
     /// The mean loss of each rate.
-    type Output = Choice<f64>;
+    type Output = Choice<Option<f64>>;
 
     fn key(&self) -> String {
         format!("choose/{}", self.learner.place())
@@ -71,13 +72,16 @@ impl Job for Choose<'_> {
         0.0
     }
 
-    fn run(&self, work: &Work<'_>) -> Result<Choice<f64>> {
-        let mean = |lr: f64| -> Result<f64> {
+    fn run(&self, work: &Work<'_>) -> Result<Self::Output> {
+        let mean = |lr: f64| -> Result<Option<f64>> {
             let one = |s: &u64| work.of_grid(&self.select(lr, *s));
-            let all = self.selection.seeds.iter().map(one).collect::<Result<Vec<_>>>()?;
-            Ok(all.iter().sum::<f64>() / all.len() as f64)
+            let all = self.selection.seeds.iter().map(one).collect::<Result<Option<Vec<_>>>>()?;
+            Ok(all.map(|a| a.iter().sum::<f64>() / a.len() as f64))
         };
-        let lowest = |t: &[(f64, f64)]| (0..t.len()).min_by(|a, b| t[*a].1.total_cmp(&t[*b].1));
+        let lowest = |t: &[(f64, Option<f64>)]| {
+            let all = t.iter().enumerate().filter_map(|(i, t)| Some((i, t.1?)));
+            Some(Best::keeping_the_rule(all.min_by(|a, b| a.1.total_cmp(&b.1))?.0))
+        };
         choice::choose(self.rates, self.selection.widen, mean, lowest)
     }
 }

@@ -1,6 +1,7 @@
 //! The recipe of `sigsoftmax`, and what its words stand for.
 
 use super::control::SteepSoftmax;
+use crate::pieces::choice::distinct;
 use anyhow::{Result, bail};
 use sconce_activations::language::{AwdLstmConfig, Dropout, Head, LanguageModelConfig, LanguageTrainConfig};
 use sconce_activations::{OutputFunction, output_of};
@@ -236,8 +237,8 @@ impl Config {
             if several.clone().any(|n| n == 0) {
                 bail!("corpora.{}: lr needs at least one value", c.name);
             }
-            if several.clone().any(|n| n > 1) && c.selection.seeds.is_empty() {
-                bail!("corpora.{}: selection.seeds needs at least one seed to choose among rates", c.name);
+            if several.clone().any(|n| n > 1) {
+                distinct(&format!("corpora.{}.selection.seeds", c.name), &c.selection.seeds)?;
             }
         }
         if self.rank.contexts == 0 {

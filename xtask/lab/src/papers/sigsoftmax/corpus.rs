@@ -4,6 +4,7 @@ use super::config::Text;
 use crate::jobs::{Job, Site, Work};
 use anyhow::{Result, bail};
 use sconce_datasets::text::{Corpus, named};
+use sconce_tensor_core::store::Digest;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 
@@ -32,6 +33,8 @@ impl Cut<'_> {
     pub fn load(&self, site: &Site) -> Result<Rc<Corpus>> {
         site.once(&format!("{self:?}"), || {
             let parts = named(self.name, &site.lookup)?;
+            let text = [&parts.train, &parts.validation, &parts.test];
+            site.same(self.name, text.iter().fold(Digest::new(), |d, t| d.bytes(t.as_bytes())))?;
             let mut corpus = Corpus::new(&parts, Some(self.vocabulary).filter(|v| *v > 0))?;
             let parts = [
                 (&mut corpus.train, self.train),

@@ -4,6 +4,7 @@ use super::choose::Rate;
 use super::config::{Arm, Dynamic, Model, Rank};
 use super::corpus::Cut;
 use crate::jobs::{Job, Work};
+use crate::pieces::train::advise;
 use anyhow::{Context, Result};
 use candle_core::{DType, Tensor};
 use sconce_activations::Spectrum;
@@ -52,8 +53,7 @@ impl Learner<'_> {
         self.word() * (self.cut.words(words) * self.model.epochs()) as f64
     }
 
-    /// Trains on the first `words` words, 0 for all, and fine-tunes where the recipe says so. The checkpoints of both phases stay until
-    /// [`forget`].
+    /// Trains on the first `words` words, 0 for all, and fine-tunes where the recipe says so.
     pub fn fit(&self, work: &Work<'_>, lr: f64, seed: u64, words: usize) -> Result<(LanguageModel, History)> {
         let corpus = self.cut.load(work.site)?;
         let words = if words == 0 { corpus.train.len() } else { words.min(corpus.train.len()) };
@@ -72,7 +72,8 @@ impl Learner<'_> {
             };
             let trainer = LanguageTrainer::new(cfg)?.resuming(work.checkpoint(phase));
             let (train, validation) = (&corpus.train[..words], &corpus.validation);
-            Ok(trainer.observed_by(&mut watch).fit(&model, train, validation, &rng.stream(phase))?)
+            let history = trainer.observed_by(&mut watch).fit(&model, train, validation, &rng.stream(phase));
+            history.map_err(|e| advise(e.into()))
         };
         let mut history = fit(PHASES[0], 0, self.model.training(lr))?;
         if let Some(f) = &self.model.finetune {
@@ -83,17 +84,6 @@ impl Learner<'_> {
         }
         Ok((model, history))
     }
-}
-
-/// Removes the checkpoints of a job's phases: they are three times the model.
-pub fn forget(work: &Work<'_>) -> Result<()> {
-    for phase in PHASES {
-        let checkpoint = work.checkpoint(phase);
-        if checkpoint.path().exists() {
-            std::fs::remove_file(checkpoint.path()).with_context(|| format!("{}", checkpoint.path().display()))?;
-        }
-    }
-    Ok(())
 }
 
 /// A model of an arm at its rate.
@@ -124,7 +114,6 @@ impl Job for Trained<'_> {
         let words = &self.learner.cut.load(work.site)?.vocabulary;
         model.save(&work.file(MODEL), &words.digest())?;
         store::write_whole(&work.file(WORDS), words.to_lines().as_bytes())?;
-        forget(work)?;
         Ok(history)
     }
 }

@@ -184,10 +184,7 @@ fn language(cfg: &Config, text: &Text, arm: &Arm, seeds: &[u64], done: &Done<'_>
     let (place, name) = (&text.name, &arm.name);
     if let Rate::Chosen(choose) = cfg.rate(text, arm)? {
         let c = done.output(&choose)?;
-        if c.at_end {
-            let text = format!("{place}: the rate chosen for {}, {}, is at the end of its grid.", arm.title(), c.value);
-            m.at_the_end(place, name, text);
-        }
+        m.remark(place, name, c.remark(&format!("rate chosen for {}", arm.title())));
         m.series.insert(format!("{place}.{name}.rate"), json!({ "chosen": c.value, "tried_rate_nll": c.tried }));
     }
     let of = |seed: &u64| done.output(&cfg.test(text, arm, *seed)?);

@@ -82,7 +82,6 @@ impl Job for OneArm<'_> {
             turning: turns(&cfg.distances[..1])?[0].linf,
         };
         let turns = if self.arm == Arm::Sgd { turns(&cfg.distances)? } else { Vec::new() };
-        train::discard(work.checkpoint("train").path())?;
         Ok((trained, turns))
     }
 }
