@@ -100,7 +100,8 @@ pub struct Reproduce {
     /// Prints the jobs in order, with what is done, and an estimate of the time of each on this machine; runs nothing.
     #[arg(long, conflicts_with_all = ["job", "collect", "fresh", "redo", "strict"])]
     pub list: bool,
-    /// Does this job alone, a key as --list prints it; may be repeated. The jobs that it needs must be done.
+    /// Does this job alone, a key as --list prints it; may be repeated. The jobs that it needs must be done. One that times (`cost/...`)
+    /// needs a machine that does nothing else.
     #[arg(long, value_name = "KEY", conflicts_with_all = ["collect", "fresh", "strict"])]
     pub job: Vec<String>,
     /// Does no job: writes the results of those that are done, and refuses where one is missing.
