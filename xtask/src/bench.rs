@@ -152,7 +152,7 @@ pub fn main(args: &Bench) -> Result<u8> {
         .collect();
     ensure!(!wanted.is_empty(), "no workload matches {:?}; there are {:?}", args.filter, workloads::ALL);
     let worker = shell::build("sconce-bench", "bench-worker", &args.device, false)?;
-    let scratch = shell::target().join("bench");
+    let scratch = shell::target()?.join("bench");
     std::fs::create_dir_all(&scratch)?;
     let dir = scratch.join("exchange");
 

@@ -77,7 +77,10 @@ pub fn known(slug: &str) -> Result<()> {
         .map(|e| e.file_name().to_string_lossy().into_owned())
         .collect();
     all.sort();
-    bail!("no reproduction `{slug}` yet; there are: {}", all.join(", "))
+    let like = |other: &&String| strsim::jaro_winkler(slug, other);
+    let nearest = all.iter().max_by(|a, b| like(a).total_cmp(&like(b))).filter(|n| like(n) > 0.8);
+    let hint = nearest.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
+    bail!("no reproduction `{slug}`{hint}\nthere are: {}", all.join(", "))
 }
 
 /// Every results file, by path.
@@ -280,7 +283,8 @@ mod tests {
     fn a_misspelt_paper_is_told_before_any_build() {
         known("absum").unwrap();
         let e = known("absumm").unwrap_err().to_string();
-        assert!(e.contains("no reproduction `absumm`") && e.contains("absum, "), "{e}");
+        assert!(e.contains("no reproduction `absumm`; did you mean `absum`?") && e.contains("absum, "), "{e}");
+        assert!(!known("xyz").unwrap_err().to_string().contains("did you mean"));
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Running other programs.
 
 use anyhow::{Context, Result, bail};
+use cargo_metadata::Message;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// The folder of the workspace.
 pub fn workspace() -> PathBuf {
@@ -35,23 +37,39 @@ const ONE_POOL: (&str, &str) = ("CANDLE_NUM_THREADS", "1");
 /// Tells candle to keep the graph of gradients, so that they can be differentiated again.
 pub const KEEP_GRAPH: (&str, &str) = xtask::cli::KEEP_GRAPH;
 
-/// Where cargo builds.
-pub fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
+/// Where cargo builds, as its settings say.
+pub fn target() -> Result<PathBuf> {
+    let meta = cargo_metadata::MetadataCommand::new().manifest_path(workspace().join("Cargo.toml")).no_deps().exec()?;
+    Ok(meta.target_directory.into_std_path_buf())
 }
 
-/// Builds a program in release mode, with the features that the device and `--hub` need.
+/// Builds a program in release mode, with the features that the device and `--hub` need; returns its path, as cargo says it.
+#[allow(clippy::print_stderr)]
 pub fn build(package: &str, program: &str, device: &str, hub: bool) -> Result<PathBuf> {
     let mut build = cargo();
     build.args(["build", "--release", "--package", package, "--bin", program]);
-    let mut features: Vec<&str> =
-        ["cuda", "metal"].into_iter().filter(|d| device.split(':').next() == Some(d)).collect();
+    build.args(["--message-format", "json-render-diagnostics"]).stdout(Stdio::piped());
+    let mut features: Vec<&str> = ["cuda", "metal"].into_iter().filter(|d| device.split(':').next() == Some(d)).collect();
     features.extend(hub.then_some("hub"));
     if !features.is_empty() {
         build.arg("--features").arg(features.join(","));
     }
-    run(build)?;
-    Ok(target().join("release").join(format!("{program}{}", std::env::consts::EXE_SUFFIX)))
+    if !target()?.join("release").join(format!("{program}{}", std::env::consts::EXE_SUFFIX)).exists() {
+        eprintln!("building `{program}` (the first time, about five minutes on two cores)");
+    }
+    let mut child = build.spawn().with_context(|| format!("cannot start {build:?}"))?;
+    let output = child.stdout.take().context("cargo has no output")?;
+    let mut path = None;
+    for message in Message::parse_stream(BufReader::new(output)) {
+        if let Message::CompilerArtifact(artifact) = message? {
+            path = artifact.executable.filter(|_| artifact.target.name == program).or(path);
+        }
+    }
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("{build:?} failed with {status}");
+    }
+    Ok(path.with_context(|| format!("cargo built no `{program}`"))?.into_std_path_buf())
 }
 
 /// Builds `lab`; returns its path.
