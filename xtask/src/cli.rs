@@ -3,10 +3,10 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
-/// The environment variable, and its value, that tells candle to keep the graph of gradients: they can be differentiated again then.
+/// The environment variable, with its value, that makes candle keep the graph of gradients, so that they can be differentiated again.
 pub const KEEP_GRAPH: (&str, &str) = ("CANDLE_GRAD_DO_NOT_DETACH", "1");
 
-/// Builds, checks and reproduces Sconce.
+/// Build, check, benchmark and reproduce.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 pub struct Cli {
@@ -18,113 +18,113 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Everything that must pass before a change lands, cheapest first.
+    /// Run every check that must pass before a change lands, the cheapest first
     Ci,
-    /// The house rules: arrows between crates, file sizes, docs, licences, recipes.
+    /// Check the repository's conventions: dependencies between crates, file sizes, docs, licences, recipes
     Tidy,
-    /// Writes REPRODUCTIONS.md, and the verdicts in README.md, from the results files under xtask/recipes.
+    /// Write REPRODUCTIONS.md and the verdicts in README.md from the results files under xtask/recipes
     Report {
-        /// Only compare; exit 1 where a file is out of date.
+        /// Compare only, and exit with code 1 if a file is out of date. Results files whose code has changed since are listed
         #[arg(long)]
         check: bool,
-        /// Before that, decide every claim again from the metrics in the results files and the current claims.toml, and write
-        /// the verdicts into those files. Nothing is run again.
+        /// First compute the verdicts again from the recorded metrics and the current claims.toml, and write them into the results
+        /// files. No experiment is run
         #[arg(long, conflicts_with = "check")]
         rejudge: bool,
     },
-    /// Reproduces a paper and writes results.json and report.html.
+    /// Reproduce a paper and write results.json and report.html
     Reproduce(Reproduce),
-    /// Measures training and attacks against a peer, taking turns in the same call.
+    /// Time training, attacks and single operations, in alternation with PyTorch or plain candle
     Bench(Bench),
-    /// Measures how robust a model is; `cargo xtask attack --help` lists the arguments. Beside files, --data takes the name
-    /// of a data set of the catalog (its test split), or fashion-mnist:embedded.
+    /// Evaluate the robustness of a model; `cargo xtask attack --help` lists the arguments. --data takes a file, the name of a data
+    /// set in the catalog (its test split is used), or fashion-mnist:embedded
     #[command(disable_help_flag = true)]
     Attack {
         /// The arguments of sconce-attack.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// One report on a checkpoint: robust accuracy with its trust flags, curvature, landscape, smoothness, Fourier heat map.
-    /// Takes the arguments of attack and some more; `cargo xtask dossier --help` lists them.
+    /// Write one report on a checkpoint: robust accuracy with its trust flags, curvature, loss landscape, gradient smoothness and a
+    /// Fourier heat map. It takes the arguments of `attack` and some more; `cargo xtask dossier --help` lists them
     #[command(disable_help_flag = true)]
     Dossier {
         /// The arguments.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Finds the rows of a table that are unlike the others; `cargo xtask detect --help` lists the arguments. Beside files,
-    /// --data takes shuttle:embedded (labels: anomaly).
+    /// Detect anomalies in a table; `cargo xtask detect --help` lists the arguments. --data takes a file, or shuttle:embedded (its
+    /// label column is `anomaly`)
     #[command(disable_help_flag = true)]
     Detect {
         /// The arguments of sconce-detect.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Prints text drawn from a language model that `reproduce sigsoftmax` trained.
+    /// Sample text from a language model that `reproduce sigsoftmax` trained
     Generate(Generate),
-    /// Compares our attacks with what other libraries reached on the same network and images; exit 1 where one differs.
+    /// Compare our attacks with recorded results of other libraries on the same network and images; exit with code 1 if one differs
     Oracle(Oracle),
-    /// Data sets: what there is, whether files are right, what ships.
+    /// List, verify and prepare data sets
     Datasets(Datasets),
 }
 
 /// Arguments of `reproduce`.
 #[derive(Debug, Args)]
 pub struct Reproduce {
-    /// The paper, by the name of its folder under xtask/recipes (`absum`).
+    /// The paper: the name of a folder under xtask/recipes, for example absum
     pub slug: String,
-    /// How much of it.
+    /// The size of the run
     #[arg(long, value_enum, default_value = "quick")]
     pub preset: Preset,
-    /// auto, cpu, cuda:N or metal.
+    /// Device: auto, cpu, cuda:N or metal
     #[arg(long, default_value = "auto")]
     pub device: String,
-    /// Seeds as a range, `0..3` is 0, 1, 2 (default: the recipe's).
+    /// Seeds as a range or a list: 0..3, or 0,1,2 (default: those of the recipe)
     #[arg(long)]
     pub seeds: Option<String>,
-    /// Overrides a value of the recipe, `train.lr=0.01`; may be repeated.
+    /// Replace a value of the recipe: --set train.lr=0.01. May be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Folder with data files, looked into first.
+    /// Look for data files in this folder first
     #[arg(long)]
     pub data_dir: Option<PathBuf>,
-    /// Where results go (default: target/reproduce/<slug>/<preset>).
+    /// Folder for results and finished jobs (default: target/reproduce/<slug>/<preset>)
     #[arg(long)]
     pub out: Option<PathBuf>,
-    /// Throws away what an earlier run left in that folder.
+    /// Delete the results and finished jobs of earlier runs in that folder first
     #[arg(long, conflicts_with = "redo")]
     pub fresh: bool,
-    /// Does those jobs again that other code or another recipe did; without it they are refused.
+    /// Run jobs again whose outputs come from other code or another recipe. Without this option they are an error
     #[arg(long)]
     pub redo: bool,
-    /// Prints the jobs in order, with what is done, and an estimate of the time of each on this machine; runs nothing.
+    /// List the jobs in order with their state and an estimate of their time, and run nothing
     #[arg(long, conflicts_with_all = ["job", "collect", "fresh", "redo", "strict"])]
     pub list: bool,
-    /// Does this job alone, a key as --list prints it; may be repeated. The jobs that it needs must be done. One that times (`cost/...`)
-    /// needs a machine that does nothing else.
+    /// Run only this job, given by its key in --list. May be repeated. The jobs that it needs must be finished. Run jobs that measure
+    /// time (cost/...) on an otherwise idle machine
     #[arg(long, value_name = "KEY", conflicts_with_all = ["collect", "fresh", "strict"])]
     pub job: Vec<String>,
-    /// Does no job: writes the results of those that are done, and refuses where one is missing.
+    /// Run no job; write the results if all jobs are finished, and otherwise name those that are missing
     #[arg(long, conflicts_with_all = ["fresh", "redo"])]
     pub collect: bool,
-    /// Exit 3 where a claim that this preset measures is not supported.
+    /// Exit with code 3 if a claim that this preset measures is not supported
     #[arg(long)]
     pub strict: bool,
-    /// Downloads data that is not found on this machine from the Hugging Face hub.
+    /// Download data that is not on this machine from the Hugging Face hub
     #[arg(long)]
     pub hub: bool,
 }
 
-/// How much of a paper.
+/// The size of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Preset {
-    /// Quick cut down to seconds, for tests: its numbers mean nothing.
+    /// Seconds, for tests of the program: the numbers mean nothing
     Smallest,
-    /// Embedded data, minutes on a laptop.
+    /// Embedded data; minutes on a laptop
     Quick,
-    /// Full data, several seeds, hours on a CPU at most.
+    /// Full data and more seeds; at most hours on a CPU
     Full,
-    /// The paper's own setting where known; meant for a GPU.
+    /// The paper's own setting where it is known; meant for a GPU
     Paper,
 }
 
