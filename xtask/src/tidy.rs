@@ -154,13 +154,18 @@ fn papers(root: &Path) -> Result<Vec<String>> {
         }
         // How metrics come from outputs counts in the digest of the code, but not in that of the jobs; pages in neither.
         for path in xtask::sources::every(&root.join("xtask/lab/src/papers").join(&room))? {
-            let (name, text) = (path.file_name().unwrap_or_default().to_string_lossy(), std::fs::read_to_string(&path)?);
+            let (name, text) =
+                (path.file_name().unwrap_or_default().to_string_lossy(), std::fs::read_to_string(&path)?);
             let place = path.strip_prefix(root).unwrap_or(&path).display();
             if (name == "mod.rs" || name == "page.rs") && text.contains("impl Job for") {
-                wrong.push(format!("{place}: a job has a file of its own: this one does not count in the digest of its code"));
+                wrong.push(format!(
+                    "{place}: a job has a file of its own: this one does not count in the digest of its code"
+                ));
             }
             if name != "page.rs" && text.replace("page::write(", "").contains("page::") {
-                wrong.push(format!("{place}: uses more of its page than `page::write`: pages do not count in the digest of the code"));
+                wrong.push(format!(
+                    "{place}: uses more of its page than `page::write`: pages do not count in the digest of the code"
+                ));
             }
         }
         if !table.contains(&format!("{room}::PAPER")) {
