@@ -21,7 +21,10 @@ fn allowed(from: &str, to: &str) -> bool {
     match from {
         // They share the command line; `oracle` prints the table of the golden values that the tests compare with.
         "sconce-lab" | "sconce-bench" => !programs.contains(&to),
-        "sconce-tests" => !programs.contains(&to) && !["xtask", "sconce-tests"].contains(&to),
+        "sconce-tests" => !programs.contains(&to) && !["xtask", "sconce-tests", "sconce-report"].contains(&to),
+        // The kit for pages has none of our crates in it, and only programs make pages.
+        "sconce-report" => false,
+        "sconce" => leaf(to) || ["sconce-tensor-core", "sconce-report"].contains(&to),
         _ if leaf(from) => to == "sconce-tensor-core",
         _ => false,
     }
@@ -239,6 +242,11 @@ mod tests {
         );
         assert!(!allowed("sconce-attacks", "sconce-regularizers") && !allowed("sconce-tensor-core", "sconce-datasets"));
         assert!(!allowed("sconce-tests", "xtask") && allowed("sconce-lab", "sconce-tests"));
+        assert!(["sconce-lab", "sconce-bench", "sconce"].iter().all(|from| allowed(from, "sconce-report")));
+        for from in ["sconce-tensor-core", "sconce-attacks", "sconce-datasets", "sconce-tests", "xtask"] {
+            assert!(!allowed(from, "sconce-report") && !allowed("sconce-report", from), "{from}");
+        }
+        assert!(!allowed("sconce-attacks", "sconce") && !allowed("sconce", "xtask"));
     }
 
     #[test]
