@@ -31,6 +31,7 @@ fn page() -> anyhow::Result<String> {
 }
 
 fn tables(page: &mut Page) -> anyhow::Result<()> {
+    page.summary("2 of 3 comparisons are supported; 1 is undecided.");
     page.heading("A table");
     page.text("Cells are text, numbers, means with their intervals, or words with a tone. A wide table scrolls inside its box.");
     let methods = ["none", "weight decay", "Absum", "adversarial training"];

@@ -25,7 +25,7 @@ pub(crate) struct Sizes {
 /// Figures as wide as the page.
 pub(crate) const BROAD: Sizes = Sizes { wide: (1024.0, 400.0), narrow: (360.0, 290.0) };
 /// Figures about as high as wide.
-pub(crate) const SQUARE: Sizes = Sizes { wide: (640.0, 600.0), narrow: (360.0, 360.0) };
+pub(crate) const SQUARE: Sizes = Sizes { wide: (736.0, 640.0), narrow: (360.0, 360.0) };
 
 /// Sizes of text, wide and narrow, in pixels.
 pub(crate) const FONTS: (f64, f64) = (14.0, 12.5);

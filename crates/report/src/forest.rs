@@ -22,6 +22,8 @@ pub struct ForestRow {
 const MOST_RATIO: f64 = 30.0;
 const WIDE: f64 = 1024.0;
 const NARROW: f64 = 360.0;
+/// The height of a narrow row.
+const HIGH: f64 = 60.0;
 /// The longest label in pixels, wide; longer ones are cut.
 const LABELS: f64 = 400.0;
 
@@ -78,7 +80,7 @@ pub fn forest(axis: &str, rows: &[ForestRow], legend: &[(Tone, &str)]) -> Result
         let height = 26.0 * panel.len() as f64 + 58.0;
         wide.push(canvas::svg(what, &alt, (WIDE, height), FONTS.0, |c| one(c, axis, &panel, scale, side, true))?);
         let side = (10.0, NARROW - 12.0);
-        let height = 52.0 * panel.len() as f64 + 58.0;
+        let height = HIGH * panel.len() as f64 + 58.0;
         narrow.push(canvas::svg(what, &alt, (NARROW, height), FONTS.1, |c| one(c, axis, &panel, scale, side, false))?);
     }
     let drawing = Drawing { legend: Vec::new(), wide, narrow };
@@ -94,7 +96,7 @@ fn one(
     (left, right): (f64, f64),
     wide: bool,
 ) -> Result<()> {
-    let row = if wide { 26.0 } else { 52.0 };
+    let row = if wide { 26.0 } else { HIGH };
     let bottom = 6.0 + row * rows.len() as f64;
     let x = |v: f64| left + scale.share(v) * (right - left);
     let count = ((right - left) / (canvas.font * 6.0)).clamp(2.0, 7.0) as usize;
@@ -103,7 +105,7 @@ fn one(
         let strips = if wide {
             vec![(6.0, bottom)]
         } else {
-            (1..=rows.len()).map(|i| (6.0 + row * i as f64 - 17.0, 6.0 + row * i as f64)).collect()
+            (1..=rows.len()).map(|i| (6.0 + row * i as f64 - 23.0, 6.0 + row * i as f64)).collect()
         };
         strips.into_iter().try_for_each(|(a, b)| canvas.path(&[(x(v), a), (x(v), b)], colour, stroke))
     };
@@ -125,14 +127,14 @@ fn one(
         let top = 6.0 + row * i as f64;
         let colour = rgb(r.tone.colour());
         let effect = r.estimate.effect();
-        let y = if wide { top + row / 2.0 } else { top + 42.0 };
+        let y = if wide { top + row / 2.0 } else { top + 45.0 };
         if wide {
             let label = cut(&r.label, (LABELS / (canvas.font * 0.56)) as usize);
             canvas.text(&label, (left - 12.0, y), Anchor::End, ink(1.0))?;
             canvas.text(&effect, (right + 12.0, y), Anchor::Start, ink(1.0))?;
         } else {
-            canvas.text(&cut(&r.label, most), (2.0, top + 9.0), Anchor::Start, ink(1.0))?;
-            canvas.text(&effect, (2.0, top + 25.0), Anchor::Start, ink(0.75))?;
+            canvas.text(&cut(&r.label, most), (2.0, top + 12.0), Anchor::Start, ink(1.0))?;
+            canvas.text(&effect, (2.0, top + 28.0), Anchor::Start, ink(0.75))?;
         }
         if let Some((lo, hi)) = r.estimate.interval {
             canvas.path(&[(x(lo), y), (x(hi), y)], colour, 2.0)?;

@@ -75,7 +75,7 @@ impl Band {
 
 /// The room that a colour bar takes.
 pub(crate) fn bar_room(canvas: &Canvas<'_>) -> f64 {
-    18.0 + canvas.font * 2.9
+    18.0 + canvas.font * 3.05
 }
 
 /// Draws a colour bar under the frame, with its numbers and its title.
@@ -91,7 +91,7 @@ pub(crate) fn bar(canvas: &Canvas<'_>, frame: &Frame, scale: Scale, title: &str)
     }
     let room = frame.right - frame.left;
     let title = cut(title, (room / (canvas.font * 0.56)) as usize);
-    canvas.text(&title, ((frame.left + frame.right) / 2.0, top + 14.0 + canvas.font * 1.75), Anchor::Middle, ink(1.0))
+    canvas.text(&title, ((frame.left + frame.right) / 2.0, top + 14.0 + canvas.font * 1.9), Anchor::Middle, ink(1.0))
 }
 
 fn checked(cells: &[Option<f64>], range: Option<(f64, f64)>) -> Result<Scale> {

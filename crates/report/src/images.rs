@@ -6,7 +6,7 @@ use base64::Engine;
 /// One picture with its caption.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tile {
-    /// A `data:` address, as [`png`], [`image`] and [`crate::heat_image`] make them.
+    /// A `data:` address, as [`png()`], [`image()`] and [`crate::heat_image`] make them.
     pub image: String,
     /// The text under it.
     pub caption: String,

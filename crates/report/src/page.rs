@@ -37,7 +37,7 @@ impl Page {
     /// A page that starts with its kind (small, above), its title and what it is about.
     pub fn new(kind: &str, title: &str, lead: &str) -> Self {
         let [kind, title, lead] = [kind, title, lead].map(escape);
-        Self { body: format!("<p class=soft>{kind}</p>\n<h1>{title}</h1>\n<p class=lead>{lead}</p>\n") }
+        Self { body: format!("<p class=soft>{kind}</p>\n<h1>{title}</h1>\n<p>{lead}</p>\n") }
     }
 
     /// The heading of a section.
@@ -53,6 +53,11 @@ impl Page {
     /// A paragraph.
     pub fn text(&mut self, text: &str) {
         let _ = writeln!(self.body, "<p>{}</p>", escape(text));
+    }
+
+    /// The most important sentence of the page, in larger type.
+    pub fn summary(&mut self, text: &str) {
+        let _ = writeln!(self.body, "<p class=summary>{}</p>", escape(text));
     }
 
     /// A paragraph in the small, soft type of captions.
@@ -120,10 +125,10 @@ impl Page {
         self.body += "</div>\n";
     }
 
-    /// A plot of curves with its caption: [`lines`] and [`Page::figure`] in one.
+    /// A plot of curves with its caption: [`lines()`] and [`Page::figure`] in one.
     ///
     /// # Errors
-    /// Those of [`lines`].
+    /// Those of [`lines()`].
     pub fn plot(&mut self, caption: &str, x: &str, y: &str, curves: &[Curve]) -> Result<()> {
         self.figure(&lines(x, y, curves)?, caption);
         Ok(())

@@ -14,7 +14,7 @@ const YAW: f64 = 0.65;
 const PITCH: f64 = 0.5;
 /// The height of the box; its sides are 1.
 const HEIGHT: f64 = 0.62;
-const SIZES: Sizes = Sizes { wide: (640.0, 560.0), narrow: (360.0, 350.0) };
+const SIZES: Sizes = Sizes { wide: (736.0, 600.0), narrow: (360.0, 350.0) };
 
 /// Turns a place in the unit box into pixels.
 #[derive(Clone, Copy)]
@@ -65,7 +65,7 @@ pub fn surface(grid: &Grid, (x, y, z): (&str, &str, &str)) -> Result<Drawing> {
         // The near corner divides the width: x lies to its left, y to its right.
         let place = |under: f64| View::new(side.max(24.0), w - 24.0, font * 2.2, h - bar_room(canvas) - under);
         let corner = place(font * 2.0).at(1.0, 1.0, 0.0).0;
-        let titles = [wrap(x, corner - 8.0, font), wrap(y, w - corner - 8.0, font)];
+        let titles = [wrap(x, corner - 24.0, font), wrap(y, w - corner - 24.0, font)];
         let lines = titles.iter().map(Vec::len).max().unwrap_or(0) as f64;
         let view = place(font * (1.6 + 1.25 * lines));
         walls(canvas, view, &rows, sz)?;

@@ -11,7 +11,7 @@ type Named<'a> = (String, &'a ComparisonResult);
 
 /// Adds the claims to a report. `same` compares with the recorded run.
 pub fn section(page: &mut Page, r: &Results, same: Option<&str>) -> Result<()> {
-    page.html(&format!("<p class=verdict><b>{}</b> in this run.</p>", escape(&headline(&r.claims))));
+    page.summary(&format!("{} in this run.", headline(&r.claims)));
     same.iter().for_each(|s| page.note(s));
     page.heading("Claims");
     let rows = r.claims.iter().map(|c| {
