@@ -96,7 +96,7 @@ fn walls(canvas: &Canvas<'_>, view: View, rows: &[(f64, String)], sz: Scale) -> 
 /// Ticks and titles of x (the near left edge) and y (the near right edge).
 fn sides(canvas: &Canvas<'_>, view: View, (sx, sy): (Scale, Scale), titles: &[Vec<String>; 2]) -> Result<()> {
     let (w, font) = (canvas.size.0, canvas.font);
-    let bottom = view.at(1.0, 1.0, 0.0).1;
+    let (corner, bottom) = view.at(1.0, 1.0, 0.0);
     for (along_x, scale, lines) in [(true, sx, &titles[0]), (false, sy, &titles[1])] {
         let (anchor, sign) = if along_x { (Anchor::End, -1.0) } else { (Anchor::Start, 1.0) };
         let place = |s: f64| if along_x { view.at(s, 1.0, 0.0) } else { view.at(1.0, s, 0.0) };
@@ -107,7 +107,8 @@ fn sides(canvas: &Canvas<'_>, view: View, (sx, sy): (Scale, Scale), titles: &[Ve
         }
         // Under its edge, below all labels.
         let half = lines.iter().map(|l| width(l, font)).fold(0.0, f64::max) / 2.0;
-        let middle = place(0.5).0.clamp(half + 2.0, (w - half - 2.0).max(half + 2.0));
+        let (lo, hi) = if along_x { (2.0, corner - 14.0) } else { (corner + 14.0, w - 2.0) };
+        let middle = place(0.5).0.clamp(lo + half, (hi - half).max(lo + half));
         for (i, line) in lines.iter().enumerate() {
             let at = (middle, bottom + font * (2.0 + 1.25 * i as f64));
             canvas.text(line, at, Anchor::Middle, ink(1.0))?;
