@@ -21,7 +21,10 @@ fn allowed(from: &str, to: &str) -> bool {
     match from {
         // They share the command line; `oracle` prints the table of the golden values that the tests compare with.
         "sconce-lab" | "sconce-bench" => !programs.contains(&to),
-        "sconce-tests" => !programs.contains(&to) && !["xtask", "sconce-tests"].contains(&to),
+        "sconce-tests" => !programs.contains(&to) && !["xtask", "sconce-tests", "sconce-report"].contains(&to),
+        // The kit for pages has none of our crates in it, and only programs make pages.
+        "sconce-report" => false,
+        "sconce" => leaf(to) || ["sconce-tensor-core", "sconce-report"].contains(&to),
         _ if leaf(from) => to == "sconce-tensor-core",
         _ => false,
     }
@@ -154,13 +157,18 @@ fn papers(root: &Path) -> Result<Vec<String>> {
         }
         // How metrics come from outputs counts in the digest of the code, but not in that of the jobs; pages in neither.
         for path in xtask::sources::every(&root.join("xtask/lab/src/papers").join(&room))? {
-            let (name, text) = (path.file_name().unwrap_or_default().to_string_lossy(), std::fs::read_to_string(&path)?);
+            let (name, text) =
+                (path.file_name().unwrap_or_default().to_string_lossy(), std::fs::read_to_string(&path)?);
             let place = path.strip_prefix(root).unwrap_or(&path).display();
             if (name == "mod.rs" || name == "page.rs") && text.contains("impl Job for") {
-                wrong.push(format!("{place}: a job has a file of its own: this one does not count in the digest of its code"));
+                wrong.push(format!(
+                    "{place}: a job has a file of its own: this one does not count in the digest of its code"
+                ));
             }
             if name != "page.rs" && text.replace("page::write(", "").contains("page::") {
-                wrong.push(format!("{place}: uses more of its page than `page::write`: pages do not count in the digest of the code"));
+                wrong.push(format!(
+                    "{place}: uses more of its page than `page::write`: pages do not count in the digest of the code"
+                ));
             }
         }
         if !table.contains(&format!("{room}::PAPER")) {
@@ -234,6 +242,11 @@ mod tests {
         );
         assert!(!allowed("sconce-attacks", "sconce-regularizers") && !allowed("sconce-tensor-core", "sconce-datasets"));
         assert!(!allowed("sconce-tests", "xtask") && allowed("sconce-lab", "sconce-tests"));
+        assert!(["sconce-lab", "sconce-bench", "sconce"].iter().all(|from| allowed(from, "sconce-report")));
+        for from in ["sconce-tensor-core", "sconce-attacks", "sconce-datasets", "sconce-tests", "xtask"] {
+            assert!(!allowed(from, "sconce-report") && !allowed("sconce-report", from), "{from}");
+        }
+        assert!(!allowed("sconce-attacks", "sconce") && !allowed("sconce", "xtask"));
     }
 
     #[test]

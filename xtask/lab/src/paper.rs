@@ -1,10 +1,10 @@
 //! What every reproduction is.
 
 use crate::jobs::{Done, Plan, Site};
-use crate::pages::html::Page;
 use crate::recipe::Recipe;
 use crate::results::Results;
 use anyhow::Result;
+use sconce_report::Page;
 use sconce_tensor_core::stats::Summary;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

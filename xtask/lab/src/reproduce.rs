@@ -2,7 +2,7 @@
 
 use crate::claims::{self, Claims, Scope};
 use crate::jobs::{Done, Folder, Plan, Runner, Site};
-use crate::pages::html::Page;
+use crate::pages;
 use crate::paper::{Entry, Paper};
 use crate::pieces::choice::distinct;
 use crate::recipe::Recipe;
@@ -198,10 +198,10 @@ fn conclude(args: &Reproduce, opened: &Opened, root: &Path, runner: &Runner<'_>,
     let json = format!("{}\n", serde_json::to_string_pretty(&results)?);
     write_whole(&out.join("results.json"), json.as_bytes())?;
     let same = args.set.is_empty().then(|| claims::compare(recipes, &results)).flatten();
-    let mut page = Page::new(entry.title, entry.lead, &results);
+    let mut page = pages::reproduction(entry.title, entry.lead, &results);
     claims::section(&mut page, &results, same.as_deref())?;
     paper.page(&results, done, &mut page)?;
-    write_whole(&out.join("report.html"), page.finish(&results)?.as_bytes())?;
+    write_whole(&out.join("report.html"), pages::finish(page, &results)?.as_bytes())?;
     tell(&results, same.as_deref(), out);
     if !judged.problems.is_empty() {
         bail!("in {}: {}", recipes.join("claims.toml").display(), judged.problems.join("\n"));

@@ -154,13 +154,14 @@ pub fn main() -> Result<u8> {
 }
 
 /// The examples of all crates.
-const EXAMPLES: [&str; 8] = [
+const EXAMPLES: [&str; 9] = [
     "custom_task",
     "detect_anomalies",
     "evaluate_candle_model",
     "language_model",
     "output_functions",
     "penalties",
+    "report",
     "sharpness",
     "train_fashion_mnist",
 ];

@@ -3,10 +3,10 @@
 use super::config::{Arm, Config, ImageSet, TableSet};
 use super::diverge::Trained;
 use super::toy::{from_text, pixel};
-use crate::pages::html::{Page, Tile, cell, escape};
-use crate::pages::plot::{self, Curve, viridis};
+use crate::pages::{cell, estimate};
 use crate::results::Results;
 use anyhow::Result;
+use sconce_report::{Cell, Curve, Page, Tile, png, viridis};
 use std::collections::BTreeMap;
 
 pub fn write(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
@@ -60,21 +60,21 @@ fn toy(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
         }
         let area = |which: &str| r.metrics.get(&format!("toy.{which}.{}", arm.name)).map_or(f64::NAN, |s| s.mean);
         tiles.push(Tile {
-            image: plot::png(side, side, &rgb.concat())?,
+            image: png(side, side, &rgb.concat())?,
             caption: format!("{}; AUROC known {:.2}, unknown {:.2}", arm.name, area("known"), area("unknown")),
             alt: format!("decision map of {}", arm.name),
         });
     }
-    page.scale(0.0, 1.0);
-    page.tiles(&tiles, false);
+    page.scale("share of normal training examples with a lower score", 0.0, 1.0)?;
+    page.tiles(&tiles, None);
     page.text("The maps are those of the first seed. The table is over all seeds; it gives the share of unknown anomalies with a higher score than 95 % of the normal training examples, too:");
     let rows = cfg.toy.arms.iter().map(|a| row(r, "toy", &a.name, &["known", "unknown", "found"]));
     page.table(&["arm", "AUROC known", "AUROC unknown", "unknown found"], rows.collect());
     Ok(())
 }
 
-fn row(r: &Results, set: &str, arm: &str, measures: &[&str]) -> Vec<String> {
-    let mut cells = vec![escape(arm)];
+fn row(r: &Results, set: &str, arm: &str, measures: &[&str]) -> Vec<Cell> {
+    let mut cells = vec![Cell::from(arm)];
     cells.extend(measures.iter().map(|m| cell(r.metrics.get(&format!("{set}.{m}.{arm}")))));
     cells
 }
@@ -118,7 +118,7 @@ fn images(set: &ImageSet, r: &Results, page: &mut Page) {
     ];
     let rows = set.arms.iter().map(|a| {
         let mut cells = row(r, &set.name, &a.name, &measures);
-        cells.push(seconds(r, &set.name, &a.name));
+        cells.push(seconds(r, &set.name, &a.name).into());
         cells
     });
     page.table(&head, rows.collect());
@@ -132,7 +132,7 @@ fn images(set: &ImageSet, r: &Results, page: &mut Page) {
     let head: Vec<&str> = std::iter::once("arm").chain(head.iter().map(String::as_str)).collect();
     let rows = set.arms.iter().filter_map(|a| {
         let number = |v: &(Option<f64>, Option<f64>)| v.1.map_or_else(|| "–".to_owned(), |v| format!("{v:.3}"));
-        Some(std::iter::once(escape(&a.name)).chain(turns.get(&a.name)?.iter().map(number)).collect())
+        Some(std::iter::once(a.name.clone()).chain(turns.get(&a.name)?.iter().map(number)).collect())
     });
     page.table(&head, rows.collect());
 }
@@ -157,19 +157,11 @@ fn sweep(set: &ImageSet, r: &Results, page: &mut Page) -> Result<()> {
     for (what, label, values, scale) in amounts.into_iter().filter(|a| a.2.len() > 1) {
         for measure in ["known", "unknown"] {
             let curve = |arm: &String| {
-                let found: Vec<_> = values
-                    .iter()
-                    .filter_map(|v| {
-                        let s = r.metrics.get(&format!("{}-{what}-{v}.{measure}.{arm}", set.name))?;
-                        Some((scale(v.parse().ok()?), s))
-                    })
-                    .collect();
-                Curve {
-                    name: arm.clone(),
-                    points: found.iter().map(|(x, s)| (*x, s.mean)).collect(),
-                    spread: found.iter().map(|(_, s)| s.ci95.map_or(0.0, |c| (c.hi - c.lo) / 2.0)).collect(),
-                    joined: true,
-                }
+                let found = values.iter().filter_map(|v| {
+                    let s = r.metrics.get(&format!("{}-{what}-{v}.{measure}.{arm}", set.name))?;
+                    Some((scale(v.parse().ok()?), estimate(s)))
+                });
+                Curve::with_intervals(arm, found)
             };
             let text = format!(
                 "AUROC on {measure} anomalies, {} turns; bars are 95 % intervals over the seeds.",
@@ -194,8 +186,7 @@ fn divergence(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
             let values: Option<Vec<f64>> = found.map(|t| t.known).collect();
             values.filter(|v| !v.is_empty()).map(|v| (*e as f64, (v.iter().sum::<f64>() / v.len() as f64).log10()))
         };
-        let points: Vec<(f64, f64)> = cfg.divergence.epochs.iter().filter_map(at).collect();
-        Curve { name: a.name.clone(), points, spread: Vec::new(), joined: true }
+        Curve::new(&a.name, cfg.divergence.epochs.iter().filter_map(at))
     };
     let curves: Vec<Curve> = cfg.divergence.arms.iter().map(curve).collect();
     page.plot(
@@ -216,7 +207,7 @@ fn divergence(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
             if mean.abs() < 1e4 { format!("{mean:.3}") } else { format!("{mean:.1e}") }
         };
         vec![
-            escape(&a.name),
+            a.name.clone(),
             mean(|t| t.normal),
             mean(|t| t.known),
             mean(|t| t.known_area),
@@ -241,7 +232,7 @@ fn table(set: &TableSet, r: &Results, page: &mut Page) {
     let measures = ["known", "unknown", "known_precision", "spread_known"];
     let rows = set.arms.iter().map(|a| {
         let mut cells = row(r, &set.name, &a.name, &measures);
-        cells.push(seconds(r, &set.name, &a.name));
+        cells.push(seconds(r, &set.name, &a.name).into());
         cells
     });
     let head = ["arm", "AUROC known", "AUROC unknown", "av. precision known", "spread known", "seconds to fit"];

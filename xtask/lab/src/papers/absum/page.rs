@@ -2,12 +2,11 @@
 
 use super::config::{ArmName, Config, Setting};
 use crate::jobs::Done;
-use crate::pages::html::{Page, Tile, cell, escape};
-use crate::pages::maps::frequencies;
-use crate::pages::plot::{self, Curve};
+use crate::pages::{cell, difference, estimate, fourier, frequencies};
 use crate::results::Results;
 use anyhow::Result;
 use sconce_attacks::fourier::HeatMap;
+use sconce_report::{Cell, Curve, Estimate, Page, Tile, image};
 use sconce_tensor_core::stats::Summary;
 
 pub fn write(cfg: &Config, r: &Results, done: &Done<'_>, page: &mut Page) -> Result<()> {
@@ -72,10 +71,10 @@ fn table(cfg: &Config, s: &Setting, r: &Results, page: &mut Page) {
             ArmName::None | ArmName::ZeroMean => "–".to_owned(),
             _ => r.series.get(&format!("{}.{arm}", s.id)).map_or_else(String::new, |v| v["lambda"].to_string()),
         };
-        let mut row = vec![escape(a.name.title()), lambda];
+        let mut row = vec![Cell::from(a.name.title()), lambda.into()];
         row.extend(used.iter().map(|&i| cell(r.metrics.get(&format!("{}.{}.{arm}", s.id, measures[i])))));
         let cost = r.timing.get(&format!("{}.step_cost.{arm}", s.id));
-        row.push(cost.map_or_else(|| "–".to_owned(), |c| format!("{:.2} x", median(&c.values))));
+        row.push(cost.map_or_else(|| "–".to_owned(), |c| format!("{:.2} x", median(&c.values))).into());
         row
     });
     page.table(&head, rows.collect());
@@ -88,10 +87,10 @@ fn matched(cfg: &Config, s: &Setting, r: &Results, page: &mut Page) {
         let other = a.name.name();
         let of = |what: &str, arm: &str| r.metrics.get(&format!("{}.matched_{what}_{other}.{arm}", s.id));
         let clean = of("clean", absum)?;
-        let difference = |what| Summary::paired(of(what, absum)?, of(what, other)?).ok();
-        let mut row = vec![escape(a.name.title()), cell(Some(clean))];
+        let paired = |what| Summary::paired(of(what, absum)?, of(what, other)?).ok();
+        let mut row = vec![Cell::from(a.name.title()), cell(Some(clean))];
         for what in ["avg", "retained"] {
-            row.extend([cell(of(what, absum)), cell(of(what, other)), cell(difference(what).as_ref())]);
+            row.extend([cell(of(what, absum)), cell(of(what, other)), difference(paired(what).as_ref())]);
         }
         Some(row)
     });
@@ -129,18 +128,14 @@ fn plots(cfg: &Config, s: &Setting, r: &Results, page: &mut Page) -> Result<()> 
         let rows = series.as_array().cloned().unwrap_or_default();
         rows.iter().filter_map(|t| Some((t[1].as_f64()?, t[column].as_f64()?))).collect()
     };
-    let curves = |f: &dyn Fn(ArmName) -> (Vec<(f64, f64)>, Vec<f64>)| -> Vec<Curve> {
-        let one = |a: ArmName| {
-            let (points, spread) = f(a);
-            Curve { name: a.title().to_owned(), points, spread, joined: true }
-        };
-        cfg.arms.iter().map(|a| one(a.name)).collect()
+    let curves = |f: &dyn Fn(ArmName) -> Vec<(f64, f64)>| -> Vec<Curve> {
+        cfg.arms.iter().map(|a| Curve::new(a.name.title(), f(a.name))).collect()
     };
     page.plot(
         "Every weight that was tried, on the validation split, mean over the selection seeds: up and to the right is better.",
         "clean accuracy",
         "average accuracy under the waves",
-        &curves(&|a| (tried(a, 2), Vec::new())),
+        &curves(&|a| tried(a, 2)),
     )?;
     let epochs = |arm: ArmName| -> Vec<(f64, f64)> {
         let series = r.series.get(&format!("{}.epochs.{}", s.id, arm.name()));
@@ -150,29 +145,30 @@ fn plots(cfg: &Config, s: &Setting, r: &Results, page: &mut Page) -> Result<()> 
         "Retained against clean accuracy, epoch by epoch, mean over the seeds.",
         "clean accuracy",
         "retained accuracy under the waves",
-        &curves(&|a| (epochs(a), Vec::new())),
+        &curves(&epochs),
     )?;
-    let over_eps = |measure: &'static str| {
-        curves(&move |a: ArmName| {
-            let at = |eps: &f64| r.metrics.get(&format!("{}.{measure}_at_{eps}.{}", s.id, a.name())).map(|m| (*eps, m));
-            let found: Vec<(f64, &Summary)> = cfg.sfa.curve_eps_255.iter().filter_map(at).collect();
-            let spread = |m: &Summary| m.ci95.map_or(0.0, |c| (c.hi - c.lo) / 2.0);
-            (found.iter().map(|(e, m)| (*e, m.mean)).collect(), found.iter().map(|(_, m)| spread(m)).collect())
-        })
+    let over_eps = |measure: &'static str| -> Vec<Curve> {
+        let one = |a: ArmName| {
+            let metric = |eps: &f64| r.metrics.get(&format!("{}.{measure}_at_{eps}.{}", s.id, a.name()));
+            let at = |eps: &f64| -> Option<(f64, Estimate)> { Some((*eps, estimate(metric(eps)?))) };
+            Curve::with_intervals(a.title(), cfg.sfa.curve_eps_255.iter().filter_map(at))
+        };
+        cfg.arms.iter().map(|a| one(a.name)).collect()
     };
     let every = cfg.sfa.curve_every_direction;
     page.plot(
-        &format!("Average over one direction in {every}; bars are 95 % intervals over the seeds."),
-        "radius of the wave (255ths)",
+        &format!("Mean over every {every}th Fourier direction; bars are 95 % intervals over the seeds."),
+        "radius of the wave (n/255)",
         "average accuracy",
         &over_eps("sfa_avg"),
     )?;
     page.plot(
-        &format!("The worst of one direction in {every}; bars as above."),
-        "radius of the wave (255ths)",
+        &format!("The worst of every {every}th Fourier direction; bars as above."),
+        "radius of the wave (n/255)",
         "worst accuracy",
         &over_eps("sfa_worst"),
-    )
+    )?;
+    Ok(())
 }
 
 /// Accuracy by frequency, low frequencies in the middle, all arms on one scale.
@@ -182,25 +178,20 @@ fn heat_maps(cfg: &Config, s: &Setting, r: &Results, page: &mut Page) -> Result<
         let heat = &r.series[&format!("{}.{}", s.id, a.name.name())]["heat"];
         let heat: HeatMap = serde_json::from_value(heat.clone())?;
         let cells = frequencies(&heat);
-        maps.push((a.name, heat.size.1, cells));
+        maps.push((a.name, heat.size, cells));
     }
     let values = || maps.iter().flat_map(|m| m.2.iter().flatten());
     let (lo, hi) = values().fold((1f64, 0f64), |(a, b), v| (a.min(*v), b.max(*v)));
-    let mut tiles = Vec::new();
-    for (arm, w, cells) in &maps {
+    let mut drawings = Vec::new();
+    for (arm, size, cells) in &maps {
         let worst = cells.iter().flatten().fold(1f64, |a, v| a.min(*v));
-        tiles.push(Tile {
-            image: plot::heat(*w, cells, lo, hi.max(lo + 1e-6))?,
-            caption: format!("{}; lowest {worst:.2}", arm.title()),
-            alt: format!("accuracy under each Fourier direction, {}", arm.title()),
-        });
+        drawings.push((fourier(*size, cells, (lo, hi))?, format!("{}; lowest {worst:.2}", arm.title())));
     }
     page.text(
         "Accuracy under each direction (l down, m across), mean over the seeds, low frequencies in the middle. Where only half \
          the plane was measured, the other half shows its mirror image.",
     );
-    page.scale(lo, hi);
-    page.tiles(&tiles, false);
+    page.row(&drawings);
     Ok(())
 }
 
@@ -215,11 +206,11 @@ fn examples(cfg: &Config, s: &Setting, r: &Results, done: &Done<'_>, page: &mut 
     let mut tiles = Vec::new();
     for (i, picture) in images.iter().enumerate().flat_map(|(i, all)| all.iter().map(move |p| (i, p))) {
         tiles.push(Tile {
-            image: plot::image(picture.shape, &picture.values)?,
+            image: image(picture.shape, &picture.values)?,
             caption: format!("{}: {}", picture.what, names[picture.predicted]),
             alt: format!("test image {i}, {}", picture.what),
         });
     }
-    page.tiles(&tiles, true);
+    page.tiles(&tiles, Some(4));
     Ok(())
 }

@@ -2,11 +2,10 @@
 
 use super::config::{Arm, ArmName, Config};
 use super::optimum::Path;
-use crate::pages::html::{Page, cell, escape};
-use crate::pages::plot::Curve;
+use crate::pages::{cell, estimate};
 use crate::results::Results;
 use anyhow::Result;
-use sconce_tensor_core::stats::Summary;
+use sconce_report::{Cell, Curve, Page};
 
 fn kinds() -> [(bool, &'static str, &'static str); 2] {
     [(false, "std", "Standard training"), (true, "at", "Adversarial training")]
@@ -35,12 +34,7 @@ fn optimum(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
         o.classes, o.step, o.alpha, o.lambda
     ));
     let paths: Vec<Path> = serde_json::from_value(r.series["optimum"].clone())?;
-    let curve = |p: &Path| Curve {
-        name: p.name.clone(),
-        points: p.points.iter().map(|q| ((q.0 as f64).log10(), q.1)).collect(),
-        spread: Vec::new(),
-        joined: true,
-    };
+    let curve = |p: &Path| Curve::new(&p.name, p.points.iter().map(|q| ((q.0 as f64).log10(), q.1)));
     page.plot(
         "Norm of the free vector (the pre-logits) over the iterations.",
         "iterations (powers of ten)",
@@ -50,7 +44,7 @@ fn optimum(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
     let rows = paths.iter().filter_map(|p| {
         let end = p.points.last()?;
         let limit = p.limit.map_or_else(|| "infinite".to_owned(), |l| format!("{l:.3}"));
-        Some(vec![escape(&p.name), format!("{:.3}", end.1), limit, format!("{:.3}", end.2)])
+        Some(vec![p.name.clone(), format!("{:.3}", end.1), limit, format!("{:.3}", end.2)])
     });
     page.table(&["", "pre-logits reached", "pre-logits in theory", "logits reached"], rows.collect());
     Ok(())
@@ -66,12 +60,8 @@ fn norms(cfg: &Config, r: &Results, page: &mut Page, adversarial: bool, kind: &s
         serde_json::from_value(series.clone()).unwrap_or_default()
     };
     for (caption, pick) in [("pre-logits, what goes into the function", 1), ("logits, what comes out of it", 2)] {
-        let curve = |a: &Arm| Curve {
-            name: title(a),
-            points: rows(a).into_iter().map(|v| (v.0, if pick == 1 { v.1 } else { v.2 })).collect(),
-            spread: Vec::new(),
-            joined: true,
-        };
+        let points = |a: &Arm| rows(a).into_iter().map(|v| (v.0, if pick == 1 { v.1 } else { v.2 }));
+        let curve = |a: &Arm| Curve::new(title(a), points(a));
         let all: Vec<Curve> = cfg.arms(adversarial).map(curve).collect();
         let text = format!(
             "Mean norm of the {caption}, on {} training examples after each epoch; mean over the seeds. Arms without a \
@@ -132,11 +122,11 @@ fn columns(cfg: &Config, r: &Results, page: &mut Page, adversarial: bool, kind: 
                 format!("{} {}{of}", a.name.constant(), choice["value"])
             }
         };
-        let mut row = vec![escape(a.name.title()), value];
+        let mut row = vec![Cell::from(a.name.title()), value.into()];
         let measured = |m: &&str| cell(r.metrics.get(&format!("{kind}.{m}.{name}")));
         row.extend(first.iter().map(measured));
         let flagged = r.series[&format!("{kind}.{name}")]["flags"].as_array().map_or(0, Vec::len);
-        row.push(if flagged == 0 { "none".to_owned() } else { format!("{flagged}, below") });
+        row.push(if flagged == 0 { "none".into() } else { format!("{flagged}, below").into() });
         row.extend(then.iter().map(measured));
         row
     });
@@ -150,13 +140,8 @@ fn curve(cfg: &Config, r: &Results, page: &mut Page, adversarial: bool, kind: &s
             let name = a.name.name();
             let clean = r.metrics.get(&format!("{kind}.clean.{name}")).map(|s| (0.0, s));
             let at = |eps: &f64| r.metrics.get(&format!("{kind}.naive_at_{eps}.{name}")).map(|s| (*eps, s));
-            let found: Vec<(f64, &Summary)> = clean.into_iter().chain(cfg.naive.eps.iter().filter_map(at)).collect();
-            Curve {
-                name: title(a),
-                points: found.iter().map(|f| (f.0, f.1.mean)).collect(),
-                spread: found.iter().map(|f| f.1.ci95.map_or(0.0, |c| (c.hi - c.lo) / 2.0)).collect(),
-                joined: true,
-            }
+            let found = clean.into_iter().chain(cfg.naive.eps.iter().filter_map(at));
+            Curve::with_intervals(title(a), found.map(|f| (f.0, estimate(f.1))))
         })
         .collect();
     page.plot(
@@ -165,7 +150,8 @@ fn curve(cfg: &Config, r: &Results, page: &mut Page, adversarial: bool, kind: &s
         "Linf radius",
         "accuracy under naive PGD",
         &curves,
-    )
+    )?;
+    Ok(())
 }
 
 fn flags(cfg: &Config, r: &Results, page: &mut Page, adversarial: bool, kind: &str) {
@@ -173,7 +159,7 @@ fn flags(cfg: &Config, r: &Results, page: &mut Page, adversarial: bool, kind: &s
     for a in cfg.arms(adversarial) {
         let series = r.series[&format!("{kind}.{}", a.name.name())]["flags"].as_array().cloned().unwrap_or_default();
         for (i, f) in series.iter().filter_map(|f| f.as_str()).enumerate() {
-            rows.push(vec![if i == 0 { escape(a.name.title()) } else { String::new() }, escape(f)]);
+            rows.push(vec![if i == 0 { a.name.title() } else { "" }.to_owned(), f.to_owned()]);
         }
     }
     if rows.is_empty() {

@@ -4,11 +4,10 @@ use super::config::Config;
 use super::linear::Point;
 use super::network::Measured;
 use super::{place, plane};
-use crate::pages::html::{Page, cell};
-use crate::pages::maps::{self, Map};
-use crate::pages::plot::Curve;
+use crate::pages::cell;
 use crate::results::Results;
 use anyhow::Result;
+use sconce_report::{Cell, Curve, Grid, Page, contours, surface};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -34,7 +33,7 @@ fn mean(values: impl Iterator<Item = f64>) -> f64 {
 }
 
 fn curve(name: &str, points: Vec<(f64, f64)>) -> Curve {
-    Curve { name: name.to_owned(), points, spread: Vec::new(), joined: true }
+    Curve::new(name, points)
 }
 
 fn linear(cfg: &Config, r: &Results, page: &mut Page, name: &str) -> Result<()> {
@@ -131,7 +130,8 @@ fn linear(cfg: &Config, r: &Results, page: &mut Page, name: &str) -> Result<()> 
         "step, times the norm of the plain minimiser",
         "loss above that at w",
         &some.iter().map(line).collect::<Vec<_>>(),
-    )
+    )?;
+    Ok(())
 }
 
 fn network(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
@@ -147,7 +147,7 @@ fn network(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
     ));
     let rows = n.radii.iter().enumerate().map(|(i, eps)| {
         let place = place(&n.radii, i);
-        let mut row = vec![format!("{eps}")];
+        let mut row = vec![Cell::from(format!("{eps}"))];
         let keys = [
             "clean_accuracy",
             "norm",
@@ -200,14 +200,15 @@ fn network(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
             ));
             continue;
         };
-        let map = Map::new(axis.clone(), axis.clone(), values)?;
+        let map = Grid::new(axis.clone(), axis.clone(), values)?;
         let caption = format!(
             "eps {}: the adversarial loss, attack frozen, on a plane of two filter-normalised directions (first seed)",
             a.eps
         );
-        page.figures(&[
-            (maps::contours(&map, ("second direction", "first direction"), 9)?, &caption),
-            (maps::surface(&map)?, "the same surface in perspective"),
+        let titles = ("second direction (filter norms)", "first direction (filter norms)", "adversarial loss (nats)");
+        page.row(&[
+            (contours(&map, titles, 9)?, caption.as_str()),
+            (surface(&map, titles)?, "the same surface in perspective"),
         ]);
     }
     Ok(())

@@ -1,11 +1,11 @@
 //! The sections of the report.
 
 use super::config::{Arm, Config, Synthetic, Text};
-use crate::pages::html::{Page, cell, escape};
-use crate::pages::plot::Curve;
+use crate::pages::{cell, difference, estimate};
 use crate::results::Results;
 use anyhow::Result;
 use sconce_activations::language::History;
+use sconce_report::{Cell, Curve, Page};
 use sconce_tensor_core::stats::Summary;
 
 /// Arms whose curves fit on one plot: the ReLU-based function stays so far above that the others would be one line.
@@ -33,10 +33,10 @@ fn study(cfg: &Config, s: &Synthetic, r: &Results, page: &mut Page) -> Result<()
     ));
     let rows = ["softmax", "sigsoftmax", "sigmoid"].iter().map(|o| {
         let rank = |what: &str| match r.metrics.get(&format!("random.{what}.{o}")) {
-            Some(m) if m.values.iter().all(|v| *v == m.mean) => format!("{:.0}", m.mean),
+            Some(m) if m.values.iter().all(|v| *v == m.mean) => format!("{:.0}", m.mean).into(),
             other => cell(other),
         };
-        vec![(*o).to_owned(), rank("rank"), rank("rank_with_bias")]
+        vec![Cell::from(*o), rank("rank"), rank("rank_with_bias")]
     });
     page.table(&["", "rank", "rank with a bias"], rows.collect());
     page.text(&format!(
@@ -55,14 +55,8 @@ fn study(cfg: &Config, s: &Synthetic, r: &Results, page: &mut Page) -> Result<()
         };
         let curves: Vec<Curve> = plotted(cfg)
             .map(|a| {
-                let found: Vec<(usize, &Summary)> =
-                    s.dims.iter().filter_map(|d| Some((*d, metric("kl", *d, a)?))).collect();
-                Curve {
-                    name: a.title(),
-                    points: found.iter().map(|f| ((f.0 as f64).log2(), f.1.mean)).collect(),
-                    spread: found.iter().map(|f| f.1.ci95.map_or(0.0, |c| (c.hi - c.lo) / 2.0)).collect(),
-                    joined: true,
-                }
+                let found = s.dims.iter().filter_map(|d| Some(((*d as f64).log2(), estimate(metric("kl", *d, a)?))));
+                Curve::with_intervals(a.title(), found)
             })
             .collect();
         page.plot(
@@ -78,10 +72,10 @@ fn study(cfg: &Config, s: &Synthetic, r: &Results, page: &mut Page) -> Result<()
         let mut head = vec!["arm".to_owned()];
         head.extend(s.dims.iter().flat_map(|d| [format!("KL, d = {d}"), format!("rank, d = {d}")]));
         let rows = cfg.arms.iter().map(|a| {
-            let mut row = vec![escape(&a.title())];
+            let mut row = vec![Cell::from(a.title())];
             for d in &s.dims {
                 row.push(cell(metric("kl", *d, a)));
-                row.push(metric("rank", *d, a).map_or_else(|| "–".to_owned(), |m| format!("{:.0}", m.mean)));
+                row.push(metric("rank", *d, a).map_or_else(|| "–".to_owned(), |m| format!("{:.0}", m.mean)).into());
             }
             row
         });
@@ -121,26 +115,19 @@ fn language(cfg: &Config, text: &Text, r: &Results, page: &mut Page) -> Result<(
     };
     let rows = cfg.arms.iter().map(|a| {
         let paired = against(a).and_then(|b| Summary::paired(metric("test_ppl", a)?, metric("test_ppl", b)?).ok());
-        let difference = match paired {
-            Some(Summary { mean, ci95: Some(ci), .. }) => {
-                format!("{mean:+.3}<br><span class=soft>[{:+.3}, {:+.3}]</span>", ci.lo, ci.hi)
-            }
-            Some(s) => format!("{:+.3}", s.mean),
-            None => "–".to_owned(),
-        };
         let number = |what| metric(what, a).map_or_else(|| "–".to_owned(), |m| format!("{:.0}", m.mean));
         let rate = match r.series.get(&format!("{}.{}.rate", text.name, a.name)) {
             Some(rate) => rate["chosen"].to_string(),
             None => text.of(a).ok().and_then(|m| m.train.lr.first()).map_or_else(String::new, f64::to_string),
         };
         let mut row = vec![
-            escape(&a.title()),
-            rate,
+            Cell::from(a.title()),
+            rate.into(),
             cell(metric("validation_ppl", a)),
             cell(metric("test_ppl", a)),
-            difference,
-            number("rank"),
-            number("best_epoch"),
+            difference(paired.as_ref()),
+            number("rank").into(),
+            number("best_epoch").into(),
         ];
         row.extend(cfg.dynamic.is_some().then(|| cell(metric("dynamic_ppl", a))));
         row
@@ -159,12 +146,7 @@ fn language(cfg: &Config, text: &Text, r: &Results, page: &mut Page) -> Result<(
     let spectrum = |a: &Arm| {
         let points: Vec<(usize, f64)> =
             serde_json::from_value(r.series[&format!("{}.{}.spectrum", text.name, a.name)].clone()).unwrap_or_default();
-        Curve {
-            name: a.title(),
-            points: points.iter().map(|(i, v)| ((*i as f64).log10(), v.max(1e-20).log10())).collect(),
-            spread: Vec::new(),
-            joined: true,
-        }
+        Curve::new(a.title(), points.iter().map(|(i, v)| ((*i as f64).log10(), v.max(1e-20).log10())))
     };
     page.plot(
         &format!(
@@ -181,13 +163,14 @@ fn language(cfg: &Config, text: &Text, r: &Results, page: &mut Page) -> Result<(
             serde_json::from_value(r.series[&format!("{}.{}.history", text.name, a.name)].clone()).unwrap_or_default();
         let epochs = all.iter().map(|h| h.epochs.len()).min().unwrap_or(0);
         let mean = |i: usize| all.iter().map(|h| h.epochs[i].validation.nll).sum::<f64>() / all.len() as f64;
-        Curve {
-            name: a.title(),
-            points: (0..epochs).map(|i| (i as f64 + 1.0, mean(i))).collect(),
-            spread: Vec::new(),
-            joined: true,
-        }
+        Curve::new(a.title(), (0..epochs).map(|i| (i as f64 + 1.0, mean(i))))
     };
     let curves: Vec<Curve> = plotted(cfg).map(curve).filter(|c| !c.points.is_empty()).collect();
-    page.plot("Validation loss over training, mean over the seeds; without ReLU.", "epoch", "nats per word", &curves)
+    page.plot(
+        "Validation loss over training, mean over the seeds; without ReLU.",
+        "epoch",
+        "validation loss (nats per word)",
+        &curves,
+    )?;
+    Ok(())
 }

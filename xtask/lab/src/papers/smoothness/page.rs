@@ -7,11 +7,10 @@ use super::flat::Flat;
 use super::kink::Smooth;
 use super::linear::{Found, Point};
 use super::turns::Turn;
-use crate::pages::html::{Page, cell};
-use crate::pages::maps;
-use crate::pages::plot::Curve;
+use crate::pages::{cell, difference};
 use crate::results::Results;
 use anyhow::Result;
+use sconce_report::{Cell, Curve, Page, field};
 
 pub fn write(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
     linear(cfg, r, page)?;
@@ -21,7 +20,7 @@ pub fn write(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
 }
 
 fn curve(name: &str, points: Vec<(f64, f64)>) -> Curve {
-    Curve { name: name.to_owned(), points, spread: Vec::new(), joined: true }
+    Curve::new(name, points)
 }
 
 fn mean(values: impl Iterator<Item = f64>) -> f64 {
@@ -84,12 +83,12 @@ fn linear(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
     ];
     page.table(&head, rows.collect());
     let axes = ("first weight", "second weight");
-    page.figures(&[
+    page.row(&[
         (
-            maps::field(&all[0].fields[0], 0.13, axes)?,
+            field(&all[0].fields[0], 0.13, axes)?,
             "The gradient of the adversarial loss, L2: it is continuous except at 0.",
         ),
-        (maps::field(&all[0].fields[1], 0.13, axes)?, "L-infinity: it jumps across both axes."),
+        (field(&all[0].fields[1], 0.13, axes)?, "L-infinity: it jumps across both axes."),
     ]);
     Ok(())
 }
@@ -164,8 +163,8 @@ fn network(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
         let get = |k: &str| cell(r.metrics.get(&format!("{}.{k}", a.key())));
         let gradients = r.metrics.get(&format!("{}.gradients", a.key())).map_or(0.0, |s| s.mean);
         vec![
-            a.title().to_owned(),
-            format!("{gradients:.0}"),
+            Cell::from(a.title()),
+            format!("{gradients:.0}").into(),
             get("clean"),
             get("robust"),
             get("robust_train"),
@@ -188,7 +187,7 @@ fn network(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
         ("gain.to_average", "EntropySGD (equal steps) over the mean of SGD's weights"),
         ("gain.to_noise", "EntropySGD (equal gradients) over walks with noise alone"),
     ];
-    let rows = rows.iter().map(|(k, t)| vec![(*t).to_owned(), cell(r.metrics.get(*k))]).collect();
+    let rows = rows.iter().map(|(k, t)| vec![Cell::from(*t), difference(r.metrics.get(*k))]).collect();
     page.table(&["robust accuracy, paired by seed", "difference"], rows);
     Ok(())
 }

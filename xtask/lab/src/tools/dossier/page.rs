@@ -2,11 +2,10 @@
 
 use super::Args;
 use super::measure::{Geometry, Spectrum};
-use crate::pages::html::{Page, Tile, escape};
-use crate::pages::maps::{self, Map};
-use crate::pages::plot::{self, Curve};
+use crate::pages;
 use anyhow::Result;
 use sconce_attacks::{Evaluation, Status};
+use sconce_report::{Curve, Grid, Page, contours, surface};
 
 pub fn html(args: &Args, done: &Evaluation, g: &Geometry) -> Result<String> {
     let name = args.attack.model.display().to_string();
@@ -20,7 +19,7 @@ pub fn html(args: &Args, done: &Evaluation, g: &Geometry) -> Result<String> {
         done.ledger.len(),
         g.examples
     );
-    let mut page = Page::plain("dossier of a model", &name, &lead);
+    let mut page = Page::new("Sconce · dossier of a model", &name, &lead);
     accuracy(done, &mut page)?;
     curvature(g, &mut page)?;
     smooth(g, &mut page);
@@ -34,7 +33,7 @@ fn accuracy(done: &Evaluation, page: &mut Page) -> Result<()> {
     let clean = done.clean_accuracy();
     let ci = clean.wilson95();
     let row = |what: String, rate: f64, lo: f64, hi: f64, status: String| {
-        vec![what, format!("{rate:.3}"), format!("[{lo:.3}, {hi:.3}]"), escape(&status)]
+        vec![what, format!("{rate:.3}"), format!("[{lo:.3}, {hi:.3}]"), status]
     };
     let mut rows = vec![row("clean".into(), clean.rate(), ci.lo, ci.hi, String::new())];
     for r in done.robust_accuracies()? {
@@ -86,8 +85,7 @@ fn curvature(g: &Geometry, page: &mut Page) -> Result<()> {
         let width = (hi - lo) / 50.0;
         let density = sconce_theory::hessian::SpectralDensity { nodes: s.density.clone() };
         let at = |i: i32| lo - 2.0 * width + f64::from(i) * (hi - lo + 4.0 * width) / 200.0;
-        let points = (0..=200).map(|i| (at(i), density.at(at(i), width).max(1e-8).log10())).collect();
-        Curve { name: name.to_owned(), points, spread: Vec::new(), joined: true }
+        Curve::new(name, (0..=200).map(|i| (at(i), density.at(at(i), width).max(1e-8).log10())))
     };
     let ends = || g.clean.density.iter().chain(&g.adversarial.density).map(|n| n.0);
     let (lo, hi) = (ends().fold(f64::INFINITY, f64::min), ends().fold(f64::NEG_INFINITY, f64::max));
@@ -97,7 +95,7 @@ fn curvature(g: &Geometry, page: &mut Page) -> Result<()> {
         "log10 of the density",
         &[spectrum("clean", &g.clean, lo, hi), spectrum("adversarial", &g.adversarial, lo, hi)],
     )?;
-    let rows = g.layers.iter().map(|(n, v)| vec![escape(n), format!("{v:.4}")]).collect();
+    let rows = g.layers.iter().map(|(n, v)| vec![n.clone(), format!("{v:.4}")]).collect();
     page.table(&["block of the adversarial loss's Hessian", "largest eigenvalue"], rows);
     Ok(())
 }
@@ -124,7 +122,7 @@ fn smooth(g: &Geometry, page: &mut Page) {
         g.chain.map_or(String::new(), |c| format!(" As a chain, the loss rises by at most {c:.3e} per distance in L2.")),
         s.slope
     ));
-    let rows = g.stretch.iter().map(|(n, v)| vec![escape(n), format!("{v:.4}")]).collect();
+    let rows = g.stretch.iter().map(|(n, v)| vec![n.clone(), format!("{v:.4}")]).collect();
     page.table(&["layer", "stretches by at most"], rows);
 }
 
@@ -132,10 +130,11 @@ fn landscape(g: &Geometry, page: &mut Page) -> Result<()> {
     page.heading("Landscape");
     page.text("Two random filter-normalised directions, one step as long as each filter.");
     for (name, values) in [("Clean loss", &g.planes[0]), ("Adversarial loss, attack frozen", &g.planes[1])] {
-        match Map::new(g.steps.clone(), g.steps.clone(), values.clone()) {
-            Ok(map) => page.figures(&[
-                (maps::contours(&map, ("second direction", "first direction"), 9)?, name),
-                (maps::surface(&map)?, "the same from aside"),
+        let titles = ("second direction (filter norms)", "first direction (filter norms)", "loss (nats)");
+        match Grid::new(g.steps.clone(), g.steps.clone(), values.clone()) {
+            Ok(map) => page.row(&[
+                (contours(&map, titles, 9)?, name),
+                (surface(&map, titles)?, "The same surface in perspective."),
             ]),
             Err(e) => page.text(&format!("{name}: {e}.")),
         }
@@ -145,7 +144,7 @@ fn landscape(g: &Geometry, page: &mut Page) -> Result<()> {
 
 fn fourier(g: &Geometry, page: &mut Page) -> Result<()> {
     page.heading("Fourier heat map");
-    let cells = maps::frequencies(&g.heat);
+    let cells = pages::frequencies(&g.heat);
     let (worst, (l, m)) = g.heat.worst();
     page.text(&format!(
         "Accuracy under a wave of peak {:.4} in each direction, low frequencies in the middle: {:.3} on average, {worst:.3} at ({l}, {m}).",
@@ -153,14 +152,7 @@ fn fourier(g: &Geometry, page: &mut Page) -> Result<()> {
         g.heat.average()
     ));
     let (lo, hi) = cells.iter().flatten().fold((1f64, 0f64), |(a, b), v| (a.min(*v), b.max(*v)));
-    page.scale(lo, hi);
-    page.tiles(
-        &[Tile {
-            image: plot::heat(g.heat.size.1, &cells, lo, hi.max(lo + 1e-6))?,
-            caption: format!("lowest {worst:.2}"),
-            alt: "accuracy under each Fourier direction".into(),
-        }],
-        false,
-    );
+    let caption = format!("Accuracy under each Fourier direction; the lowest is {worst:.2}.");
+    page.figure(&pages::fourier(g.heat.size, &cells, (lo, hi))?, &caption);
     Ok(())
 }

@@ -1,0 +1,87 @@
+//! Pages of reproductions: what the kit `sconce-report` does not know of results, verdicts and Fourier heat maps.
+
+use crate::results::Results;
+use anyhow::Result;
+use sconce_attacks::fourier::HeatMap;
+use sconce_report::{Band, Cell, Drawing, Estimate, Page, Tone, heat};
+use sconce_tensor_core::stats::Summary;
+use xtask::verdicts::Verdict;
+
+/// The papers name the page by this path.
+pub mod html {
+    pub use sconce_report::Page;
+}
+
+/// The page of a reproduction, with its title and what it is about.
+pub fn reproduction(title: &str, lead: &str, r: &Results) -> Page {
+    Page::new(&format!("Sconce · reproduction · {} · preset {}", r.experiment, r.preset), title, lead)
+}
+
+/// Ends the page of a reproduction with the configuration and where the numbers come from.
+pub fn finish(mut page: Page, r: &Results) -> Result<String> {
+    page.heading("Configuration and provenance");
+    let commit = format!("{} ({})", r.commit, r.commit_date.as_deref().unwrap_or("date unknown"));
+    let mut rows = vec![
+        ["commit".to_owned(), commit],
+        ["device".to_owned(), r.device.clone()],
+        ["seeds".to_owned(), format!("{:?}", r.seeds)],
+        ["time".to_owned(), format!("{:.0} s of work", r.wall_s)],
+    ];
+    rows.extend(r.versions.iter().map(|(k, v)| [k.clone(), v.clone()]));
+    page.table(&["", ""], rows.into_iter().map(Vec::from).collect());
+    page.details("The recipe with its overrides", &serde_json::to_string_pretty(&r.config)?);
+    Ok(page.close(&format!("Sconce: {} ({})", r.experiment, r.preset)))
+}
+
+/// A mean with its 95 % interval.
+pub fn estimate(s: &Summary) -> Estimate {
+    Estimate { mean: s.mean, interval: s.ci95.map(|c| (c.lo, c.hi)) }
+}
+
+/// The same as a cell of a table; a dash for none.
+pub fn cell(s: Option<&Summary>) -> Cell {
+    Cell::estimate(s.map(estimate))
+}
+
+/// The same for a difference, with signs.
+pub fn difference(s: Option<&Summary>) -> Cell {
+    Cell::difference(s.map(estimate))
+}
+
+/// The colour of a verdict.
+pub fn tone(v: Verdict) -> Tone {
+    match v {
+        Verdict::Supported | Verdict::Exact => Tone::Good,
+        Verdict::Contradicted => Tone::Bad,
+        Verdict::Undecided => Tone::Open,
+        Verdict::NotMeasured | Verdict::NotRecorded => Tone::Plain,
+    }
+}
+
+/// The cells of a Fourier heat map as shares, low frequencies in the middle; where only half of the plane was measured, the other
+/// half shows its mirror image.
+pub fn frequencies(heat: &HeatMap) -> Vec<Option<f64>> {
+    let (h, w) = heat.size;
+    let mut cells = vec![None; h * w];
+    let place = |l: usize, m: usize| (l + h / 2) % h * w + (m + w / 2) % w;
+    let shares = || heat.directions.iter().zip(heat.correct.iter().map(|c| *c as f64 / heat.total as f64));
+    for (&(l, m), share) in shares() {
+        let mirror = place((h - l) % h, (w - m) % w);
+        cells[mirror] = cells[mirror].or(Some(share));
+    }
+    // A measured direction wins over the mirror of another.
+    for (&(l, m), share) in shares() {
+        cells[place(l, m)] = Some(share);
+    }
+    cells
+}
+
+/// A drawing of [`frequencies`] on the colour scale from `lo` to `hi`.
+pub fn fourier((h, w): (usize, usize), cells: &[Option<f64>], (lo, hi): (f64, f64)) -> Result<Drawing> {
+    let band = |title: &str, n: usize| {
+        let first = -((n / 2) as f64);
+        Band::numbers(title, first, first + n as f64 - 1.0, n)
+    };
+    let (columns, rows) = (band("m, across (cycles per image)", w), band("l, down (cycles per image)", h));
+    Ok(heat(&columns, &rows, "accuracy", cells, Some((lo, hi)))?)
+}
