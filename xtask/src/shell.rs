@@ -49,7 +49,8 @@ pub fn build(package: &str, program: &str, device: &str, hub: bool) -> Result<Pa
     let mut build = cargo();
     build.args(["build", "--release", "--package", package, "--bin", program]);
     build.args(["--message-format", "json-render-diagnostics"]).stdout(Stdio::piped());
-    let mut features: Vec<&str> = ["cuda", "metal"].into_iter().filter(|d| device.split(':').next() == Some(d)).collect();
+    let mut features: Vec<&str> =
+        ["cuda", "metal"].into_iter().filter(|d| device.split(':').next() == Some(d)).collect();
     features.extend(hub.then_some("hub"));
     if !features.is_empty() {
         build.arg("--features").arg(features.join(","));
