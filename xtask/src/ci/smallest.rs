@@ -130,11 +130,11 @@ fn paper(program: &Path, slug: &str) -> Result<()> {
     let keys = killed.jobs()?;
     let kills = if slug == KILLED_OFTEN { 10 } else { 2 };
     for i in 1..=kills {
-        // After so many jobs, and then some part of the next one.
+        // After so many jobs, and then some part of the next one: little enough that it does not reach the end.
         let share = (0.618_034 * i as f64).fract();
         killed.kill_after(
             i * keys.len() / (kills + 1),
-            Duration::from_secs_f64(share * 2.0 * seconds / keys.len() as f64),
+            Duration::from_secs_f64(share * 0.5 * seconds / keys.len() as f64),
         )?;
     }
     let before = killed.outputs()?;
