@@ -88,7 +88,7 @@ pub struct Reproduce {
     /// Look for data files in this folder first
     #[arg(long)]
     pub data_dir: Option<PathBuf>,
-    /// Folder for results and finished jobs (default: target/reproduce/<slug>/<preset>)
+    /// Folder for results and finished jobs (default: target/reproduce/SLUG/PRESET)
     #[arg(long)]
     pub out: Option<PathBuf>,
     /// Delete the results and finished jobs of earlier runs in that folder first
