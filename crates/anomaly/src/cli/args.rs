@@ -71,7 +71,7 @@ pub struct FitArgs {
     /// ecod, copod, hbos
     #[arg(long, default_value = "abc")]
     pub detector: String,
-    /// Set a value of the method's configuration: --set network.epochs=20 --set network.hidden=[32,8]. By default the code of
+    /// Set a value of the method's configuration: `--set network.epochs=20` `--set network.hidden=[32,8]`. By default the code of
     /// an autoencoder has a third as many units as there are features, at most 20
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
