@@ -12,7 +12,7 @@ use sconce_tensor_core::Rng;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Every arm at every length of training; each longer one starts anew and goes the same way.
+/// Every arm at every length of training; each longer one starts from the beginning and takes the same steps.
 #[derive(Clone, Serialize)]
 pub struct Diverge<'a> {
     pub divergence: &'a Divergence,

@@ -223,7 +223,7 @@ fn divergence(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
 
 fn table(set: &TableSet, r: &Results, page: &mut Page) {
     page.text(&format!(
-        "Each seed splits the table anew: {:.0} % of the rows are for training, the rest for the test; training sees {} known anomalies. \
+        "Each seed splits the table differently: {:.0} % of the rows are for training, the rest for the test; training sees {} known anomalies. \
          Features are scaled by the normal rows of the training part.{}",
         100.0 * set.train,
         set.labelled,

@@ -132,7 +132,7 @@ impl<'a> Setting<'a> {
     }
 }
 
-/// Arms on a table, which every seed cuts anew.
+/// Arms on a table, which every seed splits differently.
 #[derive(Clone, Copy, Serialize)]
 pub struct ScoreTable<'a> {
     pub table: &'a TableSet,

@@ -143,7 +143,7 @@ pub struct Measured {
     /// Of the clean loss and of the adversarial loss with the attack frozen.
     pub clean: Sharpness,
     pub adversarial: Sharpness,
-    /// Over the steps, mean of the directions: clean loss, adversarial loss with the attack made anew, each less that at w; then the
+    /// Over the steps, mean of the directions: clean loss, adversarial loss with the attack recomputed, each less that at w; then the
     /// latter along directions of one length for all radii.
     pub clean_line: Vec<f64>,
     pub adversarial_line: Vec<f64>,

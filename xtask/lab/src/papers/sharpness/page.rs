@@ -140,7 +140,7 @@ fn network(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
     page.text(&format!(
         "{:?}, trained against PGD in L2 with {} steps at each radius. Hessian and landscape are those of the loss on {} training images, in \
          f64; the Hessian by double backward passes, batch norm (where there is any) with its running statistics. The adversarial loss is \
-         that at the training radius: its Hessian keeps the attack frozen, its landscape attacks anew at every grid point. Sharpness in units of \
+         that at the training radius: its Hessian keeps the attack frozen, its landscape recomputes the attack at every grid point. Sharpness in units of \
          the filters is that of D H D with the norm of each filter on the diagonal of D: it is invariant to rescalings that do not change \
          the network.",
         n.net, n.attack_steps, n.examples
