@@ -4,7 +4,7 @@
 use crate::catalog::{HubEntry, TextDescriptor};
 use crate::text::Parts;
 use crate::{Descriptor, Error, Images, Result, Split};
-use hf_hub::{Repo, RepoType, api::sync::ApiBuilder};
+use hf_hub::{Cache, Repo, RepoType, api::sync::ApiBuilder};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field, Row};
 use std::fs::File;
@@ -19,13 +19,15 @@ pub struct Hub {
     pub endpoint: Option<String>,
     /// Token for private sets.
     pub token: Option<String>,
+    /// Whether only the cache is read, and nothing is downloaded.
+    pub offline: bool,
 }
 
 impl Hub {
     /// Downloads a split, or takes it from the cache, and decodes it.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where the set is not on the hub or the download fails, with the reason;
+    /// [`Error::NotFound`] where the set is not on the hub, the download fails, or the cache lacks it and the hub is offline, with the reason;
     /// [`Error::Data`] with the row where the file is not what the catalog says.
     pub fn load(&self, d: &Descriptor, split: Split) -> Result<Images> {
         let entry = d.hub.as_ref().ok_or_else(|| not_found(&d.name, "the catalog names no place on the hub"))?;
@@ -45,6 +47,12 @@ impl Hub {
 
     /// The path of a file of a repository in the cache.
     fn get(&self, data: &str, (repo, revision): (&str, &str), file: &str) -> Result<PathBuf> {
+        let place = Repo::with_revision(repo.to_owned(), RepoType::Dataset, revision.to_owned());
+        if self.offline {
+            let cache = self.cache.clone().map_or_else(Cache::default, Cache::new);
+            let found = cache.repo(place).get(file);
+            return found.ok_or_else(|| not_found(data, &format!("the hub's cache ({repo}/{file})")));
+        }
         let mut builder = ApiBuilder::new().with_progress(false).with_token(self.token.clone());
         if let Some(cache) = &self.cache {
             builder = builder.with_cache_dir(cache.clone());
@@ -53,7 +61,6 @@ impl Hub {
             builder = builder.with_endpoint(endpoint.clone());
         }
         let api = builder.build().map_err(|e| not_found(data, &e.to_string()))?;
-        let place = Repo::with_revision(repo.to_owned(), RepoType::Dataset, revision.to_owned());
         api.repo(place).get(file).map_err(|e| not_found(data, &format!("hub {repo}/{file}: {e}")))
     }
 }

@@ -76,7 +76,7 @@ fn serve(name: &'static str, content: Vec<u8>) -> String {
 
 fn load(name: &'static str, content: Vec<u8>) -> Result<sconce_datasets::Images, Error> {
     let cache = tempfile::tempdir().unwrap();
-    let hub = Hub { cache: Some(cache.path().into()), endpoint: Some(serve(name, content)), token: None };
+    let hub = Hub { cache: Some(cache.path().into()), endpoint: Some(serve(name, content)), token: None, offline: false };
     hub.load(&catalog::get("fashion-mnist").unwrap(), Split::Test)
 }
 
@@ -85,6 +85,21 @@ fn a_split_is_downloaded_and_decoded() {
     let file = parquet_file(&[png(7), png(200)], &[3, 9]);
     let images = load("fashion_mnist/test/0000.parquet", file).unwrap();
     assert_eq!((images.labels, images.pixels[0], images.pixels[784]), (vec![3, 9], 7, 200));
+}
+
+/// What was downloaded once is found without the network; what was not is named.
+#[test]
+fn an_offline_hub_reads_its_cache_alone() {
+    let cache = tempfile::tempdir().unwrap();
+    let file = parquet_file(&[png(7)], &[3]);
+    let endpoint = Some(serve("fashion_mnist/test/0000.parquet", file));
+    let hub = Hub { cache: Some(cache.path().into()), endpoint, token: None, offline: false };
+    let d = catalog::get("fashion-mnist").unwrap();
+    let offline = Hub { endpoint: None, offline: true, ..hub.clone() };
+    let e = offline.load(&d, Split::Test).unwrap_err().to_string();
+    assert!(e.contains("the hub's cache (zalando-datasets/fashion_mnist/"), "{e}");
+    let images = hub.load(&d, Split::Test).unwrap();
+    assert_eq!(offline.load(&d, Split::Test).unwrap(), images);
 }
 
 #[test]
@@ -102,7 +117,7 @@ fn what_is_wrong_is_told_with_its_row() {
 fn the_hub_is_asked_last_and_counts_are_checked() {
     let cache = tempfile::tempdir().unwrap();
     let endpoint = serve("fashion_mnist/test/0000.parquet", parquet_file(&[png(7)], &[3]));
-    let hub = Hub { cache: Some(cache.path().into()), endpoint: Some(endpoint), token: None };
+    let hub = Hub { cache: Some(cache.path().into()), endpoint: Some(endpoint), token: None, offline: false };
     let lookup = Lookup::new(Some("/nowhere".into()), vec![]).with_hub(hub);
     let e = lookup.load(&catalog::get("fashion-mnist").unwrap(), Split::Test).unwrap_err().to_string();
     assert!(e.contains("Fashion-MNIST: 1 images"), "{e}");
@@ -125,7 +140,7 @@ fn a_text_is_downloaded_line_by_line() {
     writer.close().unwrap();
     let cache = tempfile::tempdir().unwrap();
     let hub =
-        Hub { cache: Some(cache.path().into()), endpoint: Some(serve("-00000-of-00001.parquet", file)), token: None };
+        Hub { cache: Some(cache.path().into()), endpoint: Some(serve("-00000-of-00001.parquet", file)), token: None, offline: false };
     let lookup = Lookup::new(Some("/nowhere".into()), vec![]).with_hub(hub);
     let parts = lookup.load_text(&catalog::text("wikitext-2").unwrap()).unwrap();
     assert_eq!((parts.train.as_str(), parts.test.as_str()), ("\n = A = \n a b \n", "\n = A = \n a b \n"));

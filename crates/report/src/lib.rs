@@ -14,6 +14,7 @@ mod heat;
 mod histogram;
 mod images;
 mod lines;
+mod markdown;
 mod page;
 mod surface;
 

@@ -55,6 +55,11 @@ impl Page {
         let _ = writeln!(self.body, "<p>{}</p>", escape(text));
     }
 
+    /// Paragraphs and lists with the marks of Markdown for bold and italic words and for code.
+    pub fn markdown(&mut self, text: &str) {
+        self.body += &crate::markdown::html(text);
+    }
+
     /// The most important sentence of the page, in larger type.
     pub fn summary(&mut self, text: &str) {
         let _ = writeln!(self.body, "<p class=summary>{}</p>", escape(text));

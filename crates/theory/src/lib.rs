@@ -5,6 +5,7 @@ pub mod entropy;
 pub mod hessian;
 pub mod landscape;
 pub mod logistic;
+pub mod losses;
 pub mod smoothness;
 pub mod spectral;
 mod weights;

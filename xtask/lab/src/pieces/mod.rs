@@ -2,6 +2,5 @@
 
 pub mod choice;
 pub mod data;
-pub mod losses;
 pub mod net;
 pub mod train;

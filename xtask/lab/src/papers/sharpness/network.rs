@@ -3,7 +3,6 @@
 use super::config::NetworkPart;
 use crate::jobs::{Job, Work};
 use crate::pieces::data::Data;
-use crate::pieces::losses::{Closeness, Losses, Sharpness};
 use crate::pieces::net::Net;
 use crate::pieces::train::{self, Train};
 use anyhow::Result;
@@ -13,6 +12,7 @@ use sconce_attacks::{Attack, Norm, Pgd, PgdConfig, StepSize};
 use sconce_tensor_core::train::{CrossEntropy, Objective, Report, Trainer};
 use sconce_tensor_core::{Network, Rng};
 use sconce_theory::Weights;
+use sconce_theory::losses::{Losses, Sharpness, SharpnessConfig};
 use sconce_theory::landscape::{Direction, Grid, Normalise};
 use serde::{Deserialize, Serialize};
 
@@ -206,7 +206,7 @@ impl Job for Measure<'_> {
         let wide = self.trained.widened(work, self.examples)?;
         let losses = wide.losses()?;
         let rng = Rng::new(self.trained.seed).stream("hessian");
-        let close = Closeness { tolerance: self.tolerance, products: self.products, probes: self.probes };
+        let close = SharpnessConfig { tolerance: self.tolerance, products: self.products, probes: self.probes };
         let clean = Sharpness::of(&losses, &|i| losses.clean(i), close, &rng)?;
         work.at(3, 10);
         let adversarial = match wide.attack {

@@ -1,17 +1,20 @@
-//! `cargo xtask generate`: text drawn from a trained language model.
+//! `generate`: text sampled from a trained language model.
 
-use crate::terminal::say;
+use crate::args::Generate;
+use crate::program::Outcome;
+use crate::terminal::{Terminal, json};
 use anyhow::{Context, Result, bail};
 use sconce_activations::language::{LanguageModel, SampleConfig, sample};
 use sconce_activations::output_of;
 use sconce_datasets::text::{Vocabulary, read};
 use sconce_tensor_core::{Device, Rng};
 use std::path::{Path, PathBuf};
+use serde_json::json;
 use std::sync::Arc;
-use xtask::cli::Generate;
 
-/// Loads the model, draws, prints; returns the exit code.
-pub fn main(args: &Generate) -> Result<u8> {
+/// Loads the model, samples, prints.
+pub(crate) fn main(args: &Generate, terminal: &mut Terminal) -> Result<Outcome> {
+    let out = terminal.output("--json", args.json.as_deref())?;
     let words = match &args.vocabulary {
         Some(path) => path.clone(),
         None => beside(&args.model)?,
@@ -26,8 +29,13 @@ pub fn main(args: &Generate) -> Result<u8> {
     let cfg = SampleConfig { words: args.words, temperature: args.temperature };
     let drawn = sample(&model, &start, &[vocabulary.unknown()], &cfg, &Rng::new(args.seed))?;
     let all = if args.start.is_some() { [start, drawn].concat() } else { drawn };
-    say(vocabulary.decode(&all)?.trim_end());
-    Ok(0)
+    let text = vocabulary.decode(&all)?;
+    terminal.result(&text)?;
+    terminal.write(out.as_ref(), || {
+        let fields = json!({ "model": args.model, "words": args.words, "temperature": args.temperature, "seed": args.seed, "text": text.trim_end() });
+        json("generate", fields)
+    })?;
+    Ok(Outcome::Done)
 }
 
 /// `seed0.vocabulary.txt` for `seed0.model.safetensors`: the job that trained the model left both.

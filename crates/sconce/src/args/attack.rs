@@ -1,0 +1,79 @@
+//! `attack`.
+
+use super::{Data, share};
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+/// Evaluate the robustness of your model: robust accuracy under a suite of attacks, with warnings when the number may be too optimistic.
+#[derive(Clone, Debug, Args)]
+pub struct Attack {
+    /// File with the weights: .safetensors, or .pth/.pt from PyTorch
+    #[arg(long, value_name = "FILE")]
+    pub model: PathBuf,
+    /// Architecture: smallcnn, resnet10, resnet18 or resnet34. The sizes are read from the weights
+    #[arg(long)]
+    pub arch: String,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub data: Data,
+    /// Norm (linf, l2 or l1) and radii for inputs in [0, 1], for example linf:8/255, l2:0.5 or linf:2/255,4/255,8/255
+    #[arg(long, default_value = "linf:8/255")]
+    pub threat: String,
+    /// Suite of attacks
+    #[arg(long, value_enum, default_value = "standard")]
+    pub suite: Suite,
+    /// Use only the first N examples
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub examples: Option<u64>,
+    /// Channel means, if the model was trained on normalised images, for example 0.491,0.482,0.447
+    #[arg(long, value_delimiter = ',', requires = "std")]
+    pub mean: Option<Vec<f64>>,
+    /// Channel standard deviations, with --mean
+    #[arg(long, value_delimiter = ',', requires = "mean")]
+    pub std: Option<Vec<f64>>,
+    /// Exit with code 3 if the robust accuracy at the smallest radius is below this, or if it has flags
+    #[arg(long, value_name = "ACCURACY", value_parser = share)]
+    pub at_least: Option<f64>,
+    /// Let a number with flags pass --at-least
+    #[arg(long, requires = "at_least")]
+    pub allow_flags: bool,
+    /// Write the result as JSON to this file
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write an HTML report to this file
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Save the result of every attack on every example to this file; an interrupted run continues from it
+    #[arg(long, value_name = "FILE")]
+    pub ledger: Option<PathBuf>,
+    /// Seed of all attacks
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Examples per batch (default: as many as fit in --memory-mib). Results do not depend on it
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub batch: Option<u64>,
+    /// Memory limit for one batch, in MiB
+    #[arg(long, default_value_t = 1024)]
+    pub memory_mib: usize,
+    /// Skip the checks that raise trust flags; the status is then "not checked"
+    #[arg(long)]
+    pub no_checks: bool,
+    /// Device: auto, cpu, cuda:N or metal
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+}
+
+/// The suites of attacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Suite {
+    /// AutoAttack standard
+    Standard,
+    /// AutoAttack plus
+    Plus,
+    /// AutoAttack for randomised models
+    Rand,
+    /// PGD and a short Square attack: an upper bound, the true robust accuracy is probably lower
+    Quick,
+    /// The Single Fourier Attack along every frequency
+    Fourier,
+}

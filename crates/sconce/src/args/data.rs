@@ -1,0 +1,57 @@
+//! `data`, and the arguments that say where data is.
+
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+/// Labelled images.
+#[derive(Clone, Debug, Args)]
+pub struct Data {
+    /// Images and labels: a .safetensors or .npz file with `x` (N, C, H, W), floats in [0, 1] or bytes, and `y` (N,); the name of a data
+    /// set in the catalog (`sconce data list`), whose test split is used; or fashion-mnist:embedded
+    #[arg(long = "data", value_name = "FILE|NAME")]
+    pub name: String,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub places: Places,
+}
+
+/// Where data sets are looked for.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Places {
+    /// Look for data files in this folder first, then in $SCONCE_DATA and in the platform's data folder
+    #[arg(long, value_name = "FOLDER")]
+    pub data_dir: Option<PathBuf>,
+    /// Download data that is not on this machine from the Hugging Face hub
+    #[arg(long)]
+    pub hub: bool,
+}
+
+/// What to do with data sets.
+#[derive(Clone, Debug, Subcommand)]
+pub enum DataVerb {
+    /// List the data sets of the catalog, and where each is on this machine
+    List {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        places: Places,
+        /// Write the list as JSON to this file
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
+    /// Download a data set from the Hugging Face hub into its cache, where every command finds it
+    Fetch {
+        /// The data set, as `sconce data list` names it
+        name: String,
+    },
+    /// Compare files with the sizes and SHA-256 sums of the catalog; exit with code 3 if one differs
+    Verify {
+        /// The data set (default: all that are on this machine)
+        name: Option<String>,
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        places: Places,
+        /// Write the verdict on each file as JSON to this file
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
+}

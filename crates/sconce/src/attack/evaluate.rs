@@ -1,0 +1,85 @@
+//! The work: a suite of attacks on a network.
+
+use super::input::{Examples, device, network, sha256};
+use super::pictures::{Picture, pictures};
+use super::threat::{Threats, radius};
+use crate::args::{Attack, Suite as SuiteName};
+use crate::terminal::Terminal;
+use anyhow::{Result, bail};
+use candle_core::DType;
+use sconce_attacks::{
+    AutoAttack, DiagnosisConfig, Evaluation, EvaluationConfig, Norm, RunConfig, Status, Suite, evaluate as run,
+};
+
+/// An evaluation with all that a reader of its report wants to know.
+pub(crate) struct Evaluated {
+    pub(crate) result: Evaluation,
+    pub(crate) threats: Threats,
+    pub(crate) examples: Examples,
+    /// Adversarial examples that were found; empty where no page shows them.
+    pub(crate) pictures: Vec<Picture>,
+    /// SHA-256 of the weights' file.
+    pub(crate) weights: String,
+    pub(crate) device: String,
+    pub(crate) seconds: f64,
+}
+
+impl Evaluated {
+    /// The status in one word, for programs.
+    pub(crate) fn status(&self) -> &'static str {
+        match &self.result.status {
+            Status::Unchecked => "not checked",
+            Status::Sound => "no flags",
+            Status::Flagged(_) => "flagged",
+        }
+    }
+}
+
+fn suite(name: SuiteName, norm: Norm, classes: usize) -> Result<Suite<'static>> {
+    Ok(match name {
+        SuiteName::Standard => Suite::auto_attack(AutoAttack::Standard, norm, classes),
+        SuiteName::Plus => Suite::auto_attack(AutoAttack::Plus, norm, classes),
+        SuiteName::Rand => Suite::auto_attack(AutoAttack::Rand, norm, classes),
+        SuiteName::Quick => Suite::quick(),
+        SuiteName::Fourier if norm == Norm::Linf => Suite::fourier(),
+        SuiteName::Fourier => bail!("--suite fourier needs a threat in linf, because the radius is the peak of the wave"),
+    })
+}
+
+fn size(n: Option<u64>) -> Option<usize> {
+    n.and_then(|n| usize::try_from(n).ok())
+}
+
+/// Reads the data and the network, and runs the suite.
+///
+/// # Errors
+/// Arguments that contradict each other; data or weights that cannot be used; those of the attacks.
+pub(crate) fn evaluate(args: &Attack, with_pictures: bool, terminal: &Terminal) -> Result<Evaluated> {
+    let threats = Threats::parse(&args.threat)?;
+    let device = device(&args.device)?;
+    let examples = Examples::read(&args.data, size(args.examples))?;
+    let (x, y) = (examples.x.to_device(&device)?, examples.y.to_device(&device)?);
+    let net = network(args, &x, DType::F32, &device)?;
+    let weights = sha256(&args.model)?;
+    terminal.detail(&format!("{}: {} weights, sha256 {weights}", args.model.display(), net.params().count()));
+    let suite = suite(args.suite, threats.norm, net.outputs())?;
+    let cfg = EvaluationConfig {
+        norm: threats.norm,
+        eps: threats.eps.clone(),
+        seed: args.seed,
+        run: RunConfig { batch_size: size(args.batch), memory_mib: args.memory_mib, ..RunConfig::default() },
+        diagnosis: (!args.no_checks).then(DiagnosisConfig::default),
+        ..EvaluationConfig::default()
+    };
+    terminal.detail(&format!("suite {}, {} examples, {} per batch", suite.name, examples.len()?, cfg.run.batch(&x)?));
+    let result = run(&*net, &x, &y, &suite, &cfg, args.ledger.as_deref(), &mut |p| {
+        let step = format!("{} at {}: {} robust", p.attack, radius(threats.norm, p.eps), p.robust);
+        // While it runs, the bar's text stays the same, so that it does not start again.
+        let running = format!("{} at {}", p.attack, radius(threats.norm, p.eps));
+        terminal.progress(if p.done >= p.total { &step } else { &running }, p.done, p.total);
+        Ok(())
+    })?;
+    let pictures = if with_pictures { pictures(&*net, (&x, &y), &suite, &result, &examples)? } else { Vec::new() };
+    let device = if device.is_cpu() { "cpu".to_owned() } else { format!("{:?}", device.location()) };
+    Ok(Evaluated { result, threats, examples, pictures, weights, device, seconds: terminal.seconds() })
+}

@@ -1,0 +1,25 @@
+#![doc = include_str!("../README.md")]
+
+pub mod args;
+
+#[cfg(feature = "program")]
+mod attack;
+#[cfg(feature = "program")]
+mod data;
+#[cfg(feature = "program")]
+mod detect;
+#[cfg(feature = "program")]
+mod dossier;
+#[cfg(feature = "program")]
+mod generate;
+#[cfg(feature = "program")]
+pub mod places;
+#[cfg(feature = "program")]
+mod program;
+#[cfg(feature = "program")]
+mod shell;
+#[cfg(feature = "program")]
+mod terminal;
+
+#[cfg(feature = "program")]
+pub use program::main;
