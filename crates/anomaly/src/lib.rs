@@ -2,8 +2,6 @@
 
 mod calibrated;
 mod classic;
-#[cfg(feature = "cli")]
-pub mod cli;
 mod detector;
 mod encoded;
 pub mod methods;

@@ -2,8 +2,6 @@
 
 mod apgd;
 mod carlini_wagner;
-#[cfg(feature = "cli")]
-pub mod cli;
 mod corruptions;
 mod ddn;
 mod deepfool;
