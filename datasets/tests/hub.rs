@@ -76,7 +76,8 @@ fn serve(name: &'static str, content: Vec<u8>) -> String {
 
 fn load(name: &'static str, content: Vec<u8>) -> Result<sconce_datasets::Images, Error> {
     let cache = tempfile::tempdir().unwrap();
-    let hub = Hub { cache: Some(cache.path().into()), endpoint: Some(serve(name, content)), token: None, offline: false };
+    let hub =
+        Hub { cache: Some(cache.path().into()), endpoint: Some(serve(name, content)), token: None, offline: false };
     hub.load(&catalog::get("fashion-mnist").unwrap(), Split::Test)
 }
 
@@ -139,8 +140,12 @@ fn a_text_is_downloaded_line_by_line() {
     group.close().unwrap();
     writer.close().unwrap();
     let cache = tempfile::tempdir().unwrap();
-    let hub =
-        Hub { cache: Some(cache.path().into()), endpoint: Some(serve("-00000-of-00001.parquet", file)), token: None, offline: false };
+    let hub = Hub {
+        cache: Some(cache.path().into()),
+        endpoint: Some(serve("-00000-of-00001.parquet", file)),
+        token: None,
+        offline: false,
+    };
     let lookup = Lookup::new(Some("/nowhere".into()), vec![]).with_hub(hub);
     let parts = lookup.load_text(&catalog::text("wikitext-2").unwrap()).unwrap();
     assert_eq!((parts.train.as_str(), parts.test.as_str()), ("\n = A = \n a b \n", "\n = A = \n a b \n"));

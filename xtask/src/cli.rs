@@ -1,6 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use sconce::args::{Job, Places, Talk};
 use std::path::PathBuf;
 
 /// The environment variable, with its value, that makes candle keep the graph of gradients, so that they can be differentiated again.
@@ -13,6 +14,9 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub talk: Talk,
 }
 
 /// What to do.
@@ -36,36 +40,14 @@ pub enum Command {
     Reproduce(Reproduce),
     /// Time training, attacks and single operations, in alternation with PyTorch or plain candle
     Bench(Bench),
-    /// Evaluate the robustness of a model; `cargo xtask attack --help` lists the arguments. --data takes a file, the name of a data
-    /// set in the catalog (its test split is used), or fashion-mnist:embedded
-    #[command(disable_help_flag = true)]
-    Attack {
-        /// The arguments of sconce-attack.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        args: Vec<String>,
-    },
-    /// Write one report on a checkpoint: robust accuracy with its trust flags, curvature, loss landscape, gradient smoothness and a
-    /// Fourier heat map. It takes the arguments of `attack` and some more; `cargo xtask dossier --help` lists them
-    #[command(disable_help_flag = true)]
-    Dossier {
-        /// The arguments.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        args: Vec<String>,
-    },
-    /// Detect anomalies in a table; `cargo xtask detect --help` lists the arguments. --data takes a file, or shuttle:embedded (its
-    /// label column is `anomaly`)
-    #[command(disable_help_flag = true)]
-    Detect {
-        /// The arguments of sconce-detect.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        args: Vec<String>,
-    },
-    /// Sample text from a language model that `reproduce sigsoftmax` trained
-    Generate(Generate),
     /// Compare our attacks with recorded results of other libraries on the same network and images; exit with code 1 if one differs
     Oracle(Oracle),
-    /// List, verify and prepare data sets
+    /// Prepare data: the embedded part of Fashion-MNIST, and texts as words
     Datasets(Datasets),
+    // The commands of the program `sconce`, built here in release mode.
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    Sconce(Job),
 }
 
 /// Arguments of `reproduce`.
@@ -85,9 +67,9 @@ pub struct Reproduce {
     /// Replace a value of the recipe: --set train.lr=0.01. May be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Look for data files in this folder first
-    #[arg(long)]
-    pub data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub places: Places,
     /// Folder for results and finished jobs (default: target/reproduce/SLUG/PRESET)
     #[arg(long)]
     pub out: Option<PathBuf>,
@@ -110,9 +92,6 @@ pub struct Reproduce {
     /// Exit with code 3 if a claim that this preset measures is not supported
     #[arg(long)]
     pub strict: bool,
-    /// Download data that is not on this machine from the Hugging Face hub
-    #[arg(long)]
-    pub hub: bool,
 }
 
 /// The size of a run.
@@ -151,22 +130,22 @@ impl Preset {
 /// Arguments of `bench`.
 #[derive(Debug, Args)]
 pub struct Bench {
-    /// torch or candle; without one, only ours is measured.
+    /// The peer to compare with: torch or candle (default: none, measure ours alone)
     #[arg(long)]
     pub peer: Option<String>,
-    /// The Python that has PyTorch.
+    /// The Python interpreter that has PyTorch
     #[arg(long, default_value = "python3")]
     pub python: PathBuf,
-    /// Only workloads whose names contain this; may be repeated.
+    /// Only workloads whose names contain this; may be repeated
     #[arg(long)]
     pub filter: Vec<String>,
-    /// Turns of each side.
+    /// Rounds, in which both sides take turns
     #[arg(long, default_value_t = 5)]
     pub rounds: usize,
-    /// Threads of each side (default: all of the machine's).
+    /// Threads of each side (default: all of the machine)
     #[arg(long)]
     pub threads: Option<usize>,
-    /// cpu, cuda:N or metal.
+    /// Device: cpu, cuda:N or metal
     #[arg(long, default_value = "cpu")]
     pub device: String,
 }
@@ -178,36 +157,13 @@ impl Bench {
     }
 }
 
-/// Arguments of `generate`.
-#[derive(Debug, Args)]
-pub struct Generate {
-    /// The model: `train/<text>/<arm>/seed<n>.model.safetensors` in the `runs` folder of a reproduction.
-    #[arg(long)]
-    pub model: PathBuf,
-    /// Its words (default: `seed<n>.vocabulary.txt` beside the model).
-    #[arg(long)]
-    pub vocabulary: Option<PathBuf>,
-    /// Words to draw.
-    #[arg(long, default_value_t = 100)]
-    pub words: usize,
-    /// Below 1 likelier words are drawn more often.
-    #[arg(long, default_value_t = 1.0)]
-    pub temperature: f64,
-    /// The words before the first (default: the end of a line).
-    #[arg(long)]
-    pub start: Option<String>,
-    /// Another seed, another text.
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
-}
-
 /// Arguments of `oracle`.
 #[derive(Debug, Args)]
 pub struct Oracle {
-    /// Only rows whose library, attack or norm contains this; may be repeated.
+    /// Only rows whose library, attack or norm contains this; may be repeated
     #[arg(long)]
     pub filter: Vec<String>,
-    /// Leaves out rows of more images than this.
+    /// Leave out rows with more images than this
     #[arg(long)]
     pub at_most: Option<usize>,
 }
@@ -223,42 +179,37 @@ pub struct Datasets {
 /// What to do with data sets.
 #[derive(Debug, Subcommand)]
 pub enum DatasetsVerb {
-    /// The catalog, and what of it is found on this machine.
-    List {
-        /// Folder with data files, looked into first.
-        #[arg(long)]
-        data_dir: Option<PathBuf>,
-    },
-    /// Compares found files with the catalog's sizes and SHA-256 sums; exit 1 where one differs.
-    Verify {
-        /// Only this data set.
-        name: Option<String>,
-        /// Folder with data files, looked into first.
-        #[arg(long)]
-        data_dir: Option<PathBuf>,
-    },
-    /// Writes the three parts of a text as words, those that are not in the vocabulary as `<unk>`: train.txt, valid.txt and
-    /// test.txt; and vocabulary.txt, a word and its count a line.
+    /// Write the three parts of a text as words to train.txt, valid.txt and test.txt, words outside of the vocabulary as `<unk>`; and each word
+    /// with its count to vocabulary.txt
     Words {
-        /// austen, penn-treebank or wikitext-2.
+        /// The text: austen, penn-treebank or wikitext-2
         name: String,
-        /// Words in the vocabulary; 0 for all.
+        /// Number of words in the vocabulary; 0 for all
         #[arg(long, default_value_t = 0)]
         vocabulary: usize,
-        /// Where the files go.
+        /// Folder for the files
         #[arg(long)]
         out: PathBuf,
-        /// Folder with data files, looked into first.
-        #[arg(long)]
-        data_dir: Option<PathBuf>,
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        places: Places,
     },
-    /// Makes the part of Fashion-MNIST that ships from the full files.
+    /// Make the embedded part of Fashion-MNIST from the full files
     Embed {
-        /// Folder with the full files, looked into first.
-        #[arg(long)]
-        data_dir: Option<PathBuf>,
-        /// Only compare with what ships; exit 1 where it differs.
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        places: Places,
+        /// Compare with the embedded files only, and exit with code 1 if one differs
         #[arg(long)]
         check: bool,
     },
+}
+
+impl DatasetsVerb {
+    /// Whether data may be downloaded.
+    pub fn hub(&self) -> bool {
+        match self {
+            Self::Words { places, .. } | Self::Embed { places, .. } => places.hub,
+        }
+    }
 }

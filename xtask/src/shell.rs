@@ -88,8 +88,16 @@ pub fn start_lab(program: &Path) -> Command {
 /// Builds `lab` and starts it with this process's own arguments; returns its exit code.
 pub fn lab(device: &str, hub: bool) -> Result<u8> {
     let program = build_lab(device, hub)?;
-    let mut lab = start_lab(&program);
-    lab.args(std::env::args_os().skip(1));
-    let status = lab.status().with_context(|| format!("cannot start {}", program.display()))?;
+    forward(start_lab(&program))
+}
+
+/// Builds `sconce` and starts it with this process's own arguments; returns its exit code.
+pub fn sconce(device: &str) -> Result<u8> {
+    forward(Command::new(build("sconce", "sconce", device, false)?))
+}
+
+fn forward(mut program: Command) -> Result<u8> {
+    program.args(std::env::args_os().skip(1));
+    let status = program.status().with_context(|| format!("cannot start {program:?}"))?;
     Ok(status.code().and_then(|c| u8::try_from(c).ok()).unwrap_or(1))
 }

@@ -19,9 +19,13 @@ fn allowed(from: &str, to: &str) -> bool {
     };
     let programs = ["sconce-lab", "sconce-bench"];
     match from {
+        // The command line of `sconce` without its program: forwarded commands answer at once.
+        "xtask" => to == "sconce",
         // They share the command line; `oracle` prints the table of the golden values that the tests compare with.
         "sconce-lab" | "sconce-bench" => !programs.contains(&to),
-        "sconce-tests" => !programs.contains(&to) && !["xtask", "sconce-tests", "sconce-report"].contains(&to),
+        "sconce-tests" => {
+            !programs.contains(&to) && !["xtask", "sconce", "sconce-tests", "sconce-report"].contains(&to)
+        }
         // The kit for pages has none of our crates in it, and only programs make pages.
         "sconce-report" => false,
         "sconce" => leaf(to) || ["sconce-tensor-core", "sconce-report"].contains(&to),
@@ -37,6 +41,9 @@ fn arrows(meta: &Metadata) -> Vec<String> {
         for d in p.dependencies.iter().filter(|d| members.contains(&d.name.as_str())) {
             if !allowed(p.name.as_str(), &d.name) {
                 wrong.push(format!("{}: must not depend on {} ({:?})", p.name, d.name, d.kind));
+            }
+            if p.name.as_str() == "xtask" && (d.uses_default_features || !d.features.is_empty()) {
+                wrong.push(format!("xtask: {} without features: its program has candle in it", d.name));
             }
         }
         // Versions are written at the top alone.
@@ -114,7 +121,9 @@ fn packages(meta: &Metadata, root: &Path) -> Vec<String> {
                 wrong.push(format!("{}: no {what}", p.name));
             }
         }
-        let expected = format!("sconce-{}", folder.file_name().unwrap_or_default().to_string_lossy());
+        let folder_name = folder.file_name().unwrap_or_default().to_string_lossy();
+        // The program has the family's name.
+        let expected = if folder_name == "sconce" { "sconce".to_owned() } else { format!("sconce-{folder_name}") };
         if p.name.as_str() != expected {
             wrong.push(format!("{}: a package is named sconce- and its folder, so {expected}", p.name));
         }
@@ -246,7 +255,10 @@ mod tests {
         for from in ["sconce-tensor-core", "sconce-attacks", "sconce-datasets", "sconce-tests", "xtask"] {
             assert!(!allowed(from, "sconce-report") && !allowed("sconce-report", from), "{from}");
         }
-        assert!(!allowed("sconce-attacks", "sconce") && !allowed("sconce", "xtask"));
+        assert!(
+            !allowed("sconce-attacks", "sconce") && !allowed("sconce", "xtask") && !allowed("sconce", "sconce-lab")
+        );
+        assert!(allowed("xtask", "sconce") && allowed("sconce-lab", "sconce") && !allowed("sconce-tests", "sconce"));
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub struct Grid {
     pub(crate) x: Vec<f64>,
     pub(crate) y: Vec<f64>,
     pub(crate) z: Vec<f64>,
+    range: Option<(f64, f64)>,
 }
 
 impl Grid {
@@ -41,7 +42,27 @@ impl Grid {
             return Err(Error::shape("z", expected, format!("{} values", z.len())));
         }
         finite("z", z.iter().copied())?;
-        Ok(Self { x, y, z })
+        Ok(Self { x, y, z, range: None })
+    }
+
+    /// The same with a colour scale from `lo` to `hi`, so that several grids can be compared.
+    ///
+    /// # Errors
+    /// A value outside of the range, or an end that is not finite.
+    pub fn within(self, lo: f64, hi: f64) -> Result<Self> {
+        finite("range", [lo, hi])?;
+        if self.z.iter().any(|v| !(lo..=hi).contains(v)) {
+            return Err(Error::range("range", format!("values lie outside of [{lo}, {hi}]")));
+        }
+        Ok(Self { range: Some((lo, hi)), ..self })
+    }
+
+    /// The scale of the values.
+    pub(crate) fn values(&self) -> Result<Scale> {
+        match self.range {
+            Some((lo, hi)) => Scale::exact("range", [lo, hi]),
+            None => Scale::exact("z", self.z.iter().copied()),
+        }
     }
 
     /// The scales of the cells' edges in x and y, and of the values.
@@ -51,7 +72,7 @@ impl Grid {
             let half = (last - first) / (v.len() - 1) as f64 / 2.0;
             Scale::exact(what, [first - half, last + half])
         };
-        Ok((edges("x", &self.x)?, edges("y", &self.y)?, Scale::exact("z", self.z.iter().copied())?))
+        Ok((edges("x", &self.x)?, edges("y", &self.y)?, self.values()?))
     }
 }
 

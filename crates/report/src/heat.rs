@@ -27,6 +27,12 @@ impl Band {
         Self { title: title.into(), steps: Steps::Numbers { first, last, count } }
     }
 
+    /// `count` cells for frequencies in cycles per image, 0 in the middle.
+    pub fn frequencies(title: impl Into<String>, count: usize) -> Self {
+        let first = -((count / 2) as f64);
+        Self::numbers(title, first, first + count as f64 - 1.0, count)
+    }
+
     /// One cell for each name.
     pub fn names<S: Into<String>>(title: impl Into<String>, names: impl IntoIterator<Item = S>) -> Self {
         Self { title: title.into(), steps: Steps::Names(names.into_iter().map(Into::into).collect()) }

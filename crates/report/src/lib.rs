@@ -30,7 +30,7 @@ pub use forest::{ForestRow, forest};
 pub use heat::{Band, heat, heat_image};
 pub use histogram::{Histogram, histogram};
 pub use images::{Tile, image, png};
-pub use lines::{Curve, lines};
+pub use lines::{Curve, lines, lines_within};
 pub use page::{Page, escape};
 pub use ranks::ranks;
 pub use surface::surface;

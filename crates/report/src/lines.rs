@@ -2,7 +2,7 @@
 
 use crate::colours::{rgb, series};
 use crate::drawing::{BROAD, Drawing};
-use crate::error::{Result, finite, some};
+use crate::error::{Error, Result, finite, some};
 use crate::estimate::Estimate;
 use crate::frame::{Frame, Scale};
 use plotters::style::Color;
@@ -41,6 +41,18 @@ impl Curve {
 /// # Errors
 /// No points, or a value that is not finite.
 pub fn lines(x: &str, y: &str, curves: &[Curve]) -> Result<Drawing> {
+    plot(x, y, None, curves)
+}
+
+/// The same with a y axis from `lo` to `hi`, so that several plots can be compared.
+///
+/// # Errors
+/// As [`lines()`]; a value outside of the axis.
+pub fn lines_within(x: &str, y: &str, (lo, hi): (f64, f64), curves: &[Curve]) -> Result<Drawing> {
+    plot(x, y, Some((lo, hi)), curves)
+}
+
+fn plot(x: &str, y: &str, range: Option<(f64, f64)>, curves: &[Curve]) -> Result<Drawing> {
     let all: Vec<&(f64, Estimate)> = curves.iter().flat_map(|c| &c.points).collect();
     some("curves", &all)?;
     for (k, c) in curves.iter().enumerate() {
@@ -51,7 +63,16 @@ pub fn lines(x: &str, y: &str, curves: &[Curve]) -> Result<Drawing> {
     }
     let scales = (
         Scale::around("curves, x", all.iter().map(|p| p.0))?,
-        Scale::around("curves, y", all.iter().flat_map(|p| <[f64; 2]>::from(p.1.ends())))?,
+        match range {
+            None => Scale::around("curves, y", all.iter().flat_map(|p| <[f64; 2]>::from(p.1.ends())))?,
+            Some((lo, hi)) => {
+                finite("range", [lo, hi])?;
+                if all.iter().flat_map(|p| <[f64; 2]>::from(p.1.ends())).any(|v| v < lo || v > hi) {
+                    return Err(Error::range("range", format!("values lie outside of [{lo}, {hi}]")));
+                }
+                Scale::exact("range", [lo, hi])?
+            }
+        },
     );
     let drawing = Drawing::new("a plot of curves", &format!("{y} over {x}"), &BROAD, |canvas| {
         let frame = Frame::axes(canvas, scales, (x, y), 0.12, 0.0)?;

@@ -57,7 +57,7 @@ impl View {
 /// A range of values that is too large to draw.
 pub fn surface(grid: &Grid, (x, y, z): (&str, &str, &str)) -> Result<Drawing> {
     let (sx, sy) = (Scale::exact("x", grid.x.iter().copied())?, Scale::exact("y", grid.y.iter().copied())?);
-    let sz = Scale::exact("z", grid.z.iter().copied())?;
+    let sz = grid.values()?;
     Drawing::new("a surface", &format!("{z} over {x} and {y}, in perspective"), &SIZES, |canvas| {
         let ((w, h), font) = (canvas.size, canvas.font);
         let rows = sz.ticks(4);

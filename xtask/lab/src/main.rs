@@ -27,7 +27,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn twice(command: &Command) -> bool {
     match command {
         Command::Reproduce(args) => reproduce::entry(&args.slug).is_ok_and(|e| e.twice),
-        Command::Dossier { .. } => true,
         _ => false,
     }
 }
@@ -51,10 +50,6 @@ fn run(command: Command) -> Result<u8> {
     rayon::scope(|_| match command {
         Command::Reproduce(args) => reproduce::main(&args),
         Command::Report { rejudge: true, .. } => claims::rejudge(&places::workspace()),
-        Command::Attack { args } => tools::attack::main(&args),
-        Command::Dossier { args } => tools::dossier::main(&args),
-        Command::Detect { args } => tools::detect::main(&args),
-        Command::Generate(args) => tools::generate::main(&args),
         Command::Oracle(args) => tools::oracle::main(&args),
         Command::Datasets(args) => tools::datasets::main(&args.verb),
         _ => bail!("this command belongs to the light program: run `cargo xtask`"),
@@ -63,7 +58,9 @@ fn run(command: Command) -> Result<u8> {
 
 #[allow(clippy::print_stderr)]
 fn main() -> ExitCode {
-    match run(Cli::parse().command) {
+    let cli = Cli::parse();
+    terminal::quiet(cli.talk.quiet);
+    match run(cli.command) {
         Ok(code) => ExitCode::from(code),
         Err(e) => {
             eprintln!("error: {e:#}");

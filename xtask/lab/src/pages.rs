@@ -2,7 +2,6 @@
 
 use crate::results::Results;
 use anyhow::Result;
-use sconce_attacks::fourier::HeatMap;
 use sconce_report::{Band, Cell, Drawing, Estimate, Page, Tone, heat};
 use sconce_tensor_core::stats::Summary;
 use xtask::verdicts::Verdict;
@@ -58,30 +57,9 @@ pub fn tone(v: Verdict) -> Tone {
     }
 }
 
-/// The cells of a Fourier heat map as shares, low frequencies in the middle; where only half of the plane was measured, the other
-/// half shows its mirror image.
-pub fn frequencies(heat: &HeatMap) -> Vec<Option<f64>> {
-    let (h, w) = heat.size;
-    let mut cells = vec![None; h * w];
-    let place = |l: usize, m: usize| (l + h / 2) % h * w + (m + w / 2) % w;
-    let shares = || heat.directions.iter().zip(heat.correct.iter().map(|c| *c as f64 / heat.total as f64));
-    for (&(l, m), share) in shares() {
-        let mirror = place((h - l) % h, (w - m) % w);
-        cells[mirror] = cells[mirror].or(Some(share));
-    }
-    // A measured direction wins over the mirror of another.
-    for (&(l, m), share) in shares() {
-        cells[place(l, m)] = Some(share);
-    }
-    cells
-}
-
-/// A drawing of [`frequencies`] on the colour scale from `lo` to `hi`.
+/// A drawing of [`sconce_attacks::fourier::HeatMap::centred`] on the colour scale from `lo` to `hi`.
 pub fn fourier((h, w): (usize, usize), cells: &[Option<f64>], (lo, hi): (f64, f64)) -> Result<Drawing> {
-    let band = |title: &str, n: usize| {
-        let first = -((n / 2) as f64);
-        Band::numbers(title, first, first + n as f64 - 1.0, n)
-    };
-    let (columns, rows) = (band("m, across (cycles per image)", w), band("l, down (cycles per image)", h));
+    let columns = Band::frequencies("m, across (cycles per image)", w);
+    let rows = Band::frequencies("l, down (cycles per image)", h);
     Ok(heat(&columns, &rows, "accuracy", cells, Some((lo, hi)))?)
 }

@@ -1,6 +1,5 @@
-//! Where things are on this machine: the workspace, its commit, data folders.
+//! Where things are on this machine: the workspace and its commit.
 
-use sconce_datasets::Lookup;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -25,14 +24,4 @@ pub fn commit_date(root: &Path, commit: &str) -> Option<String> {
 fn git(root: &Path, args: &[&str]) -> Option<String> {
     let out = Command::new("git").arg("-C").arg(root).args(args).output().ok()?;
     out.status.success().then(|| String::from_utf8_lossy(&out.stdout).trim().to_owned())
-}
-
-/// `--data-dir`, then `$SCONCE_DATA`, then the platform's data folder, then the hub where it is built in.
-pub fn lookup(data_dir: Option<PathBuf>) -> Lookup {
-    let env = std::env::var_os("SCONCE_DATA").map(PathBuf::from);
-    let platform = directories::ProjectDirs::from("", "", "sconce").map(|d| d.data_dir().to_path_buf());
-    let lookup = Lookup::new(data_dir, env.into_iter().chain(platform).collect());
-    #[cfg(feature = "hub")]
-    let lookup = lookup.with_hub(sconce_datasets::Hub { token: std::env::var("HF_TOKEN").ok(), ..Default::default() });
-    lookup
 }

@@ -7,7 +7,7 @@ use crate::paper::{Entry, Paper};
 use crate::pieces::choice::distinct;
 use crate::recipe::Recipe;
 use crate::results::Results;
-use crate::terminal::say;
+use crate::terminal::{note, say};
 use crate::{papers, places};
 use anyhow::{Context, Result, bail};
 use sconce_tensor_core::store::{Fingerprint, write_whole};
@@ -115,7 +115,7 @@ impl Opened {
 pub fn main(args: &Reproduce) -> Result<u8> {
     let root = places::workspace();
     let opened = Opened::new(args, &root)?;
-    let site = Site::new(args.device.parse::<DeviceSpec>()?.open()?, places::lookup(args.data_dir.clone()));
+    let site = Site::new(args.device.parse::<DeviceSpec>()?.open()?, sconce::places::lookup(&args.places)?);
     let mut plan = Plan::new(base(opened.entry.slug, &opened.code, site.kind())?);
     opened.paper.plan(&opened.seeds, &site, &mut plan)?;
     let folder = Folder::open(&opened.out, args.fresh)?;
@@ -135,7 +135,7 @@ pub fn main(args: &Reproduce) -> Result<u8> {
     }
     if !args.collect {
         let (title, preset, seeds) = (opened.entry.title, args.preset.name(), &opened.seeds);
-        say(&format!("{title} ({preset}) on {}, seeds {seeds:?}, {} jobs", device(&site), plan.jobs().len()));
+        note(&format!("{title} ({preset}) on {}, seeds {seeds:?}, {} jobs", device(&site), plan.jobs().len()));
         runner.all()?;
     }
     let done = runner.collect()?;

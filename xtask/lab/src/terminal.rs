@@ -3,12 +3,28 @@
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::Write;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// One line to the user.
+/// Whether progress is not told.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// With `true`, only results, warnings and errors are told.
+pub fn quiet(yes: bool) {
+    QUIET.store(yes, Ordering::Relaxed);
+}
+
+/// A line of a result, to standard output.
 pub fn say(line: &str) {
     // Whoever closed the pipe has read enough.
     let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// A line about the progress, to standard error.
+pub fn note(line: &str) {
+    if !QUIET.load(Ordering::Relaxed) {
+        let _ = writeln!(std::io::stderr(), "{line}");
+    }
 }
 
 /// The bar of one job: on a terminal it moves, elsewhere each job is one line at its end.
@@ -29,8 +45,9 @@ pub struct Place {
 impl Bar {
     /// The bar of a job that starts now.
     pub fn new(key: &str, place: Place) -> Self {
-        let bar = ProgressBar::new(1);
-        let style = ProgressStyle::with_template("{prefix} {msg:<52} [{bar:24}] {percent:>3}%  this job {eta} left");
+        let bar = if QUIET.load(Ordering::Relaxed) { ProgressBar::hidden() } else { ProgressBar::new(1) };
+        // 80 columns: the share of all work, the job's key, its bar, its percentage and the time that it still needs.
+        let style = ProgressStyle::with_template("{prefix} {msg:26!} [{bar:10}] {percent:>3}%  {eta:>4} left");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
         let share = 100.0 * place.share;
         bar.set_prefix(match place.left {
@@ -57,7 +74,7 @@ impl Bar {
     pub fn finish(&self, key: &str, seconds: f64, place: Place) {
         self.bar.finish_and_clear();
         let left = place.left.map_or_else(String::new, |l| format!("about {} left", clock(l)));
-        say(&format!("{:>4.0}%  {key:<52} {seconds:>6.1} s  {left}", 100.0 * place.share));
+        note(&format!("{:>4.0}%  {key:<40} {seconds:>6.1} s  {left}", 100.0 * place.share));
     }
 }
 

@@ -119,6 +119,25 @@ impl HeatMap {
         (self.clean > 0).then(|| *least as f64 / self.clean as f64)
     }
 
+    /// Accuracy under each direction on the whole frequency plane, row by row, low frequencies in the middle: the cell of frequency (l, m) is at row
+    /// `l + h / 2` and column `m + w / 2`. A direction that was not measured shows its mirror image (-l, -m), which has the same wave up to its
+    /// phase; `None` where neither was measured.
+    pub fn centred(&self) -> Vec<Option<f64>> {
+        let (h, w) = self.size;
+        let mut cells = vec![None; h * w];
+        let place = |l: usize, m: usize| (l + h / 2) % h * w + (m + w / 2) % w;
+        let shares = || self.directions.iter().zip(self.correct.iter().map(|c| *c as f64 / self.total as f64));
+        for (&(l, m), share) in shares() {
+            let mirror = place((h - l) % h, (w - m) % w);
+            cells[mirror] = cells[mirror].or(Some(share));
+        }
+        // A measured direction wins over the mirror image of another.
+        for (&(l, m), share) in shares() {
+            cells[place(l, m)] = Some(share);
+        }
+        cells
+    }
+
     /// Mean accuracy over the directions whose frequency `max(|l|, |m|)` is in `from..=to`; `None` if there is
     /// no such direction.
     pub fn band(&self, from: i64, to: i64) -> Option<f64> {

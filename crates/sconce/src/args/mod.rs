@@ -7,7 +7,7 @@ mod dossier;
 mod generate;
 
 pub use attack::{Attack, Suite};
-pub use data::{Data, DataVerb};
+pub use data::{Data, DataVerb, Places};
 pub use detect::{Compare, Detect, Fit, Missing, Preprocessing, Scale, Score, ScoreFormat, TableColumns};
 pub use dossier::Dossier;
 pub use generate::Generate;

@@ -9,7 +9,7 @@ mod text;
 mod threat;
 
 pub(crate) use evaluate::{Evaluated, evaluate};
-pub(crate) use input::{network, sha256};
+pub(crate) use input::network;
 pub(crate) use judge::judge;
 pub(crate) use page::{flags, opening, provenance, robustness};
 pub(crate) use text::{fields, text};

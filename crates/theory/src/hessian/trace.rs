@@ -5,6 +5,7 @@ use crate::Result;
 use crate::dense::{dot, norm};
 use sconce_tensor_core::Rng;
 use sconce_tensor_core::error::require;
+use sconce_tensor_core::stats::{Interval, t975};
 
 /// An estimate of a trace.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,6 +14,8 @@ pub struct TraceEstimate {
     pub value: f64,
     /// The standard error over the probes.
     pub standard_error: f64,
+    /// The 95 % t-interval over the probes.
+    pub ci95: Interval,
     /// Number of products used.
     pub products: usize,
 }
@@ -26,7 +29,9 @@ fn summary(values: &[f64], shift: f64, products: usize) -> TraceEstimate {
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;
     let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0);
-    TraceEstimate { value: shift + mean, standard_error: (variance / n).sqrt(), products }
+    let (value, standard_error) = (shift + mean, (variance / n).sqrt());
+    let half = t975(values.len() - 1) * standard_error;
+    TraceEstimate { value, standard_error, ci95: Interval { lo: value - half, hi: value + half }, products }
 }
 
 /// Hutchinson's estimator: the mean of `z.H z` over Rademacher probes z. It is unbiased, with variance

@@ -1,8 +1,9 @@
 //! A paper of two kinds of jobs, done whole, in parts, with more seeds, and by other code.
 
 use super::{Folder, Job, Plan, Rates, Runner, Site, Work};
-use crate::places::lookup;
 use anyhow::{Result, bail};
+use sconce::args::Places;
+use sconce::places::lookup;
 use sconce_tensor_core::Device;
 use sconce_tensor_core::store::{Digest, Fingerprint};
 use serde::Serialize;
@@ -110,7 +111,7 @@ fn drawn(log: &Path) -> Vec<String> {
 
 /// With a runner on a folder; what it says goes back.
 fn with<T>(out: &Path, plan: &Plan<'_>, f: impl FnOnce(&Runner<'_>) -> Result<T>) -> Result<T> {
-    let site = Site::new(Device::Cpu, lookup(None));
+    let site = Site::new(Device::Cpu, lookup(&Places::default()).unwrap());
     let folder = Folder::open(out, false)?;
     f(&Runner::new(&site, &folder, plan, Rates::new())?)
 }
@@ -199,7 +200,7 @@ fn what_is_stale_alone_is_done_again() {
     let draw = Draw { log, scale: 3.0, seed: 1 };
     other.add(draw).unwrap();
     other.add(Add { draw, also: false }).unwrap();
-    let site = Site::new(Device::Cpu, lookup(None));
+    let site = Site::new(Device::Cpu, lookup(&Places::default()).unwrap());
     let folder = Folder::open(out, false).unwrap();
     let mut r = Runner::new(&site, &folder, &other, Rates::new()).unwrap();
     assert!(r.refuse_stale().is_err());
@@ -229,7 +230,7 @@ fn what_another_process_did_since_is_seen() {
 fn other_data_than_that_of_the_folder_is_refused() {
     let out = tempfile::tempdir().unwrap();
     let same = |content: &str| {
-        let site = Site::new(Device::Cpu, lookup(None));
+        let site = Site::new(Device::Cpu, lookup(&Places::default()).unwrap());
         site.keep_digests(Folder::open(out.path(), false).unwrap().data());
         site.same("cifar10-train", Digest::new().bytes(content.as_bytes()))
     };

@@ -3,8 +3,10 @@
 use super::TABLE;
 use crate::claims::Claims;
 use crate::jobs::{Plan, Site};
-use crate::places::{lookup, workspace};
+use crate::places::workspace;
 use crate::recipe::Recipe;
+use sconce::args::Places;
+use sconce::places::lookup;
 use sconce_tensor_core::Device;
 use sconce_tensor_core::store::Fingerprint;
 use xtask::cli::Preset;
@@ -17,7 +19,7 @@ fn every_preset_of_every_paper_is_a_plan() {
         for preset in Preset::ALL {
             let recipe = Recipe::read(&folder, preset, &[]).unwrap();
             let paper = (entry.open)(&recipe).unwrap_or_else(|e| panic!("{} {}: {e:#}", entry.slug, preset.name()));
-            let site = Site::new(Device::Cpu, lookup(None));
+            let site = Site::new(Device::Cpu, lookup(&Places::default()).unwrap());
             let mut plan = Plan::new(Fingerprint::new());
             if preset == Preset::Smallest || preset == Preset::Quick {
                 // The others may need data that is not on this machine.
@@ -34,7 +36,7 @@ fn more_seeds_are_more_jobs_and_leave_the_others_as_they_are() {
         let folder = workspace().join("xtask/recipes").join(entry.slug);
         let recipe = Recipe::read(&folder, Preset::Smallest, &[]).unwrap();
         let paper = (entry.open)(&recipe).unwrap();
-        let site = Site::new(Device::Cpu, lookup(None));
+        let site = Site::new(Device::Cpu, lookup(&Places::default()).unwrap());
         let plan_of = |seeds: &[u64]| {
             let mut plan = Plan::new(Fingerprint::new());
             paper.plan(seeds, &site, &mut plan).unwrap();

@@ -1,10 +1,11 @@
-//! `cargo xtask datasets list|verify|embed`.
+//! `cargo xtask datasets words|embed`.
 
 use crate::places;
 use crate::terminal::say;
 use anyhow::{Context, Result, bail};
+use sconce::places::lookup;
 use sconce_datasets::text::{self, Corpus};
-use sconce_datasets::{Descriptor, Lookup, Split, catalog, embedded, idx, verify};
+use sconce_datasets::{Lookup, Split, catalog, embedded, idx, verify};
 use sconce_tensor_core::store::write_whole;
 use std::path::Path;
 use xtask::cli::DatasetsVerb;
@@ -15,75 +16,9 @@ const SPLITS: [(Split, &str, usize); 2] =
 /// Runs a verb; returns the exit code.
 pub fn main(verb: &DatasetsVerb) -> Result<u8> {
     match verb {
-        DatasetsVerb::List { data_dir } => list(&places::lookup(data_dir.clone())),
-        DatasetsVerb::Verify { name, data_dir } => check(&places::lookup(data_dir.clone()), name.as_deref()),
-        DatasetsVerb::Words { name, vocabulary, out, data_dir } => {
-            words(&places::lookup(data_dir.clone()), name, *vocabulary, out)
-        }
-        DatasetsVerb::Embed { data_dir, check } => embed(&places::lookup(data_dir.clone()), *check),
+        DatasetsVerb::Words { name, vocabulary, out, places } => words(&lookup(places)?, name, *vocabulary, out),
+        DatasetsVerb::Embed { places, check } => embed(&lookup(places)?, *check),
     }
-}
-
-fn list(lookup: &Lookup) -> Result<u8> {
-    for d in catalog::all()? {
-        let (c, h, w) = d.shape;
-        let count = d.classes.len();
-        say(&format!(
-            "{:<14} {} + {} images {c}x{h}x{w}, {count} classes; licence: {}",
-            d.name, d.train, d.test, d.licence
-        ));
-        match lookup.find(&d, Split::Test) {
-            Ok(files) => {
-                say(&format!("               found: {}", files[0].0.parent().unwrap_or(&files[0].0).display()))
-            }
-            Err(e) => say(&format!("               {e}")),
-        }
-        say(&format!("               cite: {}", d.citation));
-    }
-    let (train, test) = (10 * embedded::TRAIN_PER_CLASS, 10 * embedded::TEST_PER_CLASS);
-    for d in catalog::texts()? {
-        let found = lookup.load_text(&d).map_or_else(|e| e.to_string(), |_| "found".to_owned());
-        say(&format!("{:<14} {}; vocabulary {}; licence: {}", d.name, d.title, d.vocabulary, d.licence));
-        say(&format!("               {found}\n               cite: {}", d.citation));
-    }
-    say("austen         embedded: six novels of Jane Austen; public domain");
-    say(&format!("embedded       the first {train} + {test} images of Fashion-MNIST, class by class; MIT"));
-    Ok(0)
-}
-
-fn check(lookup: &Lookup, name: Option<&str>) -> Result<u8> {
-    let sets: Vec<Descriptor> = match name {
-        Some(n) => vec![catalog::get(n)?],
-        None => catalog::all()?,
-    };
-    let (mut good, mut bad) = (0, 0);
-    for d in &sets {
-        for split in [Split::Train, Split::Test] {
-            let files = match lookup.find(d, split) {
-                Ok(files) => files,
-                Err(e) if name.is_some() => return Err(e.into()),
-                Err(_) => {
-                    say(&format!("{:<14} {split:?}: not on this machine", d.name));
-                    continue;
-                }
-            };
-            for (path, entry) in files {
-                let verdict = match verify(&path, &entry) {
-                    Ok(Some(true)) => "ok",
-                    Ok(None) => "size ok, the catalog has no sum",
-                    Ok(Some(false)) => "DIFFERS from the catalog",
-                    Err(e) => {
-                        say(&format!("{e}"));
-                        "UNREADABLE"
-                    }
-                };
-                *(if verdict.contains("ok") { &mut good } else { &mut bad }) += 1;
-                say(&format!("{:<14} {}: {verdict}", d.name, path.display()));
-            }
-        }
-    }
-    say(&format!("{good} files as they should be, {bad} not"));
-    Ok(u8::from(bad > 0))
 }
 
 fn words(lookup: &Lookup, name: &str, size: usize, out: &Path) -> Result<u8> {

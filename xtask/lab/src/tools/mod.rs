@@ -1,8 +1,4 @@
-//! Programs over the leaves, each a command of `cargo xtask`.
+//! Commands of `cargo xtask` that need candle and are no reproductions.
 
-pub mod attack;
 pub mod datasets;
-pub mod detect;
-pub mod dossier;
-pub mod generate;
 pub mod oracle;

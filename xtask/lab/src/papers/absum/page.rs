@@ -2,7 +2,7 @@
 
 use super::config::{ArmName, Config, Setting};
 use crate::jobs::Done;
-use crate::pages::{cell, difference, estimate, fourier, frequencies};
+use crate::pages::{cell, difference, estimate, fourier};
 use crate::results::Results;
 use anyhow::Result;
 use sconce_attacks::fourier::HeatMap;
@@ -177,7 +177,7 @@ fn heat_maps(cfg: &Config, s: &Setting, r: &Results, page: &mut Page) -> Result<
     for a in &cfg.arms {
         let heat = &r.series[&format!("{}.{}", s.id, a.name.name())]["heat"];
         let heat: HeatMap = serde_json::from_value(heat.clone())?;
-        let cells = frequencies(&heat);
+        let cells = heat.centred();
         maps.push((a.name, heat.size, cells));
     }
     let values = || maps.iter().flat_map(|m| m.2.iter().flatten());

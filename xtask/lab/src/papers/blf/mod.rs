@@ -200,8 +200,10 @@ fn record(cfg: &Config, arm: &Arm, adversarial: bool, seeds: &[u64], done: &Done
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::places::{lookup, workspace};
+    use crate::places::workspace;
     use crate::recipe::Recipe;
+    use sconce::args::Places;
+    use sconce::places::lookup;
     use sconce_tensor_core::Device;
     use sconce_tensor_core::store::Fingerprint;
     use xtask::cli::Preset;
@@ -211,7 +213,7 @@ mod tests {
         let folder = workspace().join("xtask/recipes/blf");
         let keys = |preset, seeds: &[u64]| -> Result<Vec<String>> {
             let cfg: Config = Recipe::read(&folder, preset, &[]).unwrap().open().unwrap();
-            let site = Site::new(Device::Cpu, lookup(None));
+            let site = Site::new(Device::Cpu, lookup(&Places::default()).unwrap());
             let mut plan = Plan::new(Fingerprint::new());
             cfg.plan(seeds, &site, &mut plan)?;
             Ok(plan.jobs().iter().map(|j| j.key.clone()).collect())

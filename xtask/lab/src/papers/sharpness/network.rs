@@ -12,8 +12,8 @@ use sconce_attacks::{Attack, Norm, Pgd, PgdConfig, StepSize};
 use sconce_tensor_core::train::{CrossEntropy, Objective, Report, Trainer};
 use sconce_tensor_core::{Network, Rng};
 use sconce_theory::Weights;
-use sconce_theory::losses::{Losses, Sharpness, SharpnessConfig};
 use sconce_theory::landscape::{Direction, Grid, Normalise};
+use sconce_theory::losses::{Losses, Sharpness, SharpnessConfig};
 use serde::{Deserialize, Serialize};
 
 /// Examples of a part of the loss.
