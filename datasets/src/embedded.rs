@@ -43,6 +43,8 @@ pub fn fashion_mnist(split: Split) -> Result<Images> {
 }
 
 const SHUTTLE: &[u8] = include_bytes!("../embedded/shuttle/shuttle.csv.gz");
+/// For messages.
+const SHUTTLE_NAME: &str = "shuttle.csv.gz";
 
 /// Statlog Shuttle as an anomaly detection task: 49,097 rows of nine sensor readings, 3,511 of them anomalies (all rare
 /// classes; the second largest class is left out, as ODDS does). Features (N, 9) in f64, and whether each row is an anomaly.
@@ -58,10 +60,24 @@ const SHUTTLE: &[u8] = include_bytes!("../embedded/shuttle/shuttle.csv.gz");
 /// # Errors
 /// None in a build whose tests passed.
 pub fn shuttle() -> Result<(Tensor, Vec<bool>)> {
-    let path = Path::new("shuttle.csv.gz");
     let (table, labels) =
-        csv::parse(&[(&bytes::inflate(SHUTTLE, path)?, path)], None, &[])?.labelled("anomaly", &[])?;
+        csv::parse(&[(&shuttle_csv()?, Path::new(SHUTTLE_NAME))], None, &[])?.labelled("anomaly", &[])?;
     Ok((table.tensor()?, labels.into_iter().map(|l| l == Some(true)).collect()))
+}
+
+/// The same table as CSV text: a header with the names of nine features and `anomaly`, whose values are 0 and 1; then one line per row.
+///
+/// ```
+/// let text = sconce_datasets::embedded::shuttle_csv()?;
+/// assert!(text.starts_with(b"f1,f2,f3,f4,f5,f6,f7,f8,f9,anomaly"));
+/// assert_eq!(text.iter().filter(|b| **b == b'\n').count(), 49_098);
+/// # Ok::<(), sconce_datasets::Error>(())
+/// ```
+///
+/// # Errors
+/// None in a build whose tests passed.
+pub fn shuttle_csv() -> Result<Vec<u8>> {
+    bytes::inflate(SHUTTLE, Path::new(SHUTTLE_NAME))
 }
 
 #[cfg(test)]

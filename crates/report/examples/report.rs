@@ -3,7 +3,7 @@
 
 use sconce_report::{
     Band, Cell, Curve, Estimate, ForestRow, Grid, Histogram, Page, Tile, Tone, contours, field, forest, heat,
-    heat_image, histogram, image, lines, surface,
+    heat_image, histogram, image, lines, ranks, surface,
 };
 
 fn main() -> anyhow::Result<()> {
@@ -104,6 +104,12 @@ fn effects(page: &mut Page) -> anyhow::Result<()> {
     page.figure(
         &forest("difference (left minus right)", &rows, &legend)?,
         "Paired differences with their 95 % intervals.",
+    );
+    let methods = [("ABC", 1.6), ("kNN", 2.1), ("isolation forest", 2.9), ("ECOD", 4.1), ("PCA", 4.3)];
+    let methods = methods.map(|(name, rank)| (name.to_owned(), rank));
+    page.figure(
+        &ranks("mean rank over ten tables (1 is best)", &methods, &[(0, 2), (2, 4)], 1.93)?,
+        "Bars join methods whose mean ranks do not differ significantly.",
     );
     Ok(())
 }

@@ -16,6 +16,7 @@ mod images;
 mod lines;
 mod markdown;
 mod page;
+mod ranks;
 mod surface;
 
 pub use cell::Cell;
@@ -31,4 +32,5 @@ pub use histogram::{Histogram, histogram};
 pub use images::{Tile, image, png};
 pub use lines::{Curve, lines, lines_within};
 pub use page::{Page, escape};
+pub use ranks::ranks;
 pub use surface::surface;

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use sconce_report::{
     Band, Cell, Curve, Drawing, Error, Estimate, ForestRow, Grid, Histogram, Page, Result, Tile, Tone, contours, field,
-    forest, heat, heat_image, histogram, image, lines, png, surface,
+    forest, heat, heat_image, histogram, image, lines, png, ranks, surface,
 };
 
 const EVIL: &str = "<script>alert('x & y')</script>\"";
@@ -62,6 +62,7 @@ fn every(x: &str, y: &str, z: &str, v: &[f64]) -> Result<Vec<Drawing>> {
         heat(&Band::names(x, [x, y, z]), &Band::names(y, [z, x]), z, &cells, None)?,
         histogram(x, y, &[bins])?,
         field(&arrows, 0.5, (x, y))?,
+        ranks(x, &[(y.to_owned(), 1.2), (z.to_owned(), 2.0), (y.to_owned(), 2.8)], &[(0, 1), (1, 2)], 1.1)?,
     ])
 }
 
@@ -71,6 +72,7 @@ fn axis_titles_are_in_both_sizes() {
         for svg in all(d) {
             let wanted: &[&str] = match k {
                 1 => &["radius"],
+                8 => &["radius", "critical difference 1.10"],
                 2..=5 => &["radius", "accuracy", "loss"],
                 _ => &["radius", "accuracy"],
             };
@@ -120,6 +122,10 @@ fn what_cannot_be_drawn_is_an_error_that_names_the_argument() {
         histogram("x", "y", &[h]).unwrap_err()
     };
     let band = |n| Band::numbers("a", 0.0, 1.0, n);
+    let ranked = |means: &[f64], groups: &[(usize, usize)], critical| {
+        let rows: Vec<(String, f64)> = means.iter().map(|m| ("a".to_owned(), *m)).collect();
+        ranks("x", &rows, groups, critical).unwrap_err()
+    };
     let cells = |c: &[Option<f64>]| heat(&band(2), &band(2), "v", c, None).unwrap_err();
     for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         let named = [
@@ -145,6 +151,8 @@ fn what_cannot_be_drawn_is_an_error_that_names_the_argument() {
             (field(&[[0.0, 0.0, 1.0, bad]], 1.0, ("x", "y")).unwrap_err(), "arrows: value 0"),
             (field(&[[0.0; 4]], bad, ("x", "y")).unwrap_err(), "length: value 0"),
             (image((1, 1, 1), &[bad as f32]).unwrap_err(), "values: value 0"),
+            (ranked(&[1.0, bad], &[], 1.0), "rows: value 1"),
+            (ranked(&[1.0, 2.0], &[], bad), "critical: value 0"),
             (Page::new("", "", "").scale("", 0.0, bad).unwrap_err(), "scale: value 1"),
         ];
         for (e, want) in named {
@@ -164,6 +172,7 @@ fn what_cannot_be_drawn_is_an_error_that_names_the_argument() {
         (bins(&[], &[]), "histograms[0].edges"),
         (field(&[], 1.0, ("x", "y")).unwrap_err(), "arrows"),
         (png(0, 0, &[]).unwrap_err(), "rgb"),
+        (ranked(&[], &[], 1.0), "rows"),
         (image((1, 0, 0), &[]).unwrap_err(), "values"),
     ];
     for (e, want) in empty {
@@ -181,6 +190,13 @@ fn what_cannot_be_drawn_is_an_error_that_names_the_argument() {
         field(&[[0.0; 4]], 0.0, ("x", "y")).unwrap_err(),
         lines("x", "y", &[Curve::with_intervals("a", [(0.0, Estimate::with_interval(0.0, 1.0, -1.0))])]).unwrap_err(),
         lines("x", "y", &[Curve::new("a", [(0.0, 1e308), (1.0, -1e308)])]).unwrap_err(),
+        ranked(&[1.0], &[], 1.0),
+        ranked(&[2.0, 1.0], &[], 1.0),
+        ranked(&[0.5, 2.0], &[], 1.0),
+        ranked(&[1.0, 2.5], &[], 1.0),
+        ranked(&[1.0, 2.0], &[(0, 2)], 1.0),
+        ranked(&[1.0, 2.0], &[(1, 1)], 1.0),
+        ranked(&[1.0, 2.0], &[], 0.0),
     ];
     for e in wrong {
         assert!(matches!(e, Error::Shape { .. } | Error::Range { .. }), "{e}");

@@ -17,6 +17,8 @@ pub mod places;
 #[cfg(feature = "program")]
 mod program;
 #[cfg(feature = "program")]
+mod provenance;
+#[cfg(feature = "program")]
 mod shell;
 #[cfg(feature = "program")]
 mod terminal;

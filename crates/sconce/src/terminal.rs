@@ -34,6 +34,11 @@ impl Terminal {
         self.started.elapsed().as_secs_f64()
     }
 
+    /// Whether --verbose asks for all that is known.
+    pub(crate) fn verbose(&self) -> bool {
+        self.talk.verbose
+    }
+
     /// A result: to standard output, or to standard error while a file of results is written to standard output.
     pub(crate) fn result(&self, text: &str) -> Result<()> {
         self.clear();

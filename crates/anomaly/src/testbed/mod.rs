@@ -1,6 +1,5 @@
 //! Detectors x data sets x seeds: runs all cells in parallel, resumes after an interruption, and ranks the detectors.
 
-mod diagram;
 mod ranking;
 
 pub use ranking::Ranking;

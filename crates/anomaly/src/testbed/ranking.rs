@@ -101,12 +101,6 @@ impl Ranking {
         }
         groups
     }
-
-    /// The critical-difference diagram as SVG: methods on the axis of mean ranks, and bars over groups that do not differ
-    /// significantly.
-    pub fn diagram(&self) -> String {
-        super::diagram::svg(self)
-    }
 }
 
 #[cfg(test)]
@@ -146,13 +140,5 @@ mod tests {
         assert!(
             Ranking::new(names(2), &[vec![1.0]]).is_err() && Ranking::new(names(2), &[vec![1.0, f64::NAN]]).is_err()
         );
-    }
-
-    #[test]
-    fn the_diagram_names_every_method() {
-        let rows = vec![vec![0.9, 0.8, 0.1]; 30];
-        let svg = Ranking::new(vec!["a<b".into(), "m1".into(), "m2".into()], &rows).unwrap().diagram();
-        assert!(svg.starts_with("<svg") && svg.contains("a&lt;b (1.00)") && svg.contains("m2 (3.00)"), "{svg}");
-        assert!(svg.contains("critical difference 0.61"), "{svg}");
     }
 }

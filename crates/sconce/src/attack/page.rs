@@ -202,30 +202,13 @@ pub(crate) fn flags(done: &Evaluated, page: &mut Page) {
 
 /// Where the numbers come from.
 pub(crate) fn provenance(args: &Attack, done: &Evaluated, page: &mut Page) {
-    page.heading("Provenance");
-    let rows = [
+    let from = [
         ("weights", format!("{} (sha256 {})", args.model.display(), done.weights)),
         ("data", format!("{}, {} examples", args.data.name, done.result.ledger.len())),
         ("seed", args.seed.to_string()),
-        ("made", humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string()),
         ("time", format!("{:.1} s", done.seconds)),
-        ("machine", machine(&done.device)),
-        ("program", format!("sconce {}", env!("CARGO_PKG_VERSION"))),
     ];
-    page.table(&["", ""], rows.map(|(k, v)| vec![k.to_owned(), v]).into());
-    page.details("The command", &command());
-}
-
-/// The command that made a page.
-fn command() -> String {
-    let quoted = |a: String| if a.contains(' ') { format!("'{a}'") } else { a };
-    let words = std::env::args_os().skip(1).map(|a| quoted(a.to_string_lossy().into_owned()));
-    std::iter::once("sconce".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
-}
-
-fn machine(device: &str) -> String {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    format!("{}, {}, {threads} threads, device {device}", std::env::consts::OS, std::env::consts::ARCH)
+    crate::provenance::section(page, from, &done.device);
 }
 
 /// The whole page.

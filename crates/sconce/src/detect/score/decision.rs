@@ -1,7 +1,37 @@
 //! Which scores are anomalies.
 
-use super::super::args::ThresholdRule;
-use crate::{Conformal, Detector, Error, Result, Threshold};
+use anyhow::{Context, Result, bail};
+use sconce_anomaly::{Conformal, Detector, Threshold};
+
+/// What `--threshold` asks for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Rule {
+    PValue(f64),
+    Quantile(f64),
+    Contamination(f64),
+    Score(f64),
+}
+
+impl Rule {
+    /// Parses `p-value:0.05` and the like.
+    ///
+    /// # Errors
+    /// Another text, or a number out of its range.
+    pub(super) fn parse(text: &str) -> Result<Self> {
+        let must = "must be p-value:A or quantile:A or contamination:A with A in (0, 1), or score:S";
+        let bad = || format!("--threshold {text}: {must}");
+        let (kind, number) = text.split_once(':').with_context(bad)?;
+        let value = number.parse::<f64>().ok().filter(|v| v.is_finite()).with_context(bad)?;
+        let share = || Some(value).filter(|v| *v > 0.0 && *v < 1.0).with_context(bad);
+        Ok(match kind {
+            "p-value" => Self::PValue(share()?),
+            "quantile" => Self::Quantile(share()?),
+            "contamination" => Self::Contamination(share()?),
+            "score" => Self::Score(value),
+            _ => bail!(bad()),
+        })
+    }
+}
 
 /// A test of a score.
 pub(super) enum Decision<'a> {
@@ -16,17 +46,16 @@ impl<'a> Decision<'a> {
     ///
     /// # Errors
     /// A rule on held-out scores for a detector that kept none; a rule on a whole table for a stream.
-    pub(super) fn new(rule: ThresholdRule, detector: &'a dyn Detector, whole_table: bool) -> Result<Option<Self>> {
+    pub(super) fn new(rule: Rule, detector: &'a dyn Detector, whole_table: bool) -> Result<Option<Self>> {
         let calibration =
-            || detector.calibration().ok_or_else(|| Error::value("detector", "it kept no scores of normal rows"));
+            || detector.calibration().context("--threshold: the detector kept no scores of normal rows; use score:S");
         Ok(Some(match rule {
-            ThresholdRule::PValue(level) => Self::PValue(calibration()?, level),
-            ThresholdRule::Quantile(level) => Self::Above(Threshold::by_quantile(calibration()?.scores(), level)?),
-            ThresholdRule::Score(score) => Self::Above(Threshold::at(score)?),
-            ThresholdRule::Contamination(_) if whole_table => return Ok(None),
-            ThresholdRule::Contamination(_) => {
-                let reason = "contamination needs --data: the rows of a stream are not known in advance";
-                return Err(Error::config("--threshold", reason));
+            Rule::PValue(level) => Self::PValue(calibration()?, level),
+            Rule::Quantile(level) => Self::Above(Threshold::by_quantile(calibration()?.scores(), level)?),
+            Rule::Score(score) => Self::Above(Threshold::at(score)?),
+            Rule::Contamination(_) if whole_table => return Ok(None),
+            Rule::Contamination(_) => {
+                bail!("--threshold: contamination needs --data FILE: the rows of a stream are not known in advance")
             }
         }))
     }
@@ -44,5 +73,50 @@ impl<'a> Decision<'a> {
             Self::PValue(calibration, level) => Ok(calibration.p_value(score)? <= *level),
             Self::Above(threshold) => Ok(threshold.is_anomaly(score)),
         }
+    }
+
+    /// Why no score can be an anomaly, if that is so: p-values of few held-out rows are not small.
+    pub(super) fn impossible(&self) -> Option<String> {
+        let Self::PValue(calibration, level) = self else { return None };
+        let n = calibration.scores().len();
+        let least = 1.0 / (n + 1) as f64;
+        (least > *level).then(|| {
+            format!(
+                "no row can be flagged: with the scores of {n} held-out normal rows, p-values are at least {least:.3}; fit the detector on more \
+                 rows, or use a larger p-value"
+            )
+        })
+    }
+
+    /// The score above which rows are anomalies, where the rule is one.
+    pub(super) fn above(&self) -> Option<f64> {
+        match self {
+            Self::PValue(..) => None,
+            Self::Above(threshold) => Some(threshold.value()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_have_a_kind_and_a_number_in_its_range() {
+        assert_eq!(Rule::parse("p-value:0.05").unwrap(), Rule::PValue(0.05));
+        assert_eq!(Rule::parse("score:-3.5").unwrap(), Rule::Score(-3.5));
+        for bad in ["p-value:7", "quantile:1", "contamination:0", "score:NaN", "score", "0.05", "shore:1"] {
+            let e = Rule::parse(bad).unwrap_err().to_string();
+            assert!(e.starts_with(&format!("--threshold {bad}: must be")) && e.contains("in (0, 1)"), "{e}");
+        }
+    }
+
+    #[test]
+    fn few_held_out_scores_have_no_small_p_values() {
+        let few = Conformal::new(&[1.0; 18]).unwrap();
+        assert!(Decision::PValue(&few, 0.05).impossible().unwrap().contains("at least 0.053"));
+        let enough = Conformal::new(&[1.0; 19]).unwrap();
+        let decision = Decision::PValue(&enough, 0.05);
+        assert!(decision.impossible().is_none() && decision.is_anomaly(2.0).unwrap());
     }
 }

@@ -1,119 +1,76 @@
-//! `score`: reads rows, scores them, decides which are anomalies, writes a line for each, and evaluates against labels.
+//! `detect score`: reads rows, scores them, decides which are anomalies, writes a line for each, and evaluates against labels.
 
 mod decision;
 mod reader;
+mod run;
 mod scorer;
 mod writer;
 
-use super::args::{ScoreArgs, ThresholdRule};
-use super::evaluation;
-use crate::{Detector, Error, Result, load};
-use decision::Decision;
-use reader::RowReader;
-use sconce_tensor_core::store;
-use sconce_tensor_core::table::Schema;
-use scorer::{ScoredBlock, Scorer};
-use std::io::{Read, Write};
+use super::table::{Source, exists};
+use crate::args::Score;
+use crate::places::is_stdin;
+use crate::program::Outcome;
+use crate::terminal::{Terminal, json};
+use anyhow::{Context, Result, bail};
+use decision::Rule;
+use run::{Run, Summary};
+use sconce_anomaly::load;
+use serde_json::{Value, json};
+use std::io::{BufWriter, IsTerminal, Write};
 use std::path::Path;
-use writer::{ScoreWriter, Sink};
 
-/// Counts of what was written, and the evaluation against labels.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ScoreSummary {
-    /// Rows with a score.
-    pub rows: usize,
-    /// Rows above the threshold.
-    pub anomalies: usize,
-    /// Rows that could not be scored, with `--keep-going`.
-    pub failed: usize,
-    /// How well the scores agree with the labels, in lines of text; empty without labels.
-    pub evaluation: String,
-}
-
-/// The parts of one run that do not change from row to row.
-struct Run<'a> {
-    args: &'a ScoreArgs,
-    threshold: ThresholdRule,
-    detector: &'a dyn Detector,
-    schema: &'a Schema,
-}
-
-/// Scores a table or, without one, `input` row by row: each row's line is written before the next row is read. With `--keep-going`
-/// the rows that cannot be scored are reported to `warn`.
-///
-/// # Errors
-/// A detector or a table that cannot be read; columns that differ from the detector's; without `--keep-going` a row that cannot be
-/// scored, with its number; a threshold that needs held-out scores or a whole table where there is none.
-pub fn score(
-    args: &ScoreArgs,
-    input: Box<dyn Read>,
-    out: &mut dyn Write,
-    warn: &mut dyn FnMut(&str),
-) -> Result<ScoreSummary> {
-    let threshold = args.threshold_rule()?;
+/// Check, read, score and decide block by block, write.
+pub(super) fn main(args: &Score, terminal: &mut Terminal) -> Result<Outcome> {
+    let rule = Rule::parse(&args.threshold)?;
+    let to = args.out.as_deref().unwrap_or(Path::new("-"));
+    let to_stdout = to == Path::new("-");
+    if to_stdout && args.json.as_deref() == Some(Path::new("-")) {
+        bail!("--json -: the scores are written to standard output; name a file for them with --out");
+    }
+    let out = terminal.output("--out", Some(to))?;
+    let json_file = terminal.output("--json", args.json.as_deref())?;
+    let table = args.data.as_deref().filter(|path| !is_stdin(path));
+    table.map_or(Ok(()), exists)?;
     let detector = load(&args.model)?;
-    let no_columns = || Error::Checkpoint {
-        path: args.model.clone(),
-        reason: "the detector has no column names; save one by `fit`".to_owned(),
+    let no_columns = || format!("{}: the detector has no column names; save one by `fit`", args.model.display());
+    let schema = detector.schema().with_context(no_columns)?;
+    let source = table.map(Source::open).transpose()?;
+    if source.is_none() && std::io::stdin().is_terminal() {
+        terminal.note("reading a header and rows from standard input");
+    }
+    let run = Run { args, rule, detector: &*detector, schema, source: source.as_ref() };
+    let mut warn = |line: &str| terminal.warn(line);
+    let done = if to_stdout {
+        let mut stdout = BufWriter::new(std::io::stdout());
+        let done = run.execute(&mut stdout, &mut warn)?;
+        stdout.flush().context("standard output")?;
+        done
+    } else {
+        let mut lines = Vec::new();
+        let done = run.execute(&mut lines, &mut warn)?;
+        terminal.write(out.as_ref(), || Ok(String::from_utf8(lines)?))?;
+        done
     };
-    let schema = detector.schema().cloned().ok_or_else(no_columns)?;
-    let run = Run { args, threshold, detector: &*detector, schema: &schema };
-    match &args.out {
-        None => run.execute(input, Sink { out, name: Path::new("standard output") }, warn),
-        Some(path) => {
-            let mut bytes = Vec::new();
-            let summary = run.execute(input, Sink { out: &mut bytes, name: path }, warn)?;
-            store::write_whole(path, &bytes)?;
-            Ok(summary)
-        }
-    }
+    terminal.note(&text(&done));
+    terminal.write(json_file.as_ref(), || json("detect score", fields(args, &done)))?;
+    Ok(Outcome::Done)
 }
 
-impl Run<'_> {
-    /// Read, score, decide, write, block by block; evaluate at the end.
-    fn execute(&self, input: Box<dyn Read>, sink: Sink<'_>, warn: &mut dyn FnMut(&str)) -> Result<ScoreSummary> {
-        let decision = Decision::new(self.threshold, self.detector, self.args.data.is_some())?;
-        let mut rows = RowReader::open(self.args, self.schema, input)?;
-        let scorer = Scorer { args: self.args, detector: self.detector, schema: self.schema, path: rows.path() };
-        let mut writer = ScoreWriter::start(self.args, self.detector, self.schema, sink)?;
-        let mut all = Collected::default();
-        while let Some(block) = rows.next_block(warn)? {
-            let scored = scorer.score(block, warn)?;
-            // A stream has no end: its scores are kept only where they are needed.
-            if rows.labelled() || decision.is_none() {
-                all.add(&scored);
-            }
-            match &decision {
-                Some(decision) => writer.write(&scored, decision)?,
-                None => all.waiting.push(scored),
-            }
-            if rows.is_stream() {
-                writer.flush()?;
-            }
-        }
-        if let ThresholdRule::Contamination(share) = self.threshold {
-            let decision = Decision::by_contamination(&all.scores, share)?;
-            all.waiting.iter().try_for_each(|scored| writer.write(scored, &decision))?;
-        }
-        let mut summary = writer.finish()?;
-        if rows.labelled() {
-            summary.evaluation = evaluation("of the rows scored", &all.scores, &all.labels, 0)?;
-        }
-        Ok(summary)
-    }
+/// The summary in lines of text.
+fn text(done: &Summary) -> String {
+    let failed = if done.failed > 0 { format!(", {} could not be scored", done.failed) } else { String::new() };
+    let evaluation = done.evaluation.as_ref().map_or_else(String::new, |e| e.text("\nof the rows scored"));
+    format!("{} rows, {} anomalies{failed}{evaluation}", done.rows, done.anomalies)
 }
 
-/// Scores and labels of all rows with a score, and the blocks that wait for a threshold.
-#[derive(Default)]
-struct Collected {
-    scores: Vec<f64>,
-    labels: Vec<Option<bool>>,
-    waiting: Vec<ScoredBlock>,
-}
-
-impl Collected {
-    fn add(&mut self, block: &ScoredBlock) {
-        self.scores.extend(block.rows.iter().filter_map(|r| r.score));
-        self.labels.extend(&block.labels);
-    }
+/// The fields of the JSON summary.
+fn fields(args: &Score, done: &Summary) -> Value {
+    json!({
+        "model": args.model.display().to_string(),
+        "rows": done.rows,
+        "anomalies": done.anomalies,
+        "failed": done.failed,
+        "threshold": { "rule": args.threshold, "above": done.above },
+        "evaluation": done.evaluation.as_ref().map_or(Value::Null, |e| e.json()),
+    })
 }

@@ -1,8 +1,8 @@
 //! Rows of a table or a stream, in blocks.
 
-use super::super::args::ScoreArgs;
-use super::super::data::{Mapping, broken, header, label_of, open, reader};
-use crate::{Error, Result};
+use crate::args::Score;
+use crate::detect::table::{Mapping, STDIN, Source, broken, header, label_of, reader};
+use anyhow::Result;
 use sconce_tensor_core::table::Schema;
 use std::io::Read;
 use std::path::Path;
@@ -32,33 +32,33 @@ pub(super) struct BlockRow {
 
 /// Reads rows as the schema's numbers.
 pub(super) struct RowReader<'a> {
-    args: &'a ScoreArgs,
+    args: &'a Score,
     schema: &'a Schema,
-    path: &'a Path,
-    records: csv::Reader<Box<dyn Read>>,
+    source: Option<&'a Source>,
+    records: csv::Reader<Box<dyn Read + 'a>>,
     mapping: Mapping,
     number: usize,
     ended: bool,
 }
 
 impl<'a> RowReader<'a> {
-    /// Opens the table of the arguments or, without one, takes `input`; reads the header.
+    /// Opens a table or, without one, standard input; reads the header.
     ///
     /// # Errors
     /// A file that cannot be read; columns that differ from the schema's.
-    pub(super) fn open(args: &'a ScoreArgs, schema: &'a Schema, input: Box<dyn Read>) -> Result<Self> {
-        let (from, path) = match &args.data {
-            Some(path) => (open(path)?, path.as_path()),
-            None => (input, Path::new("standard input")),
+    pub(super) fn open(args: &'a Score, schema: &'a Schema, source: Option<&'a Source>) -> Result<Self> {
+        let from: Box<dyn Read + 'a> = match source {
+            Some(source) => source.text()?,
+            None => Box::new(std::io::stdin()),
         };
         let mut records = reader(from);
-        let mapping = Mapping::new(&header(&mut records, path)?, schema, &args.table)?;
-        Ok(Self { args, schema, path, records, mapping, number: 0, ended: false })
+        let mapping = Mapping::new(&header(&mut records, path(source))?, schema, &args.columns)?;
+        Ok(Self { args, schema, source, records, mapping, number: 0, ended: false })
     }
 
     /// Where the rows come from, for messages.
     pub(super) fn path(&self) -> &'a Path {
-        self.path
+        path(self.source)
     }
 
     /// Whether rows have labels.
@@ -68,7 +68,7 @@ impl<'a> RowReader<'a> {
 
     /// Whether rows come from standard input.
     pub(super) fn is_stream(&self) -> bool {
-        self.args.data.is_none()
+        self.source.is_none()
     }
 
     /// The next rows; `None` after the last.
@@ -80,25 +80,29 @@ impl<'a> RowReader<'a> {
         let mut block = Block::default();
         let mut record = csv::StringRecord::new();
         while !self.ended && block.rows.len() < most {
-            let read = self.records.read_record(&mut record);
-            if matches!(read, Ok(false)) {
-                self.ended = true;
-                break;
-            }
+            let read = match self.records.read_record(&mut record) {
+                Ok(false) => {
+                    self.ended = true;
+                    break;
+                }
+                // No record can be read after it.
+                Err(e) if e.is_io_error() => return Err(broken(self.path())(e).into()),
+                read => read,
+            };
             self.number += 1;
-            let parsed = read.map_err(broken(self.path)).and_then(|_| self.parse(&record, &mut block.values));
+            let parsed =
+                read.map_err(|e| broken(self.path())(e).into()).and_then(|_| self.parse(&record, &mut block.values));
             match parsed {
                 Ok(label) => {
                     block.labels.push(label);
                     block.rows.push(BlockRow { number: self.number, readable: true });
                 }
                 Err(e) if self.args.keep_going => {
-                    warn(&format!("row {}: {e}", self.number));
+                    warn(&format!("row {}: {e:#}", self.number));
                     block.rows.push(BlockRow { number: self.number, readable: false });
                 }
                 Err(e) => {
-                    let place = format!("{}: row {}", self.path.display(), self.number);
-                    return Err(Error::value(place, e.to_string()));
+                    return Err(e.context(format!("{}: row {}", self.path().display(), self.number)));
                 }
             }
         }
@@ -109,7 +113,11 @@ impl<'a> RowReader<'a> {
     fn parse(&self, record: &csv::StringRecord, values: &mut Vec<f64>) -> Result<Option<bool>> {
         self.mapping.read(self.schema, record, values)?;
         let Some(at) = self.mapping.label else { return Ok(None) };
-        label_of(record.get(at).unwrap_or_default(), &self.args.table.normal)
+        label_of(record.get(at).unwrap_or_default(), &self.args.columns.normal)
             .inspect_err(|_| values.truncate(values.len() - self.schema.columns().len()))
     }
+}
+
+fn path(source: Option<&Source>) -> &Path {
+    source.map_or(Path::new(STDIN), Source::path)
 }

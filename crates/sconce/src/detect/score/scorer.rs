@@ -1,15 +1,16 @@
 //! Scores of blocks of rows.
 
-use super::super::args::ScoreArgs;
 use super::reader::Block;
-use crate::{Detector, Error, Result};
+use crate::args::Score;
+use anyhow::Result;
 use candle_core::{Device, Tensor};
+use sconce_anomaly::Detector;
 use sconce_tensor_core::table::Schema;
 use std::path::Path;
 
 /// Scores blocks with a detector.
 pub(super) struct Scorer<'a> {
-    pub(super) args: &'a ScoreArgs,
+    pub(super) args: &'a Score,
     pub(super) detector: &'a dyn Detector,
     pub(super) schema: &'a Schema,
     /// Where the rows come from, for messages.
@@ -76,10 +77,10 @@ impl Scorer<'_> {
         each.map(|(row, values)| match self.together(values) {
             Ok(scored) => Ok(scored.into_iter().next().unwrap_or_default()),
             Err(e) if self.args.keep_going => {
-                warn(&format!("row {}: {e}", row.number));
+                warn(&format!("row {}: {e:#}", row.number));
                 Ok((None, None))
             }
-            Err(e) => Err(Error::value(format!("{}: row {}", self.path.display(), row.number), e.to_string())),
+            Err(e) => Err(e.context(format!("{}: row {}", self.path.display(), row.number))),
         })
         .collect()
     }

@@ -1,50 +1,38 @@
 //! A line for each row.
 
-use super::super::args::{Format, ScoreArgs};
-use super::ScoreSummary;
 use super::decision::Decision;
+use super::run::Summary;
 use super::scorer::{ScoredBlock, ScoredRow};
-use crate::{Detector, Error, Result};
+use crate::args::{Score, ScoreFormat};
+use anyhow::{Context, Result};
+use sconce_anomaly::Detector;
 use sconce_tensor_core::table::Schema;
 use std::io::Write;
-use std::path::Path;
-
-/// Where lines go, and its name for messages.
-pub(super) struct Sink<'a> {
-    pub(super) out: &'a mut dyn Write,
-    pub(super) name: &'a Path,
-}
-
-impl Sink<'_> {
-    fn line(&mut self, line: &str) -> Result<()> {
-        let written = self.out.write_all(line.as_bytes()).and_then(|()| self.out.write_all(b"\n"));
-        written.map_err(Error::io(self.name))
-    }
-}
 
 /// Writes scored rows and counts them.
 pub(super) struct ScoreWriter<'a, 'w> {
-    args: &'a ScoreArgs,
+    args: &'a Score,
     detector: &'a dyn Detector,
     schema: &'a Schema,
-    sink: Sink<'w>,
-    summary: ScoreSummary,
+    out: &'w mut dyn Write,
+    summary: Summary,
 }
 
 impl<'a, 'w> ScoreWriter<'a, 'w> {
     /// Writes the header, where the format has one.
     pub(super) fn start(
-        args: &'a ScoreArgs,
+        args: &'a Score,
         detector: &'a dyn Detector,
         schema: &'a Schema,
-        mut sink: Sink<'w>,
+        out: &'w mut dyn Write,
     ) -> Result<Self> {
+        let mut writer = Self { args, detector, schema, out, summary: Summary::default() };
         match args.format {
-            Format::Csv if args.explain > 0 => sink.line("row,score,p_value,anomaly,contributions")?,
-            Format::Csv => sink.line("row,score,p_value,anomaly")?,
-            Format::Json => {}
+            ScoreFormat::Csv if args.explain > 0 => writer.line("row,score,p_value,anomaly,contributions")?,
+            ScoreFormat::Csv => writer.line("row,score,p_value,anomaly")?,
+            ScoreFormat::Json => {}
         }
-        Ok(Self { args, detector, schema, sink, summary: ScoreSummary::default() })
+        Ok(writer)
     }
 
     pub(super) fn write(&mut self, block: &ScoredBlock, decision: &Decision<'_>) -> Result<()> {
@@ -52,11 +40,16 @@ impl<'a, 'w> ScoreWriter<'a, 'w> {
     }
 
     pub(super) fn flush(&mut self) -> Result<()> {
-        self.sink.out.flush().map_err(Error::io(self.sink.name))
+        self.out.flush().context("the scores")
+    }
+
+    fn line(&mut self, line: &str) -> Result<()> {
+        let written = self.out.write_all(line.as_bytes()).and_then(|()| self.out.write_all(b"\n"));
+        written.context("the scores")
     }
 
     /// Flushes, and returns the counts.
-    pub(super) fn finish(mut self) -> Result<ScoreSummary> {
+    pub(super) fn finish(mut self) -> Result<Summary> {
         self.flush()?;
         Ok(self.summary)
     }
@@ -75,10 +68,10 @@ impl<'a, 'w> ScoreWriter<'a, 'w> {
         let parts = row.contributions.as_deref().filter(|_| self.args.explain > 0);
         let largest = parts.map(|p| self.largest(p));
         let line = match self.args.format {
-            Format::Json => json_line(row, p_value, anomaly, largest),
-            Format::Csv => self.csv_line(row, p_value, anomaly, largest.unwrap_or_default()),
+            ScoreFormat::Json => json_line(row, p_value, anomaly, largest),
+            ScoreFormat::Csv => self.csv_line(row, p_value, anomaly, largest.unwrap_or_default()),
         };
-        self.sink.line(&line)
+        self.line(&line)
     }
 
     /// The columns that contribute most, with their shares of the sum.

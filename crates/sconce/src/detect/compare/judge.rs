@@ -1,0 +1,136 @@
+//! Means over the seeds, and whether the detectors differ.
+
+use super::timed::Times;
+use crate::args::Compare;
+use anyhow::Result;
+use sconce_anomaly::testbed::{Cell, CellResult, Ranking, TestbedResults};
+use sconce_tensor_core::stats::Summary;
+
+/// With fewer tables a test over tables has hardly any power.
+pub(super) const LEAST_TABLES: usize = 5;
+
+/// The result of a comparison.
+pub(super) struct Comparison {
+    pub(super) tables: Vec<String>,
+    pub(super) detectors: Vec<String>,
+    /// All cells, with the seconds of the fit where they are known.
+    pub(super) cells: Vec<(Cell, Option<f64>)>,
+    /// Table by table, in the order of the detectors.
+    pub(super) means: Vec<Mean>,
+    /// The test over tables, or why there is none.
+    pub(super) ranking: std::result::Result<Ranking, String>,
+}
+
+/// One detector on one table, over the seeds; `None` where a cell failed.
+pub(super) struct Mean {
+    pub(super) table: String,
+    pub(super) detector: String,
+    pub(super) auroc: Option<Summary>,
+    pub(super) average_precision: Option<Summary>,
+    /// Of fitting, over the cells whose time is known.
+    pub(super) seconds: Option<Summary>,
+}
+
+impl Comparison {
+    /// Summarises cells.
+    ///
+    /// # Errors
+    /// A metric that is not finite.
+    pub(super) fn new(args: &Compare, cells: Vec<Cell>, times: &Times) -> Result<Self> {
+        let results = TestbedResults { cells };
+        let (tables, detectors) = (results.datasets(), args.detectors.clone());
+        let ranking = match (tables.len(), detectors.len()) {
+            (_, 1) => Err("a test compares at least two detectors".to_owned()),
+            (n, _) if n < LEAST_TABLES => Err(format!(
+                "a test of whether the detectors differ needs at least {LEAST_TABLES} tables, and there {}",
+                if n == 1 { "is 1".to_owned() } else { format!("are {n}") }
+            )),
+            _ => Ok(results.ranking()?),
+        };
+        let seconds = |c: Cell| {
+            let measured = matches!(c.outcome, CellResult::Measured { .. });
+            let seconds = times.of(&c.dataset, &c.method, c.seed).filter(|_| measured);
+            (c, seconds)
+        };
+        let cells: Vec<_> = results.cells.into_iter().map(seconds).collect();
+        let pairs = tables.iter().flat_map(|t| detectors.iter().map(move |d| (t, d)));
+        let means = pairs.map(|(t, d)| Mean::of(t, d, &cells)).collect::<Result<_>>()?;
+        Ok(Self { tables, detectors, cells, means, ranking })
+    }
+
+    /// The means of one detector, in the order of the tables.
+    pub(super) fn of<'a>(&'a self, detector: &'a str) -> impl Iterator<Item = &'a Mean> {
+        self.means.iter().filter(move |m| m.detector == detector)
+    }
+
+    /// The mean over all tables of a detector's means; `None` where a cell failed.
+    pub(super) fn overall(&self, detector: &str, of: fn(&Mean) -> Option<&Summary>) -> Option<f64> {
+        let means: Option<Vec<f64>> = self.of(detector).map(|m| of(m).map(|s| s.mean)).collect();
+        means.filter(|m| !m.is_empty()).map(|m| m.iter().sum::<f64>() / m.len() as f64)
+    }
+
+    /// Failed cells with their reasons.
+    pub(super) fn failures(&self) -> impl Iterator<Item = (&Cell, &str)> {
+        self.cells.iter().filter_map(|(c, _)| match &c.outcome {
+            CellResult::Failed(reason) => Some((c, reason.as_str())),
+            CellResult::Measured { .. } => None,
+        })
+    }
+
+    /// What a reader looks for first, in one or two sentences.
+    pub(super) fn summary(&self) -> String {
+        let means = self.detectors.iter().filter_map(|d| Some((d, self.overall(d, |m| m.auroc.as_ref())?)));
+        let Some((best, auroc)) = means.max_by(|a, b| a.1.total_cmp(&b.1)) else {
+            return "Each detector failed on at least one table, so there is no mean over all tables.".to_owned();
+        };
+        let over = if self.tables.len() == 1 { String::new() } else { format!(" over {} tables", self.tables.len()) };
+        let highest = match self.detectors.len() {
+            1 => format!("{best} has a mean AUROC of {auroc:.3}{over}."),
+            _ => format!("{best} has the highest mean AUROC{over}, {auroc:.3}."),
+        };
+        match &self.ranking {
+            Err(why) => format!("{highest} No significance is stated: {why}."),
+            Ok(r) => format!("{highest} {}", test(r)),
+        }
+    }
+}
+
+/// What the test says, in a sentence.
+fn test(r: &Ranking) -> String {
+    if r.friedman <= r.friedman_quantile {
+        return "The detectors do not differ significantly at 5 % (Friedman test).".to_owned();
+    }
+    let best = &r.names[0];
+    let close = r.mean_ranks.iter().filter(|rank| **rank - r.mean_ranks[0] < r.critical_difference).count() - 1;
+    let rest = match close {
+        0 => "every other detector ranks significantly lower".to_owned(),
+        _ => format!("it does not differ significantly from {}", r.names[1..=close].join(", ")),
+    };
+    format!(
+        "The detectors differ significantly at 5 % (Friedman test). {best} has the best mean rank, {:.2}; {rest}.",
+        r.mean_ranks[0]
+    )
+}
+
+impl Mean {
+    fn of(table: &str, detector: &str, cells: &[(Cell, Option<f64>)]) -> Result<Self> {
+        let own = || cells.iter().filter(|(c, _)| c.dataset == table && c.method == detector);
+        let metric = |of: fn(f64, f64) -> f64| {
+            let values: Option<Vec<f64>> = own()
+                .map(|(c, _)| match c.outcome {
+                    CellResult::Measured { auroc, average_precision } => Some(of(auroc, average_precision)),
+                    CellResult::Failed(_) => None,
+                })
+                .collect();
+            values.filter(|v| !v.is_empty()).map(Summary::new).transpose()
+        };
+        let seconds: Vec<f64> = own().filter_map(|(_, s)| *s).collect();
+        Ok(Self {
+            table: table.to_owned(),
+            detector: detector.to_owned(),
+            auroc: metric(|auroc, _| auroc)?,
+            average_precision: metric(|_, precision| precision)?,
+            seconds: if seconds.is_empty() { None } else { Some(Summary::new(seconds)?) },
+        })
+    }
+}
