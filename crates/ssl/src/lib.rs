@@ -4,5 +4,6 @@ pub mod mp_ssl;
 pub mod pretext;
 pub mod transforms;
 pub mod trunk;
+pub mod weighting;
 
 pub use sconce_tensor_core::{Error, Result};
