@@ -18,8 +18,7 @@ fn draw(i: u64) -> Image {
 }
 
 fn enhancement(kind: &str, magnitude: &str) -> Enhancement {
-    let kind = EnhancementKind::ALL.into_iter().find(|k| k.name() == kind).unwrap();
-    kind.at(magnitude.parse().unwrap()).unwrap()
+    kind.parse::<EnhancementKind>().unwrap().at(magnitude.parse().unwrap()).unwrap()
 }
 
 fn bytes(hex: &str) -> Vec<u8> {
@@ -125,6 +124,8 @@ fn refuses() {
         let e = kind.at(magnitude).unwrap_err().to_string();
         assert!(e.contains("`Enhancement.magnitude`") && e.contains(kind.name()), "{e}");
     }
+    let e = "colour".parse::<EnhancementKind>().unwrap_err().to_string();
+    assert!(e.contains("color, contrast") && e.contains("`colour`"), "{e}");
     for (c, h, w, n) in [(2, 1, 1, 2), (3, 2, 2, 11), (1, 0, 4, 0), (3, usize::MAX, 2, 6)] {
         assert!(Image::new(c, h, w, vec![0; n]).is_err(), "{c} {h} {w}");
     }

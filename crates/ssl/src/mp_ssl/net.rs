@@ -62,6 +62,17 @@ impl<'a> PretextNet<'a> {
         self.heads.iter().map(|h| h.name.as_str())
     }
 
+    /// Checks that a mixture has the tasks that the heads are for.
+    pub(super) fn require_tasks(&self, mixture: &Mixture) -> Result<()> {
+        let same = |(h, t): (&TaskHead, &dyn Pretext)| h.name == t.name() && h.head == t.head();
+        let fits = mixture.tasks().count() == self.heads.len() && self.heads.iter().zip(mixture.tasks()).all(same);
+        if fits && mixture.views() == self.views {
+            return Ok(());
+        }
+        let (has, want): (Vec<&str>, _) = (self.tasks().collect(), mixture.names());
+        Err(Error::config("mixture", format!("has the tasks {want:?}, the network has heads for {has:?}")))
+    }
+
     /// The type and the device of the parameters.
     pub(super) fn place(&self) -> (DType, &Device) {
         (self.dtype, &self.device)

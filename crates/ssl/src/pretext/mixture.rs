@@ -70,8 +70,7 @@ impl Mixture {
         Ok(mixture)
     }
 
-    /// Changes each image first by tasks that are not predicted, in their order; before those that are here already none are
-    /// kept.
+    /// Changes each image by tasks that are not predicted, in their order, before those that are. They replace earlier ones.
     ///
     /// # Errors
     /// [`Error::Config`] for a name that occurs twice, also among the tasks, or a task with several views.

@@ -1,8 +1,8 @@
 //! Image enhancements by name and magnitude.
 
 use super::{Image, blend, tone};
-use sconce_tensor_core::{Result, error::require};
-use std::fmt;
+use sconce_tensor_core::{Error, Result, error::require};
+use std::{fmt, str::FromStr};
 
 /// An image enhancement, without its magnitude.
 ///
@@ -77,6 +77,18 @@ impl EnhancementKind {
         };
         require("Enhancement.magnitude", ok, &format!("{must} for {}", self.name()), magnitude)?;
         Ok(Enhancement { kind: self, magnitude })
+    }
+}
+
+/// From the name.
+impl FromStr for EnhancementKind {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|k| k.name() == name).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            Error::config("EnhancementKind", format!("must be one of {names}, got `{name}`"))
+        })
     }
 }
 
