@@ -208,9 +208,19 @@ fn heads_learn_what_can_be_learned() {
     let sgd = Sgd::new(SgdConfig { lr: 0.1, momentum: 0.9, ..Default::default() }).unwrap();
     let last = setting.run(&grey, sgd).0.unwrap().epochs.pop().unwrap();
     let of = |name: &str| last.metric(name).unwrap();
-    assert!(of("accuracy.rotation") > 0.95 && of("validation.accuracy.rotation") > 0.9, "{last:?}");
-    assert!(of("accuracy.brightness") > 0.8, "{last:?}");
-    assert!(of("accuracy.color") < 0.5 && of("loss.color") > 1.2, "{last:?}");
+    // Learned: less than half the loss of chance. Not to be learned: no less than chance (but for the noise of the last epoch's draws).
+    let chance = 4f64.ln();
+    for task in ["rotation", "brightness"] {
+        let (train, held_out) = (of(&format!("loss.{task}")), of(&format!("validation.loss.{task}")));
+        assert!(train < chance / 2.0 && held_out < chance / 2.0, "{task}: {last:?}");
+        assert!(
+            of(&format!("accuracy.{task}")) > 0.75 && of(&format!("validation.accuracy.{task}")) > 0.75,
+            "{task}: {last:?}"
+        );
+    }
+    assert!(of("loss.color") > chance - 0.1 && of("validation.loss.color") > chance - 0.1, "{last:?}");
+    // Chance is 1/4; five standard errors of 96 draws.
+    assert!((of("validation.accuracy.color") - 0.25).abs() < 5.0 * (0.25f64 * 0.75 / 96.0).sqrt(), "{last:?}");
     assert!((of("weight.color") - 1.0 / 3.0).abs() < 1e-12);
     for metric in ["norm.color", "descent.rotation", "cosine.rotation.color", "direction_norm", "pareto_residual"] {
         assert!(of(metric).is_finite(), "{metric}");

@@ -64,8 +64,10 @@ pub struct MpSsl<'a, O: Optimizer> {
     rng: Rng,
     tally: Tally,
     last: Option<Record>,
-    log: Option<Box<dyn FnMut(&Record) + 'a>>,
+    log: Option<Box<Log<'a>>>,
 }
+
+type Log<'a> = dyn FnMut(&Record) + 'a;
 
 /// What the heads say about one representation.
 struct Heads {
