@@ -20,8 +20,8 @@ pub(super) fn require_few(what: &'static str, tasks: usize) -> Result<()> {
 
 /// `argmin |sum a_i g_i|^2` over `a >= 0`, `sum a = 1`, with a certificate.
 ///
-/// The duality gap `a'Ma - min_i (Ma)_i` is at least 0, and it bounds the excess: `a'Ma` is at most `gap` above the minimum, so a
-/// gap of 0 proves that the point is optimal. The minimum is 0 exactly at a Pareto-stationary point; otherwise
+/// The duality gap `a'Ma - min_i (Ma)_i` is at least 0, and `a'Ma` is at most twice the gap above the minimum: a gap of 0 proves that
+/// the point is optimal. The minimum is 0 exactly at a Pareto-stationary point; otherwise
 /// `d = sum a_i g_i` has `<g_i, d> >= |d|^2 - gap` for every task, and a small step `-lr d` lowers every loss.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MinNorm {

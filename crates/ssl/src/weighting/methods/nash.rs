@@ -141,13 +141,15 @@ fn balance(gram: &Gram, p: f64, method: &str) -> Result<(Vec<f64>, f64)> {
     };
     // The solution of a task alone.
     let mut b: Vec<f64> = k.iter().map(|k| k.powf(1.0 / (1.0 + p))).collect();
-    let mut residual = f64::INFINITY;
+    let (mut residual, mut last) = (f64::INFINITY, f64::INFINITY);
     for _ in 0..NEWTON_STEPS {
         let c = times(&b);
         residual = (0..t).map(|i| (c[i] * b[i].powf(p) / k[i] - 1.0).abs()).fold(0.0, f64::max);
-        if residual.is_nan() || residual <= 1e-14 {
+        // Converged, and rounding errors forbid any more.
+        if residual.is_nan() || residual <= 1e-14 || (residual <= RESIDUAL && residual >= last / 2.0) {
             break;
         }
+        last = residual;
         // Unknowns relative to b: the Hessian is diag(b) C diag(b) + p diag(k b^(1-p)), with its diagonal scaled to 1.
         let h: Vec<f64> = (0..t).map(|i| b[i] * b[i] + p * k[i] * b[i].powf(1.0 - p)).collect();
         let scale: Vec<f64> = h.iter().map(|h| 1.0 / h.sqrt()).collect();
