@@ -238,7 +238,7 @@ proptest! {
                 let mut fair = FairGrad::new(FairGradConfig { alpha }).unwrap();
                 let a = fair.weights(&Step::new(&losses, Some(&m), Rng::new(0)).unwrap()).unwrap().values;
                 for (p, a) in m.times(&a).iter().zip(&a) {
-                    prop_assert!((p * a.powf(1.0 / alpha) - 1.0).abs() < 1e-8, "alpha {alpha}: {p} {a}");
+                    prop_assert!((p * a.powf(1.0 / alpha) - 1.0).abs() < 1e-6, "alpha {alpha}: {p} {a}");
                 }
             }
         }

@@ -75,10 +75,14 @@ impl MinNorm {
         let mut best: Option<Self> = None;
         for face in subsets(t).skip(1) {
             let Some(alpha) = stationary(gram, &norms, &face) else { continue };
-            let better =
-                best.as_ref().is_none_or(|b| gram.quadratic(&alpha) < b.norm_squared - gram.rounding(&b.alpha));
-            if better {
-                best = Some(Self::at(gram, alpha, 0));
+            // The gap and not the norm selects: near the optimum the norm changes by the square of the gap, below its rounding error.
+            let found = Self::at(gram, alpha, 0);
+            let done = found.gap <= gram.rounding(&found.alpha);
+            if best.as_ref().is_none_or(|b| found.gap < b.gap) {
+                best = Some(found);
+            }
+            if done {
+                break;
             }
         }
         match best {
