@@ -73,6 +73,24 @@ fn weigh(name: &str, rows: &[Vec<f64>], losses: &[f64]) -> Result<Weights> {
     method(name).weights(&Step::new(losses, Some(&gram), Rng::new(5))?)
 }
 
+/// The weights after two epochs of two steps, so that what a method learns is in them.
+fn learned(name: &str, rows: &[Vec<f64>], losses: &[f64]) -> Vec<f64> {
+    let (gram, mut method) = (Gram::of_rows(Space::Representation, rows).unwrap(), method(name));
+    let mut step = |power: f64| {
+        let losses: Vec<f64> = losses.iter().map(|l| l.powf(power)).collect();
+        let w = method.weights(&Step::new(&losses, Some(&gram), Rng::new(5)).unwrap()).unwrap();
+        method.after_update(&losses.iter().map(|l| l.powf(0.7)).collect::<Vec<_>>()).unwrap();
+        if power < 1.0 {
+            method.end_epoch().unwrap();
+        }
+        w.values
+    };
+    for power in [1.0, 0.9, 1.1, 0.8] {
+        step(power);
+    }
+    step(1.0)
+}
+
 fn direction(rows: &[Vec<f64>], w: &[f64]) -> Vec<f64> {
     (0..rows[0].len()).map(|k| rows.iter().zip(w).map(|(r, w)| r[k] * w).sum()).collect()
 }
@@ -118,7 +136,7 @@ proptest! {
                 let order = Rng::new(seed).stream("order").permutation(tasks);
                 let moved: Vec<Vec<f64>> = order.iter().map(|i| rows[*i].clone()).collect();
                 let moved_losses: Vec<f64> = order.iter().map(|i| losses[*i]).collect();
-                let v = weigh(name, &moved, &moved_losses).unwrap().values;
+                let (v, w) = (learned(name, &moved, &moved_losses), learned(name, &rows, &losses));
                 let back: Vec<f64> = order.iter().map(|i| w[*i]).collect();
                 let scale = w.iter().fold(0.0f64, |s, w| s.max(w.abs()));
                 prop_assert!(near(&v, &back, 1e-7 * scale), "{name} permuted: {v:?} {back:?}");
@@ -182,10 +200,11 @@ proptest! {
         let found = MinNorm::exact(&m).unwrap();
         prop_assert!(found.relative_gap() <= 1e-12 && found.gap >= -1e-12 * found.largest, "{found:?}");
         prop_assert!((found.alpha.iter().sum::<f64>() - 1.0).abs() < 1e-12 && found.alpha.iter().all(|a| *a >= 0.0));
-        // Frank-Wolfe keeps its promise, and is above the exact minimum by no more than its gap.
+        // Frank-Wolfe keeps its promise, and is above the exact minimum by at most twice its gap.
         let wolfe = MinNorm::frank_wolfe(&m, 30_000, 1e-3);
         let excess = (wolfe.norm_squared - found.norm_squared) / found.largest;
-        prop_assert!(wolfe.relative_gap() <= 1e-3 && excess >= -1e-12 && excess <= wolfe.relative_gap() + 1e-12);
+        prop_assert!(wolfe.relative_gap() <= 1e-3 && excess >= -1e-12 && excess <= 2.0 * wolfe.relative_gap() + 1e-12,
+            "{wolfe:?} {excess}");
 
         let cagrad = weigh("cagrad", &rows, &losses).unwrap();
         let mean = vec![1.0 / tasks as f64; tasks];
@@ -219,7 +238,7 @@ proptest! {
                 let mut fair = FairGrad::new(FairGradConfig { alpha }).unwrap();
                 let a = fair.weights(&Step::new(&losses, Some(&m), Rng::new(0)).unwrap()).unwrap().values;
                 for (p, a) in m.times(&a).iter().zip(&a) {
-                    prop_assert!((p * a.powf(1.0 / alpha) - 1.0).abs() < 1e-8, "alpha {alpha}: {p} {a}");
+                    prop_assert!((p * a.powf(1.0 / alpha) - 1.0).abs() < 1e-6, "alpha {alpha}: {p} {a}");
                 }
             }
         }
@@ -250,10 +269,14 @@ fn a_gradient_of_zero() {
 #[test]
 fn opposite_gradients_are_pareto_stationary() {
     let rows = vec![vec![1.0, 2.0], vec![-2.0, -4.0]];
-    for name in ["nash-mtl", "fairgrad", "cagrad", "imtl-g"] {
+    for name in ["nash-mtl", "fairgrad", "imtl-g"] {
         let e = weigh(name, &rows, &[1.0, 2.0]).unwrap_err();
         assert!(matches!(&e, Error::Value { what, .. } if what == name), "{name}: {e}");
     }
+    let gram = Gram::of_rows(Space::Parameters, &rows).unwrap();
+    let step = Step::new(&[1.0, 2.0], Some(&gram), Rng::new(0)).unwrap();
+    let cagrad = |c| CaGrad::new(CaGradConfig { c, rescale: false }).unwrap().weights(&step);
+    assert!(cagrad(1.5).unwrap_err().to_string().contains("Pareto-stationary") && cagrad(0.4).is_ok());
     let w = weigh("mgda", &rows, &[1.0, 2.0]).unwrap();
     assert!(norm(&direction(&rows, &w.values)) < 1e-15);
 }

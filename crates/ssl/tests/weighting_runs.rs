@@ -111,6 +111,13 @@ fn gradients(step: u64) -> RepresentationGradients {
     RepresentationGradients::new((0..3).map(of).collect()).unwrap()
 }
 
+/// G of the specification: every pair of tasks conflicts.
+fn conflicting() -> RepresentationGradients {
+    let g = [[1f64, 2.0, 0.0, -1.0], [-2.0, 0.5, 1.0, 0.0], [3.0, -4.0, 2.0, 5.0]];
+    let task = |row: &[f64; 4]| Tensor::from_slice(row, (2, 2), &Device::Cpu).unwrap();
+    RepresentationGradients::new(g.iter().map(task).collect()).unwrap()
+}
+
 fn losses(step: u64) -> Vec<f64> {
     Rng::new(9).at(step).uniforms(3).iter().map(|u| 0.2 + 2.0 * u / (1.0 + step as f64)).collect()
 }
@@ -160,7 +167,7 @@ fn a_restored_run_continues_with_the_same_bytes() {
     for name in ["rlw", "pcgrad"] {
         let weights = |seed| {
             let mut b = Balancer::new(build(name), TASKS, Rng::new(seed)).unwrap();
-            (0..8).map(|_| b.step(&losses(0), Some(&gradients(2))).unwrap().weights).collect::<Vec<_>>()
+            (0..8).map(|_| b.step(&losses(0), Some(&conflicting())).unwrap().weights).collect::<Vec<_>>()
         };
         assert!(weights(1) != weights(2) && weights(1) == weights(1), "{name}");
         assert!(weights(1).iter().any(|w| *w != weights(1)[0]), "{name}");
@@ -223,9 +230,7 @@ fn an_error_leaves_the_state() {
 
 #[test]
 fn the_log() {
-    let g = [[1f64, 2.0, 0.0, -1.0], [-2.0, 0.5, 1.0, 0.0], [3.0, -4.0, 2.0, 5.0]];
-    let task = |row: &[f64; 4]| Tensor::from_slice(row, (2, 2), &Device::Cpu).unwrap();
-    let gradients = RepresentationGradients::new(g.iter().map(task).collect()).unwrap();
+    let gradients = conflicting();
     let mut b = balancer("mgda");
     b.step(&[0.5, 1.2, 3.0], Some(&gradients)).unwrap();
     let record = b.step(&[0.5, 1.2, 3.0], Some(&gradients)).unwrap();

@@ -28,20 +28,26 @@ pub(super) fn project(gram: &Gram, u: &[f64]) -> Result<(Vec<f64>, f64)> {
     for free in subsets(nonzero.len()) {
         let free: Vec<usize> = free.into_iter().map(|i| nonzero[i]).collect();
         let Some(b) = candidate(gram, &lower, &free) else { continue };
-        let value: f64 = times(&b).iter().zip(&b).map(|(y, b)| y * b).sum();
-        let rounding = |b: &[f64]| 16.0 * f64::EPSILON * b.iter().map(|b| b.abs()).sum::<f64>().powi(2);
-        if best.as_ref().is_none_or(|(other, least)| value < least - rounding(other)) {
-            best = Some((b, value));
+        let y = times(&b);
+        let slack: f64 = y.iter().zip(&b).zip(&lower).map(|((y, b), l)| y * (b - l)).sum();
+        let residual = y.iter().fold(slack.abs(), |worst, y| worst.max(-y));
+        let done = residual <= 4.0 * f64::EPSILON;
+        // The conditions and not the value select: near the optimum the value changes by the square of their violation.
+        if best.as_ref().is_none_or(|best| residual < best.1) {
+            best = Some((b, residual));
+        }
+        if done {
+            break;
         }
     }
-    let Some((b, _)) = best else { return Err(Error::value("projection onto the dual cone", "was not found")) };
-    let y = times(&b);
-    let slack: f64 = y.iter().zip(&b).zip(&lower).map(|((y, b), l)| y * (b - l)).sum();
-    let residual = y.iter().fold(slack.abs(), |worst, y| worst.max(-y));
-    if residual.is_nan() || residual > RESIDUAL {
-        let reason = format!("was not found: the optimality conditions are violated by {residual:e}");
-        return Err(Error::value("projection onto the dual cone", reason));
-    }
+    let (b, residual) = match best {
+        Some((b, residual)) if residual <= RESIDUAL => (b, residual),
+        best => {
+            let residual = best.map_or(f64::INFINITY, |b| b.1);
+            let reason = format!("was not found: the optimality conditions are violated by {residual:e}");
+            return Err(Error::value("projection onto the dual cone", reason));
+        }
+    };
     let unscaled = |i: usize| if norms[i] > 0.0 { (b[i] * size / norms[i]).max(u[i]) } else { u[i] };
     Ok(((0..t).map(unscaled).collect(), residual))
 }

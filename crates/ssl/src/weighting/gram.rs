@@ -134,7 +134,7 @@ impl Gram {
     /// The Gram matrix of the gradients `g_i / s_i`.
     pub(super) fn divided(&self, s: &[f64]) -> Self {
         let t = self.tasks;
-        let values = (0..t * t).map(|k| self.values[k] / s[k / t] / s[k % t]).collect();
+        let values = (0..t * t).map(|k| self.values[k] / (s[k / t] * s[k % t])).collect();
         Self { values, ..*self }
     }
 

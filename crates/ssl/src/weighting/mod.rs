@@ -28,7 +28,7 @@
 //! | `dwa` | [`Dwa`] | L | T | no | a mean loss <= 0 |
 //! | `gradnorm` | [`GradNorm`] | g, L | T | no | `L <= 0` |
 //! | `pcgrad` | [`PcGrad`] | g | >= T | for 2 tasks | |
-//! | `cagrad` | [`CaGrad`] | g | | for c >= 1 | a gradient of 0, Pareto-stationary gradients |
+//! | `cagrad` | [`CaGrad`] | g | | for c >= 1 | a gradient of 0; Pareto-stationary gradients with c >= 1 |
 //! | `imtl-g` | [`ImtlG`] | g | 1 | where w >= 0 | a gradient of 0, no direction of equal projections |
 //! | `imtl-l` | [`ImtlL`] | L | learned | no | |
 //! | `nash-mtl` | [`NashMtl`] | g | | yes | a gradient of 0, Pareto-stationary gradients |

@@ -43,7 +43,7 @@ pub struct Geometry {
     /// `<g_i, d>`: the rate at which a step along -d lowers each loss; below 0 the loss rises.
     pub descent: Vec<f64>,
     /// The squared norm of the smallest convex combination of the gradients over the largest squared norm, in [0, 1]: 0 at a
-    /// Pareto-stationary point. Exact for at most 8 tasks; for more, an upper bound that is too large by at most
+    /// Pareto-stationary point. Exact for at most 8 tasks; for more, an upper bound that is too large by at most twice
     /// [`Geometry::pareto_gap`].
     pub pareto_residual: f64,
     /// The duality gap that certifies [`Geometry::pareto_residual`], in the same unit.

@@ -37,8 +37,8 @@ impl Default for CaGradConfig {
 /// rate of descent is best.
 ///
 /// `b = 1/T`, `phi = c sqrt(b'Mb)`, `u = argmin u'Mb + phi sqrt(u'Mu)` over the simplex, `w = b + phi u / sqrt(u'Mu)`. Hence
-/// `|d - g0| = c |g0|`, and one task alone has the weight 1 + c. Exact, for at most 8 tasks. With c = 0 it is the mean. Undefined, an error,
-/// where `u'Mu = 0`: some gradient is 0, or the gradients are Pareto-stationary.
+/// `|d - g0| = c |g0|`, and one task alone has the weight 1 + c. Exact, for at most 8 tasks. With c = 0 it is the mean. Undefined, an error:
+/// a gradient of 0, or `u'Mu = 0` at the minimum (Pareto-stationary gradients with c >= 1).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CaGrad {
     cfg: CaGradConfig,
@@ -66,6 +66,7 @@ impl Weighting for CaGrad {
 
     fn weights(&mut self, step: &Step<'_>) -> Result<Weights> {
         let gram = step.gram("cagrad")?;
+        gram.require_nonzero("cagrad")?;
         let (t, shrink) = (step.tasks(), if self.cfg.rescale { 1.0 + self.cfg.c.powi(2) } else { 1.0 });
         let b = vec![1.0 / t as f64; t];
         let phi = self.cfg.c * gram.quadratic(&b).sqrt();
@@ -88,41 +89,34 @@ struct Inner<'a> {
 }
 
 impl Inner<'_> {
-    fn value(&self, u: &[f64]) -> f64 {
-        u.iter().zip(&self.mean).map(|(u, m)| u * m).sum::<f64>() + self.phi * self.gram.quadratic(u).sqrt()
-    }
-
-    /// The minimiser and its duality gap over the largest squared norm.
+    /// The minimiser and its duality gap over the largest squared norm. Of all faces' stationary points it has the smallest gap.
     fn minimise(&self) -> Result<(Vec<f64>, f64)> {
         let (t, norms) = (self.gram.tasks(), self.gram.norms());
         require_few("an exact solution of CAGrad", t)?;
-        let undefined =
-            || Error::value("cagrad", "is undefined: a gradient is 0, or the gradients are Pareto-stationary");
-        let nonzero: Vec<usize> = (0..t).filter(|i| norms[*i] > 0.0).collect();
-        // A gradient of 0 alone has the value 0.
         let mut best: Option<(Vec<f64>, f64)> = None;
-        for face in subsets(nonzero.len()).skip(1) {
-            let face: Vec<usize> = face.into_iter().map(|i| nonzero[i]).collect();
+        for face in subsets(t).skip(1) {
             let Some(u) = self.stationary(&norms, &face) else { continue };
-            let value = self.value(&u);
-            if best.as_ref().is_none_or(|b| value < b.1) {
-                best = Some((u, value));
+            let gap = self.gap(&u);
+            if best.as_ref().is_none_or(|b| gap < b.1) {
+                best = Some((u, gap));
             }
         }
-        let (u, value) = best.ok_or_else(undefined)?;
-        let q = self.gram.quadratic(&u).sqrt();
-        let stationary = q * q <= STATIONARY / (16.0 * f64::EPSILON) * self.gram.rounding(&u);
-        if stationary || (nonzero.len() < t && value >= 0.0) {
-            return Err(undefined());
+        match best {
+            Some((u, gap)) if gap <= GAP => Ok((u, gap)),
+            _ => Err(Error::value("cagrad", "is undefined: the gradients are Pareto-stationary; use c < 1, or stop")),
         }
-        let slope: Vec<f64> = self.gram.times(&u).iter().zip(&self.mean).map(|(g, m)| m + self.phi * g / q).collect();
+    }
+
+    /// The duality gap over the largest squared norm; infinite where the direction of g_u is unknown.
+    fn gap(&self, u: &[f64]) -> f64 {
+        let q = self.gram.quadratic(u).sqrt();
+        if q * q <= STATIONARY / (16.0 * f64::EPSILON) * self.gram.rounding(u) {
+            return f64::INFINITY;
+        }
+        let slope: Vec<f64> = self.gram.times(u).iter().zip(&self.mean).map(|(g, m)| m + self.phi * g / q).collect();
         let least = slope.iter().copied().fold(f64::INFINITY, f64::min);
-        let gap = slope.iter().zip(&u).map(|(s, u)| s * u).sum::<f64>() - least;
-        let gap = (gap / self.gram.largest()).max(0.0);
-        match gap <= GAP {
-            true => Ok((u, gap)),
-            false => Err(Error::value("cagrad", format!("found no minimiser: the best has a relative gap of {gap:e}"))),
-        }
+        let gap = slope.iter().zip(u).map(|(s, u)| s * u).sum::<f64>() - least;
+        (gap / self.gram.largest()).max(0.0)
     }
 
     /// The stationary point of a face, in closed form. On the face `M u = lambda - tau m` with `tau = sqrt(u'Mu) / phi`, so that

@@ -6,8 +6,9 @@ use crate::{Error, Result};
 use sconce_tensor_core::error::require;
 use serde::{Deserialize, Serialize};
 
-/// Largest relative violation of `(Ma)_i = a_i^-p`.
+/// Relative violation of `(Ma)_i = a_i^-p` of a solution. Where a sum `(Ma)_i` cancels, its rounding error is allowed too, up to `WORST`.
 const RESIDUAL: f64 = 1e-10;
+const WORST: f64 = 1e-6;
 const NEWTON_STEPS: usize = 500;
 
 /// Configuration of [`NashMtl`].
@@ -127,27 +128,32 @@ impl Weighting for FairGrad {
 /// `h' = a^-p`.
 ///
 /// In the unknowns `b_i = a_i |g_i|`, of gradients in units of their mean norm, the equations are `(C b)_i = k_i b_i^-p` with the cosines C
-/// and `k_i = |g_i|^(p-1)`. A step of Newton's method is shortened until b stays positive and the function falls.
+/// and `k_i = |g_i|^(p-1)`. A step of Newton's method is shortened until b stays positive and the function's slope along it does not turn.
 fn balance(gram: &Gram, p: f64, method: &str) -> Result<(Vec<f64>, f64)> {
     gram.require_nonzero(method)?;
     let (t, norms) = (gram.tasks(), gram.norms());
     let unit = (norms.iter().map(|n| n.ln()).sum::<f64>() / t as f64).exp();
     let k: Vec<f64> = norms.iter().map(|n| (n / unit).powf(p - 1.0)).collect();
     let times = |b: &[f64]| -> Vec<f64> { (0..t).map(|i| (0..t).map(|j| gram.cosine(i, j) * b[j]).sum()).collect() };
-    let h = |b: f64| if p == 1.0 { b.ln() } else { (b.powf(1.0 - p) - 1.0) / (1.0 - p) };
-    let value = |b: &[f64]| -> f64 {
-        let quadratic: f64 = times(b).iter().zip(b).map(|(c, b)| c * b).sum();
-        quadratic / 2.0 - b.iter().zip(&k).map(|(b, k)| k * h(*b)).sum::<f64>()
-    };
+    // The derivative by b.
+    let gradient = |b: &[f64]| -> Vec<f64> { (0..t).zip(times(b)).map(|(i, c)| c - k[i] * b[i].powf(-p)).collect() };
     // The solution of a task alone.
     let mut b: Vec<f64> = k.iter().map(|k| k.powf(1.0 / (1.0 + p))).collect();
-    let mut residual = f64::INFINITY;
+    let (mut residual, mut last, mut solved) = (f64::INFINITY, f64::INFINITY, false);
     for _ in 0..NEWTON_STEPS {
         let c = times(&b);
-        residual = (0..t).map(|i| (c[i] * b[i].powf(p) / k[i] - 1.0).abs()).fold(0.0, f64::max);
-        if residual.is_nan() || residual <= 1e-14 {
+        (residual, solved) = (0.0, true);
+        for i in 0..t {
+            let (unit, violation) = (b[i].powf(p) / k[i], (c[i] * b[i].powf(p) / k[i] - 1.0).abs());
+            let terms: f64 = (0..t).map(|j| gram.cosine(i, j).abs() * b[j]).sum();
+            solved &= violation <= (RESIDUAL + 8.0 * f64::EPSILON * terms * unit).min(WORST);
+            residual = f64::max(residual, violation);
+        }
+        // Further steps no longer help.
+        if residual <= 1e-14 || (solved && residual >= last / 2.0) {
             break;
         }
+        last = residual;
         // Unknowns relative to b: the Hessian is diag(b) C diag(b) + p diag(k b^(1-p)), with its diagonal scaled to 1.
         let h: Vec<f64> = (0..t).map(|i| b[i] * b[i] + p * k[i] * b[i].powf(1.0 - p)).collect();
         let scale: Vec<f64> = h.iter().map(|h| 1.0 / h.sqrt()).collect();
@@ -162,10 +168,10 @@ fn balance(gram: &Gram, p: f64, method: &str) -> Result<(Vec<f64>, f64)> {
         let moved = |by: f64| -> Vec<f64> { b.iter().zip(&step).map(|(b, s)| b * (1.0 + by * s)).collect() };
         let most = step.iter().fold(0.0, |most: f64, s| most.max(-s));
         let mut by = if most >= 1.0 { 0.9 / most } else { 1.0 };
-        let now = value(&b);
-        // Near the solution the function's rounding error hides its fall; there the full step is right.
-        let falls = |by: f64| value(&moved(by)) <= now + 1e-4 * by * fall + 1e-14 * now.abs();
-        while !falls(by) && by > 1e-10 {
+        // The function is convex: its slope along the step rises, and a slope far above 0 tells that the step is too long.
+        let slope_at =
+            |by: f64| -> f64 { gradient(&moved(by)).iter().zip(&b).zip(&step).map(|((g, b), s)| g * b * s).sum() };
+        while slope_at(by) > 0.5 * fall.abs() && by > 1e-10 {
             by /= 2.0;
         }
         let next = moved(by);
@@ -174,7 +180,7 @@ fn balance(gram: &Gram, p: f64, method: &str) -> Result<(Vec<f64>, f64)> {
         }
         b = next;
     }
-    if residual.is_nan() || residual > RESIDUAL {
+    if !solved {
         let reason = format!(
             "has no solution: the equations are violated by {residual:e} after Newton's method; the gradients are Pareto-stationary or nearly"
         );
