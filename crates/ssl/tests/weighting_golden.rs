@@ -219,17 +219,19 @@ fn gradient_methods() {
 #[test]
 fn mgda_scalings() {
     let m = gram(&g());
-    let cases: [(Scaling, &[f64], &[f64], &[f64]); 3] = [
+    let cases: [(Scaling, [&[f64]; 3]); 3] = [
         (
             Scaling::L2,
-            &[0.343820077, 0.280258848, 0.375921075],
-            &[-1.976549, -1.127988, 15.179984],
-            &[0.208305, 0.194851, 0.624915],
+            [
+                &[0.343820077, 0.280258848, 0.375921075],
+                &[-1.976549, -1.127988, 15.179984],
+                &[0.208305, 0.194851, 0.624915],
+            ],
         ),
-        (Scaling::Loss, &[], &[-3.475728, -0.355630, 17.647169], &[]),
-        (Scaling::LossPlus, &[], &[-6.925288, -3.483563, 37.276363], &[]),
+        (Scaling::Loss, [&[], &[-3.475728, -0.355630, 17.647169], &[]]),
+        (Scaling::LossPlus, [&[], &[-6.925288, -3.483563, 37.276363], &[]]),
     ];
-    for (scaling, alpha, raw_descent, scaled_descent) in cases {
+    for (scaling, [alpha, raw_descent, scaled_descent]) in cases {
         let cfg = MgdaConfig { scaling, ..MgdaConfig::default() };
         let ours = weigh(&mut Mgda::new(cfg).unwrap(), &g());
         let raw = weigh(&mut Mgda::new(MgdaConfig { raw: true, ..cfg }).unwrap(), &g());
@@ -248,10 +250,13 @@ fn mgda_scalings() {
     }
 }
 
+/// Gradients, the coefficients and the squared norm of their minimum-norm point.
+type Problem = (&'static [&'static [f64]], &'static [f64], f64);
+
 /// mp-ssl-and-domain-fusion.md, section 1.8, T1 and T2.
 #[test]
 fn minimum_norm_points() {
-    let cases: [(&[&[f64]], &[f64], f64); 9] = [
+    let cases: [Problem; 9] = [
         (&[&[2.0, 0.0], &[0.0, 1.0]], &[0.2, 0.8], 0.8),
         (&[&[1.0, 2.0], &[-1.0, 1.0]], &[0.2, 0.8], 1.8),
         (&[&[1.0, 0.0], &[2.0, 1.0]], &[1.0, 0.0], 1.0),

@@ -23,15 +23,15 @@ pub(super) fn solve<const K: usize>(mut a: Vec<f64>, mut b: Vec<[f64; K]>) -> Op
             for j in k..n {
                 a[i * n + j] -= f * a[k * n + j];
             }
-            for c in 0..K {
-                b[i][c] -= f * b[k][c];
-            }
+            let pivot = b[k];
+            b[i].iter_mut().zip(pivot).for_each(|(b, p)| *b -= f * p);
         }
     }
     for k in (0..n).rev() {
-        for c in 0..K {
-            let rest: f64 = (k + 1..n).map(|j| a[k * n + j] * b[j][c]).sum();
-            b[k][c] = (b[k][c] - rest) / a[k * n + k];
+        let (upper, known) = b.split_at_mut(k + 1);
+        for (c, x) in upper[k].iter_mut().enumerate() {
+            let rest: f64 = known.iter().zip(&a[k * n + k + 1..]).map(|(b, a)| a * b[c]).sum();
+            *x = (*x - rest) / a[k * n + k];
         }
     }
     Some(b)

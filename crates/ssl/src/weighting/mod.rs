@@ -22,7 +22,8 @@
 //! | name | type | needs | sum of w | `J d >= 0` | undefined (an error) |
 //! |---|---|---|---|---|---|
 //! | `equal` | [`Equal`] | nothing | 1 | no | |
-//! | `mgda`, `mgda-frank-wolfe` | [`Mgda`] | g | 1 | yes | |
+//! | `mgda` | [`Mgda`] | g | 1 | yes | |
+//! | `mgda-frank-wolfe` | [`Mgda`] | g | 1 | up to the duality gap | |
 //! | `mgda-l2`, `mgda-loss`, `mgda-loss+` | [`Mgda`] | g, L | T | yes | a gradient of 0 (`l2`, `loss+`); `L <= 0` (`loss`, `loss+`) |
 //! | `uw` | [`Uncertainty`] | L | learned | no | |
 //! | `dwa` | [`Dwa`] | L | T | no | a mean loss <= 0 |

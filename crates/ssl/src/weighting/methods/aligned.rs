@@ -33,7 +33,8 @@ pub struct AlignedMtlConfig {
 /// Aligned-MTL (Senushkin et al. 2023) with equal preferences: `w = sqrt(l) V diag(l_k^-1/2) V' p`, `p = 1/T`, from the eigenvalues l_k
 /// of `M = V diag(l_k) V'`.
 ///
-/// Eigenvalues up to `max(l_k) T 2.2e-16` are left out. Undefined, an error, where all gradients are 0.
+/// Eigenvalues up to `max(l_k) T 2.2e-16` are left out. Rounding errors of the weights grow with the ratio of the largest to the smallest
+/// eigenvalue: six digits are right at 1e9. Undefined, an error, where all gradients are 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AlignedMtl {
     cfg: AlignedMtlConfig,

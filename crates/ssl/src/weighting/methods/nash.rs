@@ -7,7 +7,7 @@ use sconce_tensor_core::error::require;
 use serde::{Deserialize, Serialize};
 
 /// Relative violation of `(Ma)_i = a_i^-p` of a solution. Where a sum `(Ma)_i` cancels, its rounding error is allowed too, up to `WORST`.
-const RESIDUAL: f64 = 1e-10;
+const RESIDUAL: f64 = 1e-8;
 const WORST: f64 = 1e-6;
 const NEWTON_STEPS: usize = 500;
 
