@@ -256,8 +256,8 @@ fn a_supervised_head_trains_the_same_trunk() {
     let trunk = trunk(0);
     let net = Supervised::new(&trunk, 2, Rng::new(0)).unwrap();
     // Rows or columns.
-    let stripes =
-        |i: usize| (0..192).map(move |p| if (if i % 2 == 0 { p / 8 } else { p }) % 2 == 0 { 200 } else { 30 });
+    let even = |n: usize| n.is_multiple_of(2);
+    let stripes = |i: usize| (0..192).map(move |p| if even(if even(i) { p / 8 } else { p }) { 200 } else { 30 });
     let images = Images::new((3, 8, 8), (0..20).flat_map(stripes).collect()).unwrap();
     let x = images.to_unit(DType::F32, &Device::Cpu).unwrap();
     let data = Labelled::new(x, &[0, 1].repeat(10), 2).unwrap();
