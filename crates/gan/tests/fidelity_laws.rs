@@ -130,13 +130,13 @@ fn the_standard_error_of_kid_is_the_spread_over_samples() {
 #[test]
 fn sides_swap_precision_and_recall() {
     let (a, b) = (Manifold::new(&normal(0, 70, 3, 0.0), 5).unwrap(), Manifold::new(&normal(1, 50, 3, 0.8), 5).unwrap());
-    let of = |r, g| prdc(Real(r), Generated(g), &PrdcConfig::default()).unwrap().value;
+    let of = |r: &Manifold, g: &Manifold| prdc(Real(r), Generated(g), &PrdcConfig::default()).unwrap().value;
     let (forth, back) = (of(&a, &b), of(&b, &a));
     assert_eq!((forth.precision, forth.recall), (back.recall, back.precision));
     assert!(forth.precision < 1.0 && forth.recall < 1.0 && forth.precision != forth.recall);
     // A collapsed generator: all images near one real image. Precision is 1, recall about 0, and not the other way round.
     let one =
-        mapped(a.features(), |t| (t.narrow(0, 0, 1).unwrap().repeat((70, 1)).unwrap() + t * 1e-6).unwrap().unwrap());
+        mapped(a.features(), |t| (t.narrow(0, 0, 1).unwrap().repeat((70, 1)).unwrap() + t * 1e-6).unwrap());
     let v = of(&a, &Manifold::new(&one, 5).unwrap());
     assert!(v.precision == 1.0 && v.recall <= 1.0 / 70.0 && v.coverage < 0.4, "{v:?}");
     // Real images as their own generated ones.
