@@ -135,8 +135,7 @@ fn sides_swap_precision_and_recall() {
     assert_eq!((forth.precision, forth.recall), (back.recall, back.precision));
     assert!(forth.precision < 1.0 && forth.recall < 1.0 && forth.precision != forth.recall);
     // A collapsed generator: all images near one real image. Precision is 1, recall about 0, and not the other way round.
-    let one =
-        mapped(a.features(), |t| (t.narrow(0, 0, 1).unwrap().repeat((70, 1)).unwrap() + t * 1e-6).unwrap());
+    let one = mapped(a.features(), |t| (t.narrow(0, 0, 1).unwrap().repeat((70, 1)).unwrap() + t * 1e-6).unwrap());
     let v = of(&a, &Manifold::new(&one, 5).unwrap());
     assert!(v.precision == 1.0 && v.recall <= 1.0 / 70.0 && v.coverage < 0.4, "{v:?}");
     // Real images as their own generated ones.

@@ -62,7 +62,7 @@ pub struct Kid {
 ///
 /// `rng` draws the subsets; with [`Subsets::All`], or where both sides have as many images as a subset, nothing is drawn.
 ///
-/// Source: Bińkowski et al. (2018), arXiv:1801.01401, section 4; the jackknife is chosen by us.
+/// Source: Bińkowski et al. (2018), arXiv:1801.01401; the jackknife is chosen by us.
 ///
 /// # Errors
 /// Fewer than two images on a side; a subset size below 2 or no subsets; features of different extractors, widths or resize

@@ -136,7 +136,7 @@ pub enum Origin<T> {
 /// The mean MS-SSIM of `pairs` random pairs of different images of the same class; pair i is keyed by i. Each image is equally
 /// likely to be the first of a pair, so classes count by their size; classes of one image are left out.
 ///
-/// Source: Odena et al. (2017), arXiv:1610.09585, section 4.2.
+/// Source: Odena et al. (2017), arXiv:1610.09585.
 ///
 /// # Errors
 /// Fewer than two pairs; labels that do not go with the images; no class with two images; as [`MsSsim::compare`].
