@@ -1,4 +1,4 @@
-//! Means over the steps of an epoch.
+//! Means over the steps of an epoch, and the largest certificate.
 
 use crate::weighting::Record;
 use crate::{Error, Result};
@@ -9,6 +9,8 @@ use sconce_tensor_core::store::State;
 pub(super) struct Tally {
     sums: Vec<f64>,
     examples: f64,
+    /// The largest certificate of the steps; none where the method has none.
+    certificate: Option<f64>,
 }
 
 /// The measured numbers of a step with their names.
@@ -42,6 +44,7 @@ impl Tally {
         self.sums.resize(entries.len(), 0.0);
         self.sums.iter_mut().zip(&entries).for_each(|(s, e)| *s += e.1 * weight);
         self.examples += weight;
+        self.certificate = self.certificate.into_iter().chain(record.residual).reduce(f64::max);
     }
 
     /// The means, named after a step of the same run, and a new start.
@@ -49,20 +52,21 @@ impl Tally {
         let done = std::mem::take(self);
         let Some(record) = like else { return Vec::new() };
         let names = entries(record, &record.losses).into_iter().map(|e| e.0);
-        names.zip(done.sums.iter().map(|s| s / done.examples)).collect()
+        let means = names.zip(done.sums.iter().map(|s| s / done.examples));
+        means.chain(done.certificate.map(|c| ("certificate".to_owned(), c))).collect()
     }
 
     pub(super) fn state(&self, last: Option<&Record>) -> Result<State> {
-        State::new(&(&self.sums, self.examples, last), Vec::<(String, _)>::new())
+        State::new(&(&self.sums, self.examples, self.certificate, last), Vec::<(String, _)>::new())
     }
 
     /// Takes back the sums; returns the last step.
     pub(super) fn restore(&mut self, state: &State) -> Result<Option<Record>> {
-        let (sums, examples, last): (Vec<f64>, f64, Option<Record>) = state.values()?;
+        let (sums, examples, certificate, last): (Vec<f64>, f64, Option<f64>, Option<Record>) = state.values()?;
         if last.is_none() && !sums.is_empty() {
             return Err(Error::value("state", "has sums of an epoch without a step"));
         }
-        (self.sums, self.examples) = (sums, examples);
+        (self.sums, self.examples, self.certificate) = (sums, examples, certificate);
         Ok(last)
     }
 }

@@ -47,7 +47,8 @@ impl Default for MpSslConfig {
 /// The loss of a step is the mean of the tasks' losses, whatever the weights. The metrics of an epoch are means over its steps, of the
 /// training batches: `loss.<task>`, `accuracy.<task>`, `weight.<task>`, `norm.<task>` (of `dL/dZ`), `descent.<task>` (the rate at which the
 /// direction lowers the loss), `cosine.<task>.<task>`, `direction_norm`, `pareto_residual`
-/// ([`Geometry`](crate::weighting::Geometry)); and after [`MpSsl::validated_on`] `validation.loss.<task>` and `validation.accuracy.<task>`.
+/// ([`Geometry`](crate::weighting::Geometry)); `certificate`, the largest [`residual`](crate::weighting::Weights::residual) of a step, for methods that
+/// have one; and after [`MpSsl::validated_on`] `validation.loss.<task>` and `validation.accuracy.<task>`.
 /// The log of every step goes to [`MpSsl::logged_by`].
 ///
 /// The mixed images of an example are keyed by the run, the epoch and the example: they do not depend on the batch, and arms with
