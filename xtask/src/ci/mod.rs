@@ -45,10 +45,6 @@ pub fn main() -> Result<u8> {
         let command = readme_test_command(&readme).context("README.md has no block marked `sh test`")?;
         run(with(&command.split_whitespace().skip(1).collect::<Vec<_>>()))
     })?;
-    step("the hub, against a local server", || {
-        // With the features of the step before, so that little is built anew.
-        run(with(&["test", "--workspace", "--features", "sconce-datasets/hub", "--test", "hub"]))
-    })?;
     step("the examples run", || {
         // The tests built them.
         run(with(&["build", "--workspace", "--examples"]))?;

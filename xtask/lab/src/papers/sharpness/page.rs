@@ -175,8 +175,8 @@ fn network(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
     page.table(&head, rows.collect());
     type Pick = fn(&Measured) -> &Vec<f64>;
     let kinds: [(&str, Pick); 3] = [
-        ("adversarial loss, attack made anew, along filter-normalised random directions", |m| &m.adversarial_line),
-        ("adversarial loss, attack made anew, along directions of one length for all radii", |m| &m.absolute_line),
+        ("adversarial loss, attack recomputed, along filter-normalised random directions", |m| &m.adversarial_line),
+        ("adversarial loss, attack recomputed, along directions of one length for all radii", |m| &m.absolute_line),
         ("clean loss, along filter-normalised random directions", |m| &m.clean_line),
     ];
     for (caption, pick) in kinds {
