@@ -1,7 +1,7 @@
 //! Trains a small network on the embedded part of Fashion-MNIST: Adam, augmentation, validation after each epoch, early stopping with
 //! the best epoch's weights.
 //!
-//! `cargo run --release -p sconce-datasets --example train_fashion_mnist`
+//! `cargo run --release -p sconce-datasets --example train_fashion_mnist [net.safetensors]` saves the weights where a file is named.
 
 use candle_core::{DType, Device};
 use sconce_datasets::{Split, embedded};
@@ -9,7 +9,7 @@ use sconce_tensor_core::nets::{SmallCnn, SmallCnnConfig};
 use sconce_tensor_core::optim::{Adam, Schedule};
 use sconce_tensor_core::train::augment::{PaddedCrop, PaddedCropConfig};
 use sconce_tensor_core::train::{CrossEntropy, EpochReport, KeepBest, Observer, TrainConfig, Trainer, accuracy};
-use sconce_tensor_core::{Result, Rng};
+use sconce_tensor_core::{Module, Result, Rng};
 
 /// Prints a line after each epoch.
 struct Lines;
@@ -41,5 +41,8 @@ fn main() -> Result<()> {
     let found = accuracy(&net, &test, 250)?;
     println!("kept epoch {:?}; test accuracy {found:.3}", report.best_epoch);
     assert!(found > 0.6, "{found}");
+    if let Some(path) = std::env::args_os().nth(1) {
+        net.params().save(path.as_ref())?;
+    }
     Ok(())
 }

@@ -1,1 +1,5 @@
 #![doc = include_str!("../README.md")]
+
+pub mod fidelity;
+
+pub use sconce_tensor_core::{Error, Result};

@@ -48,6 +48,11 @@ impl Cell {
         Self { html, class: "n" }
     }
 
+    /// Text that leads to an address.
+    pub fn link(text: &str, address: &str) -> Self {
+        Self { html: format!("<a href=\"{}\">{}</a>", escape(address), escape(text)), class: "" }
+    }
+
     /// A word in the colour of its tone.
     pub fn toned(text: &str, tone: Tone) -> Self {
         Self { html: format!("<span class={}>{}</span>", tone.class(), escape(text)), class: "" }

@@ -70,6 +70,13 @@ impl Page {
         let _ = writeln!(self.body, "<p class=soft>{}</p>", escape(text));
     }
 
+    /// Addresses in one line, each with its text.
+    pub fn links(&mut self, links: &[(&str, &str)]) {
+        let one = |(text, address): &(&str, &str)| format!("<a href=\"{}\">{}</a>", escape(address), escape(text));
+        let all: Vec<String> = links.iter().map(one).collect();
+        let _ = writeln!(self.body, "<p class=soft>{}</p>", all.join(" · "));
+    }
+
     /// A list of what a reader must know, in a box.
     pub fn list(&mut self, items: &[String]) {
         let items: String = items.iter().map(|t| format!("<li>{}</li>", escape(t))).collect();

@@ -1,99 +1,112 @@
-//! The command's parts: arguments, data, the result in its three formats, errors.
-#![cfg(feature = "cli")]
+//! `attack` and `dossier`, from files to a verdict.
+#![cfg(feature = "program")]
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
-use candle_core::{DType, Device, Tensor};
-use clap::Parser;
-use sconce_attacks::{Norm, cli};
-use sconce_tensor_core::{Module, store};
-use std::path::Path;
-
 mod support;
-use support::trained;
+use support::{Folder, Run, fixture, sconce};
 
-fn parse(dir: &Path, more: &[&str]) -> cli::Args {
-    let path = |n: &str| dir.join(n).display().to_string();
-    let (model, data) = (path("net.safetensors"), path("data.safetensors"));
-    let first = ["sconce-attack", "--model", &model, "--arch", "smallcnn", "--data", &data, "--device", "cpu"];
-    cli::Args::try_parse_from(first.iter().chain(more)).unwrap()
-}
-
-fn fixture(dir: &Path) {
-    let (net, x, y) = trained(16);
-    net.params().save(&dir.join("net.safetensors")).unwrap();
-    let y = y.to_dtype(DType::I64).unwrap();
-    store::save(&dir.join("data.safetensors"), [("x", x), ("y", y)], "").unwrap();
+fn attack(f: &Folder, command: &str, more: &[&str]) -> Run {
+    let (model, data) = (f.text("net.safetensors"), f.text("data.safetensors"));
+    let first = [command, "--model", &model, "--arch", "smallcnn", "--data", &data, "--device", "cpu"];
+    sconce(&[&first[..], more].concat())
 }
 
 #[test]
 fn from_files_to_a_verdict() {
-    let dir = tempfile::tempdir().unwrap();
-    fixture(dir.path());
-    let (json, html) = (dir.path().join("r.json"), dir.path().join("r.html"));
-    let words = ["--threat", "linf:0.02,0.1", "--suite", "quick", "--at-least", "0.9"];
-    let files = ["--json", json.to_str().unwrap(), "--html", html.to_str().unwrap()];
-    let args = parse(dir.path(), &[&words[..], &files[..]].concat());
-    let (x, y) = cli::read_data(args.data.as_ref()).unwrap();
-    let done = cli::run(&args, &x, &y, &Device::Cpu, &mut |_| Ok(())).unwrap();
-    let all = done.robust_accuracies().unwrap();
-    assert_eq!((all.len(), done.ledger.norm), (2, Norm::Linf));
-    assert_eq!(cli::meets_threshold(&args, &done).unwrap(), all[0].robust.rate() >= 0.9);
-    let read: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
-    assert_eq!(read["robust"][1]["accuracy"].as_f64().unwrap(), all[1].robust.rate());
-    // Each number has its status, in all three formats.
-    assert!(read["robust"].as_array().unwrap().iter().all(|r| r["status"].is_string()));
-    let page = std::fs::read_to_string(&html).unwrap();
-    assert!(page.contains("<svg") && page.matches(&all[0].status.to_string()).count() >= 2 && !page.contains("http"));
-    assert_eq!(cli::text(&done).unwrap().lines().filter(|l| l.starts_with("robust") && l.contains(';')).count(), 2);
-    let bare = parse(dir.path(), &["--suite", "quick", "--no-checks", "--examples", "4"]);
-    let done = cli::run(&bare, &x, &y, &Device::Cpu, &mut |_| Ok(())).unwrap();
-    assert!(cli::text(&done).unwrap().contains("not checked") && done.ledger.len() == 4);
-    let waves = parse(dir.path(), &["--suite", "fourier", "--threat", "linf:0.3", "--no-checks"]);
-    let done = cli::run(&waves, &x, &y, &Device::Cpu, &mut |_| Ok(())).unwrap();
-    assert!(done.robust_accuracies().unwrap()[0].robust.hits < 16);
-}
-
-#[test]
-fn threats_are_read_and_mistakes_named() {
-    let dir = tempfile::tempdir().unwrap();
-    let threat = |t: &str| parse(dir.path(), &["--threat", t]).threat();
-    assert_eq!(threat("linf:8/255,4/255").unwrap(), (Norm::Linf, vec![4.0 / 255.0, 8.0 / 255.0]));
-    assert_eq!(threat("L2:0.5").unwrap(), (Norm::L2, vec![0.5]));
-    for (bad, why) in [
-        ("linf", "linf:8/255"),
-        ("l3:1", "linf, l2 or l1"),
-        ("l2:x", "not a radius"),
-        ("linf:8", "larger than the box"),
-        ("l2:-1", "not a radius"),
-        ("l2:1/0", "not a radius"),
+    let f = Folder::new();
+    fixture(f.0.path(), 16, 1.0);
+    let words = ["--threat", "linf:5/255,0.1", "--suite", "quick"];
+    let (json, html) = (f.text("r.json"), f.text("r.html"));
+    let done = attack(&f, "attack", &[&words[..], &["--json", &json, "--html", &html]].concat());
+    let (out, err) = (done.out.clone(), done.err.clone());
+    done.ok();
+    let read: serde_json::Value = serde_json::from_str(&f.read("r.json")).unwrap();
+    assert_eq!((read["schema"].as_u64(), read["command"].as_str()), (Some(1), Some("attack")));
+    let robust = read["robust"].as_array().unwrap();
+    assert_eq!((robust.len(), robust[1]["norm"].as_str(), read["sha256"].as_str().unwrap().len()), (2, Some("linf"), 64));
+    // Each number has its status and its interval, in all three formats.
+    assert!(robust.iter().all(|r| r["status"] == read["status"] && r["ci95"][0].as_f64() <= r["accuracy"].as_f64()));
+    let rate = robust[0]["accuracy"].as_f64().unwrap();
+    assert!(out.contains(&format!("linf 5/255         {rate:.4}")) && out.contains("status: "), "{out}");
+    assert!(out.contains("upper bound") && out.lines().rev().take(2).all(|l| l.starts_with("wrote ")), "{out}");
+    assert!(err.contains("at linf 5/255") && !err.contains("wrote"), "progress is on standard error: {err}");
+    let page = f.read("r.html");
+    for want in [
+        "radius of the perturbation, L-infinity (n/255)", "upper bound", "adversarial", "By class", "sha256", "forward passes", "<svg",
     ] {
-        let e = threat(bad).unwrap_err().to_string();
-        assert!(e.contains(why) && e.contains(bad), "{e}");
+        assert!(page.contains(want), "{want}");
     }
+    assert!(!page.contains("http://") && !page.contains("https://"), "the page needs no other file");
+    // The same bytes of numbers for another batch size.
+    let again = attack(&f, "attack", &[&words[..], &["--json", "-", "--batch", "3"]].concat()).json();
+    assert_eq!((&again["robust"], &again["attacks"]), (&read["robust"], &read["attacks"]));
 }
 
 #[test]
-fn data_that_does_not_go_together_is_named() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("d.safetensors");
-    let d = &Device::Cpu;
-    let error = |all: Vec<(&str, Tensor)>| {
-        store::save(&path, all, "").unwrap();
-        cli::read_data(&path).unwrap_err().to_string()
+fn a_threshold_fails_below_it_and_for_flags() {
+    let f = Folder::new();
+    fixture(f.0.path(), 16, 1.0);
+    let words = ["--threat", "linf:0.3", "--suite", "quick", "--no-checks", "--examples", "8", "-q"];
+    let below = attack(&f, "attack", &[&words[..], &["--at-least", "0.9"]].concat());
+    assert!(below.out.contains("not checked") && below.out.contains("of 8"), "{}", below.out);
+    let why = below.fails(3);
+    assert!(why.starts_with("--at-least 0.9: the robust accuracy at linf 0.3 is ") && why.lines().count() == 1, "{why}");
+    assert!(attack(&f, "attack", &["--at-least", "40"]).fails(2).contains("[0, 1]"));
+    assert!(attack(&f, "attack", &["--allow-flags"]).fails(2).contains("--at-least"));
+    // Logits so large that the softmax saturates.
+    fixture(f.0.path(), 16, 1e5);
+    let words = ["--threat", "linf:1/255", "--suite", "quick", "--at-least", "0"];
+    let why = attack(&f, "attack", &words).fails(3);
+    assert!(why.contains("it has flags (") && why.contains("--allow-flags lets it pass"), "{why}");
+    assert!(attack(&f, "attack", &[&words[..], &["--allow-flags"]].concat()).ok().contains("FLAGGED"));
+}
+
+#[test]
+fn what_is_missing_is_named_with_what_to_do() {
+    let f = Folder::new();
+    fixture(f.0.path(), 4, 1.0);
+    let model = f.text("net.safetensors");
+    let with = |data: &str, more: &[&str]| {
+        let first = ["attack", "--model", &model, "--arch", "smallcnn", "--data", data, "-q"];
+        sconce(&[&first[..], more].concat()).fails(1)
     };
-    let x = Tensor::zeros((2, 1, 4, 4), DType::F32, d).unwrap();
-    let y = |v: &[f64]| Tensor::new(v, d).unwrap();
-    assert!(error(vec![("x", x.clone())]).contains("no `y`"));
-    assert!(error(vec![("x", x.clone()), ("y", y(&[0.0]))]).contains("(N,)"));
-    assert!(error(vec![("x", x.clone()), ("y", y(&[0.0, -1.0]))]).contains("label -1 at row 1"));
-    let bytes = Tensor::full(255u8, (1, 1, 2, 2), d).unwrap();
-    store::save(&path, vec![("x", bytes), ("y", y(&[3.0]))], "").unwrap();
-    let (x, labels) = cli::read_data(&path).unwrap();
-    assert_eq!((x.max_all().unwrap().to_scalar::<f32>().unwrap(), labels.to_vec1::<u32>().unwrap()), (1.0, vec![3]));
-    let npz = dir.path().join("d.npz");
-    Tensor::write_npz(&[("x", x), ("y", y(&[3.0]))], &npz).unwrap();
-    assert_eq!(cli::read_data(&npz).unwrap().1.to_vec1::<u32>().unwrap(), [3]);
-    let whole = std::fs::read(&npz).unwrap();
-    std::fs::write(&npz, &whole[..whole.len() / 2]).unwrap();
-    assert!(cli::read_data(&npz).unwrap_err().to_string().contains("d.npz"));
+    let e = with("nofile.npz", &[]);
+    assert!(e.contains("no file `nofile.npz`, and no data set of that name") && e.contains("fashion-mnist:embedded"), "{e}");
+    let folder = f.0.path().display().to_string();
+    let e = with("cifar10", &["--data-dir", &folder]);
+    for want in ["test_batch.bin", &folder, "sconce data fetch cifar10", "--data-dir or $SCONCE_DATA", "Licence"] {
+        assert!(e.contains(want), "{want}: {e}");
+    }
+    assert!(with("cifar10", &["--data-dir", "/no/such"]).contains("--data-dir /no/such: there is no such folder"));
+    let e = with("fashion-mnist:embedded", &["--suite", "fourier", "--threat", "l2:1"]);
+    assert!(e.contains("net.safetensors"), "28 pixels for a network of 8: {e}");
+    let e = attack(&f, "attack", &["--suite", "fourier", "--threat", "l2:1"]).fails(1);
+    assert!(e.contains("needs a threat in linf"), "{e}");
+    let e = attack(&f, "attack", &["--threat", "linf:8"]).fails(1);
+    assert!(e.contains("write 8/255, not 8"), "{e}");
+    let e = sconce(&["attack", "--model", &model, "--arch", "smallcnn", "--data", &f.text("data.safetensors"), "--device", "cuda:0"]);
+    assert!(e.fails(1).contains("--features cuda"));
+}
+
+#[test]
+fn a_dossier_has_all_its_parts() {
+    let f = Folder::new();
+    fixture(f.0.path(), 16, 1.0);
+    let out = f.text("dossier");
+    let words = ["--threat", "linf:0.05", "--suite", "quick", "--plane", "3", "--eigenvalues", "1", "--out", &out];
+    let run = attack(&f, "dossier", &words);
+    let (text, err) = (run.out.clone(), run.err.clone());
+    run.ok();
+    assert!(text.contains("Sharpness: ") && text.contains("Fourier: ") && text.contains("low below"), "{text}");
+    assert!(["loss landscape", "Fourier heat map", "smoothness"].iter().all(|w| err.contains(w)), "{err}");
+    let page = f.read("dossier/report.html");
+    for want in [
+        "in five lines", "95 % t-interval", "log10 of the spectral density", "vertical frequency (cycles per image)",
+        "second direction (filter norms)", "Lipschitz constant at most", "sha256",
+    ] {
+        assert!(page.contains(want), "{want}");
+    }
+    let read: serde_json::Value = serde_json::from_str(&f.read("dossier/dossier.json")).unwrap();
+    assert_eq!((read["command"].as_str(), read["summary"].as_array().unwrap().len()), (Some("dossier"), 5));
+    assert!(read["geometry"]["adversarial"]["trace_ci95"][0].as_f64() < read["geometry"]["adversarial"]["trace_ci95"][1].as_f64());
 }

@@ -3,6 +3,7 @@
 #![allow(unreachable_pub)] // a program: `pub` tells what a room shows to the others
 
 mod claims;
+mod index;
 mod jobs;
 mod pages;
 mod paper;

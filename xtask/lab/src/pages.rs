@@ -1,5 +1,6 @@
 //! Pages of reproductions: what the kit `sconce-report` does not know of results, verdicts and Fourier heat maps.
 
+use crate::paper::Entry;
 use crate::results::Results;
 use anyhow::Result;
 use sconce_report::{Band, Cell, Drawing, Estimate, Page, Tone, heat};
@@ -11,9 +12,13 @@ pub mod html {
     pub use sconce_report::Page;
 }
 
-/// The page of a reproduction, with its title and what it is about.
-pub fn reproduction(title: &str, lead: &str, r: &Results) -> Page {
-    Page::new(&format!("Sconce · reproduction · {} · preset {}", r.experiment, r.preset), title, lead)
+/// The page of a reproduction, with its title, what it is about, and where the paper is.
+pub fn reproduction(entry: &Entry, r: &Results) -> Page {
+    let kind = format!("Sconce · reproduction · {} · preset {}", r.experiment, r.preset);
+    let mut page = Page::new(&kind, entry.title, entry.lead);
+    page.links(&[(&format!("The paper: arXiv {}", entry.arxiv), &format!("https://arxiv.org/abs/{}", entry.arxiv))]);
+    page.note(&format!("The recipe: xtask/recipes/{}/{}.toml, at the end of this page with its overrides.", r.experiment, r.preset));
+    page
 }
 
 /// Ends the page of a reproduction with the configuration and where the numbers come from.

@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 pub struct Entry {
     /// The slug.
     pub slug: &'static str,
+    /// The number of the paper on arXiv.
+    pub arxiv: &'static str,
     /// The title of its report.
     pub title: &'static str,
     /// What it is about, in a few sentences.

@@ -8,6 +8,7 @@ use crate::pieces::choice::distinct;
 use crate::recipe::Recipe;
 use crate::results::Results;
 use crate::terminal::{note, say};
+use crate::index;
 use crate::{papers, places};
 use anyhow::{Context, Result, bail};
 use sconce_tensor_core::store::{Fingerprint, write_whole};
@@ -198,10 +199,13 @@ fn conclude(args: &Reproduce, opened: &Opened, root: &Path, runner: &Runner<'_>,
     let json = format!("{}\n", serde_json::to_string_pretty(&results)?);
     write_whole(&out.join("results.json"), json.as_bytes())?;
     let same = args.set.is_empty().then(|| claims::compare(recipes, &results)).flatten();
-    let mut page = pages::reproduction(entry.title, entry.lead, &results);
+    let mut page = pages::reproduction(entry, &results);
     claims::section(&mut page, &results, same.as_deref())?;
     paper.page(&results, done, &mut page)?;
     write_whole(&out.join("report.html"), pages::finish(page, &results)?.as_bytes())?;
+    if args.out.is_none() {
+        index::write(&root.join("target/reproduce"))?;
+    }
     tell(&results, same.as_deref(), out);
     if !judged.problems.is_empty() {
         bail!("in {}: {}", recipes.join("claims.toml").display(), judged.problems.join("\n"));

@@ -3,6 +3,7 @@
 mod abc;
 mod absum;
 mod blf;
+mod mp_ssl;
 mod sharpness;
 mod sigsoftmax;
 mod smoothness;
@@ -10,8 +11,8 @@ mod smoothness;
 use crate::paper::Entry;
 
 /// All reproductions.
-pub const TABLE: [Entry; 6] =
-    [absum::PAPER, sigsoftmax::PAPER, blf::PAPER, abc::PAPER, sharpness::PAPER, smoothness::PAPER];
+pub const TABLE: [Entry; 7] =
+    [absum::PAPER, sigsoftmax::PAPER, blf::PAPER, abc::PAPER, sharpness::PAPER, smoothness::PAPER, mp_ssl::PAPER];
 
 #[cfg(test)]
 mod tests;

@@ -25,6 +25,7 @@ use toy::{Decide, Decided, Map};
 /// The reproduction.
 pub const PAPER: Entry = Entry {
     slug: "abc",
+    arxiv: "1903.10709",
     title: "Autoencoding binary classifiers",
     lead: "A classifier finds the anomalies that it was trained on and is blind to others; an autoencoder needs none and finds fewer. \
         An autoencoding binary classifier is an autoencoder whose reconstruction error serves as the classifier's logit: it minimises \

@@ -25,6 +25,7 @@ use std::collections::BTreeMap;
 /// The reproduction.
 pub const PAPER: Entry = Entry {
     slug: "absum",
+    arxiv: "1909.08830",
     title: "Absum: penalising the absolute sum of each convolution kernel",
     lead: "A convolution is a product with a circulant matrix, whose singular vectors are Fourier \
         waves: adding a single wave to every image (the Single Fourier Attack) hurts convolutional networks. Absum limits \

@@ -32,49 +32,50 @@ pub fn write(cfg: &Config, r: &Results, done: &Done<'_>, page: &mut Page) -> Res
 }
 
 fn table(cfg: &Config, s: &Setting, r: &Results, page: &mut Page) {
-    let measures = [
-        "clean",
-        "sfa_avg",
-        "sfa_worst",
-        "retained_avg",
-        "retained_worst",
-        "sfa_low",
-        "sfa_mid",
-        "sfa_high",
-        "transfer",
-        "noise",
-        "at_clean",
-        "at_pgd",
+    let own = [
+        ("clean", "clean"),
+        ("sfa_avg", "waves, average"),
+        ("sfa_worst", "waves, worst"),
+        ("retained_avg", "retained, average"),
+        ("retained_worst", "retained, worst"),
     ];
-    let titles = [
-        "clean",
-        "waves, average",
-        "waves, worst",
-        "retained, average",
-        "retained, worst",
-        "low freq.",
-        "mid",
-        "high freq.",
-        "transferred PGD",
-        "high-freq. noise",
-        "adv. trained: clean",
-        "adv. trained: PGD",
+    measures(cfg, s, r, &own, true, page);
+    page.text("The same networks by frequency of the wave, and under other perturbations.");
+    let others = [
+        ("sfa_low", "low freq."),
+        ("sfa_mid", "mid"),
+        ("sfa_high", "high freq."),
+        ("transfer", "transferred PGD"),
+        ("noise", "high-freq. noise"),
+        ("at_clean", "adv. trained: clean"),
+        ("at_pgd", "adv. trained: PGD"),
     ];
-    let used: Vec<usize> =
-        (0..measures.len()).filter(|&i| r.metrics.contains_key(&format!("{}.{}.none", s.id, measures[i]))).collect();
-    let mut head = vec!["arm", "weight"];
-    head.extend(used.iter().map(|&i| titles[i]));
-    head.push("step time");
+    measures(cfg, s, r, &others, false, page);
+}
+
+/// A row for each arm; with its weight and its cost where `whole`.
+fn measures(cfg: &Config, s: &Setting, r: &Results, columns: &[(&str, &str)], whole: bool, page: &mut Page) {
+    let used: Vec<&(&str, &str)> =
+        columns.iter().filter(|c| r.metrics.contains_key(&format!("{}.{}.none", s.id, c.0))).collect();
+    if used.is_empty() {
+        return;
+    }
+    let mut head = vec!["arm"];
+    head.extend(whole.then_some("weight"));
+    head.extend(used.iter().map(|c| c.1));
+    head.extend(whole.then_some("step time"));
     let rows = cfg.arms.iter().map(|a| {
         let arm = a.name.name();
         let lambda = match a.name {
             ArmName::None | ArmName::ZeroMean => "–".to_owned(),
             _ => r.series.get(&format!("{}.{arm}", s.id)).map_or_else(String::new, |v| v["lambda"].to_string()),
         };
-        let mut row = vec![Cell::from(a.name.title()), lambda.into()];
-        row.extend(used.iter().map(|&i| cell(r.metrics.get(&format!("{}.{}.{arm}", s.id, measures[i])))));
         let cost = r.timing.get(&format!("{}.step_cost.{arm}", s.id));
-        row.push(cost.map_or_else(|| "–".to_owned(), |c| format!("{:.2} x", median(&c.values))).into());
+        let cost = cost.map_or_else(|| "–".to_owned(), |c| format!("{:.2} x", median(&c.values)));
+        let mut row = vec![Cell::from(a.name.title())];
+        row.extend(whole.then(|| Cell::from(lambda)));
+        row.extend(used.iter().map(|c| cell(r.metrics.get(&format!("{}.{}.{arm}", s.id, c.0)))));
+        row.extend(whole.then(|| Cell::from(cost)));
         row
     });
     page.table(&head, rows.collect());

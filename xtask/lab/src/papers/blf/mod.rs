@@ -22,6 +22,7 @@ use training::{History, Norms, SOURCE_SEED, Setting, Source, Trained};
 /// The reproduction.
 pub const PAPER: Entry = Entry {
     slug: "blf",
+    arxiv: "2010.02558",
     title: "The bounded logit function before softmax",
     lead: "Small logits are said to make a network harder to attack. A bounded function before the \
         softmax whose largest value is at a finite point keeps both the logits and what goes into it small, which tanh \

@@ -18,6 +18,7 @@ use serde_json::json;
 /// The reproduction.
 pub const PAPER: Entry = Entry {
     slug: "sharpness",
+    arxiv: "2102.02950",
     title: "Adversarial training and the sharpness of the weight-loss landscape",
     lead: "The paper claims that the eigenvalues of the Hessian at the minimiser grow with the radius of L2 adversarial training, \
         and that they grow because the noise is aligned with the loss, not because it is noise (arXiv 2102.02950). Here we compute \

@@ -118,7 +118,7 @@ impl Wide {
     /// Its losses, attacked at the weights as they are.
     pub fn losses(&self) -> Result<Losses<'_>> {
         let attack = self.attack.as_ref().map(|a| a as &dyn Attack);
-        Losses::new(&*self.net, (&self.x, &self.y), attack, PART)
+        Ok(Losses::new(&*self.net, (&self.x, &self.y), attack, PART)?)
     }
 }
 

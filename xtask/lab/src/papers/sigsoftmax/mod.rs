@@ -24,6 +24,7 @@ use synthetic::{OUTPUTS, Ranks, Student, Students};
 /// The reproduction.
 pub const PAPER: Entry = Entry {
     slug: "sigsoftmax",
+    arxiv: "1805.10829",
     title: "Sigsoftmax and the softmax bottleneck",
     lead: "A softmax on top of d hidden units can only make matrices of log-probabilities of rank d + 2, \
         however many classes there are. Sigsoftmax, exp(z) sigmoid(z) normalised, has no such bound and no more \

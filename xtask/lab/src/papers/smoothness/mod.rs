@@ -26,6 +26,7 @@ use turns::Turn;
 /// The reproduction.
 pub const PAPER: Entry = Entry {
     slug: "smoothness",
+    arxiv: "2103.01400",
     title: "Smoothness of the adversarial loss",
     lead: "An adversarial loss need not be smooth in the weights, because the best attack can jump where the weights move a little: \
         under an L-infinity constraint it jumps where a weight changes its sign, under an L2 constraint only at zero. A loss that is \

@@ -1,0 +1,102 @@
+//! The program in a process of its own, and a small network with its data.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)] // each test file takes what it needs; a test fails by panicking
+
+use candle_core::{DType, Device, Tensor};
+use sconce_tensor_core::nets::{SmallCnn, SmallCnnConfig};
+use sconce_tensor_core::optim::{Optimizer, Sgd, SgdConfig};
+use sconce_tensor_core::{Mode, Module, Network, Rng, ops, store};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What a run of the program left.
+pub struct Run {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Run {
+    /// The standard output of a run that succeeded.
+    #[track_caller]
+    pub fn ok(self) -> String {
+        assert_eq!(self.code, 0, "{}", self.err);
+        self.out
+    }
+
+    /// The standard error of a run that failed with a code.
+    #[track_caller]
+    pub fn fails(self, code: i32) -> String {
+        assert_eq!(self.code, code, "{}\n{}", self.out, self.err);
+        self.err
+    }
+
+    /// The standard output as JSON.
+    #[track_caller]
+    pub fn json(self) -> serde_json::Value {
+        serde_json::from_str(&self.ok()).unwrap()
+    }
+}
+
+/// The program, without what the tester's own environment says about data.
+pub fn command(words: &[&str]) -> Command {
+    let mut c = Command::new(env!("CARGO_BIN_EXE_sconce"));
+    c.args(words).env_remove("SCONCE_DATA").env("HOME", "/nonexistent").env("XDG_DATA_HOME", "/nonexistent");
+    c.env("HF_HOME", "/nonexistent").env_remove("NO_COLOR").stdin(Stdio::null());
+    c
+}
+
+pub fn sconce(words: &[&str]) -> Run {
+    let done = command(words).output().unwrap();
+    let text = |b: Vec<u8>| String::from_utf8(b).unwrap();
+    Run { code: done.status.code().unwrap(), out: text(done.stdout), err: text(done.stderr) }
+}
+
+/// A folder that is deleted at the end.
+pub struct Folder(pub tempfile::TempDir);
+
+impl Folder {
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub fn text(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap()
+    }
+}
+
+/// A network that has learnt which quarter of an image is bright, and `n` such images, as files `net.safetensors` and `data.safetensors`.
+/// Its logits are multiplied by `scale`.
+pub fn fixture(dir: &Path, n: usize, scale: f64) {
+    let cfg =
+        SmallCnnConfig { input: (1, 8, 8), classes: 4, channels: (3, 4), kernel: 3, hidden: 8, ..Default::default() };
+    let net = SmallCnn::new(cfg, Rng::new(0), DType::F32, &Device::Cpu).unwrap();
+    let many = 64usize;
+    let noise = Rng::new(4).uniforms(many * 64);
+    let pixel = |i: usize, r: usize, c: usize| {
+        let bright = r / 4 * 2 + c / 4 == i % 4;
+        (0.5 * noise[i * 64 + r * 8 + c] + if bright { 0.3 } else { 0.0 }) as f32
+    };
+    let values: Vec<f32> = (0..many * 64).map(|k| pixel(k / 64, k / 8 % 8, k % 8)).collect();
+    let x = Tensor::from_vec(values, (many, 1, 8, 8), &Device::Cpu).unwrap();
+    let y = Tensor::from_iter((0..many as u32).map(|i| i % 4), &Device::Cpu).unwrap();
+    let mut sgd = Sgd::new(SgdConfig { lr: 0.1, ..SgdConfig::default() }).unwrap();
+    for _ in 0..60 {
+        let loss = ops::cross_entropy(&net.forward(&x, Mode::Train).unwrap(), &y).unwrap().mean_all().unwrap();
+        sgd.step(net.params(), &ops::backward(&loss).unwrap()).unwrap();
+    }
+    let last = net.params().trainable().filter(|p| p.var().dims().first() == Some(&4)).collect::<Vec<_>>();
+    for p in last.iter().rev().take(2) {
+        p.var().set(&(p.var().as_tensor() * scale).unwrap()).unwrap();
+    }
+    net.params().save(&dir.join("net.safetensors")).unwrap();
+    let (x, y) = (x.narrow(0, 0, n).unwrap(), y.narrow(0, 0, n).unwrap().to_dtype(DType::I64).unwrap());
+    store::save(&dir.join("data.safetensors"), [("x", x), ("y", y)], "").unwrap();
+}
