@@ -58,15 +58,23 @@ fn names_gaps_and_labels_end_to_end() {
     assert!(said.ends_with(&format!("wrote {}\n", model.display())), "{said}");
     assert_eq!(load(&model).unwrap().schema().unwrap().columns().len(), 2);
     let told = json(&summary);
-    assert_eq!((told["schema"].as_u64(), told["detector"].as_str(), told["rows"].as_u64()), (Some(1), Some("mahalanobis"), Some(400)));
-    assert_eq!((told["columns"][1]["kind"].as_str(), told["columns"][0]["missing"].as_u64()), (Some("category"), Some(1)));
+    assert_eq!(
+        (told["schema"].as_u64(), told["detector"].as_str(), told["rows"].as_u64()),
+        (Some(1), Some("mahalanobis"), Some(400))
+    );
+    assert_eq!(
+        (told["columns"][1]["kind"].as_str(), told["columns"][0]["missing"].as_u64()),
+        (Some("category"), Some(1))
+    );
     assert_eq!((told["evaluation"]["auroc"].as_f64(), told["seed"].as_u64()), (Some(1.0), Some(0)));
     assert!(told["known_anomalies"].as_u64() > Some(20) && told["calibration_scores"].as_u64() > Some(40));
     // Columns in another order; a colour that training did not have.
     let done = score("", &model, "colour,size\nblue,1.1\nred,9.2\nred,1.0\ngreen,5\n,\n").well();
     let anomaly: Vec<&str> = done.out.lines().skip(1).map(|l| l.rsplit(',').next().unwrap()).collect();
     assert_eq!(anomaly, ["0", "0", "1", "1", "1"], "{}", done.out);
-    assert!(done.err.contains("5 rows, 3 flagged as anomalous") && done.out.starts_with("row,score,p_value,anomaly\n1,"));
+    assert!(
+        done.err.contains("5 rows, 3 flagged as anomalous") && done.out.starts_with("row,score,p_value,anomaly\n1,")
+    );
     let words = "detect score --model @ --data @ --label label --normal fine,good --drop id --threshold contamination:0.1 --format json --json @";
     let done = sconce(words, &[&model, &data, &summary], "").well();
     let last: serde_json::Value = serde_json::from_str(done.out.lines().last().unwrap()).unwrap();
@@ -132,7 +140,10 @@ fn a_reader_that_has_enough_is_no_error() {
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
     let mut err = String::new();
     child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
-    assert_eq!((first.as_str(), child.wait().unwrap().code(), err.as_str()), ("row,score,p_value,anomaly\n", Some(0), ""));
+    assert_eq!(
+        (first.as_str(), child.wait().unwrap().code(), err.as_str()),
+        ("row,score,p_value,anomaly\n", Some(0), "")
+    );
 }
 
 #[test]

@@ -35,7 +35,8 @@ fn archives_are_tables() {
     let (archive, text) = both(&f);
     let model = f.path("m.safetensors");
     sconce("detect fit --data @ --label y --detector mahalanobis --out @", &[&archive, &model], "").well();
-    let score = |words: &str, file: &Path| sconce(&format!("detect score --model @ --data @ {words}"), &[&model, file], "");
+    let score =
+        |words: &str, file: &Path| sconce(&format!("detect score --model @ --data @ {words}"), &[&model, file], "");
     let (a, b) = (score("--label y", &archive).well(), score("--label y", &text).well());
     assert!(a.out == b.out && a.err.contains("150 rows") && a.err.contains("AUROC"), "{}", a.err);
     let bare = f.path("bare.npz");
@@ -61,22 +62,40 @@ fn a_comparison_is_written_and_continues() {
     let first = compare("-v").well();
     assert_eq!(measured(&first), 12, "{}", first.err);
     let rows: Vec<Vec<&str>> = first.out.lines().take(4).map(|l| l.split_whitespace().collect()).collect();
-    assert_eq!((rows[0].clone(), rows[1][0], rows[3][0]), (vec!["AUROC", "knn", "mahalanobis", "ecod"], "a.npz", "mean"));
+    assert_eq!(
+        (rows[0].clone(), rows[1][0], rows[3][0]),
+        (vec!["AUROC", "knn", "mahalanobis", "ecod"], "a.npz", "mean")
+    );
     assert_eq!(rows[1][1..], rows[2][1..], "the same rows from both files");
     assert!(rows[1][1].parse::<f64>().unwrap() > 0.95);
-    assert!(first.out.contains("average precision") && first.out.contains("needs at least 5 tables, and there are 2"));
+    assert!(
+        first.out.contains("average precision")
+            && first.out.contains("needs at least 5 tables, and this comparison has 2")
+    );
     for name in ["compare.json", "report.html"] {
         assert!(first.out.contains(&format!("wrote {}", out.join(name).display())), "{}", first.out);
     }
     let page = std::fs::read_to_string(out.join("report.html")).unwrap();
-    for want in ["has the highest mean AUROC over 2 tables", "Average precision", "on one thread", "0 to 1", "b.csv", "sconce 0."] {
+    for want in [
+        "has the highest mean AUROC over 2 tables",
+        "Average precision",
+        "on one thread",
+        "0 to 1",
+        "b.csv",
+        "sconce 0.",
+    ] {
         assert!(page.contains(want), "{want}");
     }
     // Nothing is measured twice, and times are those of the first run.
     let again = compare("-v --json -").well();
     assert_eq!(measured(&again), 0);
     let told = again.json();
-    assert_eq!(told.to_string(), std::fs::read_to_string(out.join("compare.json")).map(|t| serde_json::from_str::<serde_json::Value>(&t).unwrap().to_string()).unwrap());
+    assert_eq!(
+        told.to_string(),
+        std::fs::read_to_string(out.join("compare.json"))
+            .map(|t| serde_json::from_str::<serde_json::Value>(&t).unwrap().to_string())
+            .unwrap()
+    );
     let cells = told["cells"].as_array().unwrap();
     assert!(cells.len() == 12 && cells.iter().all(|c| c["seconds"].as_f64() > Some(0.0)), "{told}");
     assert!(told["ranking"].is_null() && told["ranking_reason"].as_str().unwrap().contains("at least 5 tables"));
@@ -111,11 +130,17 @@ fn failures_are_listed_and_mistakes_are_told_first() {
     let (small, out) = (f.write("small.csv", "x,y\n1,0\n2,0\n3,0\n4,1\n"), f.path("out"));
     let words = "detect compare --data @ --data @ --label y --detectors knn,hbos --seeds 1 --out @";
     let done = sconce(words, &[&small, &text, &out], "").well();
-    assert!(done.out.contains("failed") && done.err.contains("knn failed on small.csv, seed 0: "), "{}{}", done.out, done.err);
+    assert!(
+        done.out.contains("failed") && done.err.contains("knn failed on small.csv, seed 0: "),
+        "{}{}",
+        done.out,
+        done.err
+    );
     assert!(std::fs::read_to_string(out.join("report.html")).unwrap().contains(">Failures<"));
     let e = sconce(words, &[&text, &text, &out], "").failed();
     assert!(e.contains("two tables have the name"), "{e}");
-    let message = |words: &str| sconce(&format!("detect compare --data @ --out @ {words}"), &[&text, &out], "").failed();
+    let message =
+        |words: &str| sconce(&format!("detect compare --data @ --out @ {words}"), &[&text, &out], "").failed();
     assert!(message("").contains("--label is required"));
     assert!(message("--label y --detectors oracle").contains("no method `oracle`"));
     assert!(message("--label y --detectors knn,knn").contains("named twice"));
