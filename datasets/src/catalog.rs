@@ -150,6 +150,56 @@ pub fn text(name: &str) -> Result<TextDescriptor> {
     find(&TEXTS, name)
 }
 
+/// A set of labels of images that have several.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LabelSet {
+    /// What the labels are of.
+    pub name: String,
+    /// Names of the classes, in the order of their labels.
+    pub classes: Vec<String>,
+}
+
+/// What a data set is that is made at load time from another one.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MadeDescriptor {
+    /// Always `made`.
+    pub kind: String,
+    /// The name used in commands.
+    pub name: String,
+    /// The name used in prose.
+    pub title: String,
+    /// The name of the data set that it is made from; it has as many examples.
+    pub from: String,
+    /// Channels, height, width.
+    pub shape: (usize, usize, usize),
+    /// The licences of its ingredients.
+    pub licence: String,
+    /// Whom to cite.
+    pub citation: String,
+    /// Its sets of labels.
+    pub labels: Vec<LabelSet>,
+}
+
+const MADE: [(&str, &str); 1] = [("garments-in-cloth", include_str!("../catalog/garments-in-cloth.toml"))];
+
+/// The descriptors of all data sets that are made from others.
+///
+/// # Errors
+/// As [`all`].
+pub fn made() -> Result<Vec<MadeDescriptor>> {
+    MADE.iter().map(|(name, text)| parse(name, text)).collect()
+}
+
+/// The descriptor of the name of a data set that is made.
+///
+/// # Errors
+/// [`Error::Config`] listing the names there are.
+pub fn made_set(name: &str) -> Result<MadeDescriptor> {
+    find(&MADE, name)
+}
+
 const SOURCES: [(&str, &str); 4] = [
     ("fashion-mnist", include_str!("../catalog/fashion-mnist.toml")),
     ("mnist", include_str!("../catalog/mnist.toml")),
@@ -223,5 +273,15 @@ mod tests {
             assert!([&d.train, &d.validation, &d.test].iter().all(|n| !n.is_empty()));
         }
         assert!(text("ptb").unwrap_err().to_string().contains("penn-treebank, wikitext-2"));
+    }
+
+    #[test]
+    fn every_made_set_is_whole() {
+        for d in made().unwrap() {
+            assert_eq!((made_set(&d.name).unwrap().title, d.kind.as_str()), (d.title, "made"));
+            assert!(!d.licence.is_empty() && !d.citation.is_empty() && get(&d.from).is_ok());
+            assert!(d.labels.iter().all(|l| !l.name.is_empty() && l.classes.len() > 1));
+        }
+        assert!(made_set("cloth").unwrap_err().to_string().contains("garments-in-cloth"));
     }
 }

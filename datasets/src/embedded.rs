@@ -1,6 +1,6 @@
 //! What ships inside the crate: a class-balanced part of Fashion-MNIST (MIT licence, Zalando SE), the first
 //! images of each class in the order of the original files (`cargo xtask datasets embed` makes it); Shuttle, whole. The
-//! novels are in [`crate::text`].
+//! novels are in [`crate::text`], the textures in [`crate::garments`].
 
 use crate::{Images, Result, Split, bytes, csv, idx};
 use candle_core::Tensor;

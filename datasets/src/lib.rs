@@ -5,6 +5,7 @@ pub mod catalog;
 pub mod cifar;
 pub mod csv;
 pub mod embedded;
+pub mod garments;
 #[cfg(feature = "hub")]
 mod hub;
 pub mod idx;

@@ -114,7 +114,9 @@ fn check(name: Option<&str>, places: &Places, out: Option<&Output>, terminal: &T
         }
     }
     if rows.is_empty() {
-        bail!("nothing to verify: no data set of the catalog is on this machine; `sconce data list` says where they were looked for");
+        bail!(
+            "nothing to verify: no data set of the catalog is on this machine; `sconce data list` says where they were looked for"
+        );
     }
     terminal.result(&format!("{} files verified, {bad} differ", rows.len()))?;
     terminal.write(out, || json("data verify", json!({ "files": rows, "bad": bad })))?;

@@ -8,8 +8,8 @@ use sconce_activations::language::{LanguageModel, SampleConfig, sample};
 use sconce_activations::output_of;
 use sconce_datasets::text::{Vocabulary, read};
 use sconce_tensor_core::{Device, Rng};
-use std::path::{Path, PathBuf};
 use serde_json::json;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Loads the model, samples, prints.

@@ -44,7 +44,8 @@ pub fn images(name: &str, split: Split, places: &Places) -> Result<Images> {
         return Ok(embedded::fashion_mnist(split)?);
     }
     let Some(d) = catalog::all()?.into_iter().find(|d| d.name == name) else {
-        let names: Vec<String> = catalog::all()?.into_iter().map(|d| d.name).chain([FASHION_MNIST.to_owned()]).collect();
+        let names: Vec<String> =
+            catalog::all()?.into_iter().map(|d| d.name).chain([FASHION_MNIST.to_owned()]).collect();
         bail!("no file `{name}`, and no data set of that name; the data sets are {}", names.join(", "));
     };
     lookup(places)?.load(&d, split).map_err(|e| missing(e, &d, split))
@@ -55,7 +56,9 @@ pub fn missing(e: sconce_datasets::Error, d: &Descriptor, split: Split) -> Error
     let sconce_datasets::Error::NotFound { looked, .. } = &e else { return e.into() };
     let files: Vec<&str> = d.files.iter().filter(|f| f.split == split).map(|f| f.name.as_str()).collect();
     let source = match &d.hub {
-        Some(hub) => format!("`sconce data fetch {}` downloads it from the Hugging Face hub ({}); or copy", d.name, hub.repo),
+        Some(hub) => {
+            format!("`sconce data fetch {}` downloads it from the Hugging Face hub ({}); or copy", d.name, hub.repo)
+        }
         None => "Copy".to_owned(),
     };
     Error::msg(format!(

@@ -23,7 +23,10 @@ fn from_files_to_a_verdict() {
     let read: serde_json::Value = serde_json::from_str(&f.read("r.json")).unwrap();
     assert_eq!((read["schema"].as_u64(), read["command"].as_str()), (Some(1), Some("attack")));
     let robust = read["robust"].as_array().unwrap();
-    assert_eq!((robust.len(), robust[1]["norm"].as_str(), read["sha256"].as_str().unwrap().len()), (2, Some("linf"), 64));
+    assert_eq!(
+        (robust.len(), robust[1]["norm"].as_str(), read["sha256"].as_str().unwrap().len()),
+        (2, Some("linf"), 64)
+    );
     // Each number has its status and its interval, in all three formats.
     assert!(robust.iter().all(|r| r["status"] == read["status"] && r["ci95"][0].as_f64() <= r["accuracy"].as_f64()));
     let rate = robust[0]["accuracy"].as_f64().unwrap();
@@ -32,7 +35,13 @@ fn from_files_to_a_verdict() {
     assert!(err.contains("at linf 5/255") && !err.contains("wrote"), "progress is on standard error: {err}");
     let page = f.read("r.html");
     for want in [
-        "radius of the perturbation, L-infinity (n/255)", "upper bound", "adversarial", "By class", "sha256", "forward passes", "<svg",
+        "radius of the perturbation, L-infinity (n/255)",
+        "upper bound",
+        "adversarial",
+        "By class",
+        "sha256",
+        "forward passes",
+        "<svg",
     ] {
         assert!(page.contains(want), "{want}");
     }
@@ -50,7 +59,10 @@ fn a_threshold_fails_below_it_and_for_flags() {
     let below = attack(&f, "attack", &[&words[..], &["--at-least", "0.9"]].concat());
     assert!(below.out.contains("not checked") && below.out.contains("of 8"), "{}", below.out);
     let why = below.fails(3);
-    assert!(why.starts_with("--at-least 0.9: the robust accuracy at linf 0.3 is ") && why.lines().count() == 1, "{why}");
+    assert!(
+        why.starts_with("--at-least 0.9: the robust accuracy at linf 0.3 is ") && why.lines().count() == 1,
+        "{why}"
+    );
     assert!(attack(&f, "attack", &["--at-least", "40"]).fails(2).contains("[0, 1]"));
     assert!(attack(&f, "attack", &["--allow-flags"]).fails(2).contains("--at-least"));
     // Logits so large that the softmax saturates.
@@ -71,7 +83,10 @@ fn what_is_missing_is_named_with_what_to_do() {
         sconce(&[&first[..], more].concat()).fails(1)
     };
     let e = with("nofile.npz", &[]);
-    assert!(e.contains("no file `nofile.npz`, and no data set of that name") && e.contains("fashion-mnist:embedded"), "{e}");
+    assert!(
+        e.contains("no file `nofile.npz`, and no data set of that name") && e.contains("fashion-mnist:embedded"),
+        "{e}"
+    );
     let folder = f.0.path().display().to_string();
     let e = with("cifar10", &["--data-dir", &folder]);
     for want in ["test_batch.bin", &folder, "sconce data fetch cifar10", "--data-dir or $SCONCE_DATA", "Licence"] {
@@ -84,7 +99,17 @@ fn what_is_missing_is_named_with_what_to_do() {
     assert!(e.contains("needs a threat in linf"), "{e}");
     let e = attack(&f, "attack", &["--threat", "linf:8"]).fails(1);
     assert!(e.contains("write 8/255, not 8"), "{e}");
-    let e = sconce(&["attack", "--model", &model, "--arch", "smallcnn", "--data", &f.text("data.safetensors"), "--device", "cuda:0"]);
+    let e = sconce(&[
+        "attack",
+        "--model",
+        &model,
+        "--arch",
+        "smallcnn",
+        "--data",
+        &f.text("data.safetensors"),
+        "--device",
+        "cuda:0",
+    ]);
     assert!(e.fails(1).contains("--features cuda"));
 }
 
@@ -101,12 +126,20 @@ fn a_dossier_has_all_its_parts() {
     assert!(["loss landscape", "Fourier heat map", "smoothness"].iter().all(|w| err.contains(w)), "{err}");
     let page = f.read("dossier/report.html");
     for want in [
-        "in five lines", "95 % t-interval", "log10 of the spectral density", "vertical frequency (cycles per image)",
-        "second direction (filter norms)", "Lipschitz constant at most", "sha256",
+        "in five lines",
+        "95 % t-interval",
+        "log10 of the spectral density",
+        "vertical frequency (cycles per image)",
+        "second direction (filter norms)",
+        "Lipschitz constant at most",
+        "sha256",
     ] {
         assert!(page.contains(want), "{want}");
     }
     let read: serde_json::Value = serde_json::from_str(&f.read("dossier/dossier.json")).unwrap();
     assert_eq!((read["command"].as_str(), read["summary"].as_array().unwrap().len()), (Some("dossier"), 5));
-    assert!(read["geometry"]["adversarial"]["trace_ci95"][0].as_f64() < read["geometry"]["adversarial"]["trace_ci95"][1].as_f64());
+    assert!(
+        read["geometry"]["adversarial"]["trace_ci95"][0].as_f64()
+            < read["geometry"]["adversarial"]["trace_ci95"][1].as_f64()
+    );
 }

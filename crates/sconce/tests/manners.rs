@@ -10,7 +10,11 @@ use support::{Folder, command, fixture, sconce};
 fn versions_help_and_typos() {
     assert_eq!(sconce(&["-V"]).ok(), format!("sconce {}\n", env!("CARGO_PKG_VERSION")));
     let help = sconce(&["--help"]).ok();
-    assert!(["attack", "detect", "dossier", "data", "generate", "completions", "man", "Exit codes"].iter().all(|w| help.contains(w)));
+    assert!(
+        ["attack", "detect", "dossier", "data", "generate", "completions", "man", "Exit codes"]
+            .iter()
+            .all(|w| help.contains(w))
+    );
     assert!(sconce(&["atack"]).fails(2).contains("'attack'"));
     assert!(sconce(&["attack", "--modle", "x"]).fails(2).contains("--model"));
     assert!(sconce(&["data", "list", "-q", "-v"]).fails(2).contains("cannot be used with"));
@@ -28,7 +32,8 @@ fn outputs_are_opened_before_the_work() {
     assert!(e.contains("--json") && e.contains("does not exist; create it first"), "{e}");
     let e = run("--html", &f.text(""));
     assert!(e.contains("--html") && e.contains("this is a folder"), "{e}");
-    let e = sconce(&["attack", "--model", "/m", "--arch", "smallcnn", "--data", "/d", "--json", "-", "--html", "-"]).fails(1);
+    let e = sconce(&["attack", "--model", "/m", "--arch", "smallcnn", "--data", "/d", "--json", "-", "--html", "-"])
+        .fails(1);
     assert!(e.contains("--html -: another option writes to standard output already"), "{e}");
 }
 
@@ -52,7 +57,11 @@ fn a_reader_that_has_read_enough_is_no_error() {
         let mut child = command(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
         let done = child.wait_with_output().unwrap();
-        assert_eq!((done.status.code(), String::from_utf8_lossy(&done.stderr).contains("error")), (Some(0), false), "{words:?}");
+        assert_eq!(
+            (done.status.code(), String::from_utf8_lossy(&done.stderr).contains("error")),
+            (Some(0), false),
+            "{words:?}"
+        );
     }
 }
 
@@ -86,7 +95,9 @@ fn data_is_verified_or_the_reason_is_told() {
     assert!(sconce(&["data", "verify", "mnist"]).fails(1).contains("sconce data fetch mnist"));
     let f = Folder::new();
     std::fs::create_dir(f.path("mnist")).unwrap();
-    for name in ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"] {
+    for name in
+        ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"]
+    {
         std::fs::write(f.path("mnist").join(name), "not MNIST").unwrap();
     }
     let run = sconce(&["data", "verify", "mnist", "--data-dir", &f.text("")]);

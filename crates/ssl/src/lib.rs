@@ -2,6 +2,7 @@
 
 pub mod mp_ssl;
 pub mod pretext;
+pub mod probe;
 pub mod transforms;
 pub mod trunk;
 pub mod weighting;

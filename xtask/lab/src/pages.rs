@@ -17,7 +17,10 @@ pub fn reproduction(entry: &Entry, r: &Results) -> Page {
     let kind = format!("Sconce · reproduction · {} · preset {}", r.experiment, r.preset);
     let mut page = Page::new(&kind, entry.title, entry.lead);
     page.links(&[(&format!("The paper: arXiv {}", entry.arxiv), &format!("https://arxiv.org/abs/{}", entry.arxiv))]);
-    page.note(&format!("The recipe: xtask/recipes/{}/{}.toml, at the end of this page with its overrides.", r.experiment, r.preset));
+    page.note(&format!(
+        "The recipe: xtask/recipes/{}/{}.toml, at the end of this page with its overrides.",
+        r.experiment, r.preset
+    ));
     page
 }
 

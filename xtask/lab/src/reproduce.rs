@@ -1,6 +1,7 @@
 //! `cargo xtask reproduce`: from a recipe to its results.
 
 use crate::claims::{self, Claims, Scope};
+use crate::index;
 use crate::jobs::{Done, Folder, Plan, Runner, Site};
 use crate::pages;
 use crate::paper::{Entry, Paper};
@@ -8,7 +9,6 @@ use crate::pieces::choice::distinct;
 use crate::recipe::Recipe;
 use crate::results::Results;
 use crate::terminal::{note, say};
-use crate::index;
 use crate::{papers, places};
 use anyhow::{Context, Result, bail};
 use sconce_tensor_core::store::{Fingerprint, write_whole};

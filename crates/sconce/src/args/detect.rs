@@ -128,7 +128,12 @@ pub struct Compare {
     #[allow(missing_docs)]
     pub preprocessing: Preprocessing,
     /// Methods as for `fit`
-    #[arg(long, value_name = "METHODS", value_delimiter = ',', default_value = "abc,autoencoder,isolation-forest,knn,ecod,hbos,pca")]
+    #[arg(
+        long,
+        value_name = "METHODS",
+        value_delimiter = ',',
+        default_value = "abc,autoencoder,isolation-forest,knn,ecod,hbos,pca"
+    )]
     pub detectors: Vec<String>,
     /// Number of seeds; each seed splits the tables differently
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]

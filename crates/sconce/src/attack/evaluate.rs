@@ -42,7 +42,9 @@ fn suite(name: SuiteName, norm: Norm, classes: usize) -> Result<Suite<'static>> 
         SuiteName::Rand => Suite::auto_attack(AutoAttack::Rand, norm, classes),
         SuiteName::Quick => Suite::quick(),
         SuiteName::Fourier if norm == Norm::Linf => Suite::fourier(),
-        SuiteName::Fourier => bail!("--suite fourier needs a threat in linf, because the radius is the peak of the wave"),
+        SuiteName::Fourier => {
+            bail!("--suite fourier needs a threat in linf, because the radius is the peak of the wave")
+        }
     })
 }
 

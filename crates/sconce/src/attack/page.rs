@@ -42,12 +42,16 @@ pub(crate) fn opening(kind: &str, args: &Attack, done: &Evaluated) -> Result<Pag
     );
     let mut page = Page::new(kind, &name, &lead);
     let all = done.result.robust_accuracies()?;
-    let parts: Vec<String> =
-        all.iter().map(|r| format!("{} at {}", estimate_text(r.robust), radius(done.threats.norm, r.threat.eps()))).collect();
+    let parts: Vec<String> = all
+        .iter()
+        .map(|r| format!("{} at {}", estimate_text(r.robust), radius(done.threats.norm, r.threat.eps())))
+        .collect();
     let status = match &done.result.status {
         Status::Unchecked => "The checks were skipped, so nothing is known about how far to trust it.".to_owned(),
         Status::Sound => "No check raised a flag.".to_owned(),
-        Status::Flagged(flags) => format!("{} of {} checks raised a flag: it may be too optimistic.", flags.len(), FlagKind::ALL.len()),
+        Status::Flagged(flags) => {
+            format!("{} of {} checks raised a flag: it may be too optimistic.", flags.len(), FlagKind::ALL.len())
+        }
     };
     page.summary(&format!(
         "Clean accuracy {}. Robust accuracy {}. {status}",

@@ -58,7 +58,8 @@ pub(super) fn pictures(
     examples: &Examples,
 ) -> Result<Vec<Picture>> {
     let labels = &done.ledger.labels;
-    let fooled: Vec<usize> = (0..done.ledger.len()).filter(|i| done.ledger.clean[*i] && smallest(done, *i).is_some()).collect();
+    let fooled: Vec<usize> =
+        (0..done.ledger.len()).filter(|i| done.ledger.clean[*i] && smallest(done, *i).is_some()).collect();
     let first_of_class = |i: &&usize| !fooled.iter().any(|j| j < *i && labels[*j] == labels[**i]);
     let mut chosen: Vec<usize> = fooled.iter().filter(first_of_class).copied().collect();
     chosen.extend(fooled.iter().filter(|i| !first_of_class(i)));

@@ -74,8 +74,13 @@ pub(super) fn all(
     terminal: &Terminal,
 ) -> Result<Geometry> {
     let (norm, eps) = (threats.norm, threats.eps[0]);
-    let cfg =
-        PgdConfig { norm, eps: eps.max(1e-12), steps: STEPS, step_size: StepSize::Relative(0.25), ..PgdConfig::default() };
+    let cfg = PgdConfig {
+        norm,
+        eps: eps.max(1e-12),
+        steps: STEPS,
+        step_size: StepSize::Relative(0.25),
+        ..PgdConfig::default()
+    };
     let pgd = Pgd::new(cfg)?;
     let attack = (eps > 0.0).then_some(&pgd as &dyn Attack);
     let setup = Setup {
@@ -106,7 +111,8 @@ pub(super) fn all(
         Ok(Axis { direction, steps: side.clone() })
     };
     let grid = Grid::plane(axis(0)?, axis(1)?)?;
-    let note = format!("{} examples, PGD of {STEPS} steps in {norm:?} {eps}, frozen; running statistics kept", few.0.dim(0)?);
+    let note =
+        format!("{} examples, PGD of {STEPS} steps in {norm:?} {eps}, frozen; running statistics kept", few.0.dim(0)?);
     let (total, mut points) = (side.len() * side.len(), 0);
     let found = grid.measure(&weights, &["clean", "adversarial"], &note, Some(&out.join("surface.json")), || {
         points += 1;

@@ -26,7 +26,10 @@ pub(crate) fn main(args: &Dossier, terminal: &mut Terminal) -> Result<Outcome> {
     if args.products < args.eigenvalues {
         bail!("--products {}: must be at least --eigenvalues {}", args.products, args.eigenvalues);
     }
-    let extra = (terminal.output("--json", args.attack.json.as_deref())?, terminal.output("--html", args.attack.html.as_deref())?);
+    let extra = (
+        terminal.output("--json", args.attack.json.as_deref())?,
+        terminal.output("--html", args.attack.html.as_deref())?,
+    );
     let folder = out(args);
     Terminal::folder("--out", &folder)?;
     let report = terminal.output("--out", Some(&folder.join("report.html")))?;

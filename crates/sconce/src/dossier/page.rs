@@ -6,9 +6,7 @@ use super::summary::Reading;
 use crate::args::Dossier;
 use crate::attack::{Evaluated, flags, opening, provenance, robustness};
 use anyhow::Result;
-use sconce_report::{
-    Band, Cell, Curve, Estimate, Grid, Page, Tone, contours, heat, lines_within, surface,
-};
+use sconce_report::{Band, Cell, Curve, Estimate, Grid, Page, Tone, contours, heat, lines_within, surface};
 
 /// The smallest density that is drawn.
 const LEAST: f64 = 1e-8;
@@ -79,7 +77,10 @@ fn curvature(g: &Geometry, page: &mut Page) -> Result<()> {
     let (lo, hi) = (ends().fold(f64::INFINITY, f64::min), ends().fold(f64::NEG_INFINITY, f64::max));
     let curves = [spectrum("clean loss", &g.clean, lo, hi), spectrum("adversarial loss", &g.adversarial, lo, hi)];
     let drawing = lines_within("eigenvalue", "log10 of the spectral density", (-8.0, 4.0), &curves)?;
-    page.figure(&drawing, "Spectral density by stochastic Lanczos quadrature; the vertical axis is the same in every dossier.");
+    page.figure(
+        &drawing,
+        "Spectral density by stochastic Lanczos quadrature; the vertical axis is the same in every dossier.",
+    );
     let rows = g.layers.iter().map(|(n, v)| vec![n.clone(), format!("{v:.4}")]).collect();
     page.table(&["block of the adversarial loss's Hessian", "largest eigenvalue"], rows);
     Ok(())

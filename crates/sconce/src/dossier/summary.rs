@@ -56,7 +56,11 @@ pub(crate) fn readings(done: &Evaluated, g: &Geometry) -> Result<Vec<Reading>> {
     Ok(vec![
         Reading {
             question: "Robustness: the part of the clean accuracy that is left under attack",
-            value: format!("{retained:.2} at {} ({:.3} of {clean:.3})", radius(done.threats.norm, first.threat.eps()), first.robust.rate()),
+            value: format!(
+                "{retained:.2} at {} ({:.3} of {clean:.3})",
+                radius(done.threats.norm, first.threat.eps()),
+                first.robust.rate()
+            ),
             level: level(retained, 1.0 / 3.0, 2.0 / 3.0),
             limits: "low below 1/3, high above 2/3",
         },
@@ -102,7 +106,10 @@ mod tests {
 
     #[test]
     fn levels() {
-        assert_eq!([0.1, 0.5, 0.9, f64::NAN].map(|v| level(v, 1.0 / 3.0, 2.0 / 3.0)), ["low", "moderate", "high", "not defined"]);
+        assert_eq!(
+            [0.1, 0.5, 0.9, f64::NAN].map(|v| level(v, 1.0 / 3.0, 2.0 / 3.0)),
+            ["low", "moderate", "high", "not defined"]
+        );
         assert!(kept(0.0, 0.0).is_nan());
     }
 }

@@ -111,11 +111,15 @@ impl Paper for Config {
         for arm in &self.arms {
             let all = done.outputs(seeds, |s| self.pretrain(arm, s))?;
             for task in &arm.tasks {
-                let last = |name: String| all.iter().map(move |r| r.history(&name).last().copied().unwrap_or(f64::NAN)).collect();
+                let last = |name: String| {
+                    all.iter().map(move |r| r.history(&name).last().copied().unwrap_or(f64::NAN)).collect()
+                };
                 m.put(format!("pretext.accuracy_{task}.{}", arm.name), last(format!("validation.accuracy.{task}")))?;
                 m.put(format!("pretext.weight_{task}.{}", arm.name), last(format!("weight.{task}")))?;
             }
-            let largest = |r: &sconce_tensor_core::train::Report| r.history("certificate").into_iter().fold(f64::NEG_INFINITY, f64::max);
+            let largest = |r: &sconce_tensor_core::train::Report| {
+                r.history("certificate").into_iter().fold(f64::NEG_INFINITY, f64::max)
+            };
             if !all[0].history("certificate").is_empty() {
                 m.put(format!("certificate.largest.{}", arm.name), all.iter().map(largest).collect())?;
             }

@@ -74,7 +74,10 @@ fn probes(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
     let cells: Vec<Option<f64>> = all.iter().flat_map(|a| columns.iter().map(move |c| mean(&c.0, &a.0))).collect();
     let across = Band::names("block and labels", columns.iter().map(|c| c.1.clone()));
     let down = Band::names("trunk", all.iter().map(|a| a.1.clone()));
-    page.figure(&heat(&across, &down, "test accuracy", &cells, Some((0.0, 1.0)))?, "Linear probes, mean over the seeds.");
+    page.figure(
+        &heat(&across, &down, "test accuracy", &cells, Some((0.0, 1.0)))?,
+        "Linear probes, mean over the seeds.",
+    );
     let head: Vec<&str> = std::iter::once("trunk").chain(columns.iter().map(|c| c.1.as_str())).collect();
     let row = |a: &(String, String)| {
         let own = columns.iter().map(|c| cell(r.metrics.get(&format!("{}.{}", c.0, a.0))));

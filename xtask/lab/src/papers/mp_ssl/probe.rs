@@ -8,9 +8,9 @@ use crate::pieces::train;
 use anyhow::Result;
 use sconce_ssl::probe::{Knn, KnnConfig, LinearProbe, LinearProbeConfig, Pixels, Pooling, extract};
 use sconce_ssl::trunk::{self, ConvTrunk, Supervised};
+use sconce_tensor_core::Rng;
 use sconce_tensor_core::candle_core::Tensor;
 use sconce_tensor_core::data::Labelled;
-use sconce_tensor_core::Rng;
 use serde::{Deserialize, Serialize};
 
 /// Images of a batch of features.
@@ -106,7 +106,11 @@ impl Probe<'_> {
         let train = of(&unit(&sets.train, work.site)?.narrow(0, 0, self.probe.train)?)?;
         let (validation, test) = (of(&unit(&sets.validation, work.site)?)?, of(&unit(&sets.test, work.site)?)?);
         let parts = train.into_iter().zip(validation).zip(test);
-        Ok(blocks.into_iter().zip(parts).map(|(b, ((train, validation), test))| (b, Features { train, validation, test })).collect())
+        Ok(blocks
+            .into_iter()
+            .zip(parts)
+            .map(|(b, ((train, validation), test))| (b, Features { train, validation, test }))
+            .collect())
     }
 }
 

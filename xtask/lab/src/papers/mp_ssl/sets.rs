@@ -72,7 +72,8 @@ impl Data {
     }
 
     fn cifar(&self, site: &Site) -> Result<Sets> {
-        let (train, test) = (self.source.read("cifar10", Split::Train, site)?, self.source.read("cifar10", Split::Test, site)?);
+        let (train, test) =
+            (self.source.read("cifar10", Split::Train, site)?, self.source.read("cifar10", Split::Test, site)?);
         let classes = catalog::get("cifar10")?.classes;
         let labels = vec![self.label_set("class", classes, (&train.labels, &test.labels))?];
         self.sets((&train.pixels, &test.pixels), train.shape, labels)

@@ -79,10 +79,15 @@ impl Show<'_> {
         let norms: Vec<f64> = rows.iter().map(|r| dot(r, r).sqrt().max(f64::MIN_POSITIVE)).collect();
         let step = (rows.len() / QUERIES).max(1);
         let of = |q: usize| {
-            let mut order: Vec<(f64, usize)> =
-                (0..rows.len()).filter(|i| *i != q).map(|i| (dot(&rows[q], &rows[i]) / (norms[q] * norms[i]), i)).collect();
+            let mut order: Vec<(f64, usize)> = (0..rows.len())
+                .filter(|i| *i != q)
+                .map(|i| (dot(&rows[q], &rows[i]) / (norms[q] * norms[i]), i))
+                .collect();
             order.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-            std::iter::once(q).chain(order.into_iter().take(NEIGHBOURS).map(|o| o.1)).map(|i| images[i].clone()).collect()
+            std::iter::once(q)
+                .chain(order.into_iter().take(NEIGHBOURS).map(|o| o.1))
+                .map(|i| images[i].clone())
+                .collect()
         };
         Ok((0..rows.len()).step_by(step).take(QUERIES).map(of).collect())
     }
