@@ -94,7 +94,7 @@ pub fn contours(grid: &Grid, (x, y, z): (&str, &str, &str), levels: usize) -> Re
     let found =
         ContourBuilder::new(nx, ny, true).lines(&shares, &thresholds).map_err(|e| Error::draw("contours", e))?;
     Drawing::new("contours", &format!("{z} over {x} and {y}"), &SQUARE, |canvas| {
-        let frame = Frame::axes(canvas, (sx, sy), (x, y), 0.0, bar_room(canvas))?;
+        let frame = Frame::axes(canvas, (sx, sy), (x, y), 0.0, bar_room(canvas.font))?;
         canvas.picture(&address, (frame.left, frame.top), (frame.right, frame.bottom));
         let place = |c: f64, n: usize, s: Scale| s.lo + c / n as f64 * (s.hi - s.lo);
         for line in &found {

@@ -102,7 +102,7 @@ impl Frame {
     ) -> Result<Self> {
         let (w, h) = canvas.size;
         let rows = y.ticks(if h > 330.0 { 6 } else { 5 });
-        let left = ticks_width(canvas, &rows);
+        let left = ticks_width(canvas.font, &rows);
         let columns = x.ticks(((w - left) / (canvas.font * 6.5)).clamp(2.0, 9.0) as usize);
         let frame = Self::new(canvas, left, (x, y), (x_title, y_title), (canvas.font * 1.4, foot))?;
         for (v, text) in &rows {
@@ -148,8 +148,8 @@ impl Frame {
 }
 
 /// The room that the labels of the y axis need, in pixels.
-pub(crate) fn ticks_width(canvas: &Canvas<'_>, ticks: &[(f64, String)]) -> f64 {
-    ticks.iter().map(|t| width(&t.1, canvas.font)).fold(0.0, f64::max) + 14.0
+pub(crate) fn ticks_width(font: f64, ticks: &[(f64, String)]) -> f64 {
+    ticks.iter().map(|t| width(&t.1, font)).fold(0.0, f64::max) + 14.0
 }
 
 #[cfg(test)]

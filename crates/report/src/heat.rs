@@ -2,7 +2,7 @@
 
 use crate::canvas::{Anchor, Canvas, cut, width, wrap};
 use crate::colours::{ink, rgb, viridis};
-use crate::drawing::{Drawing, SQUARE};
+use crate::drawing::{Drawing, FONTS, SQUARE, Sizes};
 use crate::error::{Error, Result, finite, some};
 use crate::estimate::number;
 use crate::frame::{Frame, Scale, ticks_width};
@@ -74,20 +74,28 @@ impl Band {
         }
     }
 
+    /// A label in the lines that fit under its cell.
+    fn folded(&self, label: &str, room: f64, font: f64) -> Vec<String> {
+        if self.named() { wrap(label, room, font) } else { vec![label.to_owned()] }
+    }
+
     fn named(&self) -> bool {
         matches!(self.steps, Steps::Names(_))
     }
 }
 
+/// The least and the largest height of a row with a name, wide and narrow.
+const CELLS: ((f64, f64), (f64, f64)) = ((22.0, 52.0), (19.0, 36.0));
+
 /// The room that a colour bar takes.
-pub(crate) fn bar_room(canvas: &Canvas<'_>) -> f64 {
-    18.0 + canvas.font * 3.05
+pub(crate) fn bar_room(font: f64) -> f64 {
+    18.0 + font * 3.05
 }
 
 /// Draws a colour bar under the frame, with its numbers and its title.
 pub(crate) fn bar(canvas: &Canvas<'_>, frame: &Frame, scale: Scale, title: &str) -> Result<()> {
     let colours: Vec<u8> = (0..256).flat_map(|i| viridis(f64::from(i) / 255.0)).collect();
-    let top = canvas.size.1 - bar_room(canvas) + 8.0;
+    let top = canvas.size.1 - bar_room(canvas.font) + 8.0;
     canvas.picture(&png(256, 1, &colours)?, (frame.left, top), (frame.right, top + 10.0));
     let x = |v: f64| frame.left + scale.share(v) * (frame.right - frame.left);
     let count = ((frame.right - frame.left) / (canvas.font * 6.0)).clamp(2.0, 6.0) as usize;
@@ -158,40 +166,29 @@ pub fn heat(
     }
     let address = picture(nx, cells, scale)?;
     let alt = format!("{value} by {} and {}", columns.title, rows.title);
-    Drawing::new("a heat map", &alt, &SQUARE, |canvas| {
-        let (w, font) = (canvas.size.0, canvas.font);
-        let short = |t: Vec<(f64, String)>, room: f64| -> Vec<(f64, String)> {
-            t.into_iter().map(|(v, s)| (v, cut(&s, (room / (font * 0.56)) as usize))).collect()
-        };
-        let down = short(rows.ticks(y, 6), w * 0.35);
-        let left = ticks_width(canvas, &down);
-        let count = ((w - left) / (font * 6.0)).clamp(2.0, 7.0) as usize;
-        let across = short(columns.ticks(x, count), 130.0);
-        let longest = across.iter().map(|t| width(&t.1, font)).fold(0.0, f64::max);
-        // Names go under their cells in two lines, or are turned where a word is wider than its cell.
-        let room = (w - left - 14.0) / nx as f64 - 6.0;
-        let fits =
-            |s: &str| s.split_whitespace().all(|word| width(word, font) <= room) && wrap(s, room, font).len() < 3;
-        let turned = columns.named() && !across.iter().all(|t| fits(&t.1));
-        let folded = |s: &str| if columns.named() { wrap(s, room, font) } else { vec![s.to_owned()] };
-        let lines = across.iter().map(|t| folded(&t.1).len()).max().unwrap_or(1) as f64;
-        let under = if turned { longest + 4.0 } else { font * (0.2 + 1.2 * lines) };
-        let foot = bar_room(canvas);
-        let mut frame = Frame::new(canvas, left, (x, y), (&columns.title, &rows.title), (under, foot))?;
+    let size =
+        |(w, h): (f64, f64), font, cell| (w, Labels::new((columns, rows), (x, y), w, font).height(h, font, cell));
+    let sizes = Sizes { wide: size(SQUARE.wide, FONTS.0, CELLS.0), narrow: size(SQUARE.narrow, FONTS.1, CELLS.1) };
+    Drawing::new("a heat map", &alt, &sizes, |canvas| {
+        let font = canvas.font;
+        let labels = Labels::new((columns, rows), (x, y), canvas.size.0, font);
+        let Labels { down, across, left, room, turned, under, .. } = &labels;
+        let foot = bar_room(canvas.font);
+        let mut frame = Frame::new(canvas, *left, (x, y), (&columns.title, &rows.title), (*under, foot))?;
         canvas.picture(&address, (frame.left, frame.top), (frame.right, frame.bottom));
         // The first row is at the top.
         std::mem::swap(&mut frame.top, &mut frame.bottom);
         let bottom = frame.top;
-        for (v, text) in &down {
+        for (v, text) in down {
             canvas.text(text, (frame.left - 6.0, frame.at(x.lo, *v).1), Anchor::End, ink(0.8))?;
         }
-        for (v, text) in &across {
+        for (v, text) in across {
             let at = frame.at(*v, y.lo).0;
-            if turned {
+            if *turned {
                 canvas.upward(text, (at, bottom + 6.0), ink(0.8))?;
             } else {
                 canvas.path(&[(at, bottom), (at, bottom + 4.0)], ink(0.5), 1.0)?;
-                for (i, line) in folded(text).iter().enumerate() {
+                for (i, line) in columns.folded(text, *room, font).iter().enumerate() {
                     let down = 6.0 + font * (0.6 + 1.2 * i as f64);
                     canvas.text(line, (at, bottom + down), Anchor::Middle, ink(0.8))?;
                 }
@@ -202,6 +199,54 @@ pub fn heat(
         }
         bar(canvas, &frame, scale, value)
     })
+}
+
+/// The labels of both sides, and the room that they take.
+struct Labels {
+    down: Vec<(f64, String)>,
+    across: Vec<(f64, String)>,
+    /// From the left end of the drawing to the first column.
+    left: f64,
+    /// For the label of a column, across.
+    room: f64,
+    /// Names of columns are read from bottom to top.
+    turned: bool,
+    /// For the labels of the columns, down.
+    under: f64,
+    /// For both titles, down.
+    around: f64,
+    /// The number of rows with names.
+    named: Option<usize>,
+}
+
+impl Labels {
+    fn new((columns, rows): (&Band, &Band), (x, y): (Scale, Scale), w: f64, font: f64) -> Self {
+        let short = |t: Vec<(f64, String)>, room: f64| -> Vec<(f64, String)> {
+            t.into_iter().map(|(v, s)| (v, cut(&s, (room / (font * 0.56)) as usize))).collect()
+        };
+        let down = short(rows.ticks(y, 6), w * 0.35);
+        let left = ticks_width(font, &down);
+        let count = ((w - left) / (font * 6.0)).clamp(2.0, 7.0) as usize;
+        let across = short(columns.ticks(x, count), 130.0);
+        let longest = across.iter().map(|t| width(&t.1, font)).fold(0.0, f64::max);
+        // Names go under their cells in two lines, or are turned where a word is wider than its cell.
+        let room = (w - left - 14.0) / columns.count() as f64 - 6.0;
+        let fits =
+            |s: &str| s.split_whitespace().all(|word| width(word, font) <= room) && wrap(s, room, font).len() < 3;
+        let turned = columns.named() && !across.iter().all(|t| fits(&t.1));
+        let lines = across.iter().map(|t| columns.folded(&t.1, room, font).len()).max().unwrap_or(1) as f64;
+        let under = if turned { longest + 4.0 } else { font * (0.2 + 1.2 * lines) };
+        let titles = wrap(&rows.title, w - 8.0, font).len() + wrap(&columns.title, w - left - 8.0, font).len();
+        let around = 24.0 + 1.25 * font * titles as f64;
+        Self { down, across, left, room, turned, under, around, named: rows.named().then(|| rows.count()) }
+    }
+
+    /// The height of the drawing: `usual`, or that of as many rows of names, whose heights have these limits.
+    fn height(&self, usual: f64, font: f64, (least, most): (f64, f64)) -> f64 {
+        let Some(rows) = self.named else { return usual };
+        let around = self.around + self.under + bar_room(font);
+        around + rows as f64 * ((usual - around) / rows as f64).clamp(least, most)
+    }
 }
 
 /// The numbers in the cells, where all of them fit.
@@ -223,4 +268,27 @@ fn numbers(
         canvas.text(text, frame.at((k % nx) as f64, (k / nx) as f64), Anchor::Middle, colour)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_with_names_are_as_high_as_text_and_not_much_higher() {
+        let heights = |n: usize| {
+            let names = |k: usize| (0..k).map(|i| format!("name {i}"));
+            let cells: Vec<Option<f64>> = (0..3 * n).map(|i| Some(i as f64)).collect();
+            let d =
+                heat(&Band::names("column", names(3)), &Band::names("row", names(n)), "value", &cells, None).unwrap();
+            [&d.wide()[0], &d.narrow()[0]].map(|svg| {
+                let view = svg.split("viewBox=\"").nth(1).and_then(|s| s.split('"').next()).unwrap();
+                view.split(' ').next_back().unwrap().parse::<f64>().unwrap() / 10.0
+            })
+        };
+        let (one, ten, forty) = (heights(1), heights(10), heights(40));
+        assert!(one[0] < 220.0 && one[1] < 200.0, "{one:?}");
+        assert_eq!(ten, [SQUARE.wide.1, SQUARE.narrow.1]);
+        assert!(forty[0] > 40.0 * CELLS.0.0 && forty[1] > 40.0 * CELLS.1.0, "{forty:?}");
+    }
 }

@@ -63,7 +63,7 @@ pub fn surface(grid: &Grid, (x, y, z): (&str, &str, &str)) -> Result<Drawing> {
         let rows = sz.ticks(4);
         let side = rows.iter().map(|t| width(&t.1, font)).fold(0.0, f64::max) + 12.0;
         // The near corner divides the width: x lies to its left, y to its right.
-        let place = |under: f64| View::new(side.max(24.0), w - 24.0, font * 2.2, h - bar_room(canvas) - under);
+        let place = |under: f64| View::new(side.max(24.0), w - 24.0, font * 2.2, h - bar_room(canvas.font) - under);
         let corner = place(font * 2.0).at(1.0, 1.0, 0.0).0;
         let titles = [wrap(x, corner - 24.0, font), wrap(y, w - corner - 24.0, font)];
         let lines = titles.iter().map(Vec::len).max().unwrap_or(0) as f64;

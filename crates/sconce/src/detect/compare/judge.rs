@@ -1,7 +1,6 @@
 //! Means over the seeds, and whether the detectors differ.
 
 use super::timed::Times;
-use crate::args::Compare;
 use anyhow::Result;
 use sconce_anomaly::testbed::{Cell, CellResult, Ranking, TestbedResults};
 use sconce_tensor_core::stats::Summary;
@@ -36,14 +35,13 @@ impl Comparison {
     ///
     /// # Errors
     /// A metric that is not finite.
-    pub(super) fn new(args: &Compare, cells: Vec<Cell>, times: &Times) -> Result<Self> {
+    pub(super) fn new(detectors: &[String], cells: Vec<Cell>, times: &Times) -> Result<Self> {
         let results = TestbedResults { cells };
-        let (tables, detectors) = (results.datasets(), args.detectors.clone());
+        let (tables, detectors) = (results.datasets(), detectors.to_vec());
         let ranking = match (tables.len(), detectors.len()) {
             (_, 1) => Err("a test compares at least two detectors".to_owned()),
             (n, _) if n < LEAST_TABLES => Err(format!(
-                "a test of whether the detectors differ needs at least {LEAST_TABLES} tables, and there {}",
-                if n == 1 { "is 1".to_owned() } else { format!("are {n}") }
+                "a test of whether the detectors differ needs at least {LEAST_TABLES} tables, and this comparison has {n}"
             )),
             _ => Ok(results.ranking()?),
         };
@@ -80,7 +78,7 @@ impl Comparison {
     /// What a reader looks for first, in one or two sentences.
     pub(super) fn summary(&self) -> String {
         let means = self.detectors.iter().filter_map(|d| Some((d, self.overall(d, |m| m.auroc.as_ref())?)));
-        let Some((best, auroc)) = means.max_by(|a, b| a.1.total_cmp(&b.1)) else {
+        let Some((best, auroc)) = means.reduce(|a, b| if b.1 > a.1 { b } else { a }) else {
             return "Each detector failed on at least one table, so there is no mean over all tables.".to_owned();
         };
         let over = if self.tables.len() == 1 { String::new() } else { format!(" over {} tables", self.tables.len()) };
@@ -132,5 +130,59 @@ impl Mean {
             average_precision: metric(|_, precision| precision)?,
             seconds: if seconds.is_empty() { None } else { Some(Summary::new(seconds)?) },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Detector i has an AUROC of 0.9 - i / 10 on every table, plus a little for each of two seeds.
+    fn comparison(detectors: usize, tables: usize, failed: Option<&str>) -> Comparison {
+        let names: Vec<String> = (0..detectors).map(|i| format!("d{i}")).collect();
+        let outcome = |i: usize, seed: u64| CellResult::Measured {
+            auroc: 0.9 - 0.1 * i as f64 + 0.01 * seed as f64,
+            average_precision: 0.5,
+        };
+        let cell = |t: usize, seed: u64, i: usize| Cell {
+            dataset: format!("t{t}"),
+            method: names[i].clone(),
+            seed,
+            outcome: match failed {
+                Some(name) if names[i] == name && t == 0 => CellResult::Failed("too few rows".to_owned()),
+                _ => outcome(i, seed),
+            },
+        };
+        let cells = (0..tables).flat_map(|t| (0..2).flat_map(move |s| (0..detectors).map(move |i| (t, s, i))));
+        let cells = cells.map(|(t, s, i)| cell(t, s, i)).collect();
+        Comparison::new(&names, cells, &Times::open(std::path::Path::new("no such folder"))).unwrap()
+    }
+
+    #[test]
+    fn a_test_needs_five_tables_and_two_detectors() {
+        for (detectors, tables, why) in
+            [(3, 4, "at least 5 tables, and this comparison has 4"), (1, 9, "two detectors")]
+        {
+            let c = comparison(detectors, tables, None);
+            assert!(c.ranking.as_ref().unwrap_err().contains(why) && c.summary().contains(why), "{}", c.summary());
+        }
+        let c = comparison(3, 8, None);
+        assert_eq!(c.ranking.as_ref().unwrap().names, ["d0", "d1", "d2"]);
+        let summary = c.summary();
+        assert!(summary.starts_with("d0 has the highest mean AUROC over 8 tables, 0.905. "), "{summary}");
+        assert!(
+            summary.ends_with("d0 has the best mean rank, 1.00; it does not differ significantly from d1."),
+            "{summary}"
+        );
+    }
+
+    #[test]
+    fn means_are_over_seeds_and_a_failed_cell_has_none() {
+        let c = comparison(2, 2, Some("d0"));
+        let auroc = |d: &str| c.of(d).map(|m| m.auroc.as_ref().map(|s| s.mean)).collect::<Vec<_>>();
+        assert_eq!((auroc("d0")[0], c.overall("d0", |m| m.auroc.as_ref()), c.failures().count()), (None, None, 2));
+        let mean = c.overall("d1", |m| m.auroc.as_ref()).unwrap();
+        assert!((mean - 0.805).abs() < 1e-12 && c.summary().starts_with("d1 has the highest"), "{mean}");
+        assert!(comparison(1, 1, Some("d0")).summary().contains("failed on at least one table"));
     }
 }

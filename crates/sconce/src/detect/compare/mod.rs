@@ -31,7 +31,7 @@ pub(super) fn main(args: &Compare, terminal: &mut Terminal) -> Result<Outcome> {
     let times = Arc::new(Times::open(&args.out));
     let cells = work::cells(args, &sources, &times, terminal)?;
     times.save()?;
-    let done = Comparison::new(args, cells, &times)?;
+    let done = Comparison::new(&args.detectors, cells, &times)?;
     terminal.result(&text(&done))?;
     for (cell, reason) in done.failures() {
         terminal.warn(&format!("{} failed on {}, seed {}: {reason}", cell.method, cell.dataset, cell.seed));

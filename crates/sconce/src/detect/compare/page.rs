@@ -58,7 +58,8 @@ fn quality(args: &Compare, done: &Comparison, page: &mut Page) -> Result<()> {
     let interval = match args.seeds {
         1 => "One seed has no interval.",
         _ => {
-            "Below each mean is its 95 % t-interval over the seeds. The seeds split the same rows, so it shows the spread over splits, not over new data."
+            "Below each mean is its 95 % t-interval over the seeds. The seeds split the same rows, so it shows the spread over splits, not over new data; with few \
+             seeds it can reach past 1."
         }
     };
     table(done, page, |m| m.auroc.as_ref());
@@ -69,20 +70,24 @@ fn quality(args: &Compare, done: &Comparison, page: &mut Page) -> Result<()> {
     Ok(())
 }
 
-/// Means with a row for each detector and a column for each table.
+/// Means of each detector on each table; the longer list is that of the rows.
 fn table(done: &Comparison, page: &mut Page, metric: fn(&Mean) -> Option<&Summary>) {
-    let several = done.tables.len() > 1;
-    let rows = done.detectors.iter().map(|d| {
-        let mut row = vec![Cell::from(d)];
-        row.extend(done.of(d).map(|m| Cell::estimate(metric(m).map(estimate))));
-        if several {
-            row.push(Cell::estimate(done.overall(d, metric).map(Estimate::from)));
-        }
-        row
-    });
-    let tables = done.tables.iter().map(String::as_str);
-    let head: Vec<&str> = std::iter::once("detector").chain(tables).chain(several.then_some("mean")).collect();
-    page.table(&head, rows.collect());
+    // The mean over tables is the last of them.
+    let tables: Vec<&str> =
+        done.tables.iter().map(String::as_str).chain((done.tables.len() > 1).then_some("mean")).collect();
+    let detectors: Vec<&str> = done.detectors.iter().map(String::as_str).collect();
+    let cell = |table: usize, detector: usize| match table < done.tables.len() {
+        true => Cell::estimate(metric(&done.means[table * detectors.len() + detector]).map(estimate)),
+        false => Cell::estimate(done.overall(detectors[detector], metric).map(Estimate::from)),
+    };
+    let turned = done.tables.len() > detectors.len();
+    let (what, down, across) = if turned { ("table", &tables, &detectors) } else { ("detector", &detectors, &tables) };
+    let place = |row: usize, column: usize| if turned { cell(row, column) } else { cell(column, row) };
+    let row = |(i, name): (usize, &&str)| {
+        std::iter::once(Cell::from(*name)).chain((0..across.len()).map(|k| place(i, k))).collect()
+    };
+    let head: Vec<&str> = std::iter::once(what).chain(across.iter().copied()).collect();
+    page.table(&head, down.iter().enumerate().map(row).collect());
 }
 
 fn significance(done: &Comparison, page: &mut Page) -> Result<()> {

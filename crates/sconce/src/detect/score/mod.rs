@@ -60,7 +60,7 @@ pub(super) fn main(args: &Score, terminal: &mut Terminal) -> Result<Outcome> {
 fn text(done: &Summary) -> String {
     let failed = if done.failed > 0 { format!(", {} could not be scored", done.failed) } else { String::new() };
     let evaluation = done.evaluation.as_ref().map_or_else(String::new, |e| e.text("\nof the rows scored"));
-    format!("{} rows, {} anomalies{failed}{evaluation}", done.rows, done.anomalies)
+    format!("{} rows, {} flagged as anomalous{failed}{evaluation}", done.rows, done.anomalies)
 }
 
 /// The fields of the JSON summary.
