@@ -11,9 +11,13 @@ mod detect;
 #[cfg(feature = "program")]
 mod dossier;
 #[cfg(feature = "program")]
+mod folder;
+#[cfg(feature = "program")]
 mod generate;
 #[cfg(feature = "program")]
 pub mod places;
+#[cfg(feature = "program")]
+mod pretrain;
 #[cfg(feature = "program")]
 mod program;
 #[cfg(feature = "program")]

@@ -2,6 +2,7 @@
 
 use crate::args::Places;
 use anyhow::{Error, Result, bail};
+use sconce_datasets::garments::{Garments, Label};
 use sconce_datasets::{Descriptor, Images, Lookup, Split, catalog, embedded};
 use std::path::{Path, PathBuf};
 
@@ -43,9 +44,15 @@ pub fn images(name: &str, split: Split, places: &Places) -> Result<Images> {
     if name == FASHION_MNIST {
         return Ok(embedded::fashion_mnist(split)?);
     }
+    if let Some(label) = name.strip_prefix("garments-in-cloth:") {
+        let Some(set) = Label::ALL.into_iter().find(|l| l.name() == label) else {
+            bail!("`{name}`: the labels are shape, texture or hue");
+        };
+        return Ok(Garments::embedded(split, 0)?.images(set)?);
+    }
     let Some(d) = catalog::all()?.into_iter().find(|d| d.name == name) else {
         let names: Vec<String> =
-            catalog::all()?.into_iter().map(|d| d.name).chain([FASHION_MNIST.to_owned()]).collect();
+            catalog::all()?.into_iter().map(|d| d.name).chain([FASHION_MNIST.to_owned(), "garments-in-cloth:shape".to_owned()]).collect();
         bail!("no file `{name}`, and no data set of that name; the data sets are {}", names.join(", "));
     };
     lookup(places)?.load(&d, split).map_err(|e| missing(e, &d, split))

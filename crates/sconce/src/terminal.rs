@@ -185,6 +185,13 @@ pub(crate) struct Output {
     path: Option<PathBuf>,
 }
 
+impl Output {
+    /// Whether it is standard output.
+    pub(crate) fn is_stdout(&self) -> bool {
+        self.path.is_none()
+    }
+}
+
 /// JSON as text: indented, with the number of its schema as the first field.
 ///
 /// # Errors

@@ -2,9 +2,9 @@
 #![cfg(feature = "program")]
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
-mod program;
+mod support;
 
-use program::{Done, Folder, sconce, start};
+use support::{Folder, Run, piped as sconce, start};
 use sconce_anomaly::load;
 use sconce_tensor_core::Rng;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -28,11 +28,11 @@ fn things(n: usize) -> String {
 
 const FIT: &str = "detect fit --data @ --label label --normal fine,good --drop id --missing impute --out @";
 
-fn fit(more: &str, data: &Path, model: &Path) -> Done {
+fn fit(more: &str, data: &Path, model: &Path) -> Run {
     sconce(&format!("{FIT} {more}"), &[data, model], "")
 }
 
-fn score(more: &str, model: &Path, input: &str) -> Done {
+fn score(more: &str, model: &Path, input: &str) -> Run {
     sconce(&format!("detect score --model @ {more}"), &[model], input)
 }
 

@@ -2,10 +2,10 @@
 #![cfg(feature = "program")]
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
-mod program;
+mod support;
 
 use candle_core::{Device, Tensor};
-use program::{Done, Folder, sconce};
+use support::{Folder, Run, piped as sconce};
 use sconce_tensor_core::Rng;
 use std::path::{Path, PathBuf};
 
@@ -48,7 +48,7 @@ fn archives_are_tables() {
     assert!(e.contains("`z` is not in the header"), "{e}");
 }
 
-fn measured(done: &Done) -> usize {
+fn measured(done: &Run) -> usize {
     done.err.lines().filter(|l| l.starts_with("measured ")).count()
 }
 

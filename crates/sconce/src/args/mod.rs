@@ -5,12 +5,14 @@ mod data;
 mod detect;
 mod dossier;
 mod generate;
+mod pretrain;
 
 pub use attack::{Attack, Suite};
 pub use data::{Data, DataVerb, Places};
 pub use detect::{Compare, Detect, Fit, Missing, Preprocessing, Scale, Score, ScoreFormat, TableColumns};
 pub use dossier::Dossier;
 pub use generate::Generate;
+pub use pretrain::{Pretrain, Probe};
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -78,6 +80,10 @@ pub enum Job {
     /// List, download and verify data sets
     #[command(subcommand)]
     Data(DataVerb),
+    /// Train a trunk on images without labels, by pretext tasks
+    Pretrain(Pretrain),
+    /// Measure what a frozen trunk knows about labels
+    Probe(Probe),
     /// Sample text from a language model that `cargo xtask reproduce sigsoftmax` trained
     Generate(Generate),
 }
@@ -88,6 +94,8 @@ impl Job {
         match self {
             Self::Attack(a) => &a.device,
             Self::Dossier(d) => &d.attack.device,
+            Self::Pretrain(p) => &p.device,
+            Self::Probe(p) => &p.device,
             Self::Detect(_) | Self::Data(_) | Self::Generate(_) => "cpu",
         }
     }

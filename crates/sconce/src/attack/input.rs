@@ -3,7 +3,7 @@
 use crate::args::{Attack, Data};
 use crate::places;
 use candle_core::{DType, Tensor};
-use sconce_datasets::{Split, catalog};
+use sconce_datasets::{Images, Split, catalog};
 use sconce_tensor_core::nets::load;
 use sconce_tensor_core::nn::Normalize;
 use sconce_tensor_core::{Device, DeviceSpec, Error, Network, store};
@@ -28,7 +28,7 @@ impl Examples {
     /// No such file or data set, a damaged file, images and labels that do not go together.
     pub(crate) fn read(data: &Data, most: Option<usize>) -> anyhow::Result<Self> {
         let all = if Path::new(&data.name).exists() {
-            let (x, y) = file(data.name.as_ref())?;
+            let (x, y) = file(data.name.as_ref(), true)?;
             Self { x, y, names: None }
         } else {
             let images = places::images(&data.name, Split::Test, &data.places)?.to_labelled(&Device::Cpu)?;
@@ -51,7 +51,7 @@ impl Examples {
 }
 
 /// Reads `x` (N, C, H, W) and `y` (N,) from a .safetensors or .npz file. Images as bytes are divided by 255; labels may have any integer type.
-fn file(path: &Path) -> sconce_tensor_core::Result<(Tensor, Tensor)> {
+fn file(path: &Path, labelled: bool) -> sconce_tensor_core::Result<(Tensor, Tensor)> {
     let bad = |reason: String| Error::Checkpoint { path: path.to_owned(), reason };
     let found: HashMap<String, Tensor> = if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npz")) {
         std::fs::metadata(path).map_err(Error::io(path))?;
@@ -64,7 +64,11 @@ fn file(path: &Path) -> sconce_tensor_core::Result<(Tensor, Tensor)> {
     names.sort_unstable();
     let get =
         |name: &str| found.get(name).ok_or_else(|| bad(format!("no `{name}` in this file, which contains {names:?}")));
-    let (x, y) = (get("x")?, get("y")?);
+    let x = get("x")?;
+    let y = match found.get("y") {
+        None if !labelled => Tensor::zeros(x.dim(0)?, DType::U32, &Device::Cpu)?,
+        _ => get("y")?.clone(),
+    };
     if x.rank() != 4 || y.dims() != [x.dim(0)?] || x.dim(0)? == 0 {
         return Err(bad(format!(
             "x must be (N, C, H, W) and y (N,) with N >= 1, got {:?} and {:?}",
@@ -78,6 +82,26 @@ fn file(path: &Path) -> sconce_tensor_core::Result<(Tensor, Tensor)> {
         return Err(bad(format!("label {v} at row {i} is not a class index: use integers from 0")));
     }
     Ok((x, Tensor::from_iter(labels.into_iter().map(|v| v as u32), &Device::Cpu)?))
+}
+
+/// The same as bytes; without `y` all images are of one class.
+///
+/// # Errors
+/// As for an attack's data; a value that is not in [0, 1].
+pub(crate) fn read_images(path: &Path) -> anyhow::Result<Images> {
+    let (x, y) = file(path, false)?;
+    let (_, c, h, w) = x.dims4()?;
+    let values = x.flatten_all()?.to_vec1::<f32>()?;
+    if let Some(v) = values.iter().find(|v| !(0.0..=1.0).contains(*v)) {
+        anyhow::bail!("{}: `x` has the value {v}; images must be bytes, or numbers in [0, 1]", path.display());
+    }
+    let labels = y.to_vec1::<u32>()?;
+    let classes = labels.iter().max().map_or(1, |m| *m as usize + 1);
+    if classes > 256 {
+        anyhow::bail!("{}: {classes} classes; at most 256 can be read", path.display());
+    }
+    let pixels = values.into_iter().map(|v| (v * 255.0).round() as u8).collect();
+    Ok(Images::new(pixels, (c, h, w), labels.into_iter().map(|l| l as u8).collect(), classes)?)
 }
 
 /// Opens the device of the arguments.
@@ -129,7 +153,7 @@ mod tests {
         let d = &Device::Cpu;
         let error = |all: Vec<(&str, Tensor)>| {
             store::save(&path, all, "").unwrap();
-            file(&path).unwrap_err().to_string()
+            file(&path, true).unwrap_err().to_string()
         };
         let x = Tensor::zeros((2, 1, 4, 4), DType::F32, d).unwrap();
         let y = |v: &[f64]| Tensor::new(v, d).unwrap();
@@ -138,17 +162,17 @@ mod tests {
         assert!(error(vec![("x", x.clone()), ("y", y(&[0.0, -1.0]))]).contains("label -1 at row 1"));
         let bytes = Tensor::full(255u8, (1, 1, 2, 2), d).unwrap();
         store::save(&path, vec![("x", bytes), ("y", y(&[3.0]))], "").unwrap();
-        let (x, labels) = file(&path).unwrap();
+        let (x, labels) = file(&path, true).unwrap();
         assert_eq!(
             (x.max_all().unwrap().to_scalar::<f32>().unwrap(), labels.to_vec1::<u32>().unwrap()),
             (1.0, vec![3])
         );
         let npz = dir.path().join("d.npz");
         Tensor::write_npz(&[("x", x), ("y", y(&[3.0]))], &npz).unwrap();
-        assert_eq!(file(&npz).unwrap().1.to_vec1::<u32>().unwrap(), [3]);
+        assert_eq!(file(&npz, true).unwrap().1.to_vec1::<u32>().unwrap(), [3]);
         let whole = std::fs::read(&npz).unwrap();
         std::fs::write(&npz, &whole[..whole.len() / 2]).unwrap();
-        assert!(file(&npz).unwrap_err().to_string().contains("d.npz"));
+        assert!(file(&npz, true).unwrap_err().to_string().contains("d.npz"));
     }
 
     #[test]

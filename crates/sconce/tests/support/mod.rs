@@ -5,8 +5,9 @@ use candle_core::{DType, Device, Tensor};
 use sconce_tensor_core::nets::{SmallCnn, SmallCnnConfig};
 use sconce_tensor_core::optim::{Optimizer, Sgd, SgdConfig};
 use sconce_tensor_core::{Mode, Module, Network, Rng, ops, store};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// What a run of the program left.
 pub struct Run {
@@ -30,10 +31,24 @@ impl Run {
         self.err
     }
 
-    /// The standard output as JSON.
+    /// It must have succeeded.
     #[track_caller]
-    pub fn json(self) -> serde_json::Value {
-        serde_json::from_str(&self.ok()).unwrap()
+    pub fn well(self) -> Self {
+        assert_eq!(self.code, 0, "{}", self.err);
+        self
+    }
+
+    /// It must have failed with an error, which is returned.
+    #[track_caller]
+    pub fn failed(self) -> String {
+        self.fails(1)
+    }
+
+    /// The standard output as JSON, of a run that succeeded.
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        assert_eq!(self.code, 0, "{}", self.err);
+        serde_json::from_str(&self.out).unwrap()
     }
 }
 
@@ -45,10 +60,34 @@ pub fn command(words: &[&str]) -> Command {
     c
 }
 
-pub fn sconce(words: &[&str]) -> Run {
-    let done = command(words).output().unwrap();
+fn run(done: std::process::Output) -> Run {
     let text = |b: Vec<u8>| String::from_utf8(b).unwrap();
     Run { code: done.status.code().unwrap(), out: text(done.stdout), err: text(done.stderr) }
+}
+
+pub fn sconce(words: &[&str]) -> Run {
+    run(command(words).output().unwrap())
+}
+
+/// Starts the program with pipes on all sides. `words` are separated by spaces; each `@` is the next of the paths.
+pub fn start(words: &str, paths: &[&Path]) -> Child {
+    let mut paths = paths.iter().map(|p| p.display().to_string());
+    let words: Vec<String> =
+        words.split_whitespace().map(|w| if w == "@" { paths.next().unwrap() } else { w.to_owned() }).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut c = command(&words);
+    c.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// The same to its end, with a text on standard input.
+pub fn piped(words: &str, paths: &[&Path], input: &str) -> Run {
+    let mut child = start(words, paths);
+    let (mut stdin, input) = (child.stdin.take().unwrap(), input.to_owned());
+    // A program that fails reads no input.
+    let writer = std::thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
+    let done = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    run(done)
 }
 
 /// A folder that is deleted at the end.
@@ -65,6 +104,11 @@ impl Folder {
 
     pub fn text(&self, name: &str) -> String {
         self.path(name).display().to_string()
+    }
+
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        std::fs::write(self.path(name), text).unwrap();
+        self.path(name)
     }
 
     pub fn read(&self, name: &str) -> String {

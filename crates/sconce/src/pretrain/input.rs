@@ -1,0 +1,43 @@
+//! Images to train on, with labels where there are some.
+
+use crate::args::Places;
+use crate::{folder, places};
+use anyhow::{Result, bail};
+use sconce_datasets::{Images, Split, catalog};
+use std::path::Path;
+
+/// Images with the names of their classes.
+pub(super) struct Input {
+    pub(super) images: Images,
+    pub(super) classes: Vec<String>,
+}
+
+/// A folder, a file with `x` (and `y`), or a split of a data set.
+///
+/// # Errors
+/// As the readers, with the path.
+pub(super) fn read(name: &str, split: Split, places: &Places) -> Result<Input> {
+    let path = Path::new(name);
+    if path.is_dir() {
+        let (images, classes) = folder::read(path)?;
+        return Ok(Input { images, classes });
+    }
+    let (images, known) = if path.exists() {
+        (crate::attack::read_images(path)?, None)
+    } else {
+        let set = name.split(':').next().unwrap_or(name);
+        (places::images(name, split, places)?, catalog::get(set).ok().map(|d| d.classes))
+    };
+    let count = images.classes;
+    let classes = known.filter(|k| k.len() == count).unwrap_or_else(|| (0..count).map(|k| k.to_string()).collect());
+    Ok(Input { images, classes })
+}
+
+/// The images `from..to`.
+pub(super) fn part(images: &Images, from: usize, to: usize) -> Result<Images> {
+    let size = images.pixels.len() / images.len();
+    if from >= to || to > images.len() {
+        bail!("images {from} to {to} are needed, there are {}", images.len());
+    }
+    Ok(Images::new(images.pixels[from * size..to * size].to_vec(), images.shape, images.labels[from..to].to_vec(), images.classes)?)
+}
