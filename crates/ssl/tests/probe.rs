@@ -372,10 +372,10 @@ fn pooled_sizes() {
     assert_eq!(of(Pooling::ROTNET_ALEXNET, rotnet), [9216, 9408, 9600, 9216, 9216]);
     let deep_cluster = [(96, 55), (256, 27), (384, 13), (384, 13), (256, 13)];
     assert_eq!(of(Pooling::DEEP_CLUSTER_ALEXNET, deep_cluster), [9600, 9216, 9600, 9600, 9216]);
-    // The default: the largest grid of at most 1,600.
+    // The default: the largest grid of at most 1,024.
     let default = Pooling::default();
     let sizes = [(16, 14), (32, 7), (64, 7), (3, 28), (2000, 7), (8, 3)].map(|(c, side)| count(default, c, side));
-    assert_eq!(sizes, [16 * 100, 32 * 49, 64 * 25, 3 * 23 * 23, 2000, 72]);
+    assert_eq!(sizes, [16 * 64, 32 * 25, 64 * 16, 3 * 18 * 18, 2000, 72]);
     let constant = default.apply(&(map(64, 7) + 2.0).unwrap()).unwrap();
     assert!(values(&constant).iter().all(|v| (v - 2.0).abs() < 1e-6));
     let vectors = tensor(vec![1.0; 6], &[2, 3]);

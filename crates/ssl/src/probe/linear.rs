@@ -1,8 +1,8 @@
 //! The linear probe: one answer for each strength of the penalty, and the strength chosen on validation.
 
+use super::design::Design;
 use super::head::{LinearHead, Standardizer, rows};
 use super::lbfgs::Stop;
-use super::logistic::Design;
 use super::{logistic, ridge};
 use sconce_tensor_core::candle_core::{Device, Tensor};
 use sconce_tensor_core::data::Labelled;
@@ -27,7 +27,7 @@ pub enum LinearLoss {
 /// | `loss` | cross-entropy | what is minimised | |
 /// | `strengths` | 1e-5, 1e-4, 1e-3, 1e-2, 1e-1 | factors of the penalty that are tried | finite, > 0, at least one |
 /// | `tolerance` | 1e-6 | Euclidean norm of the gradient at which L-BFGS has converged | > 0 |
-/// | `steps` | 500 | steps of L-BFGS after which it has failed | >= 1 |
+/// | `steps` | 2,000 | steps of L-BFGS after which it has failed | >= 1 |
 #[derive(Clone, Debug, PartialEq)]
 pub struct LinearProbeConfig {
     /// What is minimised.
@@ -46,7 +46,7 @@ impl Default for LinearProbeConfig {
             loss: LinearLoss::CrossEntropy,
             strengths: vec![1e-5, 1e-4, 1e-3, 1e-2, 1e-1],
             tolerance: 1e-6,
-            steps: 500,
+            steps: 2_000,
         }
     }
 }
@@ -128,8 +128,8 @@ impl LinearProbe {
         )?;
         let raw = rows(train.x())?;
         let by = Standardizer::fit(&raw)?;
-        let design = Design::new(by.apply(&raw)?, train.labels()?, k)?;
-        let d = design.dims()?.1;
+        let design = Design::new(&by.apply(&raw)?, train.labels()?, k)?;
+        let d = design.width()? - 1;
         let held_out = rows(validation.x())?;
         if held_out.dim(1)? != d {
             return Err(Error::shape("validation features", format!("(N, {d})"), held_out.dims()));
@@ -143,9 +143,9 @@ impl LinearProbe {
                 LinearLoss::CrossEntropy => logistic::minimise(&design, strength, at, stop)?,
                 LinearLoss::Squares => ridge::minimise(&design, strength)?,
             };
-            let place = |v: &[f64], shape: &[usize]| Tensor::from_slice(v, shape, &Device::Cpu);
-            let (weight, bias) = found.x.split_at(k * d);
-            let head = LinearHead::fold(&place(weight, &[k, d])?, &place(bias, &[k])?, &by)?;
+            let map = Tensor::from_slice(&found.x, (k, d + 1), &Device::Cpu)?;
+            let (weight, bias) = (map.narrow(1, 0, d)?.contiguous()?, map.narrow(1, d, 1)?.squeeze(1)?);
+            let head = LinearHead::fold(&weight, &bias, &by)?;
             let accuracy = head.accuracy(validation)?;
             if best.as_ref().is_none_or(|(b, _)| accuracy.hits > tried[*b].validation.hits) {
                 best = Some((i, head));
