@@ -93,7 +93,13 @@ fn overlapping(n: usize, d: usize, seed: u64) -> Labelled {
 }
 
 fn probe(loss: LinearLoss, strengths: &[f64]) -> LinearProbe {
-    let cfg = LinearProbeConfig { loss, strengths: strengths.to_vec(), tolerance: 1e-9, ..Default::default() };
+    let cfg = LinearProbeConfig {
+        loss,
+        strengths: strengths.to_vec(),
+        patience: strengths.len(),
+        tolerance: 1e-9,
+        ..Default::default()
+    };
     LinearProbe::new(cfg).unwrap()
 }
 
@@ -246,6 +252,15 @@ fn the_strength_is_chosen_on_validation_and_a_failure_is_an_error() {
         close(&values(alone.head.folded().0), &values(fit.head.folded().0), 1e-6);
         assert!(!alone.at_end_of_grid());
     }
+    // The path ends after one strength that is no better.
+    let cfg = LinearProbeConfig { strengths: vec![1.0, 1e-1, 1e-2, 1e-3, 1e-4], ..Default::default() };
+    let all =
+        LinearProbe::new(LinearProbeConfig { patience: 5, ..cfg.clone() }).unwrap().fit(&train, &validation).unwrap();
+    let short = LinearProbe::new(cfg).unwrap().fit(&train, &validation).unwrap();
+    let rates: Vec<usize> = all.tried.iter().map(|t| t.validation.hits).collect();
+    let first_no_better = (1..5).find(|i| rates[*i] <= rates[..*i].iter().copied().max().unwrap()).unwrap();
+    assert!(all.tried.len() == 5 && first_no_better < 4, "{rates:?}");
+    assert_eq!(short.tried, all.tried[..=first_no_better]);
     let cfg = LinearProbeConfig { steps: 2, ..Default::default() };
     let e = LinearProbe::new(cfg).unwrap().fit(&train, &validation).unwrap_err().to_string();
     assert!(e.contains("no convergence in 2 steps") && e.contains("larger strength"), "{e}");
