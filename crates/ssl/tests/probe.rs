@@ -93,7 +93,13 @@ fn overlapping(n: usize, d: usize, seed: u64) -> Labelled {
 }
 
 fn probe(loss: LinearLoss, strengths: &[f64]) -> LinearProbe {
-    let cfg = LinearProbeConfig { loss, strengths: strengths.to_vec(), tolerance: 1e-9, ..Default::default() };
+    let cfg = LinearProbeConfig {
+        loss,
+        strengths: strengths.to_vec(),
+        patience: strengths.len(),
+        tolerance: 1e-9,
+        ..Default::default()
+    };
     LinearProbe::new(cfg).unwrap()
 }
 
@@ -246,6 +252,15 @@ fn the_strength_is_chosen_on_validation_and_a_failure_is_an_error() {
         close(&values(alone.head.folded().0), &values(fit.head.folded().0), 1e-6);
         assert!(!alone.at_end_of_grid());
     }
+    // The path ends after one strength that is no better.
+    let cfg = LinearProbeConfig { strengths: vec![1.0, 1e-1, 1e-2, 1e-3, 1e-4], ..Default::default() };
+    let all =
+        LinearProbe::new(LinearProbeConfig { patience: 5, ..cfg.clone() }).unwrap().fit(&train, &validation).unwrap();
+    let short = LinearProbe::new(cfg).unwrap().fit(&train, &validation).unwrap();
+    let rates: Vec<usize> = all.tried.iter().map(|t| t.validation.hits).collect();
+    let first_no_better = (1..5).find(|i| rates[*i] <= rates[..*i].iter().copied().max().unwrap()).unwrap();
+    assert!(all.tried.len() == 5 && first_no_better < 4, "{rates:?}");
+    assert_eq!(short.tried, all.tried[..=first_no_better]);
     let cfg = LinearProbeConfig { steps: 2, ..Default::default() };
     let e = LinearProbe::new(cfg).unwrap().fit(&train, &validation).unwrap_err().to_string();
     assert!(e.contains("no convergence in 2 steps") && e.contains("larger strength"), "{e}");
@@ -372,10 +387,10 @@ fn pooled_sizes() {
     assert_eq!(of(Pooling::ROTNET_ALEXNET, rotnet), [9216, 9408, 9600, 9216, 9216]);
     let deep_cluster = [(96, 55), (256, 27), (384, 13), (384, 13), (256, 13)];
     assert_eq!(of(Pooling::DEEP_CLUSTER_ALEXNET, deep_cluster), [9600, 9216, 9600, 9600, 9216]);
-    // The default: the largest grid of at most 1,600.
+    // The default: the largest grid of at most 1,024.
     let default = Pooling::default();
     let sizes = [(16, 14), (32, 7), (64, 7), (3, 28), (2000, 7), (8, 3)].map(|(c, side)| count(default, c, side));
-    assert_eq!(sizes, [16 * 100, 32 * 49, 64 * 25, 3 * 23 * 23, 2000, 72]);
+    assert_eq!(sizes, [16 * 64, 32 * 25, 64 * 16, 3 * 18 * 18, 2000, 72]);
     let constant = default.apply(&(map(64, 7) + 2.0).unwrap()).unwrap();
     assert!(values(&constant).iter().all(|v| (v - 2.0).abs() < 1e-6));
     let vectors = tensor(vec![1.0; 6], &[2, 3]);

@@ -1,8 +1,8 @@
 //! The linear probe: one answer for each strength of the penalty, and the strength chosen on validation.
 
+use super::design::Design;
 use super::head::{LinearHead, Standardizer, rows};
 use super::lbfgs::Stop;
-use super::logistic::Design;
 use super::{logistic, ridge};
 use sconce_tensor_core::candle_core::{Device, Tensor};
 use sconce_tensor_core::data::Labelled;
@@ -26,14 +26,21 @@ pub enum LinearLoss {
 /// |---|---|---|---|
 /// | `loss` | cross-entropy | what is minimised | |
 /// | `strengths` | 1e-5, 1e-4, 1e-3, 1e-2, 1e-1 | factors of the penalty that are tried | finite, > 0, at least one |
+/// | `patience` | 1 | weaker strengths in a row, none better on validation, after which the path ends | >= 1 |
 /// | `tolerance` | 1e-6 | Euclidean norm of the gradient at which L-BFGS has converged | > 0 |
-/// | `steps` | 500 | steps of L-BFGS after which it has failed | >= 1 |
+/// | `steps` | 2,000 | steps of L-BFGS after which it has failed | >= 1 |
+///
+/// Strengths are tried from the largest to the smallest, each from the solution of the one before. Weak penalties take most of the
+/// steps and are seldom the best, which is what `patience` saves; with the number of strengths it tries them all. The best strengths of
+/// the squared error are larger than those of the cross-entropy: give it 1e-3 to 10.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LinearProbeConfig {
     /// What is minimised.
     pub loss: LinearLoss,
     /// Factors of the penalty that are tried.
     pub strengths: Vec<f64>,
+    /// Weaker strengths without a better one after which the path ends.
+    pub patience: usize,
     /// Norm of the gradient at the end.
     pub tolerance: f64,
     /// Most steps.
@@ -45,8 +52,9 @@ impl Default for LinearProbeConfig {
         Self {
             loss: LinearLoss::CrossEntropy,
             strengths: vec![1e-5, 1e-4, 1e-3, 1e-2, 1e-1],
+            patience: 1,
             tolerance: 1e-6,
-            steps: 500,
+            steps: 2_000,
         }
     }
 }
@@ -79,9 +87,10 @@ pub struct Tried {
 pub struct LinearFit {
     /// The classifier of the chosen strength.
     pub head: LinearHead,
-    /// All strengths, the largest first.
+    /// The strengths that were tried, the largest first.
     pub tried: Vec<Tried>,
     best: usize,
+    grid: usize,
 }
 
 impl LinearFit {
@@ -90,10 +99,9 @@ impl LinearFit {
         &self.tried[self.best]
     }
 
-    /// Whether the chosen strength is the smallest or the largest of several: a wider grid may give a better one.
+    /// Whether the chosen strength is the smallest or the largest of several that were given: a wider grid may give a better one.
     pub fn at_end_of_grid(&self) -> bool {
-        let last = self.tried.len() - 1;
-        last > 0 && (self.best == 0 || self.best == last)
+        self.grid > 1 && (self.best == 0 || self.best + 1 == self.grid)
     }
 }
 
@@ -108,6 +116,7 @@ impl LinearProbe {
         let ok = !strengths.is_empty() && strengths.iter().all(|s| good(*s));
         require("LinearProbeConfig.strengths", ok, "finite and > 0, at least one", format!("{strengths:?}"))?;
         require("LinearProbeConfig.tolerance", good(cfg.tolerance), "finite and > 0", cfg.tolerance)?;
+        require("LinearProbeConfig.patience", cfg.patience >= 1, "at least 1", cfg.patience)?;
         require("LinearProbeConfig.steps", cfg.steps >= 1, "at least 1", cfg.steps)?;
         strengths.sort_by(|a, b| b.total_cmp(a));
         Ok(Self(cfg))
@@ -128,8 +137,8 @@ impl LinearProbe {
         )?;
         let raw = rows(train.x())?;
         let by = Standardizer::fit(&raw)?;
-        let design = Design::new(by.apply(&raw)?, train.labels()?, k)?;
-        let d = design.dims()?.1;
+        let design = Design::new(&by.apply(&raw)?, train.labels()?, k)?;
+        let d = design.width()? - 1;
         let held_out = rows(validation.x())?;
         if held_out.dim(1)? != d {
             return Err(Error::shape("validation features", format!("(N, {d})"), held_out.dims()));
@@ -143,9 +152,9 @@ impl LinearProbe {
                 LinearLoss::CrossEntropy => logistic::minimise(&design, strength, at, stop)?,
                 LinearLoss::Squares => ridge::minimise(&design, strength)?,
             };
-            let place = |v: &[f64], shape: &[usize]| Tensor::from_slice(v, shape, &Device::Cpu);
-            let (weight, bias) = found.x.split_at(k * d);
-            let head = LinearHead::fold(&place(weight, &[k, d])?, &place(bias, &[k])?, &by)?;
+            let map = Tensor::from_slice(&found.x, (k, d + 1), &Device::Cpu)?;
+            let (weight, bias) = (map.narrow(1, 0, d)?.contiguous()?, map.narrow(1, d, 1)?.squeeze(1)?);
+            let head = LinearHead::fold(&weight, &bias, &by)?;
             let accuracy = head.accuracy(validation)?;
             if best.as_ref().is_none_or(|(b, _)| accuracy.hits > tried[*b].validation.hits) {
                 best = Some((i, head));
@@ -153,8 +162,11 @@ impl LinearProbe {
             let (loss, gradient_norm, steps) = (found.value, found.gradient_norm, found.steps);
             tried.push(Tried { strength, validation: accuracy, loss, gradient_norm, steps });
             at = found.x;
+            if best.as_ref().is_some_and(|(b, _)| i - b >= cfg.patience) {
+                break;
+            }
         }
         let (best, head) = best.ok_or_else(|| Error::config("LinearProbeConfig.strengths", "must not be empty"))?;
-        Ok(LinearFit { head, tried, best })
+        Ok(LinearFit { head, tried, best, grid: cfg.strengths.len() })
     }
 }

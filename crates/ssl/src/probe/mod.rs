@@ -31,6 +31,7 @@
 //! # Ok::<(), sconce_tensor_core::Error>(())
 //! ```
 
+mod design;
 mod features;
 mod few;
 mod head;

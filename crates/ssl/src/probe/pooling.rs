@@ -25,9 +25,9 @@ pub enum Pooling {
 }
 
 impl Default for Pooling {
-    /// [`Pooling::Average`] with 1,600 features.
+    /// [`Pooling::Average`] with 1,024 features.
     fn default() -> Self {
-        Self::Average { features: 1_600 }
+        Self::Average { features: 1_024 }
     }
 }
 
