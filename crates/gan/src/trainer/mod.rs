@@ -7,6 +7,7 @@ mod balance;
 mod config;
 mod domains;
 mod task;
+mod updates;
 
 pub use config::{GanConfig, ema_decay};
 pub use domains::{Domain, Domains};

@@ -1,9 +1,9 @@
 //! The task of two networks.
 
 use super::GanConfig;
-use super::balance::{Balance, mean_sign, measure, on_host};
-use super::domains::{Domains, Real, some};
-use crate::loss::{Ada, Penalty, r1, wasserstein_penalty};
+use super::balance::{Balance, measure};
+use super::domains::{Domains, some};
+use crate::loss::Ada;
 use crate::nets::standing::{inputs, keys};
 use crate::nets::{Discriminator, Generator, Pass, spectral::sigmas, standing_statistics};
 use crate::{Error, Result};
@@ -12,7 +12,7 @@ use sconce_tensor_core::data::Labelled;
 use sconce_tensor_core::optim::{AverageConfig, Optimizer, UpdateConfig, Updater};
 use sconce_tensor_core::store::{Fingerprint, State};
 use sconce_tensor_core::train::{EpochEnd, StepContext, Task};
-use sconce_tensor_core::{Bounds, ExampleRng, Mode, Params, Rng, error::require, ops};
+use sconce_tensor_core::{Bounds, ExampleRng, Params, Rng, error::require};
 
 /// Real examples whose scores without augmentation are measured after each epoch.
 const MEASURED: usize = 500;
@@ -35,17 +35,17 @@ const MEASURED: usize = 500;
 /// resumed ends with the same bytes. The fingerprint of a checkpoint has this configuration, the optimizers and the sizes of the
 /// domains; networks and images are for the caller to name.
 pub struct Gan<'a, O: Optimizer> {
-    generator: &'a dyn Generator,
-    discriminator: &'a dyn Discriminator,
+    pub(super) generator: &'a dyn Generator,
+    pub(super) discriminator: &'a dyn Discriminator,
     /// Those of the discriminator that training changes.
-    trainable: Params,
-    domains: Domains<'a>,
-    weights: Option<Tensor>,
-    updaters: [Updater<O>; 2],
-    ada: Option<Ada>,
-    cfg: GanConfig,
+    pub(super) trainable: Params,
+    pub(super) domains: Domains<'a>,
+    pub(super) weights: Option<Tensor>,
+    pub(super) updaters: [Updater<O>; 2],
+    pub(super) ada: Option<Ada>,
+    pub(super) cfg: GanConfig,
     rng: Rng,
-    balance: Balance,
+    pub(super) balance: Balance,
     measured: Vec<(&'static str, Tensor, Tensor)>,
     grid: Option<Grid<'a>>,
 }
@@ -54,15 +54,11 @@ pub struct Gan<'a, O: Optimizer> {
 struct Grid<'a> {
     every: usize,
     labels: Vec<u32>,
-    show: Box<dyn FnMut(usize, &Tensor) -> Result<()> + 'a>,
+    show: Show<'a>,
 }
 
-/// Generated examples of one discriminator step.
-struct Fake {
-    x: Tensor,
-    y: Tensor,
-    keys: Vec<u64>,
-}
+/// Takes the epoch and the samples.
+type Show<'a> = Box<dyn FnMut(usize, &Tensor) -> Result<()> + 'a>;
 
 impl<'a, O: Optimizer> Gan<'a, O> {
     /// Trains two networks with an optimizer each, the generator's first. `rng` is the run's, the one that the engine gets.
@@ -131,91 +127,6 @@ impl<'a, O: Optimizer> Gan<'a, O> {
         require("Gan.sampled_every", every >= 1 && !labels.is_empty(), "at least 1 epoch and 1 label", every)?;
         self.grid = Some(Grid { every, labels, show: Box::new(show) });
         Ok(self)
-    }
-
-    /// The discriminator's number of updates before a step of the run.
-    fn draw(&self, at: &StepContext<'_>, critic: usize) -> u64 {
-        (at.step * self.cfg.critic_steps + critic) as u64
-    }
-
-    fn fake(&self, draw: u64, rng: &Rng) -> Result<Fake> {
-        let (labels, keys) = self.domains.fake(draw, rng);
-        let (z, y) = inputs(self.generator, &labels, ExampleRng::new(rng.stream("noise"), keys.clone()))?;
-        Ok(Fake { x: self.generator.generate(&z, &y, Pass::Train)?, y, keys })
-    }
-
-    fn augmented(&self, x: &Tensor, keys: &[u64], purpose: &str, rng: &Rng) -> Result<Tensor> {
-        let Some(augment) = &self.cfg.augment else { return Ok(x.clone()) };
-        let p = self.ada.as_ref().map_or(1.0, Ada::probability);
-        augment.apply(x, &ExampleRng::new(rng.stream("augment").stream(purpose), keys.to_vec()), p)
-    }
-
-    fn class_loss(&self, logits: Option<&Tensor>, y: &Tensor) -> Result<Option<Tensor>> {
-        let (Some(logits), true) = (logits, self.cfg.auxiliary > 0.0) else { return Ok(None) };
-        let each = ops::cross_entropy(logits, y)?;
-        Ok(Some((crate::loss::weighted_mean(&each, self.weights.as_ref())? * self.cfg.auxiliary)?))
-    }
-
-    fn penalty(&self, real: &Tensor, y: &Tensor, fake: &Tensor, keys: &[u64], rng: &Rng) -> Result<Option<Tensor>> {
-        let score = |x: &Tensor| Ok(self.discriminator.score(x, y, Mode::Eval)?.realness);
-        let weights = self.weights.as_ref();
-        self.cfg
-            .penalty
-            .map(|p| match p {
-                Penalty::R1(gamma) => r1(score, real, gamma, weights),
-                Penalty::Wasserstein(lambda) => {
-                    let keys = ExampleRng::new(rng.stream("penalty"), keys.to_vec());
-                    wasserstein_penalty(score, (real, fake), lambda, weights, &keys)
-                }
-            })
-            .transpose()
-    }
-
-    /// One update of the discriminator; returns its loss.
-    fn criticise(&mut self, at: &StepContext<'_>, real: &Real, fake: &Fake) -> Result<f64> {
-        let n = self.domains.batch();
-        let x = self.augmented(&real.x, &real.keys, "real", &at.rng)?;
-        let made = self.augmented(&fake.x.detach(), &fake.keys, "fake", &at.rng)?.detach();
-        let (both, labels) = (Tensor::cat(&[&x, &made], 0)?, Tensor::cat(&[&real.y, &fake.y], 0)?);
-        let scores = self.discriminator.score(&both, &labels, Mode::Train)?;
-        let (r, f) = (scores.realness.narrow(0, 0, n)?, scores.realness.narrow(0, n, n)?);
-        let mut loss = self.cfg.loss.discriminator(&r, &f, self.weights.as_ref())?;
-        let of_real = scores.classes.map(|c| c.narrow(0, 0, n)).transpose()?;
-        let more =
-            [self.class_loss(of_real.as_ref(), &real.y)?, self.penalty(&x, &real.y, &made, &real.keys, &at.rng)?];
-        for term in more.into_iter().flatten() {
-            loss = (loss + term)?;
-        }
-        let value = at.finite("loss of the discriminator", &loss)?;
-        let mut grads = ops::last_backward(&loss)?;
-        self.updaters[1].step(&self.trainable, &mut grads, at.step, at.total)?;
-        let (r, f) = (on_host(&r)?, on_host(&f)?);
-        if let Some(ada) = &mut self.ada {
-            ada.update(mean_sign(&r), n);
-        }
-        self.balance.critic(value, &r, &f);
-        Ok(value)
-    }
-
-    /// One update of the generator on the fakes of the discriminator's last update.
-    fn fool(&mut self, at: &StepContext<'_>, real: &Real, fake: &Fake) -> Result<()> {
-        let x = self.augmented(&fake.x, &fake.keys, "generator", &at.rng)?;
-        let scores = self.discriminator.score(&x, &fake.y, Mode::Frozen)?;
-        let r = if self.cfg.loss.generator_needs_real() {
-            let x = self.augmented(&real.x, &real.keys, "generator's real", &at.rng)?;
-            Some(self.discriminator.score(&x, &real.y, Mode::Frozen)?.realness)
-        } else {
-            None
-        };
-        let mut loss = self.cfg.loss.generator(r.as_ref(), &scores.realness, self.weights.as_ref())?;
-        if let Some(term) = self.class_loss(scores.classes.as_ref(), &fake.y)? {
-            loss = (loss + term)?;
-        }
-        let value = at.finite("loss of the generator", &loss)?;
-        let mut grads = ops::last_backward(&loss)?;
-        self.updaters[0].step(self.generator.params(), &mut grads, at.step, at.total)?;
-        self.balance.generator(value);
-        Ok(())
     }
 
     /// Standing statistics of the weights as they are, with the labels of training.
