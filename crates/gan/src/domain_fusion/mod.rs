@@ -1,0 +1,18 @@
+//! Domain Fusion (Yamaguchi et al. 2020, arXiv 1912.11597): one conditional GAN learns a small labelled target data set together with a
+//! large labelled outer one; its samples of the target's classes enlarge the target.
+//!
+//! Only abstract and introduction of the paper were at hand: that both data sets are labelled, are learned at the same time, and that
+//! generated images keep the label that they were conditioned on. Everything else here is chosen by us.
+//!
+//! - [`LabelUnion`]: the disjoint union of both label sets, target first.
+//! - [`DomainFusion`]: the arms of a comparison ([`Arm`]) as phases of training, in all of which the discriminator sees the target
+//!   equally often.
+//! - [`sample`]: labelled images of the target's classes.
+
+mod arms;
+mod labels;
+mod sample;
+
+pub use arms::{Arm, DomainFusion, DomainFusionConfig, NewClasses, Phase};
+pub use labels::LabelUnion;
+pub use sample::{SampleConfig, sample};

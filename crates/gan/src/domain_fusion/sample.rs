@@ -1,0 +1,55 @@
+//! Labelled samples of the target's classes.
+
+use crate::Result;
+use crate::nets::standing::inputs;
+use crate::nets::{Generator, Pass, to_unit};
+use sconce_tensor_core::candle_core::Tensor;
+use sconce_tensor_core::data::Labelled;
+use sconce_tensor_core::{ExampleRng, Rng, error::require};
+
+/// Configuration of [`sample`].
+///
+/// | Name | Default | Purpose | Range |
+/// |---|---|---|---|
+/// | `classes` | 10 | samples are of the classes `0..classes` | >= 1, those of the generator at most |
+/// | `per_class` | 100 | samples of each class | >= 1 |
+/// | `batch` | 250 | samples generated at once; the result does not depend on it | >= 1 |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SampleConfig {
+    /// Samples are of the classes `0..classes`.
+    pub classes: usize,
+    /// Samples of each class.
+    pub per_class: usize,
+    /// Samples generated at once.
+    pub batch: usize,
+}
+
+impl Default for SampleConfig {
+    fn default() -> Self {
+        Self { classes: 10, per_class: 100, batch: 250 }
+    }
+}
+
+/// Generated examples with the labels that they were conditioned on, equally many of each class: example i is of class `i mod classes`.
+/// Noise is keyed by i. Generators with a range of [-1, 1] give images in [0, 1], others what they generate.
+///
+/// # Errors
+/// [`crate::Error::Config`] naming the field; [`crate::Error::Value`] where the generator has no standing statistics.
+pub fn sample(g: &dyn Generator, cfg: SampleConfig, rng: &Rng) -> Result<Labelled> {
+    let SampleConfig { classes, per_class, batch } = cfg;
+    let most = format!("in 1..={}", g.classes());
+    require("SampleConfig.classes", (1..=g.classes()).contains(&classes), &most, classes)?;
+    require("SampleConfig.per_class", per_class >= 1, "at least 1", per_class)?;
+    require("SampleConfig.batch", batch >= 1, "at least 1", batch)?;
+    let labels: Vec<u32> = (0..classes * per_class).map(|i| (i % classes) as u32).collect();
+    let mut parts = Vec::new();
+    for (k, part) in labels.chunks(batch).enumerate() {
+        let first = (k * batch) as u64;
+        let keys = (first..first + part.len() as u64).collect();
+        let (z, y) = inputs(g, part, ExampleRng::new(rng.stream("sample"), keys))?;
+        parts.push(g.generate(&z, &y, Pass::Sample)?.detach());
+    }
+    let x = Tensor::cat(&parts, 0)?;
+    let signed = g.range().is_some_and(|r| (r.lo(), r.hi()) == (-1.0, 1.0));
+    Labelled::new(if signed { to_unit(&x)? } else { x }, &labels, classes)
+}
