@@ -50,6 +50,7 @@ pub struct Talk {
 
 /// All commands.
 #[derive(Clone, Debug, Subcommand)]
+#[allow(clippy::large_enum_variant)] // one value in a process
 pub enum Command {
     #[command(flatten)]
     #[allow(missing_docs)]
