@@ -51,8 +51,11 @@ pub fn images(name: &str, split: Split, places: &Places) -> Result<Images> {
         return Ok(Garments::embedded(split, 0)?.images(set)?);
     }
     let Some(d) = catalog::all()?.into_iter().find(|d| d.name == name) else {
-        let names: Vec<String> =
-            catalog::all()?.into_iter().map(|d| d.name).chain([FASHION_MNIST.to_owned(), "garments-in-cloth:shape".to_owned()]).collect();
+        let names: Vec<String> = catalog::all()?
+            .into_iter()
+            .map(|d| d.name)
+            .chain([FASHION_MNIST.to_owned(), "garments-in-cloth:shape".to_owned()])
+            .collect();
         bail!("no file `{name}`, and no data set of that name; the data sets are {}", names.join(", "));
     };
     lookup(places)?.load(&d, split).map_err(|e| missing(e, &d, split))

@@ -60,7 +60,9 @@ fn run(cli: &Cli, terminal: &mut Terminal) -> Result<u8> {
             let all: Vec<_> = ENVIRONMENT.into_iter().chain([KEEP_GRAPH]).collect();
             return again(&all);
         }
-        Command::Job(Job::Attack(_) | Job::Detect(_) | Job::Pretrain(_) | Job::Probe(_)) if !started => return again(&ENVIRONMENT),
+        Command::Job(Job::Attack(_) | Job::Detect(_) | Job::Pretrain(_) | Job::Probe(_)) if !started => {
+            return again(&ENVIRONMENT);
+        }
         Command::Job(asked) => job(asked, terminal),
     }?;
     terminal.finish()?;

@@ -45,7 +45,10 @@ fn from_files_to_a_verdict() {
     ] {
         assert!(page.contains(want), "{want}");
     }
-    assert!(!page.contains("src=\"http") && !page.contains("<link") && !page.contains("<script"), "the page needs no other file");
+    assert!(
+        !page.contains("src=\"http") && !page.contains("<link") && !page.contains("<script"),
+        "the page needs no other file"
+    );
     // The same bytes of numbers for another batch size.
     let again = attack(&f, "attack", &[&words[..], &["--json", "-", "--batch", "3"]].concat()).json();
     assert_eq!((&again["robust"], &again["attacks"]), (&read["robust"], &read["attacks"]));

@@ -4,11 +4,11 @@
 
 mod support;
 
-use support::{Folder, Run, piped as sconce, start};
 use sconce_anomaly::load;
 use sconce_tensor_core::Rng;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
+use support::{Folder, Run, piped as sconce, start};
 
 /// Small blue and large red objects; anomalies are small and red. The table has an id, missing values, and named labels.
 fn things(n: usize) -> String {

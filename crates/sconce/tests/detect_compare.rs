@@ -5,9 +5,9 @@
 mod support;
 
 use candle_core::{Device, Tensor};
-use support::{Folder, Run, piped as sconce};
 use sconce_tensor_core::Rng;
 use std::path::{Path, PathBuf};
+use support::{Folder, Run, piped as sconce};
 
 /// 150 rows of two columns, and whether each is an anomaly: every fifteenth, which is far from the others.
 fn rows(seed: u64) -> (Tensor, Tensor) {

@@ -25,13 +25,20 @@ fn a_trunk_is_trained_saved_and_probed() {
     assert_eq!((read["schema"].as_u64(), read["epochs"].as_array().unwrap().len()), (Some(1), 2));
     assert!(!f.path("trunk.safetensors.checkpoint").exists());
     let trunk = f.text("trunk.safetensors");
-    let probe = ["probe", "--trunk", &trunk, "--data", "garments-in-cloth:hue", "--examples", "120", "--features", "40"];
+    let probe =
+        ["probe", "--trunk", &trunk, "--data", "garments-in-cloth:hue", "--examples", "120", "--features", "40"];
     let told = sconce(&[&probe[..], &["--neighbours", "3", "--json", "-"]].concat());
     let rows = told.json()["rows"].as_array().unwrap().clone();
     let names: Vec<&str> = rows.iter().map(|r| r["features"].as_str().unwrap()).collect();
     assert_eq!(
         names,
-        ["the trunk, block 1", "the trunk, block 2", "a random trunk, block 1", "a random trunk, block 2", "the images themselves"]
+        [
+            "the trunk, block 1",
+            "the trunk, block 2",
+            "a random trunk, block 1",
+            "a random trunk, block 2",
+            "the images themselves"
+        ]
     );
     // Eight hues: colours are there to be read from any features.
     assert!(rows.iter().all(|r| r["linear"].as_f64().unwrap() > 0.2), "{rows:?}");

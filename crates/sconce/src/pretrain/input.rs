@@ -39,5 +39,10 @@ pub(super) fn part(images: &Images, from: usize, to: usize) -> Result<Images> {
     if from >= to || to > images.len() {
         bail!("images {from} to {to} are needed, there are {}", images.len());
     }
-    Ok(Images::new(images.pixels[from * size..to * size].to_vec(), images.shape, images.labels[from..to].to_vec(), images.classes)?)
+    Ok(Images::new(
+        images.pixels[from * size..to * size].to_vec(),
+        images.shape,
+        images.labels[from..to].to_vec(),
+        images.classes,
+    )?)
 }

@@ -11,9 +11,9 @@ use candle_core::Tensor;
 use sconce_datasets::{Images, Split};
 use sconce_ssl::probe::{Knn, KnnConfig, LinearProbe, LinearProbeConfig, Pixels, Pooling, extract};
 use sconce_ssl::trunk::Trunk;
+use sconce_tensor_core::Device;
 use sconce_tensor_core::data::Labelled;
 use sconce_tensor_core::stats::Proportion;
-use sconce_tensor_core::Device;
 use serde_json::json;
 use std::fmt::Write;
 
@@ -51,7 +51,13 @@ fn parts(args: &Probe) -> Result<(Parts, Vec<String>)> {
         None => (every(&images, &|i| i % 5 != 4)?, every(&images, &|i| i % 5 == 4)?),
     };
     if (test.shape, test.classes) != (rest.shape, rest.classes) {
-        bail!("--test: {} classes of {:?}, but --data has {} of {:?}", test.classes, test.shape, rest.classes, rest.shape);
+        bail!(
+            "--test: {} classes of {:?}, but --data has {} of {:?}",
+            test.classes,
+            test.shape,
+            rest.classes,
+            rest.shape
+        );
     }
     if rest.classes < 2 {
         bail!("--data {}: probes need images of at least two classes, one subfolder each", args.data);
@@ -63,18 +69,28 @@ fn parts(args: &Probe) -> Result<(Parts, Vec<String>)> {
 }
 
 /// Probes of some blocks of one trunk.
-fn rows(name: &str, trunk: &dyn Trunk, parts: &Parts, args: &Probe, device: &Device, terminal: &Terminal) -> Result<Vec<Row>> {
+fn rows(
+    name: &str,
+    trunk: &dyn Trunk,
+    parts: &Parts,
+    args: &Probe,
+    device: &Device,
+    terminal: &Terminal,
+) -> Result<Vec<Row>> {
     let pooling = Pooling::average(usize::try_from(args.features)?)?;
     let blocks: Vec<_> = (0..trunk.channels().len()).map(|b| (b, pooling)).collect();
     let unit = |images: &Images| -> Result<Labelled> { Ok(images.to_labelled(device)?) };
     let all = [unit(&parts.train)?, unit(&parts.validation)?, unit(&parts.test)?];
-    let features = all.iter().map(|d| Ok(extract(trunk, d.x(), &blocks, BATCH)?)).collect::<Result<Vec<Vec<Tensor>>>>()?;
+    let features =
+        all.iter().map(|d| Ok(extract(trunk, d.x(), &blocks, BATCH)?)).collect::<Result<Vec<Vec<Tensor>>>>()?;
     let linear = LinearProbe::new(LinearProbeConfig::default())?;
     let (k, temperature) = (usize::try_from(args.neighbours)?, args.temperature);
     let knn = Knn::new(KnnConfig { k, temperature, ..KnnConfig::default() })?;
     let mut rows = Vec::new();
     for b in 0..blocks.len() {
-        let of = |i: usize| -> Result<Labelled> { Ok(Labelled::new(features[i][b].clone(), &all[i].labels()?, all[i].classes())?) };
+        let of = |i: usize| -> Result<Labelled> {
+            Ok(Labelled::new(features[i][b].clone(), &all[i].labels()?, all[i].classes())?)
+        };
         let (train, validation, test) = (of(0)?, of(1)?, of(2)?);
         let fit = linear.fit(&train, &validation)?;
         let what = if blocks.len() > 1 { format!("{name}, block {}", b + 1) } else { name.to_owned() };
@@ -98,11 +114,13 @@ pub(crate) fn main(args: &Probe, terminal: &mut Terminal) -> Result<Outcome> {
     all.extend(rows("a random trunk", &shape.draw(0, &device)?, &parts, args, &device, terminal)?);
     all.extend(rows("the images themselves", &Pixels::new(shape.channels), &parts, args, &device, terminal)?);
 
-    let mut text = format!("{:<28} linear probe               penalty   {} neighbours\n", "test accuracy", args.neighbours);
+    let mut text =
+        format!("{:<28} linear probe               penalty   {} neighbours\n", "test accuracy", args.neighbours);
     for r in &all {
         let ci = r.linear.wilson95();
         let (linear, near) = (r.linear.rate(), r.neighbours.rate());
-        let _ = writeln!(text, "{:<28} {linear:.4} [{:.4}, {:.4}]    {:<9.0e} {near:.4}", r.what, ci.lo, ci.hi, r.strength);
+        let _ =
+            writeln!(text, "{:<28} {linear:.4} [{:.4}, {:.4}]    {:<9.0e} {near:.4}", r.what, ci.lo, ci.hi, r.strength);
     }
     let _ = writeln!(
         text,

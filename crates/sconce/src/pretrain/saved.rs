@@ -45,7 +45,8 @@ impl Shape {
 /// # Errors
 /// The file cannot be written.
 pub(super) fn save(path: &Path, trunk: &ConvTrunk, shape: &Shape) -> Result<()> {
-    let tensors: Vec<(&str, Tensor)> = trunk.params().iter().map(|p| (p.name(), p.var().as_detached_tensor())).collect();
+    let tensors: Vec<(&str, Tensor)> =
+        trunk.params().iter().map(|p| (p.name(), p.var().as_detached_tensor())).collect();
     Ok(store::save(path, tensors, &serde_json::to_string(shape)?)?)
 }
 

@@ -90,7 +90,9 @@ pub(crate) fn main(args: &Pretrain, terminal: &mut Terminal) -> Result<Outcome> 
         .resuming(Checkpoint::new(kept.clone(), print))
         .observed_by(&mut watch)
         .run(&mut training, &rng)
-        .with_context(|| format!("pre-training (a checkpoint of another run is removed by deleting {})", kept.display()))?;
+        .with_context(|| {
+            format!("pre-training (a checkpoint of another run is removed by deleting {})", kept.display())
+        })?;
     save(&args.out, &trunk, &shape)?;
     std::fs::remove_file(&kept).with_context(|| format!("{}", kept.display()))?;
 
@@ -108,7 +110,8 @@ pub(crate) fn main(args: &Pretrain, terminal: &mut Terminal) -> Result<Outcome> 
 
 /// The last epoch: a line for each task.
 fn text(args: &Pretrain, report: &Report) -> String {
-    let mut out = format!("{:<14} loss     accuracy  weight   (means over the last of {} epochs)\n", "task", report.epochs.len());
+    let mut out =
+        format!("{:<14} loss     accuracy  weight   (means over the last of {} epochs)\n", "task", report.epochs.len());
     let last = |name: String| report.history(&name).last().copied().unwrap_or(f64::NAN);
     for t in &args.pretext {
         let (loss, accuracy, weight) =

@@ -90,6 +90,7 @@ impl Paper for Config {
 
     fn measure(&self, seeds: &[u64], _: &Site, done: &Done<'_>) -> Result<Measured> {
         let mut m = Measured::default();
+        let (mut ends, mut fits) = (0, 0);
         for i in 0..self.origins(seeds[0]).len() {
             let all = done.outputs(seeds, |s| self.probe(self.origins(s).swap_remove(i), s))?;
             let name = self.origins(seeds[0])[i].name().to_owned();
@@ -97,16 +98,15 @@ impl Paper for Config {
                 let place = if row.block == 0 { "pixels".to_owned() } else { format!("block{}", row.block) };
                 m.put(format!("{place}.{}.{name}", row.labels), all.iter().map(|p| p[k].linear).collect())?;
                 m.put(format!("{place}.knn_{}.{name}", row.labels), all.iter().map(|p| p[k].neighbours).collect())?;
-                let ends = all.iter().filter(|p| p[k].at_end).count();
-                if ends > 0 {
-                    let strengths: Vec<f64> = all.iter().map(|p| p[k].strength).collect();
-                    m.flags.push(format!(
-                        "{place}, {name}, {}: the penalty of the linear probe is at the end of its grid for {ends} of {} seeds ({strengths:?}).",
-                        row.labels,
-                        seeds.len()
-                    ));
-                }
+                ends += all.iter().filter(|p| p[k].at_end).count();
+                fits += all.len();
             }
+        }
+        if ends > 0 {
+            m.flags.push(format!(
+                "The chosen penalty of {ends} of {fits} linear probes is the first or the last that was tried, of {:?}.",
+                self.probe.strengths
+            ));
         }
         for arm in &self.arms {
             let all = done.outputs(seeds, |s| self.pretrain(arm, s))?;
