@@ -21,6 +21,7 @@ pub struct Cli {
 
 /// What to do.
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant)] // one value in a process
 pub enum Command {
     /// Run every check that must pass before a change lands, the cheapest first
     Ci,

@@ -87,7 +87,7 @@ fn rows(
     let (k, temperature) = (usize::try_from(args.neighbours)?, args.temperature);
     let knn = Knn::new(KnnConfig { k, temperature, ..KnnConfig::default() })?;
     let mut rows = Vec::new();
-    for b in 0..blocks.len() {
+    for (b, _) in blocks.iter().enumerate() {
         let of = |i: usize| -> Result<Labelled> {
             Ok(Labelled::new(features[i][b].clone(), &all[i].labels()?, all[i].classes())?)
         };

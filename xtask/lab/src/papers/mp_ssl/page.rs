@@ -142,7 +142,7 @@ fn pretext(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
         let drawing = lines_within("epoch", "accuracy of the rotation head", (0.0, 1.0), &rotation)?;
         page.figure(&drawing, "The rotation head on validation images, first seed; chance is 0.25.");
     }
-    let several: Vec<Curve> = curves(&|t| format!("weight.{t}")).into_iter().filter(|c| moves(c)).collect();
+    let several: Vec<Curve> = curves(&|t| format!("weight.{t}")).into_iter().filter(moves).collect();
     if !several.is_empty() {
         page.plot(
             "Weights of the tasks over the epochs (means of their steps), first seed, for the arms whose weights move.",
