@@ -17,7 +17,10 @@ pub(crate) fn section<const N: usize>(page: &mut Page, from: [(&str, String); N]
 
 /// The command that made the page.
 fn command() -> String {
-    let quoted = |a: String| if a.contains(' ') { format!("'{a}'") } else { a };
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,=+@%".contains(c);
+    let quoted = |a: String| {
+        if !a.is_empty() && a.chars().all(plain) { a } else { format!("'{}'", a.replace('\'', r"'\''")) }
+    };
     let words = std::env::args_os().skip(1).map(|a| quoted(a.to_string_lossy().into_owned()));
     std::iter::once("sconce".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
 }

@@ -48,7 +48,11 @@ impl Terminal {
             (true, false) => writeln!(std::io::stderr(), "{text}"),
             (true, true) => Ok(()),
         };
-        done.context("standard output")
+        match done {
+            // The reader has read enough; the files and the exit code still count.
+            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            done => done.context("standard output"),
+        }
     }
 
     /// A line about the progress.
@@ -91,6 +95,7 @@ impl Terminal {
             // 80 columns: 40 of text, 20 of bar, 18 of numbers.
             let style = ProgressStyle::with_template("{msg:40!} [{bar:16}] {percent:>3}%  {eta:>8} left");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+            bar.set_message(step.to_owned());
             bar
         });
         if *last != step {

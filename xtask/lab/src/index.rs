@@ -31,7 +31,14 @@ pub fn write(folder: &Path) -> Result<()> {
                 }
             };
             let count = |f: fn(&Verdict) -> bool| r.claims.iter().filter(|c| f(&c.verdict)).count();
-            let toned = |n: usize, tone| if n > 0 { Cell::toned(&n.to_string(), tone) } else { Cell::from("0") };
+            // What was not run as the recipe says has no colours, and says so.
+            let as_it_stands =
+                r.flags.iter().all(|f| !f.starts_with("The smallest form") && !f.starts_with("Not the recipe"));
+            let toned = |n: usize, tone| {
+                let tone = if as_it_stands { tone } else { Tone::Plain };
+                if n > 0 { Cell::toned(&n.to_string(), tone) } else { Cell::from("0") }
+            };
+            let note = if as_it_stands { String::new() } else { r.flags[0].clone() };
             rows.push(vec![
                 Cell::link(entry.title, &format!("{}/report.html", place.display())),
                 Cell::link(entry.arxiv, &format!("https://arxiv.org/abs/{}", entry.arxiv)),
@@ -42,10 +49,12 @@ pub fn write(folder: &Path) -> Result<()> {
                 Cell::from(r.seeds.len().to_string()),
                 Cell::from(format!("{:.0} s", r.wall_s)),
                 Cell::from(r.device.as_str()),
+                Cell::from(note),
             ]);
         }
     }
-    let head = ["paper", "arXiv", "preset", "supported", "contradicted", "undecided", "seeds", "time", "device"];
+    let head =
+        ["paper", "arXiv", "preset", "supported", "contradicted", "undecided", "seeds", "time", "device", "note"];
     page.table(&head, rows);
     if !broken.is_empty() {
         page.list(&broken);

@@ -37,7 +37,13 @@ fn parse_seeds(text: &str) -> Result<Vec<u64>> {
         })
     };
     let seeds: Vec<u64> = match text.split_once("..") {
-        Some((a, b)) => (number(a)?..number(b)?).collect(),
+        Some((a, b)) => {
+            let (a, b) = (number(a)?, number(b)?);
+            if b.saturating_sub(a) > 10_000 {
+                bail!("--seeds {text}: more than 10,000 seeds");
+            }
+            (a..b).collect()
+        }
         None => text.split(',').map(number).collect::<Result<_>>()?,
     };
     distinct(&format!("--seeds {text}"), &seeds)?;

@@ -123,7 +123,8 @@ impl<'a> DomainFusion<'a> {
         if a != b {
             return Err(Error::shape("outer examples", format!("(N, {a:?}), as the target's"), b));
         }
-        let outer_classes = if cfg.arm == Arm::TargetOnly { 0 } else { outer.classes() };
+        let alone = cfg.arm == Arm::TargetOnly || (cfg.arm == Arm::Joint && w == 1.0);
+        let outer_classes = if alone { 0 } else { outer.classes() };
         Ok(Self { labels: LabelUnion::new(target.classes(), outer_classes)?, cfg, target, outer })
     }
 

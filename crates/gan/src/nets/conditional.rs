@@ -100,7 +100,8 @@ impl ConditionalBatchNorm2d {
     fn collect(&self, batch: usize, mean: &Tensor, var: &Tensor) -> Result<()> {
         let batch = batch.max(1) as f64;
         for (standing, new) in [(&self.mean, mean), (&self.var, var)] {
-            let old = standing.as_detached_tensor();
+            // The first batch does not depend on what was there before.
+            let old = if batch == 1.0 { new.detach() } else { standing.as_detached_tensor() };
             standing.set(&(&old + ((new - &old)? / batch)?)?)?;
         }
         Ok(self.batches.set(&(self.batches.as_detached_tensor().zeros_like()? + batch)?)?)

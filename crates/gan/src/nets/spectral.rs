@@ -77,7 +77,8 @@ impl SpectralWeight {
             u.set(&unit(&image.detach())?.reshape(rows)?)?;
         }
         let left = u.as_detached_tensor().copy()?.reshape((rows, 1))?;
-        let sigma = (image * left)?.sum_all()?;
+        // A weight of zeros stays one.
+        let sigma = ((image * left)?.sum_all()? + SMALLEST)?;
         // One channel that is scaled by 1 / sigma.
         let zero = Tensor::zeros(1, w.dtype(), w.device())?;
         let scaled = ops::channel_affine(&m.reshape((1, 1, rows, columns))?, &sigma.recip()?.reshape(1)?, &zero)?;

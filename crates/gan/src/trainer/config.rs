@@ -16,7 +16,7 @@ use sconce_tensor_core::optim::Schedule;
 /// | `average` | 0.999 | decay of the moving average of the generator's weights; none: its last weights | [0, 1) |
 /// | `auxiliary` | 1 | weight of the class losses, where the discriminator has an auxiliary classifier | >= 0 |
 /// | `augment` | none | augmentation of what the discriminator sees | |
-/// | `ada` | none | controls how often images are augmented; without it all are | needs `augment` |
+/// | `ada` | none | controls how often images are augmented; without it all are | needs `augment`, and a hinge or non-saturating loss |
 /// | `penalty` | none | gradient penalty of the discriminator | needs second derivatives |
 /// | `standing_batches` | 16 | batches of the statistics for sampling | >= 1 |
 ///
@@ -70,6 +70,10 @@ impl GanConfig {
         require("GanConfig.standing_batches", self.standing_batches >= 1, "at least 1", self.standing_batches)?;
         let good = self.auxiliary.is_finite() && self.auxiliary >= 0.0;
         require("GanConfig.auxiliary", good, "finite and >= 0", self.auxiliary)?;
+        if self.ada.is_some() && !matches!(self.loss, GanLoss::Hinge | GanLoss::NonSaturating) {
+            let reason = "needs scores whose sign separates real from fake: the loss must be hinge or non-saturating";
+            return Err(Error::config("GanConfig.ada", reason));
+        }
         if self.ada.is_some() && self.augment.is_none() {
             return Err(Error::config("GanConfig.ada", "needs `augment`: it controls how often that happens"));
         }

@@ -108,6 +108,11 @@ impl<'a, O: Optimizer> Gan<'a, O> {
     /// # Errors
     /// candle's only.
     pub fn held_out(mut self, data: &Labelled, first_class: usize) -> Result<Self> {
+        if let Some(range) = self.generator.range() {
+            require_range(data.x(), range)?;
+        }
+        let (have, need) = (self.discriminator.classes(), first_class + data.classes());
+        require("Gan.held_out", need <= have, &format!("of at most the {have} classes of the discriminator"), need)?;
         let (x, y) = some(data, first_class, MEASURED, &self.rng.stream("held out"))?;
         self.measured.push(("held_out", x, y));
         Ok(self)

@@ -31,9 +31,9 @@ pub struct Places {
 pub enum DataVerb {
     /// List the data sets of the catalog, and where each is on this machine
     List {
-        #[command(flatten)]
-        #[allow(missing_docs)]
-        places: Places,
+        /// Look for data files in this folder first, then in $SCONCE_DATA and in the platform's data folder
+        #[arg(long, value_name = "FOLDER")]
+        data_dir: Option<PathBuf>,
         /// Write the list as JSON to this file
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
@@ -42,14 +42,17 @@ pub enum DataVerb {
     Fetch {
         /// The data set, as `sconce data list` names it
         name: String,
+        /// Write what was downloaded as JSON to this file
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
     },
     /// Compare files with the sizes and SHA-256 sums of the catalog; exit with code 3 if one differs
     Verify {
         /// The data set (default: all that are on this machine)
         name: Option<String>,
-        #[command(flatten)]
-        #[allow(missing_docs)]
-        places: Places,
+        /// Look for data files in this folder first, then in $SCONCE_DATA and in the platform's data folder
+        #[arg(long, value_name = "FOLDER")]
+        data_dir: Option<PathBuf>,
         /// Write the verdict on each file as JSON to this file
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,

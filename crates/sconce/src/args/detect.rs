@@ -23,7 +23,7 @@ pub struct TableColumns {
     #[arg(long, value_name = "COLUMN")]
     pub label: Option<String>,
     /// Labels of normal rows: --normal ok,fine
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "label")]
     pub normal: Vec<String>,
     /// Columns to ignore: --drop id,time
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]

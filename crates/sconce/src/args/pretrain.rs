@@ -38,7 +38,7 @@ pub struct Pretrain {
     /// Sum of the weights of the tasks; it sets the size of a step
     #[arg(long, value_name = "SUM", default_value_t = 1.0)]
     pub weight_sum: f64,
-    /// Use only the first N images
+    /// Use only N images, spread over all
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub examples: Option<u64>,
     /// Seed of initial values and of all draws
@@ -71,7 +71,7 @@ pub struct Probe {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub places: Places,
-    /// Use only the first N images of --data; a fifth of them chooses the strength of the penalty
+    /// Use only N images of --data, spread over all; a fifth of them chooses the strength of the penalty
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(10..), default_value_t = 2500)]
     pub examples: u64,
     /// Largest number of features of a block, after pooling

@@ -8,7 +8,8 @@ use crate::terminal::Terminal;
 use anyhow::{Result, bail};
 use candle_core::DType;
 use sconce_attacks::{
-    AutoAttack, DiagnosisConfig, Evaluation, EvaluationConfig, Norm, RunConfig, Status, Suite, evaluate as run,
+    AutoAttack, DiagnosisConfig, Evaluation, EvaluationConfig, LedgerEntry, Norm, RunConfig, Status, Suite,
+    evaluate as run,
 };
 
 /// An evaluation with all that a reader of its report wants to know.
@@ -25,6 +26,13 @@ pub(crate) struct Evaluated {
 }
 
 impl Evaluated {
+    /// The examples that an attack fooled within its radius; for a minimum-norm attack, within the largest radius.
+    pub(crate) fn fooled(&self, e: &LedgerEntry) -> usize {
+        let largest = self.result.eps.last().copied().unwrap_or(0.0);
+        let most = if e.eps.is_finite() { e.eps } else { largest };
+        e.reached.iter().zip(&e.distance).filter(|(r, d)| **r && **d <= most * (1.0 + 1e-6) + 1e-7).count()
+    }
+
     /// The status in one word, for programs.
     pub(crate) fn status(&self) -> &'static str {
         match &self.result.status {
@@ -81,7 +89,12 @@ pub(crate) fn evaluate(args: &Attack, with_pictures: bool, terminal: &Terminal) 
         terminal.progress(if p.done >= p.total { &step } else { &running }, p.done, p.total);
         Ok(())
     })?;
-    let pictures = if with_pictures { pictures(&*net, (&x, &y), &suite, &result, &examples)? } else { Vec::new() };
+    // The numbers of a long run are not lost because a picture cannot be made.
+    let shown = with_pictures.then(|| pictures(&*net, (&x, &y), &suite, &result, &examples));
+    let pictures = shown.unwrap_or_else(|| Ok(Vec::new())).unwrap_or_else(|e| {
+        terminal.warn(&format!("no adversarial examples are shown: {e:#}"));
+        Vec::new()
+    });
     let device = if device.is_cpu() { "cpu".to_owned() } else { format!("{:?}", device.location()) };
     Ok(Evaluated { result, threats, examples, pictures, weights, device, seconds: terminal.seconds() })
 }

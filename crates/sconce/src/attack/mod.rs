@@ -18,19 +18,34 @@ pub(crate) use threat::{Threats, radius};
 use crate::args::Attack;
 use crate::program::Outcome;
 use crate::terminal::{Terminal, json};
-use anyhow::Result;
+use anyhow::{Result, bail};
+use std::path::Path;
+
+/// Whether the ledger can be written, before the work.
+pub(crate) fn check_ledger(args: &Attack, terminal: &mut Terminal) -> Result<()> {
+    if args.ledger.as_deref() == Some(Path::new("-")) {
+        bail!("--ledger -: a ledger is no text; name a file");
+    }
+    terminal.output("--ledger", args.ledger.as_deref()).map(drop)
+}
+
+/// Lists the ledger among the files that were written.
+pub(crate) fn wrote_ledger(args: &Attack, terminal: &Terminal) {
+    if let Some(path) = &args.ledger {
+        terminal.wrote(path);
+    }
+}
 
 /// Read, work, judge, write.
 pub(crate) fn main(args: &Attack, terminal: &mut Terminal) -> Result<Outcome> {
     let json_file = terminal.output("--json", args.json.as_deref())?;
     let page_file = terminal.output("--html", args.html.as_deref())?;
+    check_ledger(args, terminal)?;
     let done = evaluate(args, page_file.is_some(), terminal)?;
     let outcome = judge(args, &done)?;
     terminal.result(&text(args, &done)?)?;
     terminal.write(json_file.as_ref(), || json("attack", fields(args, &done)?))?;
     terminal.write(page_file.as_ref(), || page::html(args, &done))?;
-    if let Some(path) = &args.ledger {
-        terminal.wrote(path);
-    }
+    wrote_ledger(args, terminal);
     Ok(outcome)
 }

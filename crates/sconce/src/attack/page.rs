@@ -179,7 +179,7 @@ fn attacks(done: &Evaluated, page: &mut Page) {
     page.subheading("By attack, in the order in which they ran");
     let rows = done.result.ledger.entries.iter().map(|e| {
         let sum = |v: &[u32]| v.iter().map(|v| u64::from(*v)).sum::<u64>().to_string();
-        let fooled = e.reached.iter().filter(|r| **r).count();
+        let fooled = done.fooled(e);
         vec![
             e.attack.clone(),
             radius(done.threats.norm, e.eps),

@@ -68,7 +68,7 @@ pub(crate) fn fields(args: &Attack, done: &Evaluated) -> Result<Value> {
         let sum = |v: &[u32]| v.iter().map(|v| u64::from(*v)).sum::<u64>();
         json!({
             "attack": e.attack, "eps": if e.eps.is_finite() { json!(e.eps) } else { json!("minimum norm") },
-            "examples": e.examples.len(), "fooled": e.reached.iter().filter(|r| **r).count(),
+            "examples": e.examples.len(), "fooled": done.fooled(e),
             "forwards": sum(&e.forwards), "gradients": sum(&e.gradients),
         })
     });

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use candle_core::Tensor;
 use sconce_attacks::fourier::{HeatMap, Sweep, SweepConfig};
 use sconce_attacks::{Attack, Norm, Pgd, PgdConfig, StepSize};
+use sconce_tensor_core::store::Digest;
 use sconce_tensor_core::{Network, Rng};
 use sconce_theory::Weights;
 use sconce_theory::landscape::{Axis, Direction, Grid, Normalise};
@@ -111,8 +112,13 @@ pub(super) fn all(
         Ok(Axis { direction, steps: side.clone() })
     };
     let grid = Grid::plane(axis(0)?, axis(1)?)?;
-    let note =
-        format!("{} examples, PGD of {STEPS} steps in {norm:?} {eps}, frozen; running statistics kept", few.0.dim(0)?);
+    let data = Digest::new().tensor(&few.0)?.tensor(&few.1)?.hex();
+    let (arch, mean, std) = (&args.attack.arch, &args.attack.mean, &args.attack.std);
+    let note = format!(
+        "{} examples with the digest {data}, {arch}, mean {mean:?}, deviation {std:?}, PGD of {STEPS} steps in {norm:?} {eps}, frozen; running \
+         statistics kept",
+        few.0.dim(0)?
+    );
     let (total, mut points) = (side.len() * side.len(), 0);
     let found = grid.measure(&weights, &["clean", "adversarial"], &note, Some(&out.join("surface.json")), || {
         points += 1;

@@ -30,29 +30,33 @@ pub(crate) fn main(args: &Dossier, terminal: &mut Terminal) -> Result<Outcome> {
         terminal.output("--json", args.attack.json.as_deref())?,
         terminal.output("--html", args.attack.html.as_deref())?,
     );
+    attack::check_ledger(&args.attack, terminal)?;
     let folder = out(args);
     Terminal::folder("--out", &folder)?;
     let report = terminal.output("--out", Some(&folder.join("report.html")))?;
     let results = terminal.output("--out", Some(&folder.join("dossier.json")))?;
 
-    let done = evaluate(&args.attack, true, terminal)?;
+    let mut done = evaluate(&args.attack, true, terminal)?;
     let n = usize::try_from(args.geometry_examples)?.min(done.examples.len()?);
     let few = (done.examples.x.narrow(0, 0, n)?.to_dtype(DType::F64)?, done.examples.y.narrow(0, 0, n)?);
     let net = network(&args.attack, &few.0, DType::F64, &Device::Cpu)?;
     let found = measure::all(args, &done.threats, &*net, &few, &folder, terminal)?;
+    done.seconds = terminal.seconds();
     let readings = summary::readings(&done, &found)?;
 
     let outcome = judge(&args.attack, &done)?;
     terminal.result(&attack::text(&args.attack, &done)?)?;
     terminal.result(&summary::text(&readings))?;
-    let page = page::html(args, &done, &found, &readings)?;
     let fields = json!({ "attack": attack::fields(&args.attack, &done)?, "summary": readings, "geometry": found });
     let text = json("dossier", fields)?;
     for file in [&results, &extra.0] {
         terminal.write(file.as_ref(), || Ok(text.clone()))?;
     }
+    // The numbers first: a page that cannot be drawn does not lose them.
+    let page = page::html(args, &done, &found, &readings)?;
     for file in [&report, &extra.1] {
         terminal.write(file.as_ref(), || Ok(page.clone()))?;
     }
+    attack::wrote_ledger(&args.attack, terminal);
     Ok(outcome)
 }

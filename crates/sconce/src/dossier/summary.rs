@@ -45,10 +45,11 @@ pub(crate) fn readings(done: &Evaluated, g: &Geometry) -> Result<Vec<Reading>> {
     let (clean, first) = (done.result.clean_accuracy().rate(), &robust[0]);
     let retained = kept(first.robust.rate(), clean);
     let largest = |s: &super::curvature::Spectrum| s.top.first().map_or(f64::NAN, |t| t.0);
-    let sharper = largest(&g.adversarial) / largest(&g.clean).max(f64::MIN_POSITIVE);
+    let over = |a: f64, b: f64| if b > 0.0 { a / b } else { f64::NAN };
+    let sharper = over(largest(&g.adversarial), largest(&g.clean));
     // One step along the gradient could lower the loss by norm(g)^2 / (2 lambda).
-    let gain = g.clean.gradient.powi(2) / (2.0 * largest(&g.clean).max(f64::MIN_POSITIVE)) / g.clean.loss.max(1e-12);
-    let turn = g.smoothness.recomputed / g.smoothness.clean.max(f64::MIN_POSITIVE);
+    let gain = over(g.clean.gradient.powi(2), 2.0 * largest(&g.clean) * g.clean.loss);
+    let turn = over(g.smoothness.recomputed, g.smoothness.clean);
     let (worst, (l, m)) = g.heat.worst();
     let fourier = kept(worst, g.heat.clean as f64 / g.heat.total as f64);
     let centre = |k: usize, n: usize| if k > n / 2 { k as i64 - n as i64 } else { k as i64 };

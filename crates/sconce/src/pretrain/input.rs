@@ -2,7 +2,7 @@
 
 use crate::args::Places;
 use crate::{folder, places};
-use anyhow::{Result, bail};
+use anyhow::Result;
 use sconce_datasets::{Images, Split, catalog};
 use std::path::Path;
 
@@ -33,16 +33,9 @@ pub(super) fn read(name: &str, split: Split, places: &Places) -> Result<Input> {
     Ok(Input { images, classes })
 }
 
-/// The images `from..to`.
-pub(super) fn part(images: &Images, from: usize, to: usize) -> Result<Images> {
-    let size = images.pixels.len() / images.len();
-    if from >= to || to > images.len() {
-        bail!("images {from} to {to} are needed, there are {}", images.len());
-    }
-    Ok(Images::new(
-        images.pixels[from * size..to * size].to_vec(),
-        images.shape,
-        images.labels[from..to].to_vec(),
-        images.classes,
-    )?)
+/// The bytes of `n` of the images, spread over all of them: a folder is read class by class.
+pub(super) fn spread(images: &Images, n: usize) -> Vec<u8> {
+    let (size, total) = (images.pixels.len() / images.len(), images.len());
+    let rows = (0..total).filter(|i| i * n / total != (i + 1) * n / total);
+    rows.flat_map(|i| images.pixels[i * size..(i + 1) * size].iter().copied()).collect()
 }

@@ -1,6 +1,6 @@
 //! `probe`.
 
-use super::input::{self, Input, part};
+use super::input::{self, Input};
 use super::saved::load;
 use crate::args::Probe;
 use crate::attack::device;
@@ -46,7 +46,13 @@ fn parts(args: &Probe) -> Result<(Parts, Vec<String>)> {
         Ok(Images::new(pixels, images.shape, rows.iter().map(|i| images.labels[*i]).collect(), images.classes)?)
     };
     let (rest, test) = match &args.test {
-        Some(name) => (images, input::read(name, Split::Test, &args.places)?.images),
+        Some(name) => {
+            let test = input::read(name, Split::Test, &args.places)?;
+            if test.classes != classes {
+                bail!("--test {name}: its classes {:?} are not those of --data, {classes:?}", test.classes);
+            }
+            (images, test.images)
+        }
         None if named => (images, input::read(&args.data, Split::Test, &args.places)?.images),
         None => (every(&images, &|i| i % 5 != 4)?, every(&images, &|i| i % 5 == 4)?),
     };
@@ -63,7 +69,9 @@ fn parts(args: &Probe) -> Result<(Parts, Vec<String>)> {
         bail!("--data {}: probes need images of at least two classes, one subfolder each", args.data);
     }
     let n = usize::try_from(args.examples)?.min(rest.len());
-    let few = part(&rest, 0, n)?;
+    // Spread over all rows: a folder is read class by class.
+    let total = rest.len();
+    let few = every(&rest, &|i| i * n / total != (i + 1) * n / total)?;
     let (train, validation) = (every(&few, &|i| i % 5 != 4)?, every(&few, &|i| i % 5 == 4)?);
     Ok((Parts { train, validation, test }, classes))
 }

@@ -61,7 +61,7 @@ pub(crate) fn main(args: &Pretrain, terminal: &mut Terminal) -> Result<Outcome> 
     let weighting: WeightingConfig = args.weighting.parse()?;
     let found = input::read(&args.data, Split::Train, &args.places)?.images;
     let most = args.examples.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX).min(found.len());
-    let bytes = input::part(&found, 0, most)?.pixels;
+    let bytes = input::spread(&found, most);
     let digest = Digest::new().bytes(&bytes).hex();
     let images = Images::new(found.shape, bytes)?;
     terminal.note(&format!(

@@ -163,21 +163,24 @@ impl Mixture {
     }
 
     /// All copies of one image.
-    fn mix(&self, mut image: Image, rng: &Rng) -> Result<Vec<Mixed>> {
-        for a in &self.augmentations {
-            let own = rng.stream(&a.name());
-            image = single(a.change(image, draw(&own, a.variants()), &own.stream("change"))?, a.as_ref())?;
-        }
+    fn mix(&self, image: Image, rng: &Rng) -> Result<Vec<Mixed>> {
         (0..self.copies()).map(|copy| self.copy(image.clone(), copy, rng)).collect()
     }
 
+    /// The stream of a change, whether it is predicted or not: arms with other heads see the same inputs.
+    fn stream(&self, name: &str, copy: usize, rng: &Rng) -> Rng {
+        let own = rng.stream(name);
+        if self.all_of.is_some() { own.stream(&format!("copy {copy}")) } else { own }
+    }
+
     fn copy(&self, mut image: Image, copy: usize, rng: &Rng) -> Result<Mixed> {
+        for a in &self.augmentations {
+            let own = self.stream(&a.name(), copy, rng);
+            image = single(a.change(image, draw(&own, a.variants()), &own.stream("change"))?, a.as_ref())?;
+        }
         let mut labels = Vec::with_capacity(self.tasks.len());
         for (i, task) in self.tasks.iter().enumerate() {
-            let mut own = rng.stream(&task.name());
-            if self.all_of.is_some() {
-                own = own.stream(&format!("copy {copy}"));
-            }
+            let own = self.stream(&task.name(), copy, rng);
             let variant = if self.all_of == Some(i) { copy } else { draw(&own, task.variants()) };
             labels.push(task.labels(&image, variant)?);
             let views = task.change(image, variant, &own.stream("change"))?;

@@ -5,6 +5,7 @@ use crate::pieces::data::Source;
 use crate::pieces::train::Train;
 use anyhow::{Result, bail};
 use sconce_ssl::pretext::{Crop, Flip, Magnitudes, Mixture, Pretext, Rotation};
+use sconce_ssl::probe::{Knn, KnnConfig, LinearProbe, LinearProbeConfig, Pooling};
 use sconce_ssl::transforms::EnhancementKind;
 use sconce_ssl::trunk::ConvTrunkConfig;
 use sconce_ssl::weighting::WeightingConfig;
@@ -175,10 +176,30 @@ impl Config {
             }
             self.pretext.mixture(arm)?;
             arm.weighting.build()?;
+            if !(arm.weight_sum.is_finite() && arm.weight_sum > 0.0) {
+                bail!("arms: the weight_sum of `{}` must be above 0, got {}", arm.name, arm.weight_sum);
+            }
         }
         let (blocks, probe) = (self.trunk.blocks(), &self.probe);
         if probe.blocks.is_empty() || probe.blocks.iter().any(|b| !(1..=blocks).contains(b)) {
             bail!("probe.blocks: must be among 1 to {blocks}, got {:?}", probe.blocks);
+        }
+        let mut unique = probe.blocks.clone();
+        unique.dedup();
+        if unique.len() < probe.blocks.len() {
+            bail!("probe.blocks: each block once, got {:?}", probe.blocks);
+        }
+        if !(1..=16).contains(&self.pretext.pool) {
+            bail!("pretext.pool: must be 1 to 16, got {}", self.pretext.pool);
+        }
+        // What a probe would refuse after hours of training.
+        let strengths = probe.strengths.clone();
+        Pooling::average(probe.features)?;
+        LinearProbe::new(LinearProbeConfig { strengths, ..LinearProbeConfig::default() })?;
+        let (k, temperature) = (probe.neighbours, probe.temperature);
+        Knn::new(KnnConfig { k, temperature, ..KnnConfig::default() })?;
+        if k > probe.train {
+            bail!("probe.neighbours: at most the {} training images of the probe, got {k}", probe.train);
         }
         if probe.train == 0 || probe.train > self.data.train || self.data.validation == 0 || self.data.test == 0 {
             bail!("probe.train: must be 1 to the {} training images; validation and test need images", self.data.train);
@@ -202,6 +223,8 @@ mod tests {
         };
         assert!(refused("probe.blocks=[4]").contains("among 1 to 3"));
         assert!(refused("pretext.magnitudes={ color = [0.1, 1.9] }").contains("none for `sharpness`"));
+        assert!(refused("probe.neighbours=3000").contains("at most the 2000"));
+        assert!(refused("probe.strengths=[]").contains("strengths"));
         assert!(refused("probe.train=100000").contains("training images"));
     }
 }

@@ -45,7 +45,7 @@ fn mixed(cfg: &Config, shown: &[(String, Shown)], page: &mut Page) -> Result<()>
     let tiles = show.mixed.iter().map(|m| {
         let said = m.tasks.iter().map(|(task, label, found)| format!("{task} {label}: {found}"));
         let caption = said.collect::<Vec<_>>().join("; ");
-        Ok(Tile { image: image(show.shape, &m.values)?, alt: caption.clone(), caption })
+        Ok(Tile { image: image(m.shape, &m.values)?, alt: caption.clone(), caption })
     });
     page.tiles(&tiles.collect::<Result<Vec<_>>>()?, Some(4));
     Ok(())
@@ -190,7 +190,7 @@ fn conflicts(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
 
 fn neighbours(cfg: &Config, shown: &[(String, Shown)], page: &mut Page) -> Result<()> {
     page.heading("Nearest neighbours");
-    page.text("Left: a test image. Then its nearest test images by the cosine of the features, the nearest first.");
+    page.text("Left: a test image. Then its nearest test images by the cosine of the features less their mean over the test images, the nearest first.");
     for (name, show) in shown {
         page.subheading(&title(cfg, name));
         let mut rows = Vec::new();

@@ -96,7 +96,9 @@ struct Features {
 
 impl Probe<'_> {
     fn features(&self, sets: &Sets, work: &Work<'_>) -> Result<Vec<(usize, Features)>> {
-        let pooling = Pooling::average(self.probe.features)?;
+        // The images themselves are not pooled.
+        let most = if matches!(self.origin, Origin::Pixels) { usize::MAX } else { self.probe.features };
+        let pooling = Pooling::average(most)?;
         let (net, blocks): (Box<dyn trunk::Trunk>, Vec<usize>) = match self.origin {
             Origin::Pixels => (Box::new(Pixels::new(sets.train.dims().0)), vec![0]),
             _ => (Box::new(self.origin.trunk(self.trunk, self.seed, work)?), self.probe.blocks.clone()),

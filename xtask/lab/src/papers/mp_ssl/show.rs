@@ -42,6 +42,8 @@ pub struct Shown {
 /// A mixed image.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Mixed {
+    /// Channels, height and width: a crop makes it smaller.
+    pub shape: (usize, usize, usize),
     pub values: Vec<f32>,
     /// For each task its name, its label and what the head says.
     pub tasks: Vec<(String, u32, u32)>,
@@ -64,10 +66,16 @@ impl Show<'_> {
             let found = net.logits(t, &z, Mode::Frozen)?.argmax(D::Minus1)?.to_vec1::<u32>()?;
             said.push((name, labels.to_vec1::<u32>()?, found));
         }
+        let (_, c, h, w) = batch.x.dims4()?;
         let images = batch.x.flatten_from(1)?.to_vec2::<f32>()?;
         // Of several rotations of an image, each is an image here.
         let of = |i: usize| said.iter().map(|(n, label, found)| (n.clone(), label[i], found[i])).collect();
-        Ok(images.into_iter().take(MIXED).enumerate().map(|(i, values)| Mixed { values, tasks: of(i) }).collect())
+        Ok(images
+            .into_iter()
+            .take(MIXED)
+            .enumerate()
+            .map(|(i, values)| Mixed { shape: (c, h, w), values, tasks: of(i) })
+            .collect())
     }
 
     fn neighbours(&self, x: &Tensor, features: &Tensor) -> Result<Vec<Vec<Vec<f32>>>> {
