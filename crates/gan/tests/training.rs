@@ -60,7 +60,7 @@ fn bits(params: &Params) -> Vec<u32> {
 /// All that a run uses: two critic steps, a relativistic loss, augmentation under control, an auxiliary head, a grid, held-out examples.
 fn cfg() -> GanConfig {
     GanConfig {
-        loss: GanLoss::RelativisticHinge,
+        loss: GanLoss::NonSaturating,
         critic_steps: 2,
         steps: 3,
         average: Some(0.5),
