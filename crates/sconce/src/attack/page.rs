@@ -6,7 +6,7 @@ use super::threat::radius;
 use crate::args::{Attack, Suite};
 use anyhow::Result;
 use sconce_attacks::{FlagKind, Norm, Status};
-use sconce_report::{Cell, Curve, Estimate, Page, Tile, Tone, image};
+use sconce_report::{Cell, Curve, Estimate, Page, Tile, Tone, image, lines_within};
 use sconce_tensor_core::stats::Proportion;
 use std::path::Path;
 
@@ -99,7 +99,8 @@ pub(crate) fn robustness(done: &Evaluated, page: &mut Page) -> Result<()> {
     pictures(done, page)?;
     classes(done, page);
     attacks(done, page);
-    let notes: Vec<String> = done.result.notes.iter().map(|n| sentence(n)).collect();
+    let differences = done.result.notes.iter().filter(|n| !n.starts_with("quick suite"));
+    let notes: Vec<String> = differences.map(|n| sentence(n)).collect();
     if !notes.is_empty() {
         page.note(&format!("How this suite differs from the published one: {}", notes.join(" ")));
     }
@@ -118,7 +119,8 @@ fn curve(done: &Evaluated, page: &mut Page) -> Result<()> {
     let points = attacked.map(|e| (e * scale, estimate(done.result.ledger.accuracy(*e))));
     let curve = Curve::with_intervals("", std::iter::once(clean).chain(points));
     let caption = "Accuracy against the radius; 0 is the clean accuracy. Bars are 95 % intervals.";
-    Ok(page.plot(caption, title, "accuracy", &[curve])?)
+    page.figure(&lines_within(title, "accuracy", (0.0, 1.0), &[curve])?, caption);
+    Ok(())
 }
 
 fn pictures(done: &Evaluated, page: &mut Page) -> Result<()> {

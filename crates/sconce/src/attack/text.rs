@@ -30,7 +30,8 @@ pub(crate) fn text(args: &Attack, done: &Evaluated) -> Result<String> {
     if args.suite == Suite::Quick {
         let _ = writeln!(out, "note: {UPPER_BOUND}");
     }
-    for note in &done.result.notes {
+    // Said already.
+    for note in done.result.notes.iter().filter(|n| !n.starts_with("quick suite")) {
         let _ = writeln!(out, "note: {note}");
     }
     if let Status::Flagged(flags) = &done.result.status {

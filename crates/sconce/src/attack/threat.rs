@@ -23,7 +23,7 @@ pub(crate) fn radius(norm: Norm, eps: f64) -> String {
     let units = eps * 255.0;
     if eps.is_infinite() {
         "minimum norm".to_owned()
-    } else if norm == Norm::Linf && eps > 0.0 && (units - units.round()).abs() < 1e-6 {
+    } else if norm == Norm::Linf && eps > 0.0 && (units - units.round()).abs() < 1e-3 {
         format!("{} {}/255", name(norm), units.round())
     } else {
         format!("{} {}", name(norm), (eps * 1e6).round() / 1e6)
