@@ -13,6 +13,8 @@ pub const ALL: &[&str] = &[
     "autoencoder-step",
     "lstm-lm-step",
     "dcgan-step",
+    "mp-ssl-1-head",
+    "mp-ssl-5-heads",
     "nll-10000",
     "nll-33000",
     "sigsoftmax-nll-10000",

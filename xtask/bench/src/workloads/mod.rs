@@ -8,6 +8,7 @@ mod gan;
 mod images;
 mod language;
 mod parts;
+mod pretext;
 
 pub use candle::candle;
 
@@ -41,6 +42,8 @@ pub fn ours(name: &str, dir: Option<&Path>, device: &Device) -> Result<Work> {
         "autoencoder-step" => parts::autoencoder(&mut out)?,
         "lstm-lm-step" => language::step(&mut out)?,
         "dcgan-step" => gan::step(&mut out)?,
+        "mp-ssl-1-head" => pretext::step(&mut out, 1)?,
+        "mp-ssl-5-heads" => pretext::step(&mut out, 5)?,
         "nll-10000" => parts::nll(&mut out, 10_000, Output::Softmax)?,
         "nll-33000" => parts::nll(&mut out, 33_000, Output::Softmax)?,
         // The peer composes sigsoftmax, or runs its own cross-entropy on softmax.
