@@ -65,6 +65,25 @@ fn a_reader_that_has_read_enough_is_no_error() {
     }
 }
 
+/// The files and the exit code do not depend on who reads standard output.
+#[test]
+fn a_closed_pipe_loses_no_file_and_no_verdict() {
+    let f = Folder::new();
+    let closed = |words: &[&str]| {
+        let mut child = command(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        child.wait_with_output().unwrap().status.code()
+    };
+    assert_eq!(closed(&["data", "list", "--json", &f.text("list.json")]), Some(0));
+    assert!(f.read("list.json").contains("cifar10"));
+    fixture(f.0.path(), 8, 1.0);
+    let (model, data, json) = (f.text("net.safetensors"), f.text("data.safetensors"), f.text("r.json"));
+    let first = ["attack", "--model", &model, "--arch", "smallcnn", "--data", &data, "--suite", "quick", "--no-checks"];
+    let rest = ["--threat", "linf:0.5", "--at-least", "0.99", "--json", &json];
+    assert_eq!(closed(&[&first[..], &rest].concat()), Some(3));
+    assert!(f.read("r.json").contains("\"robust\""));
+}
+
 #[test]
 fn no_color_means_no_colour() {
     let help = |no: Option<&str>| {

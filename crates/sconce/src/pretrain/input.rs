@@ -39,3 +39,16 @@ pub(super) fn spread(images: &Images, n: usize) -> Vec<u8> {
     let rows = (0..total).filter(|i| i * n / total != (i + 1) * n / total);
     rows.flat_map(|i| images.pixels[i * size..(i + 1) * size].iter().copied()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder is read class by class: some of its images are some of every class.
+    #[test]
+    fn some_images_are_spread_over_all() {
+        let images = Images::new((0..10).collect(), (1, 1, 1), vec![0, 0, 0, 0, 0, 1, 1, 1, 1, 1], 2).unwrap();
+        assert_eq!(spread(&images, 4), [2, 4, 7, 9]);
+        assert_eq!(spread(&images, 10), (0..10).collect::<Vec<u8>>());
+    }
+}
