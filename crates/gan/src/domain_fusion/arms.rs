@@ -103,7 +103,7 @@ pub struct Phase<'a> {
     pub domains: Domains<'a>,
     /// Blocks of the discriminator that are frozen.
     pub frozen_blocks: usize,
-    /// Classes that start anew, and from what.
+    /// Classes that start with new values, and from what.
     pub new_rows: Option<(std::ops::Range<usize>, NewRows)>,
 }
 

@@ -16,7 +16,7 @@ pub enum NewRows {
     MeanOf(Range<usize>),
 }
 
-/// Sets the parameters of the classes `rows` anew, in every table of classes (K, ...) among `params`, and finds the spectral norms again.
+/// Gives the parameters of the classes `rows` new values, in every table of classes (K, ...) among `params`, and finds the spectral norms again.
 /// All other values stay.
 ///
 /// # Errors
