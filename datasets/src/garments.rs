@@ -153,6 +153,19 @@ impl Garments {
     }
 }
 
+/// The textures by themselves: 16 grey images of 64 x 64, each a class of its own.
+///
+/// # Errors
+/// None in a build whose tests passed.
+pub fn textures() -> Result<Images> {
+    let path = Path::new(FILE);
+    let idx::Array { dims, values } = idx::parse(&bytes::inflate(PACKED, path)?, path)?;
+    let &[TEXTURES, side, width] = dims.as_slice() else {
+        return Err(Error::value(FILE, format!("has axes {dims:?}, not {TEXTURES} textures")));
+    };
+    Images::new(values, (1, side, width), (0..TEXTURES as u8).collect(), TEXTURES)
+}
+
 /// The textures, each with mean 0 and standard deviation 1.
 struct Textures {
     values: Vec<f64>,
@@ -161,18 +174,14 @@ struct Textures {
 
 impl Textures {
     fn load() -> Result<Self> {
-        let path = Path::new(FILE);
-        let idx::Array { dims, values } = idx::parse(&bytes::inflate(PACKED, path)?, path)?;
-        let &[TEXTURES, side, width] = dims.as_slice() else {
-            return Err(Error::value(FILE, format!("has axes {dims:?}, not {TEXTURES} textures")));
-        };
+        let Images { pixels, shape: (_, side, width), .. } = textures()?;
         let standardise = |t: &[u8]| {
             let n = t.len() as f64;
             let mean = t.iter().map(|v| f64::from(*v)).sum::<f64>() / n;
             let sd = (t.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / n).sqrt();
             t.iter().map(move |v| (f64::from(*v) - mean) / sd).collect::<Vec<f64>>()
         };
-        Ok(Self { values: values.chunks_exact(side * width).flat_map(standardise).collect(), side })
+        Ok(Self { values: pixels.chunks_exact(side * width).flat_map(standardise).collect(), side })
     }
 
     /// A row of a texture, from a column on.

@@ -76,6 +76,40 @@ impl Summary {
     }
 }
 
+/// Spearman's rank correlation: Pearson's correlation of the ranks, where equal values share the mean of theirs. `None` where one side has
+/// one value throughout.
+///
+/// ```
+/// use sconce_tensor_core::stats::spearman;
+/// assert_eq!(spearman(&[1.0, 2.0, 3.0], &[10.0, 1000.0, 100.0])?, Some(0.5));
+/// assert_eq!(spearman(&[1.0, 1.0], &[1.0, 2.0])?, None);
+/// # Ok::<(), sconce_tensor_core::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Value`] for fewer than two pairs, different numbers of values, or one that is not finite.
+pub fn spearman(a: &[f64], b: &[f64]) -> Result<Option<f64>> {
+    if a.len() != b.len() || a.len() < 2 {
+        return Err(Error::value("rank correlation", format!("of {} and {} values", a.len(), b.len())));
+    }
+    if let Some(v) = a.iter().chain(b).find(|v| !v.is_finite()) {
+        return Err(Error::value("rank correlation", format!("of values with {v} among them")));
+    }
+    // Twice the rank, from 0: how many are less, twice, and how many others are equal.
+    let ranks = |v: &[f64]| -> Vec<f64> {
+        let rank = |x: &f64| v.iter().map(|y| if y < x { 2.0 } else { f64::from(u8::from(y == x)) }).sum::<f64>() - 1.0;
+        v.iter().map(rank).collect()
+    };
+    let centred = |v: Vec<f64>| {
+        let mean = v.iter().sum::<f64>() / v.len() as f64;
+        v.into_iter().map(|x| x - mean).collect::<Vec<f64>>()
+    };
+    let (a, b) = (centred(ranks(a)), centred(ranks(b)));
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let scale = (dot(&a, &a) * dot(&b, &b)).sqrt();
+    Ok((scale > 0.0).then(|| dot(&a, &b) / scale))
+}
+
 /// A count of hits among trials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

@@ -8,11 +8,17 @@
 //! - [`DomainFusion`]: the arms of a comparison ([`Arm`]) as phases of training, in all of which the discriminator sees the target
 //!   equally often.
 //! - [`sample`]: labelled images of the target's classes.
+//! - [`ExtraBatch`]: a classifier's training with those images beside the real ones, at a weight.
+//! - [`score_outer`]: how well an outer data set suits a target, before any GAN is trained.
 
 mod arms;
+mod extra;
 mod labels;
+mod outer;
 mod sample;
 
 pub use arms::{Arm, DomainFusion, DomainFusionConfig, NewClasses, Phase};
+pub use extra::{ExtraBatch, ExtraBatchConfig};
 pub use labels::LabelUnion;
+pub use outer::{OuterScore, OuterScoreConfig, score_outer};
 pub use sample::{SampleConfig, sample};

@@ -104,16 +104,12 @@ impl SmallCnn {
         ];
         Ok(Self { params, cfg, conv, norm, fc })
     }
-}
 
-impl Module for SmallCnn {
-    fn params(&self) -> &Params {
-        &self.params
-    }
-}
-
-impl Network for SmallCnn {
-    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+    /// The hidden layer's values after its ReLU, (N, C, H, W) -> (N, `hidden`): the features that the classes are linear in.
+    ///
+    /// # Errors
+    /// Images of another shape.
+    pub fn hidden(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         let (c, h, w) = self.cfg.input;
         if x.rank() != 4 || x.dims()[1..] != [c, h, w] {
             return Err(Error::shape("input", format!("(N, {c}, {h}, {w})"), x.dims()));
@@ -130,8 +126,19 @@ impl Network for SmallCnn {
             // ReLU is monotone, so it commutes with max-pooling; after pooling it has a quarter of the elements.
             x = ops::relu(&ops::max_pool2d(&x, Pool2dSpec::default())?)?;
         }
-        let hidden = ops::relu(&self.fc[0].forward(&x.flatten_from(1)?, mode)?)?;
-        self.fc[1].forward(&hidden, mode)
+        Ok(ops::relu(&self.fc[0].forward(&x.flatten_from(1)?, mode)?)?)
+    }
+}
+
+impl Module for SmallCnn {
+    fn params(&self) -> &Params {
+        &self.params
+    }
+}
+
+impl Network for SmallCnn {
+    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        self.fc[1].forward(&self.hidden(x, mode)?, mode)
     }
 
     fn outputs(&self) -> usize {

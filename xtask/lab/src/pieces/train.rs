@@ -7,7 +7,7 @@ use sconce_tensor_core::data::Labelled;
 use sconce_tensor_core::optim::{Schedule, Sgd, SgdConfig};
 use sconce_tensor_core::store::{Kept, State};
 use sconce_tensor_core::train::{self, Checkpoint, Observer, Report, TrainConfig};
-use sconce_tensor_core::{Classifier, Module};
+use sconce_tensor_core::{Classifier, Module, Params};
 use serde::{Deserialize, Serialize};
 
 /// SGD of a recipe.
@@ -69,11 +69,16 @@ pub fn advise(e: anyhow::Error) -> anyhow::Error {
 
 /// Gives a network the weights that a job left.
 pub fn restore<J: Job>(work: &Work<'_>, job: &J, net: &dyn Module) -> Result<()> {
-    let (path, print) = work.file_of(job, WEIGHTS)?;
+    restore_from(work, job, WEIGHTS, net.params())
+}
+
+/// The same from a file of another name.
+pub fn restore_from<J: Job>(work: &Work<'_>, job: &J, what: &str, params: &Params) -> Result<()> {
+    let (path, print) = work.file_of(job, what)?;
     let kept =
         Kept::<State>::load(&path, &print).with_context(|| format!("do job {} again: delete its .json", job.key()))?;
     let kept = kept.with_context(|| format!("{}", path.display()))?;
-    Ok(net.params().restore(&kept.value.into_tensors())?)
+    Ok(params.restore(&kept.value.into_tensors())?)
 }
 
 /// What was trained; none where training diverged: of a value that was tried, that is a finding and no fault.
