@@ -85,6 +85,8 @@ pub struct GanPart {
     /// Strengths of differentiable augmentation.
     pub brightness: f64,
     pub translation: f64,
+    /// Value outside of shifted images, which are in [-1, 1]: -1 on a black background.
+    pub padding: f64,
     /// Generated images of each class that are measured.
     pub samples: usize,
     /// Generated images of each class whose FID is measured at the end of each epoch.
@@ -192,10 +194,9 @@ impl GanPart {
 
     /// The trainer's configuration.
     pub fn config(&self) -> Result<GanConfig> {
-        let Self { brightness, translation, .. } = *self;
-        // Images on black: -1 outside of them.
+        let Self { brightness, translation, padding, .. } = *self;
         let augment =
-            DiffAugmentConfig { brightness, translation, saturation: 0.0, contrast: 0.0, cutout: 0.0, padding: -1.0 };
+            DiffAugmentConfig { brightness, translation, saturation: 0.0, contrast: 0.0, cutout: 0.0, padding };
         Ok(GanConfig {
             steps: self.steps,
             critic_steps: self.critic_steps,
