@@ -72,9 +72,7 @@ const DISCRIMINATOR: [[f64; 3]; 10] = [
     [-4.963370934064418e+00, 3.512410159105665e+01, 2.930288806636083e-01],
 ];
 /// Of the average of the generator's weights with decay 0.9.
-const AVERAGE: [[f64; 3]; 1] = [
-    [1.104877127406204e+02, 2.748168001396734e+02, 1.445438297347273e+01],
-];
+const AVERAGE: [[f64; 3]; 1] = [[1.104877127406204e+02, 2.748168001396734e+02, 1.445438297347273e+01]];
 
 /// Values in [-1, 1) from a name and an index.
 fn hashed(name: &str, shape: &[usize], first: usize) -> Tensor {
@@ -227,8 +225,8 @@ fn run(dtype: DType) -> f64 {
         Domain { data: &target, first_class: 0, batch: 3, weight: 0.7 },
         Domain { data: &outer, first_class: 2, batch: 5, weight: 0.3 },
     ]);
-    let adam = [1e-3, 2e-3]
-        .map(|lr| Adam::new(AdamConfig { lr, beta1: 0.0, beta2: 0.9, ..AdamConfig::default() }).unwrap());
+    let adam =
+        [1e-3, 2e-3].map(|lr| Adam::new(AdamConfig { lr, beta1: 0.0, beta2: 0.9, ..AdamConfig::default() }).unwrap());
     let cfg = GanConfig { steps: 1, schedule: Schedule::Constant, average: Some(0.9), ..GanConfig::default() };
     let rng = Rng::new(0);
     let mut gan = Gan::new(&g, &d, domains.unwrap(), adam, cfg, &rng).unwrap();
