@@ -212,21 +212,33 @@ fn classes_and_context() {
 
     let training = normal(3, 30, 4, 0.0);
     let metric = |r: Real<&Features>, g: Generated<&Features>| fid(r, g, &FidConfig::default());
-    let all = in_context(Real(&x), Real(&training), Generated(&y), &Rng::new(0), metric).unwrap();
-    let n = |s: &sconce_gan::fidelity::Score<f64>| {
-        (s.context.real.clone().unwrap().n, s.context.generated.clone().unwrap().n)
+    let all = in_context(Real(&x), Real(&training), Generated(&y), &Rng::new(0), metric);
+    let n = |s: sconce_gan::Result<sconce_gan::fidelity::Score<f64>>| {
+        let context = s.unwrap().context;
+        (context.real.unwrap().n, context.generated.unwrap().n)
     };
-    assert_eq!((n(&all.generated), n(&all.real_against_real), n(&all.copies)), ((90, 60), (45, 45), (90, 30)));
+    assert_eq!((n(all.generated), n(all.real_against_real), n(all.copies)), ((90, 60), (30, 60), (90, 30)));
+    // A row that fails leaves the others: 4 real images of 64 are left, and there are 4 training images.
+    let (real, few) = (normal(4, 64, 4, 0.0), normal(5, 4, 4, 0.0));
+    let all = in_context(Real(&real), Real(&few), Generated(&y), &Rng::new(0), metric);
+    assert_eq!(n(all.generated), (64, 60));
+    assert!(message(all.real_against_real).contains("4 real images are fewer than D + 1 = 5"));
+    assert!(message(all.copies).contains("4 generated images are fewer"));
+    let all = in_context(Real(&few), Real(&few), Generated(&y), &Rng::new(0), metric);
+    assert!(message(all.real_against_real).contains("1 to 3 of 4 rows, got 60"));
     let ten = y.select(&(0..10).collect::<Vec<_>>(), "ten").unwrap();
-    let all = in_context(Real(&x), Real(&training), Generated(&ten), &Rng::new(0), metric).unwrap();
-    assert_eq!(n(&all.real_against_real), (80, 10));
+    let all = in_context(Real(&x), Real(&training), Generated(&ten), &Rng::new(0), metric);
+    assert_eq!(n(all.real_against_real), (80, 10));
 }
 
 #[test]
 fn similarity_of_images() {
     let images = |seed| Rng::new(seed).uniform((6, 2, 28, 28), 0.0..1.0, DType::F32, &Device::Cpu).unwrap();
     let (a, b) = (images(0), images(1));
-    let measure = MsSsim::new(&MsSsimConfig::scales(2, 7)).unwrap();
+    let measure = MsSsim::new(&MsSsimConfig::scales(2, 7).unwrap()).unwrap();
+    for scales in [0, 6] {
+        assert!(message(MsSsimConfig::scales(scales, 7)).contains("in 1..=5"), "{scales}");
+    }
     let (forth, back) = (measure.compare(&a, &b).unwrap(), measure.compare(&b, &a).unwrap());
     forth.iter().zip(&back).for_each(|(f, b)| near(*f, *b, 1e-12));
     measure.compare(&a, &a).unwrap().iter().for_each(|v| near(*v, 1.0, 1e-12));

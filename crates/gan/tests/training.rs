@@ -13,7 +13,7 @@ use sconce_tensor_core::candle_core::{DType, Device, Tensor};
 use sconce_tensor_core::data::Labelled;
 use sconce_tensor_core::nn::{Builder, Linear};
 use sconce_tensor_core::optim::{Adam, AdamConfig, Schedule, Sgd};
-use sconce_tensor_core::train::{Checkpoint, Engine, Observer, Progress, Report};
+use sconce_tensor_core::train::{Checkpoint, Engine, Observer, Progress, Report, StepContext, Task};
 use sconce_tensor_core::{Mode, Module, Params, Rng, ops};
 use std::path::Path;
 
@@ -364,6 +364,44 @@ fn divergence_and_bad_inputs_are_named() {
     assert!(
         new(&target, GanConfig { penalty: Some(Penalty::R1(1.0)), ..GanConfig::default() }).contains("DO_NOT_DETACH")
     );
+}
+
+/// Accuracies of least squares are about the middle of its targets; showing samples leaves the state of training as it is.
+#[test]
+fn accuracies_and_grids() {
+    let (data, rng) = (line(3.0), Rng::new(5));
+    let accuracy = |bias: f64, loss| {
+        let (g, d) = (Line::new(1), Line::new(2));
+        let set = |n: &str, v: Tensor| d.params.get(n).unwrap().var().set(&v).unwrap();
+        set("weight", Tensor::new(&[[0f64]], &CPU).unwrap());
+        set("bias", Tensor::new(&[bias], &CPU).unwrap());
+        let domains = Domains::new(vec![Domain { data: &data, first_class: 0, batch: 1, weight: 1.0 }]).unwrap();
+        let sgd = [Sgd::with_lr(1e-9).unwrap(), Sgd::with_lr(1e-9).unwrap()];
+        let cfg = GanConfig { loss, steps: 1, average: None, ..GanConfig::default() };
+        let mut gan = Gan::new(&g, &d, domains, sgd, cfg, &rng).unwrap();
+        let report = Engine::new(1).unwrap().run(&mut gan, &rng).unwrap();
+        ["accuracy.real", "accuracy.fake", "accuracy.train"].map(|n| report.epochs[0].metric(n).unwrap())
+    };
+    assert_eq!(accuracy(0.3, GanLoss::LeastSquares), [0.0, 1.0, 0.0]);
+    assert_eq!(accuracy(0.7, GanLoss::LeastSquares), [1.0, 0.0, 1.0]);
+    assert_eq!(accuracy(0.3, GanLoss::NonSaturating), [1.0, 0.0, 1.0]);
+
+    let target = bars(10, 2, 3);
+    let state = |shown: bool| {
+        let (g, d) = nets(2, Conditioning::Projection);
+        let domains = Domains::new(vec![Domain { data: &target, first_class: 0, batch: 4, weight: 1.0 }]).unwrap();
+        let mut gan = Gan::new(&g, &d, domains, adam(), GanConfig { steps: 2, ..GanConfig::default() }, &rng).unwrap();
+        if shown {
+            gan = gan.sampled_every(1, vec![0, 1], |_, _| Ok(())).unwrap();
+        }
+        for step in 0..2 {
+            let at = StepContext { epoch: 0, index: step, step, total: 4, examples: &[], rng };
+            gan.step(&at).unwrap();
+        }
+        gan.end_epoch(1).unwrap();
+        bits(g.params())
+    };
+    assert_eq!(state(true), state(false));
 }
 
 /// A small GAN learns where the bars of two classes are: the row of the class is the brightest of its samples.

@@ -4,23 +4,23 @@ use super::features::Features;
 use super::provenance::{Generated, Real, Score};
 use crate::Result;
 use sconce_tensor_core::Rng;
-use serde::{Deserialize, Serialize};
 
-/// A score of generated images with its context rows.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A score of generated images with its context rows. A row that cannot be computed is an error of its own.
+#[derive(Debug)]
 pub struct InContext<V> {
     /// The generated images against the reference.
-    pub generated: Score<V>,
+    pub generated: Result<Score<V>>,
     /// Two disjoint random parts of the reference against each other: the score of a perfect generator at this number of images.
-    pub real_against_real: Score<V>,
+    pub real_against_real: Result<Score<V>>,
     /// The training images against the reference: the score of a generator that copies them.
-    pub copies: Score<V>,
+    pub copies: Result<Score<V>>,
 }
 
 /// A metric of generated images, with the same metric of real images and of the training images in the place of the generated ones.
 ///
-/// The part of the reference that plays the generated images has their number, or half of the reference where they are more
-/// (n is in each score); the rest of the reference plays the real images. `rng` draws the parts. `reference` should not contain `training`.
+/// The part of the reference that plays the generated images has their number; the rest of the reference plays the real images (n is in
+/// each score). Where the reference has no more images than were generated, this row is an error. `rng` draws the parts. `reference` should
+/// not contain `training`.
 ///
 /// ```
 /// use sconce_gan::fidelity::{Features, FidConfig, Generated, Real, Resize, Source, fid, in_context};
@@ -32,25 +32,22 @@ pub struct InContext<V> {
 /// };
 /// let (reference, training, generated) = (sample(0, 400, 0.0)?, sample(1, 50, 0.0)?, sample(2, 100, 1.0)?);
 /// let fid = |r: Real<&Features>, g: Generated<&Features>| fid(r, g, &FidConfig::default());
-/// let all = in_context(Real(&reference), Real(&training), Generated(&generated), &Rng::new(3), fid)?;
-/// assert!(all.real_against_real.value < all.generated.value && all.copies.value < all.generated.value);
+/// let all = in_context(Real(&reference), Real(&training), Generated(&generated), &Rng::new(3), fid);
+/// let generated = all.generated?.value;
+/// assert!(all.real_against_real?.value < generated && all.copies?.value < generated);
 /// # Ok::<(), sconce_gan::Error>(())
 /// ```
-///
-/// # Errors
-/// Those of `metric`; a reference of one image.
 pub fn in_context<V>(
     Real(reference): Real<&Features>,
     Real(training): Real<&Features>,
     Generated(generated): Generated<&Features>,
     rng: &Rng,
     metric: impl Fn(Real<&Features>, Generated<&Features>) -> Result<Score<V>>,
-) -> Result<InContext<V>> {
-    let n = generated.len().min(reference.len() / 2);
-    let (part, rest) = reference.split(n, &rng.stream("real against real"))?;
-    Ok(InContext {
-        generated: metric(Real(reference), Generated(generated))?,
-        real_against_real: metric(Real(&rest), Generated(&part))?,
-        copies: metric(Real(reference), Generated(training))?,
-    })
+) -> InContext<V> {
+    let parts = reference.split(generated.len(), &rng.stream("real against real"));
+    InContext {
+        generated: metric(Real(reference), Generated(generated)),
+        real_against_real: parts.and_then(|(part, rest)| metric(Real(&rest), Generated(&part))),
+        copies: metric(Real(reference), Generated(training)),
+    }
 }

@@ -38,11 +38,15 @@ impl Default for MsSsimConfig {
 
 impl MsSsimConfig {
     /// The first `scales` of the five weights, scaled to a sum of 1 (chosen by us), with a window of `window`.
-    pub fn scales(scales: usize, window: usize) -> Self {
-        let weights = &WEIGHTS[..scales.min(WEIGHTS.len())];
+    ///
+    /// # Errors
+    /// [`Error::Config`] unless there are 1 to 5 scales: more need [`MsSsimConfig::weights`] of their own.
+    pub fn scales(scales: usize, window: usize) -> Result<Self> {
+        require("MsSsimConfig.scales", (1..=WEIGHTS.len()).contains(&scales), "in 1..=5", scales)?;
+        let weights = &WEIGHTS[..scales];
         let total: f64 = weights.iter().sum();
         let weights = weights.iter().map(|w| w / total).collect();
-        Self { ssim: SsimConfig { window, ..SsimConfig::default() }, weights }
+        Ok(Self { ssim: SsimConfig { window, ..SsimConfig::default() }, weights })
     }
 }
 

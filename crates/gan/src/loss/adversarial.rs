@@ -73,6 +73,11 @@ impl GanLoss {
         }
     }
 
+    /// The score at which an example is as real as generated: the middle of the targets 1 and 0 for `LeastSquares`, otherwise 0.
+    pub fn boundary(self) -> f64 {
+        if self == Self::LeastSquares { 0.5 } else { 0.0 }
+    }
+
     /// Whether the generator's loss uses the scores of real examples.
     pub fn generator_needs_real(self) -> bool {
         self == Self::RelativisticHinge

@@ -21,8 +21,8 @@ const NAMES: [&str; 5] = ["loss.discriminator", "score.real", "score.fake", "acc
 
 impl Balance {
     /// Adds a discriminator step.
-    pub(super) fn critic(&mut self, loss: f64, real: &[f64], fake: &[f64]) {
-        let values = [loss, mean(real), mean(fake), positive(real), 1.0 - positive(fake)];
+    pub(super) fn critic(&mut self, loss: f64, real: &[f64], fake: &[f64], boundary: f64) {
+        let values = [loss, mean(real), mean(fake), above(real, boundary), 1.0 - above(fake, boundary)];
         self.critic.iter_mut().zip(values).for_each(|(sum, v)| *sum += v);
         self.critic_steps += 1;
     }
@@ -56,8 +56,8 @@ fn mean(x: &[f64]) -> f64 {
     x.iter().sum::<f64>() / x.len() as f64
 }
 
-fn positive(x: &[f64]) -> f64 {
-    x.iter().filter(|v| **v > 0.0).count() as f64 / x.len() as f64
+fn above(x: &[f64], boundary: f64) -> f64 {
+    x.iter().filter(|v| **v > boundary).count() as f64 / x.len() as f64
 }
 
 /// `mean sign`, as ADA's controller reads it.
@@ -81,8 +81,13 @@ pub(super) fn on_host(x: &Tensor) -> Result<Vec<f64>> {
     Ok(x.detach().to_dtype(DType::F64)?.to_vec1()?)
 }
 
-/// Mean score and share of positive ones of some real examples, unaugmented, as `score.NAME` and `accuracy.NAME`.
-pub(super) fn measure(d: &dyn Discriminator, (x, y): (&Tensor, &Tensor), name: &str) -> Result<Vec<(String, f64)>> {
+/// Mean score and share of scores above the boundary of some real examples, unaugmented, as `score.NAME` and `accuracy.NAME`.
+pub(super) fn measure(
+    d: &dyn Discriminator,
+    (x, y): (&Tensor, &Tensor),
+    name: &str,
+    boundary: f64,
+) -> Result<Vec<(String, f64)>> {
     let scores = on_host(&d.score(x, y, Mode::Frozen)?.realness)?;
-    Ok(vec![(format!("score.{name}"), mean(&scores)), (format!("accuracy.{name}"), positive(&scores))])
+    Ok(vec![(format!("score.{name}"), mean(&scores)), (format!("accuracy.{name}"), above(&scores, boundary))])
 }

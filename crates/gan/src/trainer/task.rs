@@ -12,7 +12,7 @@ use sconce_tensor_core::data::Labelled;
 use sconce_tensor_core::optim::{AverageConfig, Optimizer, UpdateConfig, Updater};
 use sconce_tensor_core::store::{Fingerprint, State};
 use sconce_tensor_core::train::{EpochEnd, StepContext, Task};
-use sconce_tensor_core::{Bounds, ExampleRng, Params, Rng, error::require};
+use sconce_tensor_core::{Bounds, ExampleRng, Params, Rng, Role, error::require};
 
 /// Real examples whose scores without augmentation are measured after each epoch.
 const MEASURED: usize = 500;
@@ -146,10 +146,14 @@ impl<'a, O: Optimizer> Gan<'a, O> {
             return Ok(());
         }
         let params = self.generator.params();
+        // Standing statistics are buffers; those of the averaged weights are for the grid only.
+        let buffers = params.subset(|p| p.role() == Role::Buffer);
+        let before = buffers.snapshot()?.into_iter().collect();
         self.updaters[0].swap_average(params)?;
         let shown = self.take_statistics().and_then(|()| self.show_grid(epoch));
         // Also after an error.
         self.updaters[0].swap_average(params)?;
+        buffers.restore(&before)?;
         shown
     }
 
@@ -200,7 +204,7 @@ impl<O: Optimizer> Task for Gan<'_, O> {
         self.discriminator.params().require_finite()?;
         let mut metrics = self.balance.take();
         for (name, x, y) in &self.measured {
-            metrics.extend(measure(self.discriminator, (x, y), name)?);
+            metrics.extend(measure(self.discriminator, (x, y), name, self.cfg.loss.boundary())?);
         }
         if let Some(ada) = &self.ada {
             metrics.push(("augment.p".to_owned(), ada.probability()));

@@ -79,7 +79,7 @@ impl<O: Optimizer> Gan<'_, O> {
         if let Some(ada) = &mut self.ada {
             ada.update(mean_sign(&r), n);
         }
-        self.balance.critic(value, &r, &f);
+        self.balance.critic(value, &r, &f, self.cfg.loss.boundary());
         Ok(value)
     }
 
