@@ -7,7 +7,7 @@
 //! - [`LabelUnion`]: the disjoint union of both label sets, target first.
 //! - [`DomainFusion`]: the arms of a comparison ([`Arm`]) as phases of training, in all of which the discriminator sees the target
 //!   equally often.
-//! - [`sample`]: labelled images of the target's classes.
+//! - [`sample`], [`sample_batches`]: labelled images of the target's classes.
 
 mod arms;
 mod labels;
@@ -15,4 +15,4 @@ mod sample;
 
 pub use arms::{Arm, DomainFusion, DomainFusionConfig, NewClasses, Phase};
 pub use labels::LabelUnion;
-pub use sample::{SampleConfig, sample};
+pub use sample::{SampleConfig, sample, sample_batches};

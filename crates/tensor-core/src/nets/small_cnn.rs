@@ -106,14 +106,9 @@ impl SmallCnn {
     }
 }
 
-impl Module for SmallCnn {
-    fn params(&self) -> &Params {
-        &self.params
-    }
-}
-
-impl Network for SmallCnn {
-    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+impl SmallCnn {
+    /// (N, C, H, W) -> (N, hidden): all layers but the last.
+    fn hidden(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         let (c, h, w) = self.cfg.input;
         if x.rank() != 4 || x.dims()[1..] != [c, h, w] {
             return Err(Error::shape("input", format!("(N, {c}, {h}, {w})"), x.dims()));
@@ -130,8 +125,23 @@ impl Network for SmallCnn {
             // ReLU is monotone, so it commutes with max-pooling; after pooling it has a quarter of the elements.
             x = ops::relu(&ops::max_pool2d(&x, Pool2dSpec::default())?)?;
         }
-        let hidden = ops::relu(&self.fc[0].forward(&x.flatten_from(1)?, mode)?)?;
-        self.fc[1].forward(&hidden, mode)
+        ops::relu(&self.fc[0].forward(&x.flatten_from(1)?, mode)?)
+    }
+}
+
+impl Module for SmallCnn {
+    fn params(&self) -> &Params {
+        &self.params
+    }
+}
+
+impl Network for SmallCnn {
+    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        self.fc[1].forward(&self.hidden(x, mode)?, mode)
+    }
+
+    fn features(&self, x: &Tensor) -> Result<Tensor> {
+        self.hidden(x, Mode::Frozen)
     }
 
     fn outputs(&self) -> usize {
