@@ -69,6 +69,11 @@ pub(crate) fn resized(planes: &[u8], (h, w): (usize, usize), side: usize) -> Res
     Ok(out)
 }
 
+/// The name of a class as that of a folder: what a file system may not take is a hyphen.
+pub(crate) fn class_folder(class: &str) -> String {
+    class.chars().map(|c| if c.is_alphanumeric() || " ._-+()".contains(c) { c } else { '-' }).collect()
+}
+
 /// A folder of images.
 pub(crate) struct Folder {
     /// In colour.

@@ -35,13 +35,7 @@ impl Set {
         Self::find(option, name, split, places, side).with_context(|| option.to_owned())
     }
 
-    fn find(
-        option: &'static str,
-        name: &str,
-        split: Split,
-        places: &Places,
-        side: Option<usize>,
-    ) -> Result<Self> {
+    fn find(option: &'static str, name: &str, split: Split, places: &Places, side: Option<usize>) -> Result<Self> {
         let own = name.to_owned();
         if Path::new(name).is_dir() {
             let found = folder::read_at(Path::new(name), side).map_err(|e| match side {
@@ -118,7 +112,10 @@ pub(crate) fn agree(sets: &mut [&mut Set], side: Option<usize>) -> Result<Option
     for s in sets.iter() {
         let (oc, oh, ow) = s.images.shape;
         if (oh, ow) != (h, w) {
-            bail!("{}: images of {ow} x {oh} pixels, but {option} has {w} x {h}; --resize {h} brings all to one size", s.option);
+            bail!(
+                "{}: images of {ow} x {oh} pixels, but {option} has {w} x {h}; --resize {h} brings all to one size",
+                s.option
+            );
         }
         if oc != c && [c, oc].iter().any(|c| ![1, 3].contains(c)) {
             bail!("{}: images of {oc} channels, but {option} has {c}", s.option);
@@ -139,7 +136,8 @@ pub(crate) fn agree(sets: &mut [&mut Set], side: Option<usize>) -> Result<Option
         }
     }
     let Some(side) = side.filter(|side| sets.iter().any(|s| s.size != Some((*side, *side)))) else { return Ok(None) };
-    let mut from: Vec<String> = sets.iter().map(|s| format!("{} {}", s.option.trim_start_matches('-'), s.sized())).collect();
+    let mut from: Vec<String> =
+        sets.iter().map(|s| format!("{} {}", s.option.trim_start_matches('-'), s.sized())).collect();
     if sets.iter().all(|s| s.size.is_some() && s.size == sets[0].size) {
         from = vec![sets[0].sized()];
     }
@@ -163,12 +161,16 @@ mod tests {
         let (mut a, mut b) = (grey(), set("--generated", (1, 1, 2), vec![7, 8]));
         assert_eq!(agree(&mut [&mut a, &mut b], None).unwrap(), None);
         assert_eq!((a.images.shape, &a.images.pixels[..], b.images.shape), ((1, 1, 2), &[1, 2][..], (1, 1, 2)));
-        let (mut a, mut b) = (set("--real", (1, 1, 2), vec![7, 8]), set("--generated", (3, 1, 2), vec![1, 2, 3, 4, 5, 6]));
+        let (mut a, mut b) =
+            (set("--real", (1, 1, 2), vec![7, 8]), set("--generated", (3, 1, 2), vec![1, 2, 3, 4, 5, 6]));
         agree(&mut [&mut a, &mut b], None).unwrap();
         assert_eq!((a.images.shape, &a.images.pixels[..]), ((3, 1, 2), &[7, 8, 7, 8, 7, 8][..]));
         let mut c = set("--generated", (1, 2, 2), vec![0; 4]);
         let e = agree(&mut [&mut grey(), &mut c], None).unwrap_err().to_string();
-        assert!(e.contains("--generated: images of 2 x 2 pixels, but --real has 2 x 1") && e.contains("--resize"), "{e}");
+        assert!(
+            e.contains("--generated: images of 2 x 2 pixels, but --real has 2 x 1") && e.contains("--resize"),
+            "{e}"
+        );
     }
 
     #[test]

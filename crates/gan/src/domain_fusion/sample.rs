@@ -72,3 +72,33 @@ pub fn sample_batches(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Error;
+    use crate::nets::{DcganGenerator, GeneratorConfig, standing_statistics};
+    use sconce_tensor_core::candle_core::{DType, Device};
+
+    /// Batches come in order, the last one smaller; an error of the visitor ends them.
+    #[test]
+    fn batches_are_visited_in_order() {
+        let cfg = GeneratorConfig { side: 8, classes: 3, width: 2, ..GeneratorConfig::default() };
+        let g = DcganGenerator::new(cfg, Rng::new(0), DType::F32, &Device::Cpu).unwrap();
+        standing_statistics(&g, &[vec![0, 1, 2, 0]], &Rng::new(1)).unwrap();
+        let cfg = SampleConfig { classes: 3, per_class: 3, batch: 4 };
+        let mut seen = Vec::new();
+        sample_batches(&g, cfg, &Rng::new(2), |x, y| {
+            seen.push((x.dim(0)?, y.to_vec()));
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(seen, [(4, vec![0, 1, 2, 0]), (4, vec![1, 2, 0, 1]), (1, vec![2])]);
+        let mut calls = 0;
+        let stop = sample_batches(&g, cfg, &Rng::new(2), |_, _| {
+            calls += 1;
+            Err(Error::value("disk", "is full"))
+        });
+        assert!(stop.unwrap_err().to_string().contains("is full") && calls == 1);
+    }
+}

@@ -126,7 +126,8 @@ pub(crate) fn device(name: &str) -> anyhow::Result<Device> {
 /// A file that cannot be read, weights that do not fit the architecture.
 pub(crate) fn network(args: &Attack, x: &Tensor, dtype: DType, device: &Device) -> anyhow::Result<Box<dyn Network>> {
     let (_, c, h, w) = x.dims4()?;
-    let weights = Weights { arch: &args.arch, file: &args.model, normalize: (args.mean.as_deref(), args.std.as_deref()) };
+    let weights =
+        Weights { arch: &args.arch, file: &args.model, normalize: (args.mean.as_deref(), args.std.as_deref()) };
     weights.load((c, h, w), dtype, device)
 }
 

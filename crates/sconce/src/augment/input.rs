@@ -48,10 +48,13 @@ impl Input {
         let of = |s: &Set| format!("{} images of {} classes", s.images.len(), s.classes.len());
         let held = self.held_out.as_ref().map_or(0, |s| s.images.len());
         let outer = self.outer.as_ref().map_or_else(String::new, |o| format!("; outer: {}", of(o)));
-        terminal.note(&format!("images of {c} x {h} x {w}; target: {}, {held} of them held out{outer}", of(&self.target)));
+        terminal
+            .note(&format!("images of {c} x {h} x {w}; target: {}, {held} of them held out{outer}", of(&self.target)));
         let counts = self.target.counts();
         for (class, _) in self.target.classes.iter().zip(&counts).filter(|(_, n)| **n == 1) {
-            terminal.warn(&format!("warning: the class `{class}` of --target has one image: what is made of it can be little but copies"));
+            terminal.warn(&format!(
+                "warning: the class `{class}` of --target has one image: what is made of it can be little but copies"
+            ));
         }
         if held == 0 && args.held_out > 0.0 {
             terminal.warn(&format!(
@@ -76,7 +79,9 @@ fn check(set: &Set) -> Result<()> {
         bail!("{option}: images of {w} x {h} pixels, and the networks take squares; --resize 32 makes them 32 x 32");
     }
     if !(8..=128).contains(&h) {
-        bail!("{option}: images of {w} x {h} pixels, and the networks take sides of 8 to 128; --resize SIDE changes them");
+        bail!(
+            "{option}: images of {w} x {h} pixels, and the networks take sides of 8 to 128; --resize SIDE changes them"
+        );
     }
     if ![1, 3].contains(&c) {
         bail!("{option}: images of {c} channels; only grey images and images in colour can be written as PNG");
@@ -102,7 +107,10 @@ fn split(target: &Set, share: f64, rng: &Rng) -> Result<(Set, Option<Set>)> {
         let order = rng.at(u64::from(k)).permutation(members.len());
         let out = (share * members.len() as f64).floor() as usize;
         if out == members.len() {
-            bail!("--held-out {share}: nothing of the class `{}` would be left to train on", target.classes[k as usize]);
+            bail!(
+                "--held-out {share}: nothing of the class `{}` would be left to train on",
+                target.classes[k as usize]
+            );
         }
         held.extend(order[..out].iter().map(|i| members[*i]));
         trained.extend(order[out..].iter().map(|i| members[*i]));

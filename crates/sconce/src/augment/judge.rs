@@ -52,9 +52,11 @@ pub(super) fn judge(
     let all = |set: &Set, name: &str| set.some(&(0..set.images.len()).collect::<Vec<_>>(), name.to_owned());
     let enough = input.held_out.as_ref().filter(|h| h.images.len() >= ENOUGH);
     let (real, train, against) = match enough {
-        Some(held) => {
-            (all(held, "held-out target images")?, Some(all(&input.trained, "training images")?), "held-out target images")
-        }
+        Some(held) => (
+            all(held, "held-out target images")?,
+            Some(all(&input.trained, "training images")?),
+            "held-out target images",
+        ),
         None => (all(&input.target, "target images")?, None, "all target images"),
     };
     let generated = all(made, "generated images")?;

@@ -45,6 +45,9 @@ pub(crate) fn main(args: &Augment, terminal: &mut Terminal) -> Result<Outcome> {
     place.write(&made)?;
 
     terminal.result(&text::text(&input, &made, &judged))?;
+    for warning in &judged.warnings {
+        terminal.warn(&format!("warning: {warning}"));
+    }
     terminal.write(json_file.as_ref(), || json("augment", text::fields(args, &input, &made, &course, &judged)?))?;
     terminal.wrote(&args.out);
     Ok(Outcome::Done)

@@ -33,9 +33,6 @@ pub(super) fn text(input: &Input, made: &Set, judged: &Judged) -> String {
     for line in reading(&judged.measured) {
         let _ = writeln!(out, "{line}");
     }
-    for warning in &judged.warnings {
-        let _ = writeln!(out, "warning: {warning}");
-    }
     out
 }
 
@@ -43,13 +40,7 @@ pub(super) fn text(input: &Input, made: &Set, judged: &Judged) -> String {
 ///
 /// # Errors
 /// A value that JSON does not have.
-pub(super) fn fields(
-    args: &Augment,
-    input: &Input,
-    made: &Set,
-    course: &[Course],
-    judged: &Judged,
-) -> Result<Value> {
+pub(super) fn fields(args: &Augment, input: &Input, made: &Set, course: &[Course], judged: &Judged) -> Result<Value> {
     let classes: Vec<Value> = counts(input, made)
         .into_iter()
         .map(|(class, target, held, made)| json!({ "class": class, "target": target, "held_out": held, "generated": made }))

@@ -61,7 +61,9 @@ impl Observer for Watch<'_> {
     fn epoch(&mut self, report: &EpochReport) -> sconce_tensor_core::Result<()> {
         let of = |name: &str| report.metric(name).unwrap_or(f64::NAN);
         let percent = |name: &str| 100.0 * of(name);
-        let held = report.metric("accuracy.held_out").map_or_else(String::new, |v| format!(", {:.0} % of held-out", 100.0 * v));
+        let held = report
+            .metric("accuracy.held_out")
+            .map_or_else(String::new, |v| format!(", {:.0} % of held-out", 100.0 * v));
         self.terminal.note(&format!(
             "{:>7.1} s  {}: step {} of {}; losses D {:.3}, G {:.3}; D is right on {:.0} % of real and {:.0} % of generated images; not augmented, on \
              {:.0} % of training{held} images",
@@ -166,7 +168,10 @@ pub(super) fn run(
         let report = Engine::new(phase.epochs)?.resuming(kept).observed_by(&mut watch).run(&mut task, rng);
         let report = report.with_context(|| {
             let folder = place.work().display();
-            format!("training on `{}` (to start anew, for example after a change of the arguments, delete {folder})", phase.name)
+            format!(
+                "training on `{}` (to start anew, for example after a change of the arguments, delete {folder})",
+                phase.name
+            )
         })?;
         all.push(Course { phase: phase.name, steps: total, report });
     }

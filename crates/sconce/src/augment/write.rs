@@ -1,5 +1,6 @@
 //! The folder of the result: it is there whole or not at all.
 
+use crate::folder::class_folder;
 use crate::sets::Set;
 use anyhow::{Context, Result, bail};
 use std::collections::HashSet;
@@ -52,7 +53,8 @@ impl Place {
     pub(super) fn open(&self) -> Result<()> {
         std::fs::create_dir_all(&self.work)
             .with_context(|| format!("--out: cannot create the folder {}", self.work.display()))?;
-        let text = "Unfinished work of `sconce augment`; the same command continues it, and removes this folder at its end.\n";
+        let text =
+            "Unfinished work of `sconce augment`; the same command continues it, and removes this folder at its end.\n";
         Ok(sconce_tensor_core::store::write_whole(&self.work.join(MARK), text.as_bytes())?)
     }
 
@@ -76,7 +78,8 @@ impl Place {
             // Of a run that was killed while it wrote.
             std::fs::remove_dir_all(&images).with_context(|| format!("{}", images.display()))?;
         }
-        let folders: Vec<PathBuf> = folder_names(&made.classes).iter().map(|n| images.join(n)).collect();
+        let place = |name: &String| if name == "." { images.clone() } else { images.join(name) };
+        let folders: Vec<PathBuf> = folder_names(&made.classes).iter().map(place).collect();
         for folder in &folders {
             std::fs::create_dir_all(folder).with_context(|| format!("{}", folder.display()))?;
         }
@@ -101,12 +104,11 @@ fn names(folder: &Path) -> std::io::Result<impl Iterator<Item = String>> {
     Ok(all.into_iter().map(|e| e.file_name().to_string_lossy().into_owned()))
 }
 
-/// Names of folders for classes: what a file system may not take is a hyphen, and names that are then equal get their number.
+/// Names of folders for classes; names that are equal there get their number.
 fn folder_names(classes: &[String]) -> Vec<String> {
-    let plain = |c: char| if c.is_alphanumeric() || " ._-+()".contains(c) { c } else { '-' };
     let mut taken = HashSet::new();
     let name = |(k, class): (usize, &String)| {
-        let name: String = class.chars().map(plain).collect();
+        let name = class_folder(class);
         // The images of a folder without subfolders stay without one.
         let odd = name != "." && name.trim_matches(['.', ' ']).is_empty();
         let name = if odd { format!("class {k}") } else { name };
@@ -133,9 +135,10 @@ mod tests {
     #[test]
     fn classes_become_folders() {
         let of = |names: &[&str]| folder_names(&names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>());
-        assert_eq!(of(&["T-shirt/top", "..", "a:b", "a-b", "A-B", "größe"]), [
-            "T-shirt-top", "class 1", "a-b", "a-b 3", "A-B 4", "größe"
-        ]);
+        assert_eq!(
+            of(&["T-shirt/top", "..", "a:b", "a-b", "A-B", "größe"]),
+            ["T-shirt-top", "class 1", "a-b", "a-b 3", "A-B 4", "größe"]
+        );
         assert_eq!(of(&["."]), ["."]);
     }
 

@@ -1,11 +1,10 @@
 //! FID and KID of each class.
 
 use super::told::Told;
+use crate::folder::class_folder;
 use crate::sets::Set;
 use anyhow::Result;
-use sconce_gan::fidelity::{
-    ClassWiseConfig, Features, Generated, Kid, KidConfig, Real, Subsets, class_wise, kid,
-};
+use sconce_gan::fidelity::{ClassWiseConfig, Features, Generated, Kid, KidConfig, Real, Subsets, class_wise, kid};
 use sconce_tensor_core::Rng;
 use serde::Serialize;
 
@@ -33,8 +32,12 @@ pub(super) fn by_class(
     if names.len() < 2 {
         return Ok((Vec::new(), Some(format!("{} has no classes (subfolders)", real_set.option))));
     }
-    let found: Vec<Option<usize>> =
-        generated_set.classes.iter().map(|c| names.iter().position(|n| n == c)).collect();
+    // A data set's `T-shirt/top` is `T-shirt-top` as a folder.
+    let place = |c: &String| {
+        let same = |n: &&String| class_folder(n) == class_folder(c);
+        names.iter().position(|n| n == c).or_else(|| names.iter().position(|n| same(&n)))
+    };
+    let found: Vec<Option<usize>> = generated_set.classes.iter().map(place).collect();
     if let Some(at) = found.iter().position(Option::is_none) {
         let class = &generated_set.classes[at];
         let reason = format!("the class `{class}` of {} is not one of {}", generated_set.option, real_set.option);

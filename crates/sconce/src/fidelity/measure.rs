@@ -84,11 +84,7 @@ impl Sides {
 pub(super) fn fid_of(real: &Features, generated: &Features) -> Result<Told<f64>> {
     let (n, d) = (real.len().min(generated.len()), real.width());
     if n < d + 1 {
-        return Ok(Told::refused(format!(
-            "{n} images on a side are too few for {d} features, it needs {} or more; read the KID, which is unbiased at every n, \
-             or take fewer features: a --model with a narrower last layer, or --resize where pixels are compared",
-            d + 1
-        )));
+        return Ok(Told::refused(format!("{d} features need {} images on each side or more, and here are {n}", d + 1)));
     }
     Told::of(fid(Real(real), Generated(generated), &FidConfig::default()))
 }
@@ -141,12 +137,7 @@ fn diversities(compared: &Compared, rng: &Rng) -> Result<Row<Diversity>> {
     })
 }
 
-fn inception(
-    compared: &Compared,
-    chosen: &Chosen,
-    batch: usize,
-    rng: &Rng,
-) -> Result<Option<Row<InceptionScore>>> {
+fn inception(compared: &Compared, chosen: &Chosen, batch: usize, rng: &Rng) -> Result<Option<Row<InceptionScore>>> {
     let n = compared.generated.images.len();
     let logits = |set: &Set| -> Result<Option<Features>> {
         let all = chosen.logits(&set.images, &compared.resize, &set.name, batch)?;
@@ -224,8 +215,7 @@ pub(crate) fn measure(
     let ms_ssim = diversities(compared, rng)?;
     let inception_score = inception(compared, chosen, batch, rng)?;
     step("classes", 5);
-    let (classes, no_classes) =
-        by_class((&compared.real, &sides.real), (&compared.generated, &sides.generated), rng)?;
+    let (classes, no_classes) = by_class((&compared.real, &sides.real), (&compared.generated, &sides.generated), rng)?;
 
     let origin = compared.train.as_ref().unwrap_or(&compared.real);
     let known: HashSet<&[u8]> = images(origin).collect();

@@ -41,7 +41,7 @@ pub(crate) fn main(args: &Fidelity, terminal: &mut Terminal) -> Result<Outcome> 
     let measured = measure(&compared, &chosen, usize::try_from(args.batch)?, &Rng::new(args.seed), terminal)?;
     terminal.result(&text::text(&measured))?;
     for warning in warnings(&measured) {
-        terminal.result(&format!("warning: {warning}"))?;
+        terminal.warn(&format!("warning: {warning}"));
     }
     terminal.write(json_file.as_ref(), || json("fidelity", text::fields(args, &measured)?))?;
     terminal.write(page_file.as_ref(), || page::html(args, &compared, &measured, terminal.seconds()))?;

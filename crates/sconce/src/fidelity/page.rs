@@ -38,7 +38,9 @@ fn numbers(m: &Measured, page: &mut Page) {
     });
     page.table(&["metric", "generated images", "real images", "training images", "good is"], rows.collect());
     page.note("Brackets are 95 % intervals over the choice of images. Beside each number stands the same of other images in the place of the generated ones.");
-    page.list(&reading(m).into_iter().chain(refusals(m).into_iter().map(|r| format!("refused: {r}"))).collect::<Vec<_>>());
+    page.list(
+        &reading(m).into_iter().chain(refusals(m).into_iter().map(|r| format!("refused: {r}"))).collect::<Vec<_>>(),
+    );
     if m.classes.is_empty() {
         return;
     }
@@ -103,7 +105,10 @@ pub(super) fn html(args: &Fidelity, compared: &Compared, m: &Measured, seconds: 
     let kid = m.kid.generated.value().map_or_else(|| "refused".to_owned(), |k| number(k.estimate));
     let of_real = m.kid.real.value().map_or_else(|| "refused".to_owned(), |k| number(k.estimate));
     let ratio = m.memorisation.value().map_or_else(|| "refused".to_owned(), |v| format!("{:.2}", v.median_ratio));
-    page.summary(&format!("KID {kid}; of real images against each other {of_real}. Distance ratio to {}: {ratio}.", m.memorised));
+    page.summary(&format!(
+        "KID {kid}; of real images against each other {of_real}. Distance ratio to {}: {ratio}.",
+        m.memorised
+    ));
     page.list(&warnings(m));
     numbers(m, &mut page);
     sheets(args, compared, m, &mut page)?;

@@ -70,7 +70,10 @@ pub(crate) fn reading(m: &Measured) -> Vec<String> {
         "real images: {part} of them at random in the place of the generated ones, against the others; what a perfect generator would get"
     )];
     if m.images.2.is_some() {
-        all.push("training images: they in the place of the generated ones; what a generator that copies would get".to_owned());
+        all.push(
+            "training images: they in the place of the generated ones; what a generator that copies would get"
+                .to_owned(),
+        );
     }
     all.push(format!(
         "distance ratio: median distance of generated images to their nearest of {}, over that of real images outside of them; \

@@ -40,7 +40,10 @@ pub(crate) fn warnings(m: &Measured) -> Vec<String> {
         );
     }
     if m.same_as_training > 0 {
-        all.push(format!("{} of the {generated} generated images are {origin} images, byte by byte", m.same_as_training));
+        all.push(format!(
+            "{} of the {generated} generated images are {origin} images, byte by byte",
+            m.same_as_training
+        ));
     }
     if m.repeated > 0 {
         all.push(format!("{} of the {generated} generated images repeat another one, byte by byte", m.repeated));
@@ -52,7 +55,13 @@ pub(crate) fn warnings(m: &Measured) -> Vec<String> {
         ));
     }
     all.extend(m.memorisation.value().and_then(|v| copies(v, generated, m.pixels)));
-    if m.fid.generated.value().is_some() && real.min(generated) < 5 * m.features {
+    if m.fid.generated.value().is_none() {
+        all.push(
+            "without the FID read the KID, which is unbiased for any number of images; or take fewer features: a --model with a narrower last layer, \
+             or --resize where pixels are compared"
+                .to_owned(),
+        );
+    } else if real.min(generated) < 5 * m.features {
         all.push(format!(
             "with fewer than {} images on a side (5 times the features), bias is a large part of the FID: read it beside that of the real images, or read the KID",
             5 * m.features
