@@ -69,15 +69,15 @@ pub(super) fn judge(
             // As many as the trainer measures at most.
             all.extend(memorises(train, held, set.images.len().min(500)));
         }
-        if let (Some(real), Some(fake)) = (of("accuracy.real"), of("accuracy.fake")) {
-            if real.min(fake) > 0.95 {
-                all.push(format!(
-                    "the discriminator wins: it is right on {:.0} % of real and {:.0} % of generated images, so the generator learns little from it. A \
-                     smaller --width or more outer images help",
-                    100.0 * real,
-                    100.0 * fake
-                ));
-            }
+        if let (Some(real), Some(fake)) = (of("accuracy.real"), of("accuracy.fake"))
+            && real.min(fake) > 0.95
+        {
+            all.push(format!(
+                "the discriminator wins: it is right on {:.0} % of real and {:.0} % of generated images, so the generator learns little from it. A \
+                 smaller --width or more outer images help",
+                100.0 * real,
+                100.0 * fake
+            ));
         }
     }
     Ok(Judged { measured, against, warnings: all })

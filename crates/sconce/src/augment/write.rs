@@ -35,7 +35,8 @@ impl Place {
         if place.work.exists() {
             let found: Vec<String> = names(&place.work).with_context(|| format!("{}", place.work.display()))?.collect();
             let own = |n: &String| n == MARK || n == IMAGES || n.contains(ENDING);
-            if !found.is_empty() && !(found.iter().all(own) && found.iter().any(|n| n == MARK)) {
+            let ours = found.is_empty() || (found.iter().all(own) && found.iter().any(|n| n == MARK));
+            if !ours {
                 bail!(
                     "--out {}: the work is kept in {}, and what is there is not of this command; move it, or name another folder",
                     out.display(),
