@@ -5,11 +5,15 @@ pub mod args;
 #[cfg(feature = "program")]
 mod attack;
 #[cfg(feature = "program")]
+mod augment;
+#[cfg(feature = "program")]
 mod data;
 #[cfg(feature = "program")]
 mod detect;
 #[cfg(feature = "program")]
 mod dossier;
+#[cfg(feature = "program")]
+mod fidelity;
 #[cfg(feature = "program")]
 mod folder;
 #[cfg(feature = "program")]
@@ -22,6 +26,8 @@ mod pretrain;
 mod program;
 #[cfg(feature = "program")]
 mod provenance;
+#[cfg(feature = "program")]
+mod sets;
 #[cfg(feature = "program")]
 mod shell;
 #[cfg(feature = "program")]

@@ -2,7 +2,7 @@
 
 use crate::args::{Cli, Command, Job};
 use crate::terminal::Terminal;
-use crate::{attack, data, detect, dossier, generate, pretrain, shell};
+use crate::{attack, augment, data, detect, dossier, fidelity, generate, pretrain, shell};
 use anyhow::{Context, Result};
 use clap::Parser;
 use std::process::ExitCode;
@@ -47,6 +47,8 @@ fn job(job: &Job, terminal: &mut Terminal) -> Result<Outcome> {
         Job::Data(args) => data::main(args, terminal),
         Job::Pretrain(args) => pretrain::pretrain(args, terminal),
         Job::Probe(args) => pretrain::probe(args, terminal),
+        Job::Fidelity(args) => fidelity::main(args, terminal),
+        Job::Augment(args) => augment::main(args, terminal),
         Job::Generate(args) => generate::main(args, terminal),
     })
 }
@@ -60,9 +62,10 @@ fn run(cli: &Cli, terminal: &mut Terminal) -> Result<u8> {
             let all: Vec<_> = ENVIRONMENT.into_iter().chain([KEEP_GRAPH]).collect();
             return again(&all);
         }
-        Command::Job(Job::Attack(_) | Job::Detect(_) | Job::Pretrain(_) | Job::Probe(_)) if !started => {
-            return again(&ENVIRONMENT);
-        }
+        // All that train or measure networks.
+        Command::Job(
+            Job::Attack(_) | Job::Detect(_) | Job::Pretrain(_) | Job::Probe(_) | Job::Fidelity(_) | Job::Augment(_),
+        ) if !started => return again(&ENVIRONMENT),
         Command::Job(asked) => job(asked, terminal),
     }?;
     terminal.finish()?;

@@ -11,7 +11,7 @@ fn versions_help_and_typos() {
     assert_eq!(sconce(&["-V"]).ok(), format!("sconce {}\n", env!("CARGO_PKG_VERSION")));
     let help = sconce(&["--help"]).ok();
     assert!(
-        ["attack", "detect", "dossier", "data", "generate", "completions", "man", "Exit codes"]
+        ["attack", "detect", "dossier", "data", "fidelity", "augment", "generate", "completions", "man", "Exit codes"]
             .iter()
             .all(|w| help.contains(w))
     );

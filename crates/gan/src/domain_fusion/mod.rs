@@ -7,7 +7,7 @@
 //! - [`LabelUnion`]: the disjoint union of both label sets, target first.
 //! - [`DomainFusion`]: the arms of a comparison ([`Arm`]) as phases of training, in all of which the discriminator sees the target
 //!   equally often.
-//! - [`sample`]: labelled images of the target's classes.
+//! - [`sample`], [`sample_batches`]: labelled images of the target's classes.
 //! - [`ExtraBatch`]: a classifier's training with those images beside the real ones, at a weight.
 //! - [`score_outer`]: how well an outer data set suits a target, before any GAN is trained.
 
@@ -21,4 +21,4 @@ pub use arms::{Arm, DomainFusion, DomainFusionConfig, NewClasses, Phase};
 pub use extra::{ExtraBatch, ExtraBatchConfig};
 pub use labels::LabelUnion;
 pub use outer::{OuterScore, OuterScoreConfig, score_outer};
-pub use sample::{SampleConfig, sample};
+pub use sample::{SampleConfig, sample, sample_batches};

@@ -1,16 +1,20 @@
 //! The command line: what can be asked for, in its words and with its ranges. It has no candle in it, so that it answers at once.
 
 mod attack;
+mod augment;
 mod data;
 mod detect;
 mod dossier;
+mod fidelity;
 mod generate;
 mod pretrain;
 
 pub use attack::{Attack, Suite};
+pub use augment::{Arm, Augment, GanNet};
 pub use data::{Data, DataVerb, Places};
 pub use detect::{Compare, Detect, Fit, Missing, Preprocessing, Scale, Score, ScoreFormat, TableColumns};
 pub use dossier::Dossier;
+pub use fidelity::{Extractor, Fidelity};
 pub use generate::Generate;
 pub use pretrain::{Pretrain, Probe};
 
@@ -21,7 +25,7 @@ use std::path::PathBuf;
 /// without a change.
 pub const SCHEMA: u32 = 1;
 
-/// Evaluate the robustness of a model, detect anomalies in a table, report on a checkpoint.
+/// Evaluate the robustness of a model, detect anomalies in a table, report on a checkpoint, make images and measure them.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "sconce", version, propagate_version = true, after_help = EXIT_CODES)]
 pub struct Cli {
@@ -85,6 +89,10 @@ pub enum Job {
     Pretrain(Pretrain),
     /// Measure what a frozen trunk knows about labels
     Probe(Probe),
+    /// Compare generated images with real ones, and test whether the generator copies
+    Fidelity(Fidelity),
+    /// Train a GAN on a small set of images and a large one, and write new images of the small set's classes
+    Augment(Augment),
     /// Sample text from a language model that `cargo xtask reproduce sigsoftmax` trained
     Generate(Generate),
 }
@@ -97,6 +105,8 @@ impl Job {
             Self::Dossier(d) => &d.attack.device,
             Self::Pretrain(p) => &p.device,
             Self::Probe(p) => &p.device,
+            Self::Fidelity(f) => &f.device,
+            Self::Augment(a) => &a.device,
             Self::Detect(_) | Self::Data(_) | Self::Generate(_) => "cpu",
         }
     }

@@ -126,11 +126,36 @@ pub(crate) fn device(name: &str) -> anyhow::Result<Device> {
 /// A file that cannot be read, weights that do not fit the architecture.
 pub(crate) fn network(args: &Attack, x: &Tensor, dtype: DType, device: &Device) -> anyhow::Result<Box<dyn Network>> {
     let (_, c, h, w) = x.dims4()?;
-    let normalize = match (&args.mean, &args.std) {
-        (Some(m), Some(s)) => Some(Normalize::new(m.clone(), s.clone())?),
-        _ => None,
-    };
-    Ok(load::load(args.arch.parse()?, &args.model, (c, h, w), normalize, dtype, device)?)
+    let weights =
+        Weights { arch: &args.arch, file: &args.model, normalize: (args.mean.as_deref(), args.std.as_deref()) };
+    weights.load((c, h, w), dtype, device)
+}
+
+/// A file of weights, with what is not in it.
+pub(crate) struct Weights<'a> {
+    pub(crate) arch: &'a str,
+    pub(crate) file: &'a Path,
+    /// Means and standard deviations of channels.
+    pub(crate) normalize: (Option<&'a [f64]>, Option<&'a [f64]>),
+}
+
+impl Weights<'_> {
+    /// The network for images of some channels, height and width.
+    ///
+    /// # Errors
+    /// As [`network`].
+    pub(crate) fn load(
+        &self,
+        images: (usize, usize, usize),
+        dtype: DType,
+        device: &Device,
+    ) -> anyhow::Result<Box<dyn Network>> {
+        let normalize = match self.normalize {
+            (Some(m), Some(s)) => Some(Normalize::new(m.to_vec(), s.to_vec())?),
+            _ => None,
+        };
+        Ok(load::load(self.arch.parse()?, self.file, images, normalize, dtype, device)?)
+    }
 }
 
 /// The SHA-256 of a file, as `sha256sum` prints it.

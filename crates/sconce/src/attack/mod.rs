@@ -9,7 +9,7 @@ mod text;
 mod threat;
 
 pub(crate) use evaluate::{Evaluated, evaluate};
-pub(crate) use input::{device, network, read_images};
+pub(crate) use input::{Weights, device, network, read_images, sha256};
 pub(crate) use judge::judge;
 pub(crate) use page::{flags, opening, provenance, robustness};
 pub(crate) use text::{fields, text};

@@ -12,6 +12,14 @@ pub(super) struct Input {
     pub(super) classes: Vec<String>,
 }
 
+/// A file with `x` (and `y`), or a split of a data set, with the names of the classes.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_images(name: &str, split: Split, places: &Places) -> Result<(Images, Vec<String>)> {
+    read(name, split, places).map(|i| (i.images, i.classes))
+}
+
 /// A folder, a file with `x` (and `y`), or a split of a data set.
 ///
 /// # Errors

@@ -11,10 +11,10 @@ use std::path::Path;
 /// What a trunk is, beside its weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Shape {
+pub(crate) struct Shape {
     /// `sconce trunk 1`.
     pub(super) format: String,
-    pub(super) channels: usize,
+    pub(crate) channels: usize,
     pub(super) widths: Vec<usize>,
     /// The pretext tasks that it was trained by, for the reader.
     pub(super) pretext: Vec<String>,
@@ -54,7 +54,7 @@ pub(super) fn save(path: &Path, trunk: &ConvTrunk, shape: &Shape) -> Result<()> 
 ///
 /// # Errors
 /// A file that is damaged, or no trunk of this program.
-pub(super) fn load(path: &Path, device: &Device) -> Result<(ConvTrunk, Shape)> {
+pub(crate) fn load(path: &Path, device: &Device) -> Result<(ConvTrunk, Shape)> {
     let (tensors, meta) = store::load(path, device)?;
     let shape: Shape = serde_json::from_str(&meta)
         .with_context(|| format!("{}: not a trunk that `sconce pretrain` saved", path.display()))?;

@@ -144,3 +144,22 @@ pub fn fixture(dir: &Path, n: usize, scale: f64) {
     let (x, y) = (x.narrow(0, 0, n).unwrap(), y.narrow(0, 0, n).unwrap().to_dtype(DType::I64).unwrap());
     store::save(&dir.join("data.safetensors"), [("x", x), ("y", y)], "").unwrap();
 }
+
+/// 8x8 grey images of two classes, `a` bright on the left and `b` on the right, as PNG files in a subfolder each; the bytes of all, class after class.
+pub fn images(folder: &Path, per_class: usize, seed: u64) -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
+    for (k, class) in ["a", "b"].iter().enumerate() {
+        std::fs::create_dir_all(folder.join(class)).unwrap();
+        for i in 0..per_class {
+            let noise = Rng::new(seed).at((k * 10_000 + i) as u64).uniforms(64);
+            let bright = |p: usize| if (p % 8 < 4) == (k == 0) { 90.0 } else { 0.0 };
+            let bytes: Vec<u8> = noise.iter().enumerate().map(|(p, u)| (150.0 * u + bright(p)) as u8).collect();
+            image::GrayImage::from_raw(8, 8, bytes.clone())
+                .unwrap()
+                .save(folder.join(class).join(format!("{i:04}.png")))
+                .unwrap();
+            all.push(bytes);
+        }
+    }
+    all
+}

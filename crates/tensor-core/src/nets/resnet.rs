@@ -123,14 +123,9 @@ impl ResNet {
     }
 }
 
-impl Module for ResNet {
-    fn params(&self) -> &Params {
-        &self.params
-    }
-}
-
-impl Network for ResNet {
-    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+impl ResNet {
+    /// (N, C, H, W) -> (N, D): all layers but the last.
+    fn pooled(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         if x.rank() != 4 || x.dim(1)? != self.cfg.channels {
             return Err(Error::shape("input", format!("(N, {}, H, W)", self.cfg.channels), x.dims()));
         }
@@ -142,7 +137,23 @@ impl Network for ResNet {
         for block in &self.blocks {
             x = block.forward(&x, mode)?;
         }
-        self.fc.forward(&ops::global_avg_pool2d(&x)?, mode)
+        ops::global_avg_pool2d(&x)
+    }
+}
+
+impl Module for ResNet {
+    fn params(&self) -> &Params {
+        &self.params
+    }
+}
+
+impl Network for ResNet {
+    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        self.fc.forward(&self.pooled(x, mode)?, mode)
+    }
+
+    fn features(&self, x: &Tensor) -> Result<Tensor> {
+        self.pooled(x, Mode::Frozen)
     }
 
     fn outputs(&self) -> usize {

@@ -104,12 +104,11 @@ impl SmallCnn {
         ];
         Ok(Self { params, cfg, conv, norm, fc })
     }
+}
 
-    /// The hidden layer's values after its ReLU, (N, C, H, W) -> (N, `hidden`): the features that the classes are linear in.
-    ///
-    /// # Errors
-    /// Images of another shape.
-    pub fn hidden(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+impl SmallCnn {
+    /// (N, C, H, W) -> (N, hidden): all layers but the last.
+    fn hidden(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         let (c, h, w) = self.cfg.input;
         if x.rank() != 4 || x.dims()[1..] != [c, h, w] {
             return Err(Error::shape("input", format!("(N, {c}, {h}, {w})"), x.dims()));
@@ -126,7 +125,7 @@ impl SmallCnn {
             // ReLU is monotone, so it commutes with max-pooling; after pooling it has a quarter of the elements.
             x = ops::relu(&ops::max_pool2d(&x, Pool2dSpec::default())?)?;
         }
-        Ok(ops::relu(&self.fc[0].forward(&x.flatten_from(1)?, mode)?)?)
+        ops::relu(&self.fc[0].forward(&x.flatten_from(1)?, mode)?)
     }
 }
 
@@ -139,6 +138,10 @@ impl Module for SmallCnn {
 impl Network for SmallCnn {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         self.fc[1].forward(&self.hidden(x, mode)?, mode)
+    }
+
+    fn features(&self, x: &Tensor) -> Result<Tensor> {
+        self.hidden(x, Mode::Frozen)
     }
 
     fn outputs(&self) -> usize {

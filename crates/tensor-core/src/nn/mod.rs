@@ -16,7 +16,7 @@ pub use conv::Conv2d;
 pub use linear::Linear;
 pub use normalize::Normalize;
 
-use crate::{Bounds, Classifier, Params, Result};
+use crate::{Bounds, Classifier, Error, Params, Result};
 use candle_core::{Tensor, Var};
 
 /// What a forward pass is for.
@@ -54,6 +54,19 @@ pub trait Network: Module + Classifier {
     /// An input whose shape does not fit.
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor>;
 
+    /// What the last layer, a linear map, makes the outputs from, in [`Mode::Frozen`].
+    ///
+    /// # Shapes
+    /// (N, ...) -> (N, D).
+    ///
+    /// # Errors
+    /// As [`Network::forward`]; [`Error::Unsupported`] for a network that does not say what its last layer is.
+    fn features(&self, x: &Tensor) -> Result<Tensor> {
+        let _ = x;
+        let reason = "this network does not implement `Network::features`; use its outputs".to_owned();
+        Err(Error::Unsupported { what: "penultimate features", reason })
+    }
+
     /// The number of outputs, K.
     fn outputs(&self) -> usize;
 
@@ -86,6 +99,10 @@ impl<M: Module + ?Sized> Module for Box<M> {
 impl<N: Network + ?Sized> Network for Box<N> {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         (**self).forward(x, mode)
+    }
+
+    fn features(&self, x: &Tensor) -> Result<Tensor> {
+        (**self).features(x)
     }
 
     fn outputs(&self) -> usize {

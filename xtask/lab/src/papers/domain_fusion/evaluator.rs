@@ -9,7 +9,8 @@ use sconce_tensor_core::candle_core::{DType, Tensor};
 use sconce_tensor_core::nets::{SmallCnn, SmallCnnConfig};
 use sconce_tensor_core::optim::{Adam, AdamConfig, Schedule};
 use sconce_tensor_core::train::{CrossEntropy, TrainConfig, Trainer};
-use sconce_tensor_core::{Bounds, Classifier, Device, Mode, Rng};
+use sconce_tensor_core::nn::Network;
+use sconce_tensor_core::{Bounds, Classifier, Device, Rng};
 use serde::Serialize;
 
 /// Images of a batch.
@@ -85,7 +86,7 @@ impl Measure {
 
     /// Its hidden layer.
     pub fn extractor(&self) -> impl Extractor + '_ {
-        FeatureFunction::new("hidden layer of the evaluator", self.spec, |x: &Tensor| self.net.hidden(x, Mode::Frozen))
+        FeatureFunction::new("hidden layer of the evaluator", self.spec, |x: &Tensor| self.net.features(x))
     }
 
     /// Features of the hidden layer.
