@@ -14,7 +14,8 @@ fn expected(m: &Memorisation) -> f64 {
 pub(super) fn copies(m: &Memorisation, generated: usize, pixels: bool) -> Option<String> {
     let hits = (m.share_below_first_percentile * generated as f64).round() as usize;
     let low = Proportion { hits, total: generated }.wilson95().lo;
-    if low <= 3.0 * expected(m) && m.median_ratio >= 0.75 {
+    // A single image is no evidence.
+    if (hits < 2 || low <= 3.0 * expected(m)) && m.median_ratio >= 0.75 {
         return None;
     }
     let or = if pixels { "; in pixels, blurred images look the same" } else { "" };
