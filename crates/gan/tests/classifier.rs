@@ -108,7 +108,7 @@ fn related_and_varied_outer_sets_score_lower() -> Result<()> {
         Ok(Tensor::cat(&[&mean, &flat.broadcast_sub(&mean)?.sqr()?.mean_keepdim(1)?], 1)?)
     };
     let extractor = FeatureFunction::new("moments", spec, function);
-    let similarity = MsSsim::new(&MsSsimConfig::scales(1, 7))?;
+    let similarity = MsSsim::new(&MsSsimConfig::scales(1, 7)?)?;
     let target = images(0, 60, 0.2..0.8)?;
     let of = |outer: &Labelled| {
         score_outer(

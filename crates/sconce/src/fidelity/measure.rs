@@ -110,9 +110,9 @@ fn prdc_row(sides: &Sides) -> Result<Row<Prdc>> {
 }
 
 /// The scales and the window that images of a side can have.
-fn scales(side: usize) -> MsSsimConfig {
+fn scales(side: usize) -> sconce_gan::Result<MsSsimConfig> {
     match side {
-        176.. => MsSsimConfig::default(),
+        176.. => Ok(MsSsimConfig::default()),
         14.. => MsSsimConfig::scales(2, 7),
         _ => MsSsimConfig::scales(1, 7),
     }
@@ -120,7 +120,7 @@ fn scales(side: usize) -> MsSsimConfig {
 
 fn diversities(compared: &Compared, rng: &Rng) -> Result<Row<Diversity>> {
     let (_, h, w) = compared.real.images.shape;
-    let measure = MsSsim::new(&scales(h.min(w)))?;
+    let measure = MsSsim::new(&scales(h.min(w))?)?;
     let of = |set: &Set, generated: bool| {
         if h.min(w) < 7 {
             return Ok(Told::refused("it needs images of 7 pixels or more"));

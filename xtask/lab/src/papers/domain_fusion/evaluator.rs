@@ -7,9 +7,9 @@ use anyhow::Result;
 use sconce_gan::fidelity::{ClassifierLogits, Extractor, FeatureFunction, Features, ImageSpec, Resize};
 use sconce_tensor_core::candle_core::{DType, Tensor};
 use sconce_tensor_core::nets::{SmallCnn, SmallCnnConfig};
+use sconce_tensor_core::nn::Network;
 use sconce_tensor_core::optim::{Adam, AdamConfig, Schedule};
 use sconce_tensor_core::train::{CrossEntropy, TrainConfig, Trainer};
-use sconce_tensor_core::nn::Network;
 use sconce_tensor_core::{Bounds, Classifier, Device, Rng};
 use serde::Serialize;
 

@@ -41,7 +41,7 @@ pub struct Scores {
 
 /// Two scales with windows of 7 pixels fit images of 14.
 pub fn similarity() -> Result<MsSsim> {
-    Ok(MsSsim::new(&MsSsimConfig::scales(2, 7))?)
+    Ok(MsSsim::new(&MsSsimConfig::scales(2, 7)?)?)
 }
 
 /// A sample, and whether the images it was learned from are held against it.
