@@ -1,8 +1,9 @@
 //! Precision, recall, density, coverage and realism from balls around rows.
 
-use super::blocks::{BLOCK, own_products, products, squared_distance, squared_norms};
+use super::blocks::{BLOCK, products, squared_distance, squared_norms};
 use super::features::Features;
 use super::provenance::{Context, Generated, Real, Score};
+use super::screen::{Block, Rows, screened};
 use crate::Result;
 use rayon::prelude::*;
 use sconce_tensor_core::error::require;
@@ -15,8 +16,7 @@ const COLUMNS: usize = 64;
 /// distribution has mass. The real images' manifold serves every generator.
 #[derive(Clone, Debug)]
 pub struct Manifold {
-    features: Features,
-    norms: Vec<f64>,
+    rows: Rows,
     neighbours: usize,
     /// Squared distances to the nearest other rows, (N, neighbours), ascending.
     nearest: Vec<f64>,
@@ -34,31 +34,35 @@ impl Manifold {
     fn in_blocks(features: &Features, k: usize, block: usize) -> Result<Self> {
         let n = features.len();
         require("neighbours", k >= 1 && k < n, &format!("at least 1 and below the {n} images"), k)?;
-        let norms = squared_norms(features)?;
+        let rows = Rows::new(features)?;
         let mut nearest = vec![f64::INFINITY; n * k];
-        own_products(features, block, |p| {
-            let distance = |i: usize, j: usize, v: f64| squared_distance(norms[p.row + i], norms[p.column + j], v);
-            if p.column > p.row {
-                let columns = nearest[p.column * k..(p.column + p.width) * k].par_chunks_mut(COLUMNS * k);
-                columns.enumerate().for_each(|(c, columns)| {
-                    for (i, row) in p.values.chunks(p.width).enumerate() {
-                        let row = row.iter().enumerate().skip(c * COLUMNS);
-                        columns.chunks_mut(k).zip(row).for_each(|(best, (j, v))| insert(best, distance(i, j, *v)));
-                    }
-                });
-            }
-            let rows = nearest[p.row * k..].par_chunks_mut(k).zip(p.values.par_chunks(p.width));
-            rows.enumerate().for_each(|(i, (best, row))| {
-                let others = row.iter().enumerate().filter(|(j, _)| p.row + i != p.column + j);
-                others.for_each(|(j, v)| insert(best, distance(i, j, *v)));
-            });
-        })?;
-        Ok(Self { features: features.clone(), norms, neighbours: k, nearest })
+        screened(
+            &rows,
+            &rows,
+            block,
+            |row| row,
+            |b| {
+                if b.column > b.row {
+                    let best = &mut nearest[b.column * k..(b.column + b.width) * k];
+                    let open: Vec<_> = best
+                        .par_chunks(COLUMNS * k)
+                        .enumerate()
+                        .flat_map(|(c, best)| open_columns(b, c * COLUMNS, best, k))
+                        .collect();
+                    insert_all(best, k, &b.exact_of_columns(&open)?);
+                }
+                let best = &mut nearest[b.row * k..(b.row + b.height) * k];
+                let open: Vec<_> = best.par_chunks(k).enumerate().map(|(i, best)| open_of_row(b, i, best)).collect();
+                insert_all(best, k, &b.exact_of_rows(&open)?);
+                Ok(())
+            },
+        )?;
+        Ok(Self { rows, neighbours: k, nearest })
     }
 
     /// The features.
     pub fn features(&self) -> &Features {
-        &self.features
+        &self.rows.features
     }
 
     /// The number of neighbours whose distances are known.
@@ -68,10 +72,62 @@ impl Manifold {
 
     /// The squared distance of each row to its k-th nearest other row.
     fn squared_radii(&self, field: &'static str, k: usize) -> Result<Vec<f64>> {
-        let known = format!("1 to the {} neighbours of the manifold of {:?}", self.neighbours, self.features.source());
+        let known =
+            format!("1 to the {} neighbours of the manifold of {:?}", self.neighbours, self.rows.features.source());
         require(field, (1..=self.neighbours).contains(&k), &known, k)?;
         Ok(self.nearest.iter().skip(k - 1).step_by(self.neighbours).copied().collect())
     }
+}
+
+/// The rows of a block that may be among the nearest of a row or column, by bounds of their distances.
+struct Open {
+    /// The smallest distances that are known, and upper bounds of others.
+    within: Vec<f64>,
+    found: Vec<(usize, f64)>,
+}
+
+impl Open {
+    /// Starts from the smallest distances so far.
+    fn new(best: &[f64]) -> Self {
+        Self { within: best.to_vec(), found: Vec::new() }
+    }
+
+    #[inline(always)]
+    fn add(&mut self, j: usize, (lower, upper): (f64, f64), best: f64) {
+        // As many as are wanted are at most `within` away.
+        if lower <= self.within[self.within.len() - 1] && lower < best {
+            insert(&mut self.within, upper);
+            self.found.push((j, lower));
+        }
+    }
+
+    fn take(self) -> Vec<usize> {
+        let within = self.within[self.within.len() - 1];
+        self.found.into_iter().filter(|f| f.1 <= within).map(|f| f.0).collect()
+    }
+}
+
+fn open_of_row(b: &Block<'_>, i: usize, best: &[f64]) -> Vec<usize> {
+    let (row, mut open, last) = (b.row(i), Open::new(best), best[best.len() - 1]);
+    let others = (0..b.width).filter(|j| b.row + i != b.column + j);
+    others.for_each(|j| open.add(j, row.bounds(j), last));
+    open.take()
+}
+
+/// Of the columns from `first` on, as many as `best` has.
+fn open_columns(b: &Block<'_>, first: usize, best: &[f64], k: usize) -> Vec<Vec<usize>> {
+    let mut open: Vec<_> = best.chunks(k).map(Open::new).collect();
+    for i in 0..b.height {
+        let row = b.row(i);
+        for (j, open) in open.iter_mut().enumerate() {
+            open.add(i, row.bounds(first + j), best[j * k + k - 1]);
+        }
+    }
+    open.into_iter().map(Open::take).collect()
+}
+
+fn insert_all(best: &mut [f64], k: usize, found: &[Vec<f64>]) {
+    best.chunks_mut(k).zip(found).for_each(|(best, found)| found.iter().for_each(|v| insert(best, *v)));
 }
 
 /// Puts a value among the smallest, which ascend.
@@ -137,7 +193,7 @@ pub fn prdc(
     Generated(generated): Generated<&Manifold>,
     config: &PrdcConfig,
 ) -> Result<Score<Prdc>> {
-    let context = Context::of(Real(real.features.side()), Generated(generated.features.side()))?;
+    let context = Context::of(Real(real.rows.features.side()), Generated(generated.rows.features.side()))?;
     Ok(Score { value: prdc_in_blocks(real, generated, *config, BLOCK)?, context })
 }
 
@@ -147,33 +203,55 @@ fn prdc_in_blocks(real: &Manifold, generated: &Manifold, config: PrdcConfig, blo
     let generated_narrow = generated.squared_radii("PrdcConfig.precision_neighbours", precision_neighbours)?;
     let real_wide = real.squared_radii("PrdcConfig.density_neighbours", density_neighbours)?;
     // Of each real image: is it in a generated ball, is there a generated image in its ball?
-    let mut of_real = vec![(false, false); real.features.len()];
+    let mut of_real = vec![(false, false); real.rows.features.len()];
     // Of each generated image: is it in a real ball, in how many wider ones is it?
-    let mut of_generated = vec![(false, 0u64); generated.features.len()];
-    products(&real.features, &generated.features, block, |p| {
-        let distance =
-            |i: usize, j: usize, v: f64| squared_distance(real.norms[p.row + i], generated.norms[p.column + j], v);
-        let columns = of_generated[p.column..p.column + p.width].par_chunks_mut(COLUMNS);
-        columns.enumerate().for_each(|(c, columns)| {
-            for (i, row) in p.values.chunks(p.width).enumerate() {
-                let (narrow, wide) = (real_narrow[p.row + i], real_wide[p.row + i]);
-                let row = row.iter().enumerate().skip(c * COLUMNS);
-                columns.iter_mut().zip(row).for_each(|((inside, count), (j, v))| {
-                    let d = distance(i, j, *v);
-                    *inside |= d <= narrow;
-                    *count += u64::from(d <= wide);
+    let mut of_generated = vec![(false, 0u64); generated.rows.features.len()];
+    screened(
+        &real.rows,
+        &generated.rows,
+        block,
+        |_| 0,
+        |b| {
+            let radii =
+                |i: usize, j: usize| [real_narrow[b.row + i], real_wide[b.row + i], generated_narrow[b.column + j]];
+            let mut inside = vec![[false; 3]; b.height * b.width];
+            let open: Vec<Vec<usize>> = inside
+                .par_chunks_mut(b.width)
+                .enumerate()
+                .map(|(i, inside)| {
+                    let (row, mut open) = (b.row(i), Vec::new());
+                    for (j, inside) in inside.iter_mut().enumerate() {
+                        let ((lower, upper), radii) = (row.bounds(j), radii(i, j));
+                        *inside = radii.map(|r| upper <= r);
+                        if *inside != radii.map(|r| lower <= r) {
+                            open.push(j);
+                        }
+                    }
+                    open
+                })
+                .collect();
+            for (i, (open, exact)) in open.iter().zip(b.exact_of_rows(&open)?).enumerate() {
+                for (&j, d) in open.iter().zip(exact) {
+                    inside[i * b.width + j] = radii(i, j).map(|r| d <= r);
+                }
+            }
+            let of_real = of_real[b.row..].iter_mut().zip(inside.chunks(b.width));
+            of_real.for_each(|((recalled, covered), inside)| {
+                for [_, wide, generated] in inside {
+                    *recalled |= generated;
+                    *covered |= wide;
+                }
+            });
+            for inside in inside.chunks(b.width) {
+                let of_generated = of_generated[b.column..].iter_mut().zip(inside);
+                of_generated.for_each(|((precise, count), [narrow, wide, _])| {
+                    *precise |= narrow;
+                    *count += u64::from(*wide);
                 });
             }
-        });
-        let rows = of_real[p.row..].par_iter_mut().zip(p.values.par_chunks(p.width));
-        rows.enumerate().for_each(|(i, ((recalled, covered), row))| {
-            for (j, v) in row.iter().enumerate() {
-                let d = distance(i, j, *v);
-                *recalled |= d <= generated_narrow[p.column + j];
-                *covered |= d <= real_wide[p.row + i];
-            }
-        });
-    })?;
+            Ok(())
+        },
+    )?;
     let (n, m) = (of_real.len() as f64, of_generated.len() as f64);
     let inside: u64 = of_generated.iter().map(|g| g.1).sum();
     Ok(Prdc {
@@ -198,17 +276,17 @@ pub fn realism(
     Generated(generated): Generated<&Features>,
     neighbours: usize,
 ) -> Result<Score<Vec<f64>>> {
-    let context = Context::of(Real(real.features.side()), Generated(generated.side()))?;
+    let context = Context::of(Real(real.rows.features.side()), Generated(generated.side()))?;
     let radii = real.squared_radii("neighbours", neighbours)?;
     let median = super::nearest::quantile(&radii.iter().map(|r| r.sqrt()).collect::<Vec<_>>(), 0.5);
     let norms = squared_norms(generated)?;
     let mut largest = vec![0f64; generated.len()];
-    products(generated, &real.features, BLOCK, |p| {
+    products(generated, &real.rows.features, BLOCK, |p| {
         let rows = largest[p.row..].par_iter_mut().zip(p.values.par_chunks(p.width));
         rows.enumerate().for_each(|(i, (largest, row))| {
             for (v, j) in row.iter().zip(p.column..) {
                 if radii[j].sqrt() <= median {
-                    let d = squared_distance(norms[p.row + i], real.norms[j], *v);
+                    let d = squared_distance(norms[p.row + i], real.rows.norms[j], *v);
                     *largest = largest.max(if d == 0.0 { f64::INFINITY } else { radii[j] / d });
                 }
             }
@@ -222,34 +300,85 @@ mod tests {
     use super::*;
     use crate::fidelity::{Resize, Source};
     use sconce_tensor_core::Rng;
-    use sconce_tensor_core::candle_core::{DType, Device};
+    use sconce_tensor_core::candle_core::{DType, Device, Tensor};
 
-    /// Radii have the same bits whatever the block, and no pair is decided in another way.
+    /// The definition, by all distances in f64.
+    fn by_definition(real: &Features, generated: &Features, config: PrdcConfig) -> (Prdc, [Vec<f64>; 2]) {
+        let distances = |a: &Features, b: &Features| {
+            let (of_a, of_b) = (squared_norms(a).unwrap(), squared_norms(b).unwrap());
+            let mut all = vec![vec![0.0; b.len()]; a.len()];
+            products(a, b, 1 << 20, |p| {
+                for (n, v) in p.values.iter().enumerate() {
+                    let (i, j) = (n / p.width, n % p.width);
+                    all[i][j] = squared_distance(of_a[i], of_b[j], *v);
+                }
+            })
+            .unwrap();
+            all
+        };
+        let nearest = |x: &Features| -> Vec<Vec<f64>> {
+            let rows = distances(x, x).into_iter().enumerate();
+            rows.map(|(i, mut row)| {
+                row.remove(i);
+                row.sort_by(f64::total_cmp);
+                row
+            })
+            .collect()
+        };
+        let (of_real, of_generated, cross) = (nearest(real), nearest(generated), distances(real, generated));
+        let (k, wide) = (config.precision_neighbours - 1, config.density_neighbours - 1);
+        let (n, m) = (real.len(), generated.len());
+        let share = |n: usize, f: &dyn Fn(usize) -> bool| (0..n).filter(|i| f(*i)).count() as f64 / n as f64;
+        let inside = (0..n).map(|i| (0..m).filter(|j| cross[i][*j] <= of_real[i][wide]).count()).sum::<usize>();
+        let value = Prdc {
+            precision: share(m, &|j| (0..n).any(|i| cross[i][j] <= of_real[i][k])),
+            recall: share(n, &|i| (0..m).any(|j| cross[i][j] <= of_generated[j][k])),
+            density: inside as f64 / (config.density_neighbours as f64 * m as f64),
+            coverage: share(n, &|i| (0..m).any(|j| cross[i][j] <= of_real[i][wide])),
+            precision_neighbours: config.precision_neighbours,
+            density_neighbours: config.density_neighbours,
+        };
+        let first = |rows: Vec<Vec<f64>>| rows.into_iter().flat_map(|r| r[..=wide].to_vec()).collect();
+        (value, [first(of_real), first(of_generated)])
+    }
+
+    /// Radii have the same bits as those of the definition, and no pair is decided in another way: with ties at the radius, equal
+    /// points, distances far below the rounding of f32, magnitudes outside its range, and every block.
     #[test]
-    fn results_do_not_depend_on_the_block() {
+    fn results_are_those_of_the_definition() {
         let source = Source { extractor: "e".into(), resize: Resize::None, split: "s".into() };
-        let rows = |seed, n| {
-            let rows = Rng::new(seed).normal((n, 300), 0.0, 1.0, DType::F64, &Device::Cpu).unwrap();
-            Features::new(&rows, source.clone()).unwrap()
+        let features = |x: &Tensor| Features::new(x, source.clone()).unwrap();
+        let normal = |seed, n| Rng::new(seed).normal((n, 300), 0.0, 1.0, DType::F64, &Device::Cpu).unwrap();
+        let apart = |far: f64, scale: f64| {
+            let real = normal(0, 90).affine(scale, far).unwrap();
+            // The first 20 real images are generated images too.
+            let generated = normal(1, 45).affine(scale, far).unwrap();
+            [real.clone(), Tensor::cat(&[&real.narrow(0, 0, 20).unwrap(), &generated], 0).unwrap()]
         };
-        // The first 20 real images are generated images too.
-        let real = rows(0, 90);
-        let generated = Features::new(
-            &sconce_tensor_core::candle_core::Tensor::cat(&[&real.block(0, 20).unwrap(), rows(1, 45).rows()], 0)
-                .unwrap(),
-            source.clone(),
-        )
-        .unwrap();
-        let at = |block| {
-            let manifold = |f| Manifold::in_blocks(f, 5, block).unwrap();
-            let (real, generated) = (manifold(&real), manifold(&generated));
-            let value = prdc_in_blocks(&real, &generated, PrdcConfig::default(), block).unwrap();
-            (value, real.nearest, generated.nearest)
+        let lattice = |seed, n: usize| {
+            let x = Rng::new(seed).below(n * 3, 3).into_iter().map(|v| v as f64 + 1e3).collect();
+            Tensor::from_vec(x, (n, 3), &Device::Cpu).unwrap()
         };
-        let whole = at(1024);
-        assert!(whole.0.precision > 0.2 && whole.0.precision < 1.0, "{:?}", whole.0);
-        for block in [7, 16, 89] {
-            assert_eq!(at(block), whole, "block {block}");
+        let single = |x: Tensor| x.to_dtype(DType::F32).unwrap();
+        let cases = [
+            ("apart", apart(0.0, 1.0)),
+            ("in f32", apart(0.0, 1.0).map(single)),
+            ("close", apart(1e3, 1e-3)),
+            ("large", apart(0.0, 1e30)),
+            ("small", apart(0.0, 1e-42)),
+            ("lattice", [lattice(2, 60), lattice(3, 50)]),
+            ("equal", [Tensor::ones((20, 3), DType::F64, &Device::Cpu).unwrap(), lattice(3, 50)]),
+        ];
+        for (name, [real, generated]) in cases {
+            let (real, generated) = (features(&real), features(&generated));
+            let want = by_definition(&real, &generated, PrdcConfig::default());
+            assert!(name != "apart" || want.0.precision > 0.2 && want.0.precision < 1.0, "{want:?}");
+            for block in [1024, 7, 16, 89] {
+                let manifold = |f| Manifold::in_blocks(f, 5, block).unwrap();
+                let (real, generated) = (manifold(&real), manifold(&generated));
+                let value = prdc_in_blocks(&real, &generated, PrdcConfig::default(), block).unwrap();
+                assert_eq!((value, [real.nearest, generated.nearest]), want, "{name}, block {block}");
+            }
         }
     }
 }

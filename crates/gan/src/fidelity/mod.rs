@@ -19,7 +19,8 @@
 //!
 //! # Cost
 //! Distances and kernels are computed in blocks of 1,024 x 1,024, in f64, on all threads, so memory grows with the number of
-//! images and not with its square. Results are bit-identical for every number of threads.
+//! images and not with its square. For [`Manifold`] and [`prdc`] most comparisons are decided in f32 with a proven bound of its error, and
+//! in f64 where the bound leaves them open: the results are those of f64. Results are bit-identical for every number of threads.
 
 mod blocks;
 mod classes;
@@ -34,6 +35,7 @@ mod moments;
 mod ms_ssim;
 mod nearest;
 mod provenance;
+mod screen;
 mod ssim;
 
 pub use classes::{ClassScore, ClassWise, ClassWiseConfig, class_wise};

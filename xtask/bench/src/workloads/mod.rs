@@ -4,6 +4,8 @@ mod anomaly;
 mod candle;
 mod curvature;
 mod exchange;
+mod fidelity;
+mod fusion;
 mod gan;
 mod images;
 mod language;
@@ -24,7 +26,7 @@ pub struct Work {
     /// Operations of one step in convolutions and matrix products: a multiplication and an addition are two.
     pub flops: f64,
     /// Runs one step and returns its loss.
-    pub step: Box<dyn FnMut() -> Result<f64> + Send>,
+    pub step: Box<dyn FnMut() -> Result<f64>>,
 }
 
 /// A workload on this workspace; with a folder, its first values and inputs are written there for the peer.
@@ -42,6 +44,9 @@ pub fn ours(name: &str, dir: Option<&Path>, device: &Device) -> Result<Work> {
         "autoencoder-step" => parts::autoencoder(&mut out)?,
         "lstm-lm-step" => language::step(&mut out)?,
         "dcgan-step" => gan::step(&mut out)?,
+        "gan-step" => fusion::step(&mut out)?,
+        "fid-10000x2048" => fidelity::fid(&mut out)?,
+        "prdc-10000x2048" => fidelity::prdc(&mut out)?,
         "mp-ssl-1-head" => pretext::step(&mut out, 1)?,
         "mp-ssl-5-heads" => pretext::step(&mut out, 5)?,
         "nll-10000" => parts::nll(&mut out, 10_000, Output::Softmax)?,

@@ -39,7 +39,7 @@ pub fn conv(out: &mut Exchange, name: &str) -> Result<Work> {
     let g = out.normal("g", &[n, o, h, h], 1.0)?;
     let spec = Conv2dSpec::same(k);
     let first = |t: Tensor| -> Result<f64> { Ok(f64::from(t.flatten_all()?.get(0)?.to_scalar::<f32>()?)) };
-    let step: Box<dyn FnMut() -> Result<f64> + Send> = match map {
+    let step: Box<dyn FnMut() -> Result<f64>> = match map {
         "fwd" => Box::new(move || first(ops::conv2d(&x, &w, None, spec)?)),
         "in" => Box::new(move || first(ops::conv2d_input_gradient(&g, &w, (h, h), spec)?)),
         "weight" => Box::new(move || first(ops::conv2d_weight_gradient(&x, &g, (k, k), spec)?)),

@@ -233,6 +233,117 @@ def dcgan(t):
     return step
 
 
+def gan_step(t, batch=64, side=14, noise=128):
+    """The trainer of two domains: hinge loss, spectral norm with kept vectors, conditional batch norm, projection, DiffAugment
+    (brightness and translation), fused Adam, a moving average of the generator's weights."""
+    p = {k: v for k, v in t.items() if k[:2] in ("g.", "d.") and k.rsplit(".", 1)[1] not in ("u", "v", "mean", "var", "batches")}
+    for v in p.values():
+        v.requires_grad_()
+    of_g, of_d = ([v for k, v in p.items() if k.startswith(n)] for n in ("g.", "d."))
+    og = torch.optim.Adam(of_g, lr=2e-4, betas=(0.0, 0.9), fused=True)
+    od = torch.optim.Adam(of_d, lr=4e-4, betas=(0.0, 0.9), fused=True)
+    average = [v.detach().clone() for v in of_g]
+    domains = [(t["target.x"].tanh(), t["target.y"]), (t["outer.x"].tanh(), t["outer.y"] + 5)]
+    orders = [torch.randperm(len(y)) for _, y in domains]
+    reach = int(side * 0.125 + 0.5)
+
+    def real():
+        xs, ys = [], []
+        for i, (x, y) in enumerate(domains):
+            if len(orders[i]) < batch:
+                orders[i] = torch.cat([orders[i], torch.randperm(len(y))])
+            rows, orders[i] = orders[i][:batch], orders[i][batch:]
+            xs.append(x[rows])
+            ys.append(y[rows])
+        return torch.cat(xs), torch.cat(ys)
+
+    def norm(name, x, y):
+        x = F.batch_norm(x, None, None, None, None, True, 0.1, 1e-5)
+        scale, shift = F.embedding(y, p[name + ".class.scale"]), F.embedding(y, p[name + ".class.shift"])
+        return F.relu(torch.addcmul(shift[:, :, None, None], scale[:, :, None, None], x))
+
+    def generate(z, y):
+        h = F.linear(z, p["g.project.weight"], p["g.project.bias"]).reshape(len(z), -1, 3, 3)
+        h = norm("g.norm0", h, y)
+        for i, extra in ((1, 1), (2, 0)):
+            h = norm(f"g.up{i}.norm", F.conv_transpose2d(h, p[f"g.up{i}.weight"], None, 2, 1, extra), y)
+        return torch.tanh(F.conv2d(h, p["g.last.weight"], p["g.last.bias"], 1, 1))
+
+    def normed(name, training):
+        w, u, v = p[name + ".weight"], t[name + ".u"], t[name + ".v"]
+        m = w.flatten(1)
+        if training:
+            with torch.no_grad():
+                v = F.normalize(torch.mv(m.t(), u), dim=0)
+                u = F.normalize(torch.mv(m, v), dim=0)
+                t[name + ".u"], t[name + ".v"] = u, v
+        return w / torch.dot(u, torch.mv(m, v))
+
+    def score(x, y, training):
+        for i in range(3):
+            n = f"d.block{i}"
+            w, b = normed(n, training), p[n + ".bias"]
+            if not training:
+                w, b = w.detach(), b.detach()
+            x = F.leaky_relu(F.conv2d(x, w, b, 2 if i else 1, 1), 0.1)
+        phi = x.sum((2, 3))
+        w, e, b = normed("d.head.score", training), normed("d.head.class", training), p["d.head.score.bias"]
+        if not training:
+            w, e, b = w.detach(), e.detach(), b.detach()
+        return F.linear(phi, w, b)[:, 0] + (F.embedding(y, e) * phi).sum(1)
+
+    rows, columns = torch.arange(side)[None, :, None], torch.arange(side)[None, None, :]
+
+    def augment(x):
+        n = len(x)
+        x = x + (torch.rand(n, 1, 1, 1) - 0.5)
+        dy, dx = (torch.randint(-reach, reach + 1, (n, 1, 1)) for _ in range(2))
+        r, c = (rows + dy + 1).clamp(0, side + 1), (columns + dx + 1).clamp(0, side + 1)
+        padded = F.pad(x, [1, 1, 1, 1], value=-1.0)
+        return padded[torch.arange(n)[:, None, None], 0, r, c][:, None]
+
+    def step():
+        n = 2 * batch
+        x, y = real()
+        labels = torch.cat([of[torch.randint(len(of), (batch,))] for _, of in domains])
+        fake = generate(torch.randn(n, noise), labels)
+        both = torch.cat([augment(x), augment(fake.detach())])
+        s = score(both, torch.cat([y, labels]), True)
+        loss = F.relu(1 - s[:n]).mean() + F.relu(1 + s[n:]).mean()
+        od.zero_grad(set_to_none=True)
+        loss.backward()
+        od.step()
+        fooled = -score(augment(fake), labels, False).mean()
+        og.zero_grad(set_to_none=True)
+        fooled.backward()
+        og.step()
+        with torch.no_grad():
+            torch._foreach_lerp_(average, of_g, 0.005)
+        fooled.item()
+        return loss.detach()
+
+    return step
+
+
+def fid(t):
+    """torch-fidelity's, from features."""
+    from torch_fidelity.metric_fid import fid_features_to_statistics as moments, fid_statistics_to_metric as distance
+    real, generated = t["real"], t["generated"]
+    t.clear()
+    return lambda: torch.tensor(distance(moments(generated), moments(real), False)["frechet_inception_distance"])
+
+
+def quality(t):
+    from prdc import compute_prdc
+    real, generated = t["real"].numpy(), t["generated"].numpy()
+
+    def step():
+        with contextlib.redirect_stdout(sys.stderr):
+            return torch.tensor(sum(compute_prdc(real, generated, 5).values()))
+
+    return step
+
+
 def mp_ssl(t):
     """A trunk with heads on its mean features: a pass through each head to the representation, their Gram matrix, one pass through the trunk."""
     p = {k: v for k, v in t.items() if k.startswith(("trunk", "head")) and "running" not in k}
@@ -378,6 +489,9 @@ WORK = {
     "mp-ssl-5-heads": mp_ssl,
     "lstm-lm-step": lstm_lm,
     "dcgan-step": dcgan,
+    "gan-step": gan_step,
+    "fid-10000x2048": fid,
+    "prdc-10000x2048": quality,
     "nll-10000": nll,
     "nll-33000": nll,
     "sigsoftmax-nll-10000": sigsoftmax_nll,
