@@ -7,6 +7,7 @@ use crate::args::{Attack, Suite as SuiteName};
 use crate::terminal::Terminal;
 use anyhow::{Result, bail};
 use candle_core::DType;
+use sconce_tensor_core::error::describe;
 use sconce_attacks::{
     AutoAttack, DiagnosisConfig, Evaluation, EvaluationConfig, LedgerEntry, Norm, RunConfig, Status, Suite,
     evaluate as run,
@@ -92,7 +93,7 @@ pub(crate) fn evaluate(args: &Attack, with_pictures: bool, terminal: &Terminal) 
     // The numbers of a long run are not lost because a picture cannot be made.
     let shown = with_pictures.then(|| pictures(&*net, (&x, &y), &suite, &result, &examples));
     let pictures = shown.unwrap_or_else(|| Ok(Vec::new())).unwrap_or_else(|e| {
-        terminal.warn(&format!("no adversarial examples are shown: {e:#}"));
+        terminal.warn(&format!("no adversarial examples are shown: {}", describe(e.as_ref())));
         Vec::new()
     });
     let device = if device.is_cpu() { "cpu".to_owned() } else { format!("{:?}", device.location()) };
