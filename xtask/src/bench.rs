@@ -163,7 +163,14 @@ pub fn main(args: &Bench) -> Result<u8> {
     say!("peak of f32 matrix products: {peak:.0} GFLOP/s\n");
     say!(
         "{:<28} {:>10} {:>10} {:>7} {:>8} {:>6} {:>9} {:>9}",
-        "workload", "ours ms", "peer ms", "ratio", "GFLOP/s", "peak", "ours MiB", "peer MiB"
+        "workload",
+        "ours ms",
+        "peer ms",
+        "ratio",
+        "GFLOP/s",
+        "peak",
+        "ours MiB",
+        "peer MiB"
     );
     let mut rows = Vec::new();
     let mut wrong = Vec::new();
