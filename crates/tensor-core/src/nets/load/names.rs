@@ -64,7 +64,7 @@ pub(super) fn fittings(arch: Arch, all: &[Named], channels: usize) -> Vec<Fittin
         let named = |last: &&str| {
             place.get(if layer.is_empty() { (*last).to_owned() } else { format!("{layer}.{last}") }.as_str())
         };
-        DEVIATIONS.iter().find_map(|last| named(last)).copied().filter(vector)
+        DEVIATIONS.iter().find_map(named).copied().filter(vector)
     };
     let layers = (0..all.len()).filter(|i| MEANS.contains(&split(&names[*i]).1) && vector(i));
     let pairs: Vec<(usize, usize)> = layers.filter_map(|i| Some((i, deviation(split(&names[i]).0)?))).collect();
