@@ -14,6 +14,9 @@ pub struct Extractor {
     /// Its architecture: smallcnn, resnet10, resnet18 or resnet34. The sizes are read from the weights
     #[arg(long, requires = "model")]
     pub arch: Option<String>,
+    /// The weights to take where the file of --model holds several: the key, or keys joined by dots, such as ema_state_dict
+    #[arg(long, value_name = "KEY", requires = "model")]
+    pub weights_key: Option<String>,
     /// Channel means, if the classifier was trained on normalised images
     #[arg(long, value_delimiter = ',', requires_all = ["std", "model"])]
     pub mean: Option<Vec<f64>>,

@@ -32,11 +32,11 @@ fn named(path: &std::path::Path) -> Result<String> {
 }
 
 /// The first network of the file that takes the images: as they are, or grey ones in colour.
-fn network(args: &Weights<'_>, shape: (usize, usize, usize), device: &Device) -> Result<(Box<dyn Network>, usize)> {
+fn network(args: &Weights<'_>, shape: (usize, usize, usize), device: &Device) -> Result<(Loaded, usize)> {
     let (c, h, w) = shape;
-    let of = |c: usize| -> Result<Box<dyn Network>> {
+    let of = |c: usize| -> Result<Loaded> {
         let net = args.load((c, h, w), DType::F32, device)?;
-        net.logits(&Tensor::zeros((1, c, h, w), DType::F32, device)?)?;
+        net.network.logits(&Tensor::zeros((1, c, h, w), DType::F32, device)?)?;
         Ok(net)
     };
     let first = match of(c) {
@@ -57,10 +57,13 @@ impl Chosen {
     pub(crate) fn new(args: &Args, shape: (usize, usize, usize), device: &Device) -> Result<Self> {
         let device = device.clone();
         if let (Some(file), Some(arch)) = (&args.model, &args.arch) {
-            let weights = Weights { arch, file, normalize: (args.mean.as_deref(), args.std.as_deref()) };
-            let (net, channels) = network(&weights, shape, &device)?;
-            let name = format!("{arch} {}, before the last layer", named(file)?);
-            return Ok(Self { kind: Kind::Network(net), name, channels, device });
+            let normalize = (args.mean.as_deref(), args.std.as_deref());
+            let weights = Weights { arch, file, key: args.weights_key.as_deref(), normalize };
+            let (Loaded { network, choice }, channels) = network(&weights, shape, &device)?;
+            // Of several sets of weights in one file, which.
+            let key = if choice.others.is_empty() { String::new() } else { format!(" `{}`", choice.key) };
+            let name = format!("{arch} {}{key}, before the last layer", named(file)?);
+            return Ok(Self { kind: Kind::Network(network), name, channels, device });
         }
         let Some(file) = &args.trunk else {
             return Ok(Self { kind: Kind::Pixels, name: "pixels".to_owned(), channels: shape.0, device });
