@@ -5,6 +5,7 @@ pub mod classifier;
 pub mod data;
 mod device;
 pub mod error;
+pub mod formats;
 pub mod gradcheck;
 pub mod nets;
 pub mod nn;
