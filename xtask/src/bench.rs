@@ -139,7 +139,7 @@ fn check_peer(args: &Bench) -> Result<Option<String>> {
 }
 
 /// Runs the workloads whose names contain the filter; exit code 2 where the peer is not installed.
-#[allow(clippy::print_stdout, clippy::print_stderr)]
+#[allow(clippy::print_stderr)]
 pub fn main(args: &Bench) -> Result<u8> {
     if let Some(missing) = check_peer(args)? {
         eprintln!("error: the peer is not installed: {missing}\n       give a Python with PyTorch by --python PATH");
@@ -156,14 +156,21 @@ pub fn main(args: &Bench) -> Result<u8> {
     std::fs::create_dir_all(&scratch)?;
     let dir = scratch.join("exchange");
 
-    println!("{} threads, {} rounds", args.threads(), args.rounds);
+    say!("{} threads, {} rounds", args.threads(), args.rounds);
     let matmul = measure(args, &worker, &dir, "matmul-2048")?;
     // The machine's peak: the better of the two on a large product.
     let peak = matmul.gflops * matmul.ratio.map_or(1.0, |r| (1.0 / r).max(1.0));
-    println!("peak of f32 matrix products: {peak:.0} GFLOP/s\n");
-    println!(
+    say!("peak of f32 matrix products: {peak:.0} GFLOP/s\n");
+    say!(
         "{:<28} {:>10} {:>10} {:>7} {:>8} {:>6} {:>9} {:>9}",
-        "workload", "ours ms", "peer ms", "ratio", "GFLOP/s", "peak", "ours MiB", "peer MiB"
+        "workload",
+        "ours ms",
+        "peer ms",
+        "ratio",
+        "GFLOP/s",
+        "peak",
+        "ours MiB",
+        "peer MiB"
     );
     let mut rows = Vec::new();
     let mut wrong = Vec::new();
@@ -173,14 +180,14 @@ pub fn main(args: &Bench) -> Result<u8> {
             Ok(Some(row)) => row,
             Ok(None) => Row { workload: matmul.workload.clone(), ..matmul },
             Err(e) => {
-                println!("{name:<28} failed: {e:#}");
+                say!("{name:<28} failed: {e:#}");
                 wrong.push(name);
                 continue;
             }
         };
         row.share_of_peak = row.gflops / peak;
         let show = |v: Option<f64>, digits: usize| v.map_or("-".to_owned(), |v| format!("{v:.digits$}"));
-        println!(
+        say!(
             "{:<28} {:>10.3} {:>10} {:>7} {:>8.0} {:>5.0}% {:>9.0} {:>9}",
             row.workload,
             row.ours_ms,
@@ -198,7 +205,7 @@ pub fn main(args: &Bench) -> Result<u8> {
     let beside = scratch.join(format!("{name}.part"));
     std::fs::write(&beside, serde_json::to_vec_pretty(&rows)?)?;
     std::fs::rename(&beside, &file)?;
-    println!("\n{}", file.display());
+    say!("\n{}", file.display());
     Ok(u8::from(!wrong.is_empty()))
 }
 

@@ -1,6 +1,14 @@
 //! The light program: builds, checks, and starts `lab` and `bench`. It has no candle in its build.
 #![allow(unreachable_pub)] // a program: `pub` tells what a room shows to the others
 
+/// Prints a line. A reader that has closed standard output (`| head`) has read enough, and is no error.
+macro_rules! say {
+    ($($line:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($line)*);
+    }};
+}
+
 mod bench;
 mod ci;
 mod reproductions;

@@ -204,7 +204,6 @@ fn reached(claims: &[ClaimResult]) -> String {
 
 /// Writes REPRODUCTIONS.md and the verdicts in README.md, or compares with `check`; `rejudge` decides the claims again first. Returns the
 /// exit code.
-#[allow(clippy::print_stdout)]
 pub fn main(check: bool, rejudge: bool) -> Result<u8> {
     if rejudge {
         let code = lab("cpu", false)?;
@@ -216,7 +215,7 @@ pub fn main(check: bool, rejudge: bool) -> Result<u8> {
     let all = load(&root)?;
     let old = std::fs::read_to_string(root.join("README.md"))?;
     for (path, r) in all.iter().filter(|(_, r)| r.age != Age::Current) {
-        println!("{path}: {}", r.age.words().replace("**", ""));
+        say!("{path}: {}", r.age.words().replace("**", ""));
     }
     let mut stale = false;
     for (name, text) in [("REPRODUCTIONS.md", render(&all)), ("README.md", readme(&old, &all)?)] {
@@ -226,7 +225,7 @@ pub fn main(check: bool, rejudge: bool) -> Result<u8> {
             continue;
         }
         let same = std::fs::read_to_string(&path).is_ok_and(|found| found == text);
-        println!("{name} {}", if same { "is up to date" } else { "is out of date: run `cargo xtask report`" });
+        say!("{name} {}", if same { "is up to date" } else { "is out of date: run `cargo xtask report`" });
         stale |= !same;
     }
     Ok(u8::from(stale))

@@ -220,7 +220,6 @@ fn catalog(root: &Path) -> Vec<String> {
 }
 
 /// Checks everything and prints what is wrong; returns the exit code.
-#[allow(clippy::print_stdout)]
 pub fn main() -> Result<u8> {
     let root = workspace();
     let meta = MetadataCommand::new().manifest_path(root.join("Cargo.toml")).no_deps().exec()?;
@@ -234,8 +233,8 @@ pub fn main() -> Result<u8> {
             wrong.push(format!("{top} is missing"));
         }
     }
-    wrong.iter().for_each(|w| println!("tidy: {w}"));
-    println!("tidy: {} things to put right", wrong.len());
+    wrong.iter().for_each(|w| say!("tidy: {w}"));
+    say!("tidy: {} things to put right", wrong.len());
     Ok(u8::from(!wrong.is_empty()))
 }
 

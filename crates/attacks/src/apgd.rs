@@ -352,10 +352,21 @@ impl Attack for Apgd {
         self.threat
     }
 
+    fn supports(&self, _input: &[usize], classes: usize) -> Result<()> {
+        let goal = if self.cfg.targets.is_some() {
+            ExampleGoal::TowardClass { label: 0, target: 1 }
+        } else {
+            ExampleGoal::Untargeted(0)
+        };
+        self.cfg.loss.require_classes(goal, classes)?;
+        let most = classes.saturating_sub(1);
+        let must = format!("at most {most}, the number of wrong classes of the model");
+        require("ApgdConfig.targets", self.cfg.targets.is_none_or(|t| t <= most), &must, self.cfg.targets.unwrap_or(0))
+    }
+
     fn perturb(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal, rng: &ExampleRng) -> Result<Perturbed> {
-        let (mut probe, clean) = Probe::new(model, x)?;
+        let (mut probe, clean, goals) = Probe::new(model, x, goal)?;
         let k = probe.classes();
-        let goals = ExampleGoal::of(goal)?;
         let targets = match (self.cfg.targets, goal) {
             (Some(t), Goal::Untargeted(_)) if t >= k => {
                 let reason = format!(

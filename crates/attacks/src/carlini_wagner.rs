@@ -1,7 +1,7 @@
 //! The L2 attack of Carlini and Wagner.
 
 use crate::geometry::rows::distance;
-use crate::loss::{ExampleGoal, Loss};
+use crate::loss::Loss;
 use crate::probe::{Probe, Row};
 use crate::smallest::SmallestSuccess;
 use candle_core::Tensor;
@@ -90,8 +90,8 @@ impl Attack for CarliniWagner {
     }
 
     fn perturb(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal, _rng: &ExampleRng) -> Result<Perturbed> {
-        let (mut probe, clean) = Probe::new(model, x)?;
-        let (cfg, goals, bounds) = (self.cfg, ExampleGoal::of(goal)?, probe.bounds());
+        let (mut probe, clean, goals) = Probe::new(model, x, goal)?;
+        let (cfg, bounds) = (self.cfg, probe.bounds());
         let (middle, half) = (0.5 * (bounds.lo() + bounds.hi()), 0.5 * (bounds.hi() - bounds.lo()));
         let to_box = |w: f64| middle + half * w.tanh();
         let width = clean[0].len();

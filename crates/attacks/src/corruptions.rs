@@ -1,12 +1,12 @@
 //! Common corruptions at five severities: robustness to a distribution shift that no attacker chooses.
 
 use crate::RunConfig;
-use crate::geometry::{from_rows, host_rows};
+use crate::geometry::{from_rows, host_rows, require_images};
 use candle_core::Tensor;
 use rayon::prelude::*;
 use sconce_tensor_core::error::require;
 use sconce_tensor_core::stats::Proportion;
-use sconce_tensor_core::{Attack, Classifier, Error, ExampleRng, Goal, Norm, Perturbed, Result, Rng, Threat};
+use sconce_tensor_core::{Attack, Classifier, ExampleRng, Goal, Norm, Perturbed, Result, Rng, Threat};
 
 /// The kinds of corruption. Images are in [0, 1].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -238,8 +238,13 @@ impl Attack for Corrupted {
         Threat::unbounded(Norm::L2)
     }
 
+    fn supports(&self, input: &[usize], _classes: usize) -> Result<()> {
+        require_images("corruptions", input, 1)
+    }
+
     fn perturb(&self, model: &dyn Classifier, x: &Tensor, _goal: &Goal, rng: &ExampleRng) -> Result<Perturbed> {
-        let (_, c, h, w) = x.dims4().map_err(|_| Error::shape("input", "(N, C, H, W)", x.dims()))?;
+        require_images("corruptions", x.dims(), 1)?;
+        let (_, c, h, w) = x.dims4()?;
         let b = model.bounds();
         let width = b.hi() - b.lo();
         let mut rows = host_rows(x)?;

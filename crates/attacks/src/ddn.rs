@@ -1,7 +1,7 @@
 //! DDN: the decoupled direction and norm attack.
 
 use crate::geometry::rows::{distance, norm};
-use crate::loss::{ExampleGoal, Loss};
+use crate::loss::Loss;
 use crate::probe::{Probe, Row};
 use crate::smallest::SmallestSuccess;
 use candle_core::Tensor;
@@ -71,8 +71,8 @@ impl Attack for Ddn {
     }
 
     fn perturb(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal, _rng: &ExampleRng) -> Result<Perturbed> {
-        let (mut probe, clean) = Probe::new(model, x)?;
-        let (cfg, n, bounds, goals) = (self.cfg, Norm::L2, probe.bounds(), ExampleGoal::of(goal)?);
+        let (mut probe, clean, goals) = Probe::new(model, x, goal)?;
+        let (cfg, n, bounds) = (self.cfg, Norm::L2, probe.bounds());
         let mut walks: Vec<Walk> = clean
             .iter()
             .map(|x| {

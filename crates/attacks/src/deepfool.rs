@@ -97,7 +97,7 @@ impl Attack for DeepFool {
             return Err(Error::Unsupported { what: "DeepFool with a target", reason });
         };
         let labels: Vec<usize> = labels.to_vec1::<u32>()?.into_iter().map(|y| y as usize).collect();
-        let (mut probe, clean) = Probe::new(model, x)?;
+        let (mut probe, clean, _) = Probe::new(model, x, goal)?;
         let (bounds, n) = (probe.bounds(), self.cfg.norm);
         let mut open: Vec<usize> = (0..clean.len()).collect();
         let logits = probe.logits(&select_rows(&clean, &open))?;

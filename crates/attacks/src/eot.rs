@@ -1,6 +1,7 @@
 //! Expectation over transformation (EOT): the mean of a randomised model.
 
 use candle_core::Tensor;
+use sconce_tensor_core::classifier::logits;
 use sconce_tensor_core::error::require;
 use sconce_tensor_core::{Bounds, Classifier, Result};
 
@@ -26,9 +27,9 @@ impl<'a> Eot<'a> {
 
 impl Classifier for Eot<'_> {
     fn logits(&self, x: &Tensor) -> Result<Tensor> {
-        let mut sum = self.model.logits(x)?;
+        let mut sum = logits(self.model, x)?;
         for _ in 1..self.draws {
-            sum = (sum + self.model.logits(x)?)?;
+            sum = (sum + logits(self.model, x)?)?;
         }
         Ok((sum / self.draws as f64)?)
     }

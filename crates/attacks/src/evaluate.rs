@@ -170,7 +170,7 @@ impl Evaluation {
 /// Runs a suite of attacks on a model at all radii.
 ///
 /// The attacks run in the suite's order, each at the radii in increasing order; a minimum-norm attack runs once for all
-/// radii. An example that is fooled within a radius counts as fooled at every larger radius. Results do not depend on
+/// radii. At a radius of 0 no attack runs: the accuracy is the clean one. An example that is fooled within a radius counts as fooled at every larger radius. Results do not depend on
 /// the batch size or on the number of threads. With a `file` the ledger is saved after each batch, and an interrupted
 /// run continues from it. A randomised model cannot resume, because its clean logits are part of the fingerprint that
 /// identifies the file.
@@ -180,7 +180,7 @@ impl Evaluation {
 ///
 /// # Errors
 /// Inputs, labels and model as in [`crate::run`]; the radii are not strictly increasing, or one is larger than the box;
-/// two attacks have the same name; the file belongs to another model, data set or suite; `on_progress` returns an error,
+/// two attacks have the same name; an attack is not defined for these inputs or this number of classes; the file belongs to another model, data set or suite; `on_progress` returns an error,
 /// which ends the run.
 pub fn evaluate(
     model: &dyn Classifier,
@@ -200,13 +200,12 @@ pub fn evaluate(
     let rng = Rng::new(cfg.seed);
     for attack_entry in &suite.attacks {
         let stream = rng.stream(&attack_entry.name);
-        for threat in &threats {
+        for threat in threats.iter().filter(|t| t.eps() > 0.0) {
             let attack = attack_entry.attack(*threat)?;
             let minimum_norm = attack.threat().is_unbounded();
             let eps = if minimum_norm { f64::INFINITY } else { threat.eps() };
-            let smallest_eps = if minimum_norm { threats[0].eps() } else { eps };
             let entry = ledger.entry_index(&attack_entry.name, eps);
-            let examples = ledger.examples_to_attack(entry, smallest_eps, cfg.survivors_only);
+            let examples = ledger.examples_to_attack(entry, threat.eps(), cfg.survivors_only);
             let finished: HashSet<u32> = ledger.entries[entry].examples.iter().copied().collect();
             let remaining: Vec<u32> = examples.iter().copied().filter(|i| !finished.contains(i)).collect();
             let mut done = finished.len();
@@ -221,7 +220,7 @@ pub fn evaluate(
                     ledger.save(path)?;
                 }
                 done += rows.len();
-                let robust = ledger.accuracy(smallest_eps).hits;
+                let robust = ledger.accuracy(threat.eps()).hits;
                 on_progress(EvaluationProgress {
                     attack: &attack_entry.name,
                     eps,
@@ -238,8 +237,10 @@ pub fn evaluate(
     let status = match &cfg.diagnosis {
         None => Status::Unchecked,
         Some(d) => {
-            let mut found = flags::diagnose(model, x, labels, threats[0], d)?;
+            let smallest = threats.iter().find(|t| t.eps() > 0.0).unwrap_or(&threats[0]);
+            let mut found = flags::diagnose(model, x, labels, *smallest, d)?;
             flags::from_ledger(&ledger, suite, &cfg.eps, &mut found);
+            found.extend(flags::chance_accuracy(Proportion::of(&ledger.clean), model.classes()));
             if found.is_empty() { Status::Sound } else { Status::Flagged(found) }
         }
     };
@@ -269,6 +270,15 @@ fn check_setup(
     names.sort_unstable();
     if let Some(pair) = names.windows(2).find(|w| w[0] == w[1]) {
         return Err(Error::config("Suite.attacks", format!("two attacks have the name `{}`", pair[0])));
+    }
+    // An attack that cannot run is found before the others have worked for hours.
+    for entry in &suite.attacks {
+        for threat in threats.iter().filter(|t| t.eps() > 0.0) {
+            entry.attack(*threat)?.supports(x.dims(), model.classes()).map_err(|e| {
+                let reason = format!("`{}` cannot run on this model and these inputs: {e}", entry.name);
+                Error::config("Suite.attacks", reason)
+            })?;
+        }
     }
     Ok(threats)
 }

@@ -170,7 +170,7 @@ impl Attack for Fab {
             return Err(Error::Unsupported { what: "FAB with a target", reason });
         };
         let labels = labels.to_vec1::<u32>()?;
-        let (mut probe, clean) = Probe::new(model, x)?;
+        let (mut probe, clean, _) = Probe::new(model, x, goal)?;
         let (n, bounds, k) = (self.cfg.norm, probe.bounds(), probe.classes());
         let all: Vec<usize> = (0..clean.len()).collect();
         let logits = probe.logits(&select_rows(&clean, &all))?;

@@ -1,7 +1,7 @@
 //! FMN: the fast minimum-norm attack.
 
 use crate::geometry::rows::{distance, dual, norm, project};
-use crate::loss::{ExampleGoal, Loss};
+use crate::loss::Loss;
 use crate::probe::{Probe, Row};
 use crate::smallest::SmallestSuccess;
 use candle_core::Tensor;
@@ -79,8 +79,8 @@ impl Attack for Fmn {
     }
 
     fn perturb(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal, _rng: &ExampleRng) -> Result<Perturbed> {
-        let (mut probe, clean) = Probe::new(model, x)?;
-        let (n, bounds, dtype, goals) = (self.cfg.norm, probe.bounds(), probe.dtype(), ExampleGoal::of(goal)?);
+        let (mut probe, clean, goals) = Probe::new(model, x, goal)?;
+        let (n, bounds, dtype) = (self.cfg.norm, probe.bounds(), probe.dtype());
         let mut walks: Vec<Walk> = clean
             .iter()
             .map(|x| {

@@ -1,6 +1,8 @@
 //! Losses that attacks maximise: functions of one example's logits, with their gradients.
 
 use candle_core::{DType, Device, Tensor, Var};
+use sconce_tensor_core::classifier::{self, host_logits};
+use sconce_tensor_core::error::require;
 use sconce_tensor_core::{Classifier, Error, Goal, Result};
 
 /// The goal of an attack for one example.
@@ -23,13 +25,21 @@ impl ExampleGoal {
     /// The goal of each example of a batch.
     ///
     /// # Errors
-    /// An error of candle.
+    /// Labels that are not (N,) of u32.
     pub fn of(goal: &Goal) -> Result<Vec<Self>> {
         let labels = goal.labels().to_vec1::<u32>()?.into_iter().map(|y| y as usize);
         Ok(match goal {
             Goal::Untargeted(_) => labels.map(Self::Untargeted).collect(),
             Goal::Targeted(_) => labels.map(Self::Targeted).collect(),
         })
+    }
+
+    /// The classes that the goal names.
+    fn classes(self) -> [usize; 2] {
+        match self {
+            Self::Untargeted(y) | Self::Targeted(y) => [y, y],
+            Self::TowardClass { label, target } => [label, target],
+        }
     }
 
     /// Whether the logits reach the goal.
@@ -70,9 +80,33 @@ pub(crate) fn others_by_logit(logits: &[f64], but: usize) -> Vec<usize> {
     order
 }
 
-/// `z_y - max_{k != y} z_k`: positive where the example is classified as `y`.
+/// `z_y - max_{k != y} z_k`: positive where the example is classified as `y`; infinite for a single class, NaN for a label that is none
+/// of the classes.
 pub fn margin(logits: &[f64], label: usize) -> f64 {
-    logits[label] - logits[rival(logits, label)]
+    let rival = logits.iter().enumerate().filter(|e| e.0 != label).fold(f64::NEG_INFINITY, |m, e| m.max(*e.1));
+    logits.get(label).map_or(f64::NAN, |z| z - rival)
+}
+
+/// The goals of the examples of a batch, checked: `n` labels of u32, each below the number of classes.
+pub(crate) fn goals(goal: &Goal, n: usize, classes: usize) -> Result<Vec<ExampleGoal>> {
+    require(
+        "Classifier.classes",
+        classes >= 2,
+        "at least 2, because a model with one class cannot be attacked",
+        classes,
+    )?;
+    let labels = goal.labels();
+    if labels.dims() != [n] || labels.dtype() != DType::U32 {
+        return Err(Error::shape("labels", format!("({n},) of u32, got {:?}", labels.dtype()), labels.dims()));
+    }
+    let all = ExampleGoal::of(goal)?;
+    match all.iter().enumerate().find(|(_, g)| g.classes()[0] >= classes) {
+        Some((i, g)) => {
+            let reason = format!("label {} at row {i} is not below the {classes} classes", g.classes()[0]);
+            Err(Error::value("labels", reason))
+        }
+        None => Ok(all),
+    }
 }
 
 /// A loss that grows as the attack approaches its goal.
@@ -113,17 +147,29 @@ impl Loss {
         }
     }
 
+    /// Refuses a model with fewer classes than the loss needs.
+    pub(crate) fn require_classes(self, goal: ExampleGoal, classes: usize) -> Result<()> {
+        let needs = self.min_classes(goal);
+        if classes < needs {
+            let reason = format!("it needs {needs} classes, the model has {classes}");
+            return Err(Error::Unsupported { what: "the attack's loss", reason });
+        }
+        Ok(())
+    }
+
     /// The loss at an example's logits, with its gradient. Where logits tie, the gradient goes to the first of the tied
     /// classes; it is never split.
     ///
     /// # Errors
     /// [`Error::Unsupported`] if the model has fewer classes than the loss needs, or if the loss is not defined for the
-    /// goal.
+    /// goal; [`Error::Value`] for a goal that is none of the classes.
     pub fn at(self, z: &[f64], goal: ExampleGoal) -> Result<LossGradient> {
-        let needs = self.min_classes(goal);
-        if z.len() < needs {
-            let reason = format!("it needs {needs} classes, the model has {}", z.len());
-            return Err(Error::Unsupported { what: "the attack's loss", reason });
+        self.require_classes(goal, z.len())?;
+        if let Some(class) = goal.classes().into_iter().find(|c| *c >= z.len()) {
+            return Err(Error::value(
+                "the attack's goal",
+                format!("class {class} is not below the {} classes", z.len()),
+            ));
         }
         let mut by_logit = vec![0.0; z.len()];
         let (from, to) = match goal {
@@ -187,7 +233,7 @@ impl Loss {
     /// As [`Loss::at`].
     pub fn per_example(self, logits: &Tensor, goal: &Goal) -> Result<Vec<f64>> {
         let rows = host_logits(logits)?;
-        rows.iter().zip(ExampleGoal::of(goal)?).map(|(z, goal)| Ok(self.at(z, goal)?.value)).collect()
+        rows.iter().zip(goals(goal, rows.len(), logits.dim(1)?)?).map(|(z, goal)| Ok(self.at(z, goal)?.value)).collect()
     }
 
     /// The gradient of the loss, summed over the examples, with respect to the inputs. Each row is the gradient of its
@@ -199,14 +245,9 @@ impl Loss {
     /// # Errors
     /// As [`Loss::at`], and an error of the model; [`Error::Value`] if a gradient is not finite.
     pub fn gradient(self, model: &dyn Classifier, x: &Tensor, goal: &Goal) -> Result<Tensor> {
-        let goals = ExampleGoal::of(goal)?;
+        let goals = goals(goal, x.dim(0)?, model.classes())?;
         gradient(model, x, |i, z| Ok(self.at(z, goals[i])?.by_logit))
     }
-}
-
-/// Logits on the host, one vector per example.
-pub(crate) fn host_logits(logits: &Tensor) -> Result<Vec<Vec<f64>>> {
-    Ok(logits.detach().to_dtype(DType::F64)?.to_device(&Device::Cpu)?.to_vec2::<f64>()?)
 }
 
 /// The gradient of `sum_i s_i . logits_i` with respect to the inputs, where `s_i` is computed from the logits. By the
@@ -220,8 +261,7 @@ pub(crate) fn gradient(
     mut logit_gradient: impl FnMut(usize, &[f64]) -> Result<Vec<f64>>,
 ) -> Result<Tensor> {
     let var = Var::from_tensor(&x.detach().copy()?)?;
-    let logits = model.logits(var.as_tensor())?;
-    sconce_tensor_core::classifier::require_finite("logits", &logits)?;
+    let logits = classifier::logits(model, var.as_tensor())?;
     let weights: Vec<Vec<f64>> =
         host_logits(&logits)?.iter().enumerate().map(|(i, z)| logit_gradient(i, z)).collect::<Result<_>>()?;
     let weights = Tensor::new(weights, &Device::Cpu)?.to_dtype(logits.dtype())?.to_device(logits.device())?;
@@ -230,7 +270,7 @@ pub(crate) fn gradient(
         Some(g) => g.clone(),
         None => x.zeros_like()?,
     };
-    sconce_tensor_core::classifier::require_finite("gradient to the input", &g)?;
+    classifier::require_finite("gradient to the input", &g)?;
     Ok(g)
 }
 

@@ -1,7 +1,7 @@
 //! Momentum attacks, designed to transfer to other models: MI-, NI-, DI- and TI-FGSM.
 
 use crate::geometry::rows::{norm, project};
-use crate::loss::{ExampleGoal, Loss};
+use crate::loss::Loss;
 use crate::pgd::StepSize;
 use crate::probe::{Probe, Row};
 use candle_core::Tensor;
@@ -205,18 +205,23 @@ impl Attack for Momentum {
         self.threat
     }
 
+    fn supports(&self, input: &[usize], _classes: usize) -> Result<()> {
+        let square = matches!(*input, [_, _, h, w] if h == w && h >= 2);
+        if (self.cfg.diversity.is_some() && !square) || (self.cfg.translation.is_some() && input.len() != 4) {
+            return Err(Error::shape("input", "(N, C, H, W); diversity needs H = W of at least 2", input));
+        }
+        Ok(())
+    }
+
     fn perturb(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal, rng: &ExampleRng) -> Result<Perturbed> {
-        let (mut probe, clean) = Probe::new(model, x)?;
-        let (cfg, bounds, dtype, goals) = (self.cfg, probe.bounds(), probe.dtype(), ExampleGoal::of(goal)?);
+        let (mut probe, clean, goals) = Probe::new(model, x, goal)?;
+        let (cfg, bounds, dtype) = (self.cfg, probe.bounds(), probe.dtype());
         let length = cfg.step_size.of(cfg.eps);
         let images = match *probe.shape() {
             [c, h, w] => Some([c, h, w]),
             _ => None,
         };
-        let square = images.is_some_and(|[_, h, w]| h == w);
-        if (cfg.diversity.is_some() && !square) || (cfg.translation.is_some() && images.is_none()) {
-            return Err(Error::shape("input", "(N, C, H, W); diversity needs H = W", x.dims()));
-        }
+        self.supports(x.dims(), probe.classes())?;
         let shape = images.unwrap_or_default();
         let taps = cfg.translation.map(kernel);
         let mut at = clean.clone();

@@ -1,6 +1,6 @@
 //! Projected gradient descent.
 
-use crate::{Loss, geometry};
+use crate::{ExampleGoal, Loss, geometry};
 use candle_core::Tensor;
 use sconce_tensor_core::error::require;
 use sconce_tensor_core::{Attack, Classifier, ExampleRng, Goal, Norm, Perturbed, Result, Threat};
@@ -122,7 +122,7 @@ impl Pgd {
 
     /// Success and loss of each example; they are compared in this order.
     fn score(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal) -> Result<Vec<(bool, f64)>> {
-        let logits = model.logits(x)?;
+        let logits = sconce_tensor_core::classifier::logits(model, x)?;
         let predicted = logits.argmax(candle_core::D::Minus1)?.to_vec1::<u32>()?;
         let labels = goal.labels().to_vec1::<u32>()?;
         let loss = self.cfg.loss.per_example(&logits, goal)?;
@@ -134,6 +134,10 @@ impl Pgd {
 impl Attack for Pgd {
     fn threat(&self) -> Threat {
         self.threat
+    }
+
+    fn supports(&self, _input: &[usize], classes: usize) -> Result<()> {
+        self.cfg.loss.require_classes(ExampleGoal::Untargeted(0), classes)
     }
 
     fn perturb(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal, rng: &ExampleRng) -> Result<Perturbed> {

@@ -1,9 +1,10 @@
 //! Queries to a model for examples that live on the host. Attacks that decide example by example use it.
 
-use crate::loss::{LossGradient, gradient, host_logits};
+use crate::loss::{ExampleGoal, LossGradient, goals, gradient};
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
-use sconce_tensor_core::{Bounds, Classifier, Effort, Perturbed, Result};
+use sconce_tensor_core::classifier::{self, host_logits};
+use sconce_tensor_core::{Bounds, Classifier, Effort, Error, Goal, Perturbed, Result};
 
 /// One example's input, flattened.
 pub(crate) type Row = Vec<f64>;
@@ -27,11 +28,22 @@ pub(crate) struct Probe<'a> {
 }
 
 impl<'a> Probe<'a> {
-    /// The model with a batch of inputs, and the inputs as rows.
-    pub(crate) fn new(model: &'a dyn Classifier, x: &Tensor) -> Result<(Self, Vec<Row>)> {
+    /// The model with a batch of inputs, the inputs as rows, and the goal of each.
+    ///
+    /// # Errors
+    /// No inputs, a model with one class, labels that do not go with inputs and classes.
+    pub(crate) fn new(
+        model: &'a dyn Classifier,
+        x: &Tensor,
+        goal: &Goal,
+    ) -> Result<(Self, Vec<Row>, Vec<ExampleGoal>)> {
+        if x.rank() == 0 || x.elem_count() == 0 {
+            return Err(Error::shape("inputs", "(N, ...) with at least one example", x.dims()));
+        }
+        let goals = goals(goal, x.dim(0)?, model.classes())?;
         let rows = x.detach().flatten_from(1)?.to_dtype(DType::F64)?.to_device(&Device::Cpu)?.to_vec2::<f64>()?;
         let effort = vec![Effort::default(); rows.len()];
-        Ok((Self { model, shape: x.dims()[1..].to_vec(), like: x.detach(), effort }, rows))
+        Ok((Self { model, shape: x.dims()[1..].to_vec(), like: x.detach(), effort }, rows, goals))
     }
 
     pub(crate) fn model(&self) -> &'a dyn Classifier {
@@ -79,9 +91,7 @@ impl<'a> Probe<'a> {
             return Ok(Vec::new());
         }
         rows.iter().for_each(|r| self.effort[r.0].forwards += 1);
-        let logits = self.model.logits(&self.tensor(rows.iter().map(|r| r.1))?)?;
-        sconce_tensor_core::classifier::require_finite("logits", &logits)?;
-        host_logits(&logits)
+        host_logits(&classifier::logits(self.model, &self.tensor(rows.iter().map(|r| r.1))?)?)
     }
 
     /// Logits, losses and gradients of rows; `loss` receives the position in `rows` and the logits.

@@ -1,9 +1,9 @@
 //! Runs an attack and measures its success.
 
 use crate::geometry;
-use crate::loss::{ExampleGoal, host_logits};
+use crate::loss::{ExampleGoal, goals};
 use candle_core::{DType, Tensor};
-use sconce_tensor_core::classifier::require_finite;
+use sconce_tensor_core::classifier::{host_logits, logits, require_finite};
 use sconce_tensor_core::error::require;
 use sconce_tensor_core::stats::Proportion;
 use sconce_tensor_core::{Attack, Classifier, Effort, Error, ExampleRng, Goal, Result, Rng};
@@ -90,30 +90,22 @@ struct Outcome {
 
 /// Classifies a batch in one forward pass without a graph.
 fn classify(model: &dyn Classifier, x: &Tensor, goal: &Goal) -> Result<Vec<Outcome>> {
-    let logits = model.logits(&x.detach())?;
-    require_finite("logits", &logits)?;
+    let logits = host_logits(&logits(model, &x.detach())?)?;
     let labels = goal.labels().to_vec1::<u32>()?;
     let outcome = |((z, y), goal): ((Vec<f64>, u32), ExampleGoal)| {
         let margin = crate::loss::margin(&z, y as usize);
         let margin = if matches!(goal, ExampleGoal::Targeted(_)) { -margin } else { margin };
         Outcome { clean: crate::loss::arg_max(&z) == y as usize, reached: goal.reached(&z), margin }
     };
-    Ok(host_logits(&logits)?.into_iter().zip(labels).zip(ExampleGoal::of(goal)?).map(outcome).collect())
+    Ok(logits.into_iter().zip(labels).zip(ExampleGoal::of(goal)?).map(outcome).collect())
 }
 
 pub(crate) fn check(model: &dyn Classifier, x: &Tensor, goal: &Goal) -> Result<()> {
-    let (n, k, bounds) = (x.dims().first().copied().unwrap_or(0), model.classes(), model.bounds());
+    let (n, bounds) = (x.dims().first().copied().unwrap_or(0), model.bounds());
     if n == 0 || x.elem_count() == 0 {
         return Err(Error::shape("inputs", "(N, ...) with at least one example", x.dims()));
     }
-    require("Classifier.classes", k >= 2, "at least 2, because a model with one class cannot be attacked", k)?;
-    let labels = goal.labels();
-    if labels.dims() != [n] || labels.dtype() != DType::U32 {
-        return Err(Error::shape("labels", format!("({n},) of u32, got {:?}", labels.dtype()), labels.dims()));
-    }
-    if let Some((i, y)) = labels.to_vec1::<u32>()?.into_iter().enumerate().find(|(_, y)| *y as usize >= k) {
-        return Err(Error::value("labels", format!("label {y} at row {i} is not below the {k} classes")));
-    }
+    goals(goal, n, model.classes())?;
     require_finite("inputs", x)?;
     let outside = (x.lt(bounds.lo())? + x.gt(bounds.hi())?)?.flatten_all()?;
     if let Some(i) = outside.to_vec1::<u8>()?.iter().position(|o| *o != 0) {
@@ -136,7 +128,7 @@ pub(crate) fn check(model: &dyn Classifier, x: &Tensor, goal: &Goal) -> Result<(
 ///
 /// # Errors
 /// The model has fewer than 2 classes; an input is not finite or lies outside the box (the error names the first such
-/// element); a label is out of range; a logit is not finite; the attack fails.
+/// element); a label is out of range; the model's logits are not (N, K), or not finite; the attack fails.
 pub fn run(
     attack: &dyn Attack,
     model: &dyn Classifier,

@@ -105,8 +105,8 @@ impl Attack for Spsa {
     }
 
     fn perturb(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal, rng: &ExampleRng) -> Result<Perturbed> {
-        let (mut probe, clean) = Probe::new(model, x)?;
-        let (cfg, bounds, dtype, goals) = (self.cfg, probe.bounds(), probe.dtype(), ExampleGoal::of(goal)?);
+        let (mut probe, clean, goals) = Probe::new(model, x, goal)?;
+        let (cfg, bounds, dtype) = (self.cfg, probe.bounds(), probe.dtype());
         let d = clean[0].len();
         let mut at = clean.clone();
         let mut moments = vec![(vec![0.0; d], vec![0.0; d]); at.len()];

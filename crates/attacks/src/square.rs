@@ -1,12 +1,13 @@
 //! The Square Attack: random search with square-shaped changes, using only scores.
 
+use crate::geometry::require_images;
 use crate::geometry::rows::{distance, norm, project};
 use crate::loss::{ExampleGoal, Loss};
 use crate::probe::{Probe, Row};
 use candle_core::{DType, Tensor};
 use rayon::prelude::*;
 use sconce_tensor_core::error::require;
-use sconce_tensor_core::{Attack, Bounds, Classifier, Error, ExampleRng, Goal, Norm, Perturbed, Result, Rng, Threat};
+use sconce_tensor_core::{Attack, Bounds, Classifier, ExampleRng, Goal, Norm, Perturbed, Result, Rng, Threat};
 
 /// Configuration of [`Square`].
 ///
@@ -267,13 +268,15 @@ impl Attack for Square {
         self.threat
     }
 
+    fn supports(&self, input: &[usize], _classes: usize) -> Result<()> {
+        require_images("Square", input, 3)
+    }
+
     fn perturb(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal, rng: &ExampleRng) -> Result<Perturbed> {
-        let (mut probe, clean) = Probe::new(model, x)?;
-        let shape = match *probe.shape() {
-            [c, h, w] if h >= 3 && w >= 3 => [c, h, w],
-            _ => return Err(Error::shape("input", "(N, C, H, W) with images of at least 3x3, for Square", x.dims())),
-        };
-        let goals = ExampleGoal::of(goal)?;
+        let (mut probe, clean, goals) = Probe::new(model, x, goal)?;
+        self.supports(x.dims(), probe.classes())?;
+        let (_, c, h, w) = x.dims4()?;
+        let shape = [c, h, w];
         let mut out = clean.clone();
         let mut loss = vec![f64::NEG_INFINITY; clean.len()];
         let mut left: Vec<usize> = (0..clean.len()).collect();

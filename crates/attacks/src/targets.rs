@@ -1,7 +1,9 @@
 //! The choice of target classes for targeted attacks.
 
-use crate::loss::{host_logits, rival};
+use crate::loss::rival;
 use candle_core::Tensor;
+use sconce_tensor_core::classifier::{self, host_logits};
+use sconce_tensor_core::error::require;
 use sconce_tensor_core::{Classifier, Error, ExampleRng, Goal, Result};
 
 /// How the target class of each example is chosen.
@@ -28,6 +30,7 @@ impl Target {
     pub fn goal(&self, model: &dyn Classifier, x: &Tensor, labels: &Tensor, rng: &ExampleRng) -> Result<Goal> {
         let labels = labels.to_vec1::<u32>()?;
         let k = model.classes();
+        require("Classifier.classes", k >= 2, "at least 2, because a model with one class has no target", k)?;
         let targets: Vec<u32> = match self {
             Self::Given(t) => t.clone(),
             Self::Random => labels
@@ -39,7 +42,7 @@ impl Target {
                 })
                 .collect(),
             Self::LeastLikely | Self::RunnerUp => {
-                let rows = host_logits(&model.logits(x)?)?;
+                let rows = host_logits(&classifier::logits(model, x)?)?;
                 let negated = |z: &[f64]| z.iter().map(|v| -v).collect::<Vec<_>>();
                 let pick = |(z, y): (&Vec<f64>, &u32)| match self {
                     Self::RunnerUp => rival(z, *y as usize) as u32,

@@ -23,6 +23,10 @@ impl Attack for Transfer<'_> {
         self.attack.threat()
     }
 
+    fn supports(&self, input: &[usize], _classes: usize) -> Result<()> {
+        self.attack.supports(input, self.source.classes())
+    }
+
     fn perturb(&self, _model: &dyn Classifier, x: &Tensor, goal: &Goal, rng: &ExampleRng) -> Result<Perturbed> {
         let made = self.attack.perturb(self.source, x, goal, rng)?;
         // The effort counts queries to the model under test, and there are none.

@@ -5,6 +5,7 @@ use crate::terminal::Terminal;
 use crate::{attack, data, detect, dossier, generate, pretrain, shell};
 use anyhow::{Context, Result};
 use clap::Parser;
+use sconce_tensor_core::error::describe;
 use std::process::ExitCode;
 
 /// What a command found.
@@ -95,7 +96,7 @@ pub fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(e) if closed_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
-            terminal.warn(&format!("error: {e:#}"));
+            terminal.warn(&format!("error: {}", describe(e.as_ref())));
             ExitCode::from(1)
         }
     }

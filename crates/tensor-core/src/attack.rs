@@ -135,6 +135,15 @@ pub trait Attack {
     /// The set of perturbations that the attack stays in; [`Threat::unbounded`] for a minimum-norm attack.
     fn threat(&self) -> Threat;
 
+    /// Refuses inputs of a shape (N, ...), or a number of classes, for which the attack is not defined. An evaluation asks every attack of
+    /// its suite before the first of them starts.
+    ///
+    /// # Errors
+    /// What the attack needs instead.
+    fn supports(&self, _input: &[usize], _classes: usize) -> Result<()> {
+        Ok(())
+    }
+
     /// Perturbed inputs of the same shape. All random numbers come from `rng`, row by row, so that the result for an example
     /// does not depend on the batch.
     ///

@@ -1,7 +1,7 @@
 //! The contract of classifiers, which is all that attacks and measurements use of a model.
 
 use crate::{Error, Result};
-use candle_core::{D, Tensor};
+use candle_core::{D, DType, Device, Tensor};
 
 /// The interval that every element of a valid input lies in.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -56,10 +56,60 @@ pub trait Classifier {
     }
 }
 
+/// Refuses logits that are not (`inputs`, `classes`) numbers of a floating-point type: the one place that says what was asked of a
+/// model and what it gave. It reads the shape alone, so it costs nothing.
+///
+/// # Errors
+/// [`Error::Shape`], or [`Error::Value`] for another type.
+pub fn require_logits(logits: &Tensor, inputs: usize, classes: usize) -> Result<()> {
+    if logits.dims() != [inputs, classes] {
+        let expected =
+            format!("({inputs}, {classes}) for {inputs} inputs and {classes} classes, a row each and a column each");
+        return Err(Error::shape("the logits that the model returned", expected, logits.dims()));
+    }
+    if !logits.dtype().is_float() {
+        let reason = format!("must be floating-point numbers, got {:?}", logits.dtype());
+        return Err(Error::value("the logits that the model returned", reason));
+    }
+    Ok(())
+}
+
+/// The logits of a model for a batch, of the shape that was asked for ([`require_logits`]). Everything that evaluates or attacks a
+/// [`Classifier`] asks it through here.
+///
+/// # Shapes
+/// `x` (N, ...) -> (N, K).
+///
+/// # Errors
+/// Those of the model and of [`require_logits`].
+pub fn logits(model: &dyn Classifier, x: &Tensor) -> Result<Tensor> {
+    let logits = model.logits(x)?;
+    require_logits(&logits, x.dim(0)?, model.classes())?;
+    Ok(logits)
+}
+
+/// Logits on the host, a vector for each example, every one of them finite. The check looks at the values that are copied anyway.
+///
+/// # Shapes
+/// (N, K).
+///
+/// # Errors
+/// [`Error::NotFinite`] with the first offending row and class.
+pub fn host_logits(logits: &Tensor) -> Result<Vec<Vec<f64>>> {
+    let rows = logits.detach().to_dtype(DType::F64)?.to_device(&Device::Cpu)?.to_vec2::<f64>()?;
+    for (i, row) in rows.iter().enumerate() {
+        if let Some(k) = row.iter().position(|v| !v.is_finite()) {
+            let reason = format!("{} for class {k} at row {i} of {:?}", row[k], logits.dims());
+            return Err(Error::not_finite("the logits that the model returned", reason));
+        }
+    }
+    Ok(rows)
+}
+
 /// The arg-max class of each input, in batches of `batch` rows, without a graph.
 ///
 /// # Errors
-/// Errors of the model; a batch of 0; [`Error::Value`] for logits that are not finite.
+/// Errors of the model; a batch of 0; logits of another shape than (N, K), or that are not finite.
 pub fn predict(model: &dyn Classifier, x: &Tensor, batch: usize) -> Result<Vec<u32>> {
     let n = x.dim(0)?;
     if batch == 0 {
@@ -67,8 +117,8 @@ pub fn predict(model: &dyn Classifier, x: &Tensor, batch: usize) -> Result<Vec<u
     }
     let mut labels = Vec::with_capacity(n);
     for at in (0..n).step_by(batch) {
-        let logits = model.logits(&x.detach().narrow(0, at, batch.min(n - at))?)?;
-        require_finite("logits", &logits)?;
+        let logits = logits(model, &x.detach().narrow(0, at, batch.min(n - at))?)?;
+        require_finite("the logits that the model returned", &logits)?;
         labels.extend(logits.argmax(D::Minus1)?.to_vec1::<u32>()?);
     }
     Ok(labels)
@@ -80,11 +130,11 @@ pub fn predict(model: &dyn Classifier, x: &Tensor, batch: usize) -> Result<Vec<u
 /// [`Error::NotFinite`] with the first offending flat index.
 pub fn require_finite(what: &str, t: &Tensor) -> Result<()> {
     // The sum of absolute values is finite only if all elements are. It may overflow, so the elements are checked then.
-    let sum = t.detach().abs()?.sum_all()?.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?;
+    let sum = t.detach().abs()?.sum_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
     if sum.is_finite() {
         return Ok(());
     }
-    let flat = t.flatten_all()?.to_dtype(candle_core::DType::F64)?.to_vec1::<f64>()?;
+    let flat = t.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
     match flat.iter().position(|v| !v.is_finite()) {
         Some(i) => Err(Error::not_finite(what, format!("{} at flat index {i} of {:?}", flat[i], t.dims()))),
         None => Ok(()),

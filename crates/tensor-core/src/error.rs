@@ -102,12 +102,47 @@ pub enum Error {
         /// Why not, and what to do instead.
         reason: String,
     },
-    /// An error of candle's.
-    #[error(transparent)]
-    Candle(#[from] candle_core::Error),
+    /// An error of candle's, without the backtrace that candle prints where `RUST_BACKTRACE` is set (part of the message, so no
+    /// `source` of its own).
+    #[error("{}", bare(.0))]
+    Candle(candle_core::Error),
     /// An error of the safetensors format.
     #[error("safetensors: {0}")]
     SafeTensors(#[from] safetensors::SafeTensorError),
+}
+
+impl From<candle_core::Error> for Error {
+    fn from(e: candle_core::Error) -> Self {
+        Self::Candle(e)
+    }
+}
+
+/// The message of an error of candle's without its backtrace.
+fn bare(e: &candle_core::Error) -> String {
+    use candle_core::Error as E;
+    match e {
+        E::WithBacktrace { inner, .. } => bare(inner),
+        E::WithPath { inner, path } => format!("{}: {}", path.display(), bare(inner)),
+        E::Context { inner, context } => format!("{context}: {}", bare(inner)),
+        e => e.to_string(),
+    }
+}
+
+/// An error with its causes in one line, for a user: what candle adds for its developers (backtraces) is left out.
+pub fn describe(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(e) = next {
+        let candle = e.downcast_ref::<candle_core::Error>();
+        let text = candle.map_or_else(|| e.to_string(), bare);
+        // A transparent wrapper repeats its cause.
+        if parts.last() != Some(&text) {
+            parts.push(text);
+        }
+        // candle's message has its causes in it.
+        next = if candle.is_some() { None } else { e.source() };
+    }
+    parts.join(": ")
 }
 
 /// For closures and modules that return candle's `Result` and call this crate's operations with `?`.
@@ -157,4 +192,26 @@ impl Error {
 /// [`Error::Config`] naming `field` if `ok` is false.
 pub fn require(field: &'static str, ok: bool, must: &str, got: impl std::fmt::Display) -> Result<()> {
     if ok { Ok(()) } else { Err(Error::config(field, format!("must be {must}, got {got}"))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As candle does it where `RUST_BACKTRACE` is set.
+    #[test]
+    fn no_backtrace_of_candles_is_shown() {
+        let candle = || {
+            let trace = Box::new(std::backtrace::Backtrace::force_capture());
+            let inner = Box::new(candle_core::Error::Msg("rank is 3".to_owned()));
+            candle_core::Error::WithBacktrace { inner, backtrace: trace }.context("argmax")
+        };
+        assert!(candle().to_string().contains("backtrace") || candle().to_string().contains("0:"));
+        let ours = Error::from(candle());
+        assert_eq!(ours.to_string(), "argmax: rank is 3");
+        assert_eq!(describe(&ours), "argmax: rank is 3");
+        assert_eq!(describe(&candle()), "argmax: rank is 3");
+        let nested = Error::from(candle_core::Error::from(Error::value("x", "is NaN")));
+        assert_eq!(describe(&nested), "x: is NaN");
+    }
 }

@@ -3,6 +3,7 @@
 use crate::hessian::{Curvature, HvpMethod, LanczosConfig, Rescaled, hutchinson, top_eigenpairs};
 use crate::{Result, Weights};
 use candle_core::{DType, Tensor};
+use sconce_tensor_core::classifier::require_logits;
 use sconce_tensor_core::error::require;
 use sconce_tensor_core::{Attack, ExampleRng, Goal, Mode, Network, Rng, ops};
 use serde::{Deserialize, Serialize};
@@ -73,7 +74,9 @@ impl<'a> Losses<'a> {
 
     fn mean(&self, x: &Tensor, i: usize, mode: Mode) -> Result<Tensor> {
         let share = x.dim(0)? as f64 / self.examples as f64;
-        Ok((ops::cross_entropy(&self.net.forward(x, mode)?, &self.labels[i])?.mean_all()? * share)?)
+        let logits = self.net.forward(x, mode)?;
+        require_logits(&logits, x.dim(0)?, self.net.outputs())?;
+        Ok((ops::cross_entropy(&logits, &self.labels[i])?.mean_all()? * share)?)
     }
 
     /// Part `i` of the clean loss, with the graph to the weights.

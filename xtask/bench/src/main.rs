@@ -68,7 +68,7 @@ fn main() -> ExitCode {
     match rayon::scope(|_| serve()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("error: {e:#}");
+            eprintln!("error: {}", sconce_tensor_core::error::describe(e.as_ref()));
             ExitCode::FAILURE
         }
     }

@@ -64,7 +64,7 @@ fn main() -> ExitCode {
     match run(cli.command) {
         Ok(code) => ExitCode::from(code),
         Err(e) => {
-            eprintln!("error: {e:#}");
+            eprintln!("error: {}", sconce_tensor_core::error::describe(e.as_ref()));
             ExitCode::from(1)
         }
     }

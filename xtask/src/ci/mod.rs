@@ -9,12 +9,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-#[allow(clippy::print_stdout)]
 fn step(name: &str, f: impl FnOnce() -> Result<()>) -> Result<()> {
-    println!("\n== {name}");
+    say!("\n== {name}");
     let started = Instant::now();
     f().with_context(|| format!("ci step `{name}`"))?;
-    println!("== {name}: passed in {:.0} s", started.elapsed().as_secs_f64());
+    say!("== {name}: passed in {:.0} s", started.elapsed().as_secs_f64());
     Ok(())
 }
 

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant, SystemTime};
 const KILLED_OFTEN: &str = "absum";
 
 /// All papers that have a smallest form.
-#[allow(clippy::print_stdout)]
 pub fn all() -> Result<()> {
     let recipes = workspace().join("xtask/recipes");
     let mut slugs: Vec<String> = std::fs::read_dir(&recipes)
@@ -25,7 +24,7 @@ pub fn all() -> Result<()> {
     for slug in slugs {
         let started = Instant::now();
         paper(&program, &slug).with_context(|| format!("{slug} in its smallest form"))?;
-        println!("== {slug}: {:.0} s", started.elapsed().as_secs_f64());
+        say!("== {slug}: {:.0} s", started.elapsed().as_secs_f64());
     }
     Ok(())
 }

@@ -3,10 +3,11 @@
 use super::kind::{Flag, FlagKind};
 use super::sample::Sample;
 use crate::geometry::rows::dual;
-use crate::loss::{Loss, host_logits};
+use crate::loss::Loss;
 use crate::probe::Probe;
 use crate::{Square, SquareConfig};
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
+use sconce_tensor_core::classifier::{host_logits, logits};
 use sconce_tensor_core::{Bounds, Classifier, Result};
 
 /// Relative difference of two passes above which rounding does not explain it.
@@ -41,7 +42,7 @@ pub(super) fn non_unit_bounds(bounds: Bounds) -> Option<Flag> {
 pub(super) fn randomized_output(model: &dyn Classifier, x: &Tensor, first: &[Vec<f64>]) -> Result<Option<Flag>> {
     let mut difference = 0f64;
     for _ in 0..4 {
-        for (a, b) in first.iter().zip(host_logits(&model.logits(x)?)?) {
+        for (a, b) in first.iter().zip(host_logits(&logits(model, x)?)?) {
             let size = a.iter().map(|v| v * v).sum::<f64>().sqrt() + 1e-10;
             let distance = a.iter().zip(&b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
             difference = difference.max(distance / size);
@@ -62,6 +63,34 @@ pub(super) fn probability_outputs(logits: &[Vec<f64>]) -> Option<Flag> {
     })
 }
 
+/// The logits of more than 5 % of the examples lie so close together, compared with their size, that more than half of the digits of
+/// their type are lost: `max z - min z < max |z| sqrt(epsilon)`, with the coarser type of the inputs and the logits.
+pub(super) fn rounded_logits(logits: &[Vec<f64>], types: [DType; 2]) -> Option<Flag> {
+    // The distance from 1 to the next number of the type.
+    let epsilon = |t: DType| match t {
+        DType::F64 => f64::EPSILON,
+        DType::BF16 => 2f64.powi(-7),
+        DType::F16 => 2f64.powi(-10),
+        _ => f64::from(f32::EPSILON),
+    };
+    let epsilon = types.into_iter().map(epsilon).fold(0.0, f64::max);
+    let sizes = logits.iter().map(|z| {
+        let size = z.iter().fold(0f64, |m, v| m.max(v.abs()));
+        let (lo, hi) = z.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), v| (lo.min(*v), hi.max(*v)));
+        (hi - lo, size)
+    });
+    let lost: Vec<(f64, f64)> = sizes.filter(|(spread, size)| *spread < size * epsilon.sqrt()).collect();
+    let share = lost.len() as f64 / logits.len() as f64;
+    flag_if(share > FEW, FlagKind::RoundedLogits, share, || {
+        let (spread, size) = lost.first().copied().unwrap_or_default();
+        format!(
+            "for {:.0} % of examples the logits differ by little compared with their size (for the first by {spread:.3e} at {size:.3e}), and \
+             rounding takes more than half of the digits of their differences",
+            100.0 * share
+        )
+    })
+}
+
 /// The cross-entropy rounds to 0 in 32 bits on more than half of the examples.
 pub(super) fn saturated_logits(sample: &Sample<'_>) -> Option<Flag> {
     let is_zero =
@@ -75,10 +104,10 @@ pub(super) fn saturated_logits(sample: &Sample<'_>) -> Option<Flag> {
 /// The linearised boundary of the margin lies more than ten diameters of the box away on more than 5 % of the examples.
 pub(super) fn vanishing_gradients(sample: &Sample<'_>) -> Result<Option<Flag>> {
     let norm = sample.threat.norm();
-    let (mut probe, rows) = Probe::new(sample.model, &sample.x)?;
+    let (mut probe, rows, goals) = Probe::new(sample.model, &sample.x, &sample.goal)?;
     let numbered: Vec<(usize, &[f64])> = rows.iter().map(Vec::as_slice).enumerate().collect();
     let count = probe
-        .gradients(&numbered, |i, z| Loss::Margin.at(z, sample.goals[i]))?
+        .gradients(&numbered, |i, z| Loss::Margin.at(z, goals[i]))?
         .iter()
         .filter(|a| a.loss.abs() > REACH * sample.diameter * dual(&a.gradient, norm))
         .count();

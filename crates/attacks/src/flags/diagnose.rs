@@ -4,15 +4,16 @@ use super::checks;
 use super::config::DiagnosisConfig;
 use super::kind::Flag;
 use super::sample::Sample;
-use crate::loss::host_logits;
+use crate::loss::goals;
 use candle_core::Tensor;
+use sconce_tensor_core::classifier::{self, host_logits};
 use sconce_tensor_core::error::require;
-use sconce_tensor_core::{Classifier, Result, Threat};
+use sconce_tensor_core::{Classifier, Goal, Result, Threat};
 
 /// Runs all checks on a model, at the radius of `threat`, and returns the flags that they raise.
 ///
 /// The attacks in the checks are PGD on the margin loss, and Square on images of at least 3x3. At a radius of 0 the
-/// checks that need an attack inside the ball are skipped.
+/// checks of gradients and attacks are skipped: no perturbation is allowed, so that none can be missed.
 ///
 /// # Shapes
 /// `x` (N, ...), `labels` (N,) of u32.
@@ -30,17 +31,20 @@ pub fn diagnose(
     require("DiagnosisConfig.steps", cfg.steps >= 1, "at least 1", cfg.steps)?;
     require("DiagnosisConfig.restarts", cfg.restarts >= 2, "at least 2", cfg.restarts)?;
     require("DiagnosisConfig.queries", cfg.queries >= 1, "at least 1", cfg.queries)?;
+    goals(&Goal::Untargeted(labels.clone()), x.dim(0)?, model.classes())?;
     let mut found = Vec::new();
     found.extend(checks::non_unit_bounds(model.bounds()));
     let x = x.narrow(0, 0, x.dim(0)?.min(4 * cfg.examples))?.contiguous()?;
-    let logits = host_logits(&model.logits(&x)?)?;
+    let answer = classifier::logits(model, &x)?;
+    let logits = host_logits(&answer)?;
     found.extend(checks::randomized_output(model, &x, &logits)?);
     found.extend(checks::probability_outputs(&logits));
+    found.extend(checks::rounded_logits(&logits, [x.dtype(), answer.dtype()]));
     let Some(sample) = Sample::new(model, &x, labels, &logits, threat, cfg)? else { return Ok(found) };
     found.extend(checks::saturated_logits(&sample));
-    found.extend(checks::vanishing_gradients(&sample)?);
-    found.extend(checks::survives_unbounded(&sample)?);
     if threat.eps() > 0.0 {
+        found.extend(checks::vanishing_gradients(&sample)?);
+        found.extend(checks::survives_unbounded(&sample)?);
         let one_start = sample.robust(&sample.pgd(threat.eps(), cfg.steps, 1)?)?;
         found.extend(checks::not_monotone(&sample, &one_start)?);
         let many_starts = sample.robust(&sample.pgd(threat.eps(), cfg.steps, cfg.restarts)?)?;

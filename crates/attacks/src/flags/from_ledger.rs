@@ -3,6 +3,7 @@
 use super::kind::{Flag, FlagKind};
 use crate::ledger::{Ledger, LedgerEntry, within};
 use crate::suite::{Access, Suite};
+use sconce_tensor_core::stats::Proportion;
 
 /// The share of examples above which a weaker attack raises a flag: AutoAttack's own limit for Square.
 const SHARE: f64 = 0.002;
@@ -34,6 +35,20 @@ pub fn from_ledger(ledger: &Ledger, suite: &Suite<'_>, eps: &[f64], found: &mut 
             }
         }
     }
+}
+
+/// The clean accuracy is not above chance: the lower end of its 95 % interval (Wilson's) is at most 1 / `classes`.
+pub fn chance_accuracy(clean: Proportion, classes: usize) -> Option<Flag> {
+    let (ci, chance) = (clean.wilson95(), 1.0 / classes.max(1) as f64);
+    if ci.lo > chance {
+        return None;
+    }
+    let how = if ci.hi < chance { "below" } else { "not above" };
+    let detail = format!(
+        "the clean accuracy is {how} chance: {} of {} correct, 95 % interval [{:.3}, {:.3}], chance {chance:.3} for {classes} classes",
+        clean.hits, clean.total, ci.lo, ci.hi
+    );
+    Some(Flag { kind: FlagKind::ChanceAccuracy, amount: clean.rate(), detail })
 }
 
 /// Whether attacks with this access fooled each example within `eps`.

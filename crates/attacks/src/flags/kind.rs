@@ -25,11 +25,15 @@ pub enum FlagKind {
     SaturatedLogits,
     #[doc = include_str!("../../docs/flags/non-unit-bounds.md")]
     NonUnitBounds,
+    #[doc = include_str!("../../docs/flags/chance-accuracy.md")]
+    ChanceAccuracy,
+    #[doc = include_str!("../../docs/flags/rounded-logits.md")]
+    RoundedLogits,
 }
 
 impl FlagKind {
     /// All kinds.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::ProbabilityOutputs,
         Self::VanishingGradients,
         Self::BlackBoxWins,
@@ -40,6 +44,8 @@ impl FlagKind {
         Self::RandomizedOutput,
         Self::SaturatedLogits,
         Self::NonUnitBounds,
+        Self::ChanceAccuracy,
+        Self::RoundedLogits,
     ];
 
     /// The name of the flag in reports.
@@ -55,6 +61,8 @@ impl FlagKind {
             Self::RandomizedOutput => "randomized-output",
             Self::SaturatedLogits => "saturated-logits",
             Self::NonUnitBounds => "non-unit-bounds",
+            Self::ChanceAccuracy => "chance-accuracy",
+            Self::RoundedLogits => "rounded-logits",
         }
     }
 
@@ -71,6 +79,8 @@ impl FlagKind {
             Self::RandomizedOutput => include_str!("../../docs/flags/randomized-output.md"),
             Self::SaturatedLogits => include_str!("../../docs/flags/saturated-logits.md"),
             Self::NonUnitBounds => include_str!("../../docs/flags/non-unit-bounds.md"),
+            Self::ChanceAccuracy => include_str!("../../docs/flags/chance-accuracy.md"),
+            Self::RoundedLogits => include_str!("../../docs/flags/rounded-logits.md"),
         }
     }
 }

@@ -14,5 +14,5 @@ mod sample;
 
 pub use config::DiagnosisConfig;
 pub use diagnose::diagnose;
-pub use from_ledger::from_ledger;
+pub use from_ledger::{chance_accuracy, from_ledger};
 pub use kind::{Flag, FlagKind};

@@ -19,7 +19,7 @@ pub(super) struct Sample<'a> {
     /// The diameter of the model's box in the threat's norm.
     pub(super) diameter: f64,
     pub(super) cfg: &'a DiagnosisConfig,
-    goal: Goal,
+    pub(super) goal: Goal,
     rng: Rng,
 }
 

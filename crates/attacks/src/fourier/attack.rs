@@ -1,6 +1,7 @@
 //! The Single Fourier Attack along one direction.
 
 use super::pattern::{Normalisation, pattern};
+use crate::geometry::require_images;
 use candle_core::{Device, Tensor};
 use sconce_tensor_core::{Attack, Classifier, Error, ExampleRng, Goal, Perturbed, Result, Threat};
 
@@ -56,6 +57,15 @@ impl SingleFourier {
     }
 }
 
+/// Refuses inputs to which no wave can be added.
+pub(super) fn supports(normalisation: Normalisation, input: &[usize]) -> Result<()> {
+    require_images("the Single Fourier Attack", input, 1)?;
+    if normalisation == Normalisation::L2 && input[1] > 3 {
+        return Err(Error::shape("input", "(N, C, H, W) with at most 3 channels in the L2 normalisation", input));
+    }
+    Ok(())
+}
+
 /// The wave as (1, 1, H, W) like `x`, of size `eps`.
 pub(super) fn wave(x: &Tensor, direction: (usize, usize), eps: f64, normalisation: Normalisation) -> Result<Tensor> {
     let (_, _, h, w) = x.dims4().map_err(|_| Error::shape("input", "(N, C, H, W)", x.dims()))?;
@@ -68,16 +78,14 @@ impl Attack for SingleFourier {
         self.threat
     }
 
+    fn supports(&self, input: &[usize], _classes: usize) -> Result<()> {
+        supports(self.cfg.normalisation, input)
+    }
+
     fn perturb(&self, _model: &dyn Classifier, x: &Tensor, _goal: &Goal, rng: &ExampleRng) -> Result<Perturbed> {
+        supports(self.cfg.normalisation, x.dims())?;
         let wave = wave(x, self.cfg.direction, self.cfg.eps, self.cfg.normalisation)?;
         let (n, c, _, _) = x.dims4()?;
-        if self.cfg.normalisation == Normalisation::L2 && c > 3 {
-            return Err(Error::shape(
-                "input",
-                "(N, C, H, W) with at most 3 channels in the L2 normalisation",
-                x.dims(),
-            ));
-        }
         if !self.cfg.random_signs {
             return Perturbed::evenly(x.broadcast_add(&wave)?, 0, 0);
         }

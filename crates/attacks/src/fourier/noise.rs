@@ -1,6 +1,7 @@
 //! Gaussian noise in a frequency band.
 
 use super::pattern::signed_frequency;
+use crate::geometry::require_images;
 use candle_core::{Device, Tensor};
 use sconce_tensor_core::error::require;
 use sconce_tensor_core::{Attack, Classifier, Error, ExampleRng, Goal, Norm, Perturbed, Result, Threat};
@@ -71,8 +72,13 @@ impl Attack for BandNoise {
         self.threat
     }
 
+    fn supports(&self, input: &[usize], _classes: usize) -> Result<()> {
+        require_images("noise in a frequency band", input, 1)
+    }
+
     fn perturb(&self, _model: &dyn Classifier, x: &Tensor, _goal: &Goal, rng: &ExampleRng) -> Result<Perturbed> {
-        let (n, c, h, w) = x.dims4().map_err(|_| Error::shape("input", "(N, C, H, W)", x.dims()))?;
+        require_images("noise in a frequency band", x.dims(), 1)?;
+        let (n, c, h, w) = x.dims4()?;
         let basis = self.basis(h, w);
         let waves = basis.len() / (h * w);
         if waves == 0 {

@@ -1,12 +1,11 @@
 //! The Single Fourier Attack over many directions: it keeps the first direction that fools each example.
 
-use super::attack::wave;
+use super::attack::{supports, wave};
 use super::pattern::Normalisation;
 use super::sweep::Directions;
-use crate::loss::ExampleGoal;
 use crate::probe::{Probe, select_rows};
 use candle_core::{DType, Device, Tensor};
-use sconce_tensor_core::{Attack, Classifier, Error, ExampleRng, Goal, Perturbed, Result, Threat};
+use sconce_tensor_core::{Attack, Classifier, ExampleRng, Goal, Perturbed, Result, Threat};
 
 /// Tries all directions in turn, row by row, and keeps the first wave that reaches the goal; an example that no wave
 /// fools keeps its input. The attack is black-box and costs one forward pass per direction.
@@ -35,17 +34,15 @@ impl Attack for FourierSearch {
         self.threat
     }
 
+    fn supports(&self, input: &[usize], _classes: usize) -> Result<()> {
+        supports(self.normalisation, input)
+    }
+
     fn perturb(&self, model: &dyn Classifier, x: &Tensor, goal: &Goal, _rng: &ExampleRng) -> Result<Perturbed> {
-        let (_, c, h, w) = x.dims4().map_err(|_| Error::shape("input", "(N, C, H, W)", x.dims()))?;
-        if self.normalisation == Normalisation::L2 && c > 3 {
-            return Err(Error::shape(
-                "input",
-                "(N, C, H, W) with at most 3 channels in the L2 normalisation",
-                x.dims(),
-            ));
-        }
-        let (mut probe, clean) = Probe::new(model, x)?;
-        let (goals, bounds) = (ExampleGoal::of(goal)?, probe.bounds());
+        supports(self.normalisation, x.dims())?;
+        let (_, _, h, w) = x.dims4()?;
+        let (mut probe, clean, goals) = Probe::new(model, x, goal)?;
+        let bounds = probe.bounds();
         let mut at = clean.clone();
         let mut open: Vec<usize> = (0..clean.len()).collect();
         for direction in self.directions.list(h, w)? {

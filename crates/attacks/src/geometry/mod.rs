@@ -35,6 +35,14 @@ pub fn diameter(norm: Norm, size: usize, bounds: Bounds) -> f64 {
     }
 }
 
+/// Refuses inputs that are not images of at least `side` x `side`.
+pub(crate) fn require_images(what: &str, input: &[usize], side: usize) -> Result<()> {
+    match *input {
+        [_, _, h, w] if h >= side && w >= side => Ok(()),
+        _ => Err(Error::shape("input", format!("(N, C, H, W) with H and W of at least {side}, for {what}"), input)),
+    }
+}
+
 /// One factor per row, reshaped so that it broadcasts over a tensor like `like`.
 fn rowwise(factors: &Tensor, like: &Tensor) -> Result<Tensor> {
     let mut shape = vec![1; like.rank()];

@@ -2,9 +2,9 @@
 
 mod file;
 
-use crate::loss::host_logits;
 use crate::run::AttackResult;
 use candle_core::Tensor;
+use sconce_tensor_core::classifier::{self, host_logits};
 use sconce_tensor_core::stats::{Interval, Proportion};
 use sconce_tensor_core::store::{Digest, Fingerprint};
 use sconce_tensor_core::{Classifier, Error, Norm, Result};
@@ -97,15 +97,15 @@ impl Ledger {
         let parts: Vec<Tensor> = (0..n)
             .step_by(batch_size.max(1))
             .map(|at| {
-                Ok(model.logits(&x.narrow(0, at, batch_size.max(1).min(n - at))?.contiguous()?.detach())?.detach())
+                let part = x.narrow(0, at, batch_size.max(1).min(n - at))?.contiguous()?.detach();
+                Ok(classifier::logits(model, &part)?.detach())
             })
             .collect::<Result<_>>()?;
         let logits = Tensor::cat(&parts, 0)?;
-        sconce_tensor_core::classifier::require_finite("logits", &logits)?;
         let y = labels.to_vec1::<u32>()?;
         let rows = host_logits(&logits)?;
-        if rows.len() != y.len() {
-            return Err(Error::shape("logits", format!("({}, K)", y.len()), logits.dims()));
+        if n != y.len() || n == 0 {
+            return Err(Error::shape("labels", format!("({n},), one for each input, and at least one"), labels.dims()));
         }
         if let Some((i, label)) = y.iter().enumerate().find(|(i, y)| **y as usize >= rows[*i].len()) {
             return Err(Error::value(

@@ -3,6 +3,7 @@
 use super::attacked;
 use super::trades::divergence;
 use candle_core::{D, Tensor};
+use sconce_tensor_core::classifier::{host_logits, require_logits};
 use sconce_tensor_core::data::Batch;
 use sconce_tensor_core::error::require;
 use sconce_tensor_core::train::{LossOutput, Objective};
@@ -43,7 +44,8 @@ impl Objective for Mart<'_> {
         };
         let p = ops::log_softmax(&logits)?.exp()?;
         // The rival of each example, by index, so that its gradient is not split between ties.
-        let rows = crate::loss::host_logits(&logits)?;
+        require_logits(&logits, batch.y.dim(0)?, net.outputs())?;
+        let rows = host_logits(&logits)?;
         let labels = y.to_vec1::<u32>()?;
         let rival: Vec<u32> = rows.iter().zip(labels).map(|(z, y)| crate::loss::rival(z, y as usize) as u32).collect();
         let rival = Tensor::from_vec(rival, (rows.len(), 1), logits.device())?;

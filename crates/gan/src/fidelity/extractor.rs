@@ -85,7 +85,7 @@ impl Extractor for ClassifierLogits<'_> {
     }
 
     fn features(&self, images: &Tensor) -> Result<Tensor> {
-        self.model.logits(images)
+        sconce_tensor_core::classifier::logits(self.model, images)
     }
 }
 

@@ -7,9 +7,13 @@ use std::path::PathBuf;
 /// Evaluate the robustness of your model: robust accuracy under a suite of attacks, with warnings when the number may be too optimistic.
 #[derive(Clone, Debug, Args)]
 pub struct Attack {
-    /// File with the weights: .safetensors, or .pth/.pt from PyTorch
+    /// File with the weights: safetensors, or what torch.save writes (its content says which, not its ending)
     #[arg(long, value_name = "FILE")]
     pub model: PathBuf,
+    /// The weights to take where the file holds several: the key, or keys joined by dots, such as ema_state_dict (default: trained weights before
+    /// averages)
+    #[arg(long, value_name = "KEY")]
+    pub weights_key: Option<String>,
     /// Architecture: smallcnn, resnet10, resnet18 or resnet34. The sizes are read from the weights
     #[arg(long)]
     pub arch: String,

@@ -6,10 +6,17 @@ use std::path::PathBuf;
 /// Labelled images.
 #[derive(Clone, Debug, Args)]
 pub struct Data {
-    /// Images and labels: a .safetensors or .npz file with `x` (N, C, H, W), floats in [0, 1] or bytes, and `y` (N,); the name of a data
-    /// set in the catalog (`sconce data list`), whose test split is used; or fashion-mnist:embedded
+    /// Images and labels: a .npz, .npy or .safetensors file with images (N, C, H, W), floats in [0, 1] or bytes, and labels (N,); the name
+    /// of a data set in the catalog (`sconce data list`), whose test split is used; or fashion-mnist:embedded
     #[arg(long = "data", value_name = "FILE|NAME")]
     pub name: String,
+    /// The array of the images in the file (default: the first usual name: x, x_test, images, data, ...)
+    #[arg(long, value_name = "NAME")]
+    pub x_name: Option<String>,
+    /// The array of the labels in the file (default: the first usual name: y, y_test, labels, targets, ...); for a .npy file the file of
+    /// the labels (default: y_test.npy for x_test.npy, labels.npy for images.npy)
+    #[arg(long, value_name = "NAME")]
+    pub y_name: Option<String>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub places: Places,

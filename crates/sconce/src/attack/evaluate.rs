@@ -11,6 +11,8 @@ use sconce_attacks::{
     AutoAttack, DiagnosisConfig, Evaluation, EvaluationConfig, LedgerEntry, Norm, RunConfig, Status, Suite,
     evaluate as run,
 };
+use sconce_tensor_core::error::describe;
+use sconce_tensor_core::nets::load::{Choice, Loaded};
 
 /// An evaluation with all that a reader of its report wants to know.
 pub(crate) struct Evaluated {
@@ -21,6 +23,8 @@ pub(crate) struct Evaluated {
     pub(crate) pictures: Vec<Picture>,
     /// SHA-256 of the weights' file.
     pub(crate) weights: String,
+    /// What was taken from it.
+    pub(crate) choice: Choice,
     pub(crate) device: String,
     pub(crate) seconds: f64,
 }
@@ -56,6 +60,26 @@ fn suite(name: SuiteName, norm: Norm, classes: usize) -> Result<Suite<'static>> 
     })
 }
 
+/// What was taken from the weights' file, where it was not all of it.
+fn say(choice: &Choice, terminal: &Terminal) {
+    let Choice { key, others, prefix, dropped, normalize } = choice;
+    if !others.is_empty() || choice.is_average() {
+        let what = if choice.is_average() { ", an average over the training" } else { "" };
+        let rest = if others.is_empty() {
+            String::new()
+        } else {
+            format!("; the file also has {others:?}, and --weights-key chooses")
+        };
+        terminal.note(&format!("weights: those of `{key}` were taken{what}{rest}"));
+    }
+    if let Some((mean, std)) = normalize {
+        terminal.note(&format!(
+            "weights: the file has a normalising layer, mean {mean:?} and standard deviation {std:?}, which is applied"
+        ));
+    }
+    terminal.detail(&format!("weights: key `{key}`, prefix `{prefix}`, left out {dropped:?}"));
+}
+
 fn size(n: Option<u64>) -> Option<usize> {
     n.and_then(|n| usize::try_from(n).ok())
 }
@@ -69,8 +93,10 @@ pub(crate) fn evaluate(args: &Attack, with_pictures: bool, terminal: &Terminal) 
     let device = device(&args.device)?;
     let examples = Examples::read(&args.data, size(args.examples))?;
     let (x, y) = (examples.x.to_device(&device)?, examples.y.to_device(&device)?);
-    let net = network(args, &x, DType::F32, &device)?;
+    examples.notes.iter().for_each(|n| terminal.note(n));
+    let Loaded { network: net, choice } = network(args, &x, DType::F32, &device)?;
     let weights = sha256(&args.model)?;
+    say(&choice, terminal);
     terminal.detail(&format!("{}: {} weights, sha256 {weights}", args.model.display(), net.params().count()));
     let suite = suite(args.suite, threats.norm, net.outputs())?;
     let cfg = EvaluationConfig {
@@ -92,9 +118,9 @@ pub(crate) fn evaluate(args: &Attack, with_pictures: bool, terminal: &Terminal) 
     // The numbers of a long run are not lost because a picture cannot be made.
     let shown = with_pictures.then(|| pictures(&*net, (&x, &y), &suite, &result, &examples));
     let pictures = shown.unwrap_or_else(|| Ok(Vec::new())).unwrap_or_else(|e| {
-        terminal.warn(&format!("no adversarial examples are shown: {e:#}"));
+        terminal.warn(&format!("no adversarial examples are shown: {}", describe(e.as_ref())));
         Vec::new()
     });
     let device = if device.is_cpu() { "cpu".to_owned() } else { format!("{:?}", device.location()) };
-    Ok(Evaluated { result, threats, examples, pictures, weights, device, seconds: terminal.seconds() })
+    Ok(Evaluated { result, threats, examples, pictures, weights, choice, device, seconds: terminal.seconds() })
 }

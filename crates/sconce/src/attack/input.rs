@@ -1,14 +1,15 @@
 //! What is evaluated: a network, and images with labels.
 
+use super::arrays::{self, ImagesAndLabels, Names};
 use crate::args::{Attack, Data};
 use crate::places;
+use anyhow::Context;
 use candle_core::{DType, Tensor};
 use sconce_datasets::{Images, Split, catalog};
-use sconce_tensor_core::nets::load;
+use sconce_tensor_core::nets::load::{self, LoadConfig, Loaded};
 use sconce_tensor_core::nn::Normalize;
-use sconce_tensor_core::{Device, DeviceSpec, Error, Network, store};
+use sconce_tensor_core::{Device, DeviceSpec, Error};
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
 use std::path::Path;
 
 /// Images with their labels.
@@ -19,6 +20,8 @@ pub(crate) struct Examples {
     pub(crate) y: Tensor,
     /// The names of the classes, where the catalog has them.
     names: Option<Vec<String>>,
+    /// What was done with the arrays of a file.
+    pub(crate) notes: Vec<String>,
 }
 
 impl Examples {
@@ -28,16 +31,17 @@ impl Examples {
     /// No such file or data set, a damaged file, images and labels that do not go together.
     pub(crate) fn read(data: &Data, most: Option<usize>) -> anyhow::Result<Self> {
         let all = if Path::new(&data.name).exists() {
-            let (x, y) = file(data.name.as_ref(), true)?;
-            Self { x, y, names: None }
+            let names = Names { x: data.x_name.as_deref(), y: data.y_name.as_deref() };
+            let ImagesAndLabels { x, y, notes } = arrays::read(data.name.as_ref(), names, true)?;
+            Self { x, y: y.context("the labels are missing")?, names: None, notes }
         } else {
             let images = places::images(&data.name, Split::Test, &data.places)?.to_labelled(&Device::Cpu)?;
             let set = data.name.strip_suffix(":embedded").unwrap_or(&data.name);
             let names = catalog::get(set).ok().map(|d| d.classes);
-            Self { x: images.x().clone(), y: images.y().clone(), names }
+            Self { x: images.x().clone(), y: images.y().clone(), names, notes: Vec::new() }
         };
         let take = most.unwrap_or(usize::MAX).min(all.len()?);
-        Ok(Self { x: all.x.narrow(0, 0, take)?, y: all.y.narrow(0, 0, take)?, names: all.names })
+        Ok(Self { x: all.x.narrow(0, 0, take)?, y: all.y.narrow(0, 0, take)?, ..all })
     }
 
     pub(crate) fn len(&self) -> anyhow::Result<usize> {
@@ -50,52 +54,15 @@ impl Examples {
     }
 }
 
-/// Reads `x` (N, C, H, W) and `y` (N,) from a .safetensors or .npz file. Images as bytes are divided by 255; labels may have any integer type.
-fn file(path: &Path, labelled: bool) -> sconce_tensor_core::Result<(Tensor, Tensor)> {
-    let bad = |reason: String| Error::Checkpoint { path: path.to_owned(), reason };
-    let found: HashMap<String, Tensor> = if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npz")) {
-        std::fs::metadata(path).map_err(Error::io(path))?;
-        let all = Tensor::read_npz(path).map_err(|e| bad(format!("the npz file is damaged or incomplete: {e}")))?;
-        all.into_iter().map(|(n, t)| (n.trim_end_matches(".npy").to_owned(), t)).collect()
-    } else {
-        store::load(path, &Device::Cpu)?.0
-    };
-    let mut names: Vec<&String> = found.keys().collect();
-    names.sort_unstable();
-    let get =
-        |name: &str| found.get(name).ok_or_else(|| bad(format!("no `{name}` in this file, which contains {names:?}")));
-    let x = get("x")?;
-    let y = match found.get("y") {
-        None if !labelled => Tensor::zeros(x.dim(0)?, DType::U32, &Device::Cpu)?,
-        _ => get("y")?.clone(),
-    };
-    if x.rank() != 4 || y.dims() != [x.dim(0)?] || x.dim(0)? == 0 {
-        return Err(bad(format!(
-            "x must be (N, C, H, W) and y (N,) with N >= 1, got {:?} and {:?}",
-            x.dims(),
-            y.dims()
-        )));
-    }
-    let x = if x.dtype() == DType::U8 { (x.to_dtype(DType::F32)? / 255.0)? } else { x.to_dtype(DType::F32)? };
-    let labels = y.to_dtype(DType::F64)?.to_vec1::<f64>()?;
-    if let Some((i, v)) = labels.iter().enumerate().find(|(_, v)| v.fract() != 0.0 || **v < 0.0 || **v > 1e6) {
-        return Err(bad(format!("label {v} at row {i} is not a class index: use integers from 0")));
-    }
-    Ok((x, Tensor::from_iter(labels.into_iter().map(|v| v as u32), &Device::Cpu)?))
-}
-
-/// The same as bytes; without `y` all images are of one class.
+/// The images of a file as bytes; without labels all of them are of one class.
 ///
 /// # Errors
-/// As for an attack's data; a value that is not in [0, 1].
+/// As for an attack's data; more than 256 classes.
 pub(crate) fn read_images(path: &Path) -> anyhow::Result<Images> {
-    let (x, y) = file(path, false)?;
-    let (_, c, h, w) = x.dims4()?;
-    let values = x.flatten_all()?.to_vec1::<f32>()?;
-    if let Some(v) = values.iter().find(|v| !(0.0..=1.0).contains(*v)) {
-        anyhow::bail!("{}: `x` has the value {v}; images must be bytes, or numbers in [0, 1]", path.display());
-    }
-    let labels = y.to_vec1::<u32>()?;
+    let read = arrays::read(path, Names::default(), false)?;
+    let (n, c, h, w) = read.x.dims4()?;
+    let values = read.x.flatten_all()?.to_vec1::<f32>()?;
+    let labels = read.y.map_or_else(|| Ok(vec![0; n]), |y| y.to_vec1::<u32>())?;
     let classes = labels.iter().max().map_or(1, |m| *m as usize + 1);
     if classes > 256 {
         anyhow::bail!("{}: {classes} classes; at most 256 can be read", path.display());
@@ -124,13 +91,14 @@ pub(crate) fn device(name: &str) -> anyhow::Result<Device> {
 ///
 /// # Errors
 /// A file that cannot be read, weights that do not fit the architecture.
-pub(crate) fn network(args: &Attack, x: &Tensor, dtype: DType, device: &Device) -> anyhow::Result<Box<dyn Network>> {
+pub(crate) fn network(args: &Attack, x: &Tensor, dtype: DType, device: &Device) -> anyhow::Result<Loaded> {
     let (_, c, h, w) = x.dims4()?;
     let normalize = match (&args.mean, &args.std) {
         (Some(m), Some(s)) => Some(Normalize::new(m.clone(), s.clone())?),
         _ => None,
     };
-    Ok(load::load(args.arch.parse()?, &args.model, (c, h, w), normalize, dtype, device)?)
+    let cfg = LoadConfig { input: (c, h, w), normalize, key: args.weights_key.as_deref(), dtype, device };
+    Ok(load::read(args.arch.parse()?, &args.model, &cfg)?)
 }
 
 /// The SHA-256 of a file, as `sha256sum` prints it.
@@ -145,35 +113,6 @@ pub(crate) fn sha256(path: &Path) -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn data_that_does_not_go_together_is_named() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("d.safetensors");
-        let d = &Device::Cpu;
-        let error = |all: Vec<(&str, Tensor)>| {
-            store::save(&path, all, "").unwrap();
-            file(&path, true).unwrap_err().to_string()
-        };
-        let x = Tensor::zeros((2, 1, 4, 4), DType::F32, d).unwrap();
-        let y = |v: &[f64]| Tensor::new(v, d).unwrap();
-        assert!(error(vec![("x", x.clone())]).contains("no `y`"));
-        assert!(error(vec![("x", x.clone()), ("y", y(&[0.0]))]).contains("(N,)"));
-        assert!(error(vec![("x", x.clone()), ("y", y(&[0.0, -1.0]))]).contains("label -1 at row 1"));
-        let bytes = Tensor::full(255u8, (1, 1, 2, 2), d).unwrap();
-        store::save(&path, vec![("x", bytes), ("y", y(&[3.0]))], "").unwrap();
-        let (x, labels) = file(&path, true).unwrap();
-        assert_eq!(
-            (x.max_all().unwrap().to_scalar::<f32>().unwrap(), labels.to_vec1::<u32>().unwrap()),
-            (1.0, vec![3])
-        );
-        let npz = dir.path().join("d.npz");
-        Tensor::write_npz(&[("x", x), ("y", y(&[3.0]))], &npz).unwrap();
-        assert_eq!(file(&npz, true).unwrap().1.to_vec1::<u32>().unwrap(), [3]);
-        let whole = std::fs::read(&npz).unwrap();
-        std::fs::write(&npz, &whole[..whole.len() / 2]).unwrap();
-        assert!(file(&npz, true).unwrap_err().to_string().contains("d.npz"));
-    }
 
     #[test]
     fn a_digest_is_that_of_sha256sum() {

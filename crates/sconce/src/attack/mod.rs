@@ -1,5 +1,6 @@
 //! `attack`: reads a model and data, runs a suite of attacks, judges the robust accuracy, and writes the result.
 
+mod arrays;
 mod evaluate;
 mod input;
 mod judge;

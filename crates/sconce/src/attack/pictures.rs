@@ -4,6 +4,7 @@ use super::input::Examples;
 use anyhow::Result;
 use candle_core::Tensor;
 use sconce_attacks::{Evaluation, Goal, LedgerEntry, RunConfig, Suite, run};
+use sconce_tensor_core::classifier::{host_logits, logits};
 use sconce_tensor_core::{Classifier, Error, Rng, Threat};
 
 /// As many examples are shown.
@@ -28,7 +29,7 @@ pub(crate) struct Picture {
 
 /// The most likely class and its probability.
 fn prediction(model: &dyn Classifier, x: &Tensor, examples: &Examples) -> Result<(String, f64)> {
-    let logits = model.logits(x)?.get(0)?.to_dtype(candle_core::DType::F64)?.to_vec1::<f64>()?;
+    let logits = host_logits(&logits(model, x)?)?.remove(0);
     let most = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let class = logits.iter().position(|v| *v == most).unwrap_or(0);
     let sum: f64 = logits.iter().map(|v| (v - most).exp()).sum();

@@ -53,7 +53,7 @@ pub(crate) fn fields(args: &Attack, done: &Evaluated) -> Result<Value> {
         }
         _ => Vec::new(),
     };
-    let clean = done.result.clean_accuracy();
+    let (clean, choice) = (done.result.clean_accuracy(), &done.choice);
     let ci = clean.wilson95();
     let robust = done.result.robust_accuracies()?;
     let robust: Vec<Value> = robust
@@ -74,8 +74,11 @@ pub(crate) fn fields(args: &Attack, done: &Evaluated) -> Result<Value> {
         })
     });
     Ok(json!({
-        "model": args.model, "sha256": done.weights, "arch": args.arch, "data": args.data.name, "suite": done.result.suite,
-        "upper_bound": args.suite == Suite::Quick, "notes": done.result.notes, "seed": args.seed, "device": done.device,
+        "model": args.model, "sha256": done.weights, "weights": {
+            "key": choice.key, "others": choice.others, "prefix": choice.prefix, "left_out": choice.dropped,
+            "mean": choice.normalize.as_ref().map(|n| &n.0), "std": choice.normalize.as_ref().map(|n| &n.1),
+        }, "arch": args.arch, "data": args.data.name, "suite": done.result.suite,
+        "data_notes": done.examples.notes, "upper_bound": args.suite == Suite::Quick, "notes": done.result.notes, "seed": args.seed, "device": done.device,
         "seconds": done.seconds, "status": done.status(), "flags": flags,
         "clean": { "accuracy": clean.rate(), "ci95": [ci.lo, ci.hi], "correct": clean.hits, "examples": clean.total },
         "robust": robust, "attacks": attacks.collect::<Vec<_>>(),

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use candle_core::Tensor;
 use sconce_attacks::fourier::{HeatMap, Sweep, SweepConfig};
 use sconce_attacks::{Attack, Norm, Pgd, PgdConfig, StepSize};
+use sconce_tensor_core::nets::load::Choice;
 use sconce_tensor_core::store::Digest;
 use sconce_tensor_core::{Network, Rng};
 use sconce_theory::Weights;
@@ -57,9 +58,10 @@ pub(crate) struct Geometry {
 }
 
 /// Whether the network is a chain of layers that have bounds: without shortcuts and batch norm.
-fn is_chain(args: &Dossier, net: &dyn Network) -> bool {
+fn is_chain(args: &Dossier, net: &dyn Network, choice: &Choice) -> bool {
+    let plain = args.attack.mean.is_none() && choice.normalize.is_none();
     let small = args.attack.arch.to_lowercase().replace(['-', '_'], "") == "smallcnn";
-    small && args.attack.mean.is_none() && !net.params().iter().any(|p| p.name().contains("running"))
+    small && plain && !net.params().iter().any(|p| p.name().contains("running"))
 }
 
 /// Measures all of it. The landscape is kept in the folder, so that an interrupted run continues there.
@@ -68,7 +70,7 @@ fn is_chain(args: &Dossier, net: &dyn Network) -> bool {
 /// Those of the parts, with the part's name.
 pub(super) fn all(
     args: &Dossier,
-    threats: &Threats,
+    (threats, choice): (&Threats, &Choice),
     net: &dyn Network,
     few: &(Tensor, Tensor),
     out: &Path,
@@ -145,7 +147,7 @@ pub(super) fn all(
         adversarial,
         layers,
         smoothness,
-        chain: is_chain(args, net).then(|| chain_bound(&bounds)).transpose()?,
+        chain: is_chain(args, net, choice).then(|| chain_bound(&bounds)).transpose()?,
         lipschitz: bounds.into_iter().map(|l| (l.name, l.bound)).collect(),
         planes: [found.measure("clean")?, found.measure("adversarial")?],
         steps: side,

@@ -39,8 +39,8 @@ pub(crate) fn main(args: &Dossier, terminal: &mut Terminal) -> Result<Outcome> {
     let mut done = evaluate(&args.attack, true, terminal)?;
     let n = usize::try_from(args.geometry_examples)?.min(done.examples.len()?);
     let few = (done.examples.x.narrow(0, 0, n)?.to_dtype(DType::F64)?, done.examples.y.narrow(0, 0, n)?);
-    let net = network(&args.attack, &few.0, DType::F64, &Device::Cpu)?;
-    let found = measure::all(args, &done.threats, &*net, &few, &folder, terminal)?;
+    let net = network(&args.attack, &few.0, DType::F64, &Device::Cpu)?.network;
+    let found = measure::all(args, (&done.threats, &done.choice), &*net, &few, &folder, terminal)?;
     done.seconds = terminal.seconds();
     let readings = summary::readings(&done, &found)?;
 

@@ -6,6 +6,7 @@ use super::zip::Archive;
 use super::{Content, Fault, Read};
 use crate::{Error, Result};
 use candle_core::Tensor;
+use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use std::path::{Path, PathBuf};
 
@@ -47,6 +48,15 @@ fn element(dtype: Dtype) -> Option<Element> {
     })
 }
 
+/// A tensor of a safetensors file, as [`Arrays::get`] gives it.
+pub(crate) fn safetensor(view: &TensorView<'_>) -> Read<Tensor> {
+    let element =
+        element(view.dtype()).ok_or_else(|| Fault::at(0, format!("the type {:?} is not read", view.dtype())))?;
+    let shape = view.shape().to_vec();
+    let strides = row_major(&shape);
+    Raw { element, big_endian: false, shape, strides, offset: 0, data: view.data() }.tensor()
+}
+
 impl Arrays {
     /// The name of the only array of a `.npy` file.
     pub const ONLY: &'static str = "arr_0";
@@ -58,6 +68,10 @@ impl Arrays {
     /// file of this workspace was changed after it was written.
     pub fn open(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(Error::io(path))?;
+        if Content::of(&bytes) == Content::SafeTensors {
+            // With its checksum, where it has one.
+            crate::store::verify(path, &bytes)?;
+        }
         Self::parse(path, bytes).map_err(|f| f.of(path))
     }
 
@@ -134,14 +148,12 @@ impl Arrays {
             Content::SafeTensors => {
                 let all = SafeTensors::deserialize(&self.bytes).map_err(|e| Fault::at(0, e.to_string()))?;
                 let view = all.tensor(name).map_err(|_| missing())?;
-                let element = element(view.dtype());
-                let element =
-                    element.ok_or_else(|| Fault::at(0, format!("the type {:?} is not read", view.dtype())))?;
-                let shape = view.shape().to_vec();
-                let strides = row_major(&shape);
-                Raw { element, big_endian: false, shape, strides, offset: 0, data: view.data() }.tensor()
+                safetensor(&view)
             }
             _ => Err(missing()),
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -3,9 +3,11 @@
 //! Every reader is given bytes that anyone may have written. It returns an error with the place in the file, never panics, and allocates no
 //! more than a small multiple of what it read.
 
-mod arrays;
+pub(crate) mod arrays;
 mod npy;
+mod pickle;
 mod raw;
+pub(crate) mod torch;
 mod zip;
 
 pub use arrays::Arrays;

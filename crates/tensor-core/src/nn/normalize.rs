@@ -24,6 +24,14 @@ impl Normalize {
         Ok(Self { mean, std })
     }
 
+    /// Whether another normalisation is the same but for rounding in 32 bits.
+    pub(crate) fn is_close(&self, other: &Self) -> bool {
+        let close = |a: &[f64], b: &[f64]| {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-5 * (1.0 + b.abs()))
+        };
+        close(&self.mean, &other.mean) && close(&self.std, &other.std)
+    }
+
     /// # Shapes
     /// (N, C, H, W) -> (N, C, H, W).
     ///

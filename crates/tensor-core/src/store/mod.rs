@@ -15,5 +15,6 @@ pub use digest::Digest;
 pub use fingerprint::Fingerprint;
 pub use kept::{Keep, Kept, Plain};
 pub use state::State;
+pub(crate) use tensors::verify;
 pub use tensors::{load, save};
 pub use write::{write_once, write_whole};

@@ -44,7 +44,6 @@ pub(super) fn decode(path: &Path, bytes: &[u8], device: &Device) -> Result<(Hash
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
     let text = header.metadata().as_ref().and_then(|m| m.get(META)).cloned().unwrap_or_default();
     let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu)?;
-    // Files from before there was a checksum have the text alone.
     let meta = match serde_json::from_str::<Header>(&text) {
         Ok(Header { sha256, meta }) => {
             let found = checksum(&mut tensors.iter().map(|(n, t)| (n.as_str(), t)).collect::<Vec<_>>(), &meta)?;
@@ -53,10 +52,19 @@ pub(super) fn decode(path: &Path, bytes: &[u8], device: &Device) -> Result<(Hash
             }
             meta
         }
-        Err(_) => text,
+        // A file of another program.
+        Err(_) if text.is_empty() => text,
+        Err(_) => return Err(refuse("its checksum is missing or damaged: make the file again".to_owned())),
     };
     let tensors = tensors.into_iter().map(|(n, t)| Ok((n, t.to_device(device)?))).collect::<Result<_>>()?;
     Ok((tensors, meta))
+}
+
+/// Checks the checksum of a file that has one; other files may hold types that are not read here.
+pub(crate) fn verify(path: &Path, bytes: &[u8]) -> Result<()> {
+    let ours = SafeTensors::read_metadata(bytes)
+        .is_ok_and(|(_, h)| h.metadata().as_ref().is_some_and(|m| m.contains_key(META)));
+    if ours { decode(path, bytes, &Device::Cpu).map(drop) } else { Ok(()) }
 }
 
 /// Saves named tensors with `meta` and a checksum in the header, whole or not at all. The same content gives the same bytes.

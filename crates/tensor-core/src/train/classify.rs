@@ -4,6 +4,7 @@ use super::augment::{Augment, Mixup};
 use super::fitting::Fitting;
 use super::task::{EpochEnd, StepContext, Task, shuffled};
 use super::{Checkpoint, Engine, Evaluate, HeldOut, KeepBest, LossOutput, Objective, Observer, Report};
+use crate::classifier::require_logits;
 use crate::data::{Batch, Labelled};
 use crate::error::require;
 use crate::nn::Network;
@@ -234,6 +235,7 @@ impl Classification<'_, '_> {
     fn gradients(&self, batch: &Batch, at: &StepContext<'_>) -> Result<(f64, GradStore)> {
         let params = self.net.params();
         let LossOutput { mut loss, logits, clean_logits } = self.objective.loss(self.net, batch, &at.example_rng())?;
+        require_logits(&logits, batch.y.dim(0)?, self.net.outputs())?;
         let mut context = PenaltyContext::new(params).with_batch(&logits, &batch.y).with_clean(clean_logits.as_ref());
         if batch.targets.is_some() {
             // A mixed example has no label of its own: a regularizer that needs one says so.

@@ -1,6 +1,6 @@
 //! Metrics of a network on held-out data.
 
-use crate::classifier::{Classifier, predict};
+use crate::classifier::{Classifier, logits, predict};
 use crate::data::Labelled;
 use crate::nn::{Mode, Network};
 use crate::{Result, error::require, ops};
@@ -47,7 +47,7 @@ impl Evaluate for HeldOut<'_> {
         let n = self.data.len();
         for at in (0..n).step_by(self.batch_size) {
             let part = self.data.slice(at, self.batch_size.min(n - at))?;
-            let logits = net.forward(&part.x().contiguous()?, Mode::Frozen)?.detach();
+            let logits = logits(net, &part.x().contiguous()?)?.detach();
             let y = part.y().contiguous()?;
             sum += ops::cross_entropy(&logits, &y)?.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>()?;
             let found = logits.argmax(candle_core::D::Minus1)?.to_vec1::<u32>()?;

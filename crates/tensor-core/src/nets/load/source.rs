@@ -1,0 +1,188 @@
+//! The sets of named tensors that a file holds.
+
+use super::LoadConfig;
+use super::arch::{Arch, Setting};
+use super::names::{Fitting, Named};
+use crate::formats::Content;
+use crate::formats::arrays::safetensor;
+use crate::formats::torch::{Slot, Torch};
+use crate::nn::{Network, Normalize};
+use crate::{Error, Result, store};
+use candle_core::{DType, Tensor};
+use safetensors::SafeTensors;
+use std::collections::HashMap;
+use std::path::Path;
+
+/// A tensor that is there, or that can be read.
+enum Handle {
+    Ready(Tensor),
+    Slot(Slot),
+    /// Why it cannot be read.
+    Unread(String),
+}
+
+/// A weights file with its sets of tensors.
+pub(super) struct Source<'a> {
+    path: &'a Path,
+    torch: Option<Torch<'a>>,
+    /// The keys that lead to each set, with its names.
+    sets: Vec<(String, Vec<Named>)>,
+    handles: Vec<Vec<Handle>>,
+}
+
+/// Names that an error lists at most.
+const LISTED: usize = 40;
+
+impl<'a> Source<'a> {
+    /// Reads what is in the file.
+    pub(super) fn open(path: &'a Path, bytes: &'a [u8]) -> Result<Self> {
+        match Content::of(bytes) {
+            Content::SafeTensors => Self::safetensors(path, bytes),
+            Content::Zip | Content::Pickle => {
+                let torch = Torch::open(bytes).map_err(|f| {
+                    let reason =
+                        format!("byte {}: {}", f.offset, f.reason.replace("FILE", &path.display().to_string()));
+                    Error::Checkpoint {
+                        path: path.to_owned(),
+                        reason: format!("not a file of PyTorch that can be read: {reason}"),
+                    }
+                })?;
+                let (mut sets, mut handles) = (Vec::new(), Vec::new());
+                for d in torch.dictionaries() {
+                    let named = |(name, slot): &(String, Slot)| Named {
+                        name: name.clone(),
+                        elements: slot.shape.iter().fold(1usize, |n, d| n.saturating_mul(*d)),
+                        integer: torch.is_integer(slot),
+                    };
+                    sets.push((d.path.join("."), d.tensors.iter().map(named).collect()));
+                    handles.push(d.tensors.into_iter().map(|t| Handle::Slot(t.1)).collect());
+                }
+                Ok(Self { path, torch: Some(torch), sets, handles })
+            }
+            content => {
+                let what = match content {
+                    Content::Npy => "one array of numpy",
+                    Content::Other(what) => what,
+                    _ => "of another kind",
+                };
+                let reason = format!(
+                    "the content is {what}; weights are read from safetensors and from what PyTorch's \
+                     torch.save(model.state_dict(), \"weights.pth\") writes"
+                );
+                Err(Error::Checkpoint { path: path.to_owned(), reason })
+            }
+        }
+    }
+
+    fn safetensors(path: &'a Path, bytes: &[u8]) -> Result<Self> {
+        store::verify(path, bytes)?;
+        let broken = |e: safetensors::SafeTensorError| Error::Checkpoint {
+            path: path.to_owned(),
+            reason: format!("not a whole safetensors file: {e}"),
+        };
+        let mut views = SafeTensors::deserialize(bytes).map_err(broken)?.tensors();
+        views.sort_by(|a, b| a.0.cmp(&b.0));
+        // From a training checkpoint of this workspace, only the weights are taken.
+        if views.iter().any(|v| v.0.starts_with("param.")) {
+            views = views.into_iter().filter_map(|(n, v)| Some((n.strip_prefix("param.")?.to_owned(), v))).collect();
+        }
+        let (mut named, mut handles) = (Vec::new(), Vec::new());
+        for (name, view) in views {
+            let read = safetensor(&view);
+            let integer = read.as_ref().is_ok_and(|t| !t.dtype().is_float());
+            named.push(Named { name, elements: view.shape().iter().product(), integer });
+            handles.push(read.map_or_else(|f| Handle::Unread(f.reason), Handle::Ready));
+        }
+        Ok(Self { path, torch: None, sets: vec![(String::new(), named)], handles: vec![handles] })
+    }
+
+    /// The sets, each with the keys that lead to it.
+    pub(super) fn sets(&self) -> &[(String, Vec<Named>)] {
+        &self.sets
+    }
+
+    /// Why no set has the names of an architecture.
+    pub(super) fn nothing(&self, arch: Arch) -> String {
+        let module = self.torch.as_ref().and_then(Torch::module);
+        if let Some((keys, class)) = module {
+            let inside: String = keys.iter().map(|k| format!("[{k:?}]")).collect();
+            return format!(
+                "it holds a whole module, a pickled object of the class `{class}`, not its weights; save them in a program that has the class: \
+                 torch.save(torch.load({:?}, weights_only=False){inside}.state_dict(), \"weights.pth\")",
+                self.path.display().to_string()
+            );
+        }
+        let Some((key, named)) = self.sets.iter().max_by_key(|s| s.1.len()) else {
+            let what = self.torch.as_ref().map_or_else(String::new, Torch::describe);
+            return format!(
+                "it holds no tensors under names, but {what}; in Python: torch.save(model.state_dict(), \"weights.pth\")"
+            );
+        };
+        let mut names: Vec<&str> = named.iter().map(|n| n.name.as_str()).collect();
+        names.sort_unstable();
+        let more = if names.len() > LISTED { format!(" and {} more", names.len() - LISTED) } else { String::new() };
+        names.truncate(LISTED);
+        let own = names.iter().map(|n| arch.name(n)).collect();
+        let lacks = arch.lacks(&own).unwrap_or("a weight");
+        let place = if key.is_empty() { "the file".to_owned() } else { format!("its largest dictionary, `{key}`,") };
+        format!("no {arch:?}: missing `{lacks}`; {place} has {names:?}{more}")
+    }
+
+    fn tensor(&self, set: usize, at: usize, spent: &mut usize) -> Result<Tensor> {
+        let name = &self.sets[set].1[at].name;
+        match (&self.handles[set][at], &self.torch) {
+            (Handle::Ready(t), _) => Ok(t.clone()),
+            (Handle::Slot(slot), Some(torch)) => {
+                torch.load(slot, spent).map_err(|f| Error::value(format!("weight `{name}`"), f.reason))
+            }
+            (Handle::Unread(why), _) => Err(Error::value(format!("weight `{name}`"), why)),
+            (Handle::Slot(_), None) => Err(Error::value(format!("weight `{name}`"), "it cannot be read")),
+        }
+    }
+
+    /// The network of a set, and the means and deviations that its normalising layer has.
+    #[allow(clippy::type_complexity)] // a network with what came with it
+    pub(super) fn load(
+        &self,
+        arch: Arch,
+        set: usize,
+        fitting: &Fitting,
+        cfg: &LoadConfig<'_>,
+    ) -> Result<(Box<dyn Network>, Option<(Vec<f64>, Vec<f64>)>)> {
+        if !fitting.strange.is_empty() {
+            let strange: Vec<&String> = fitting.strange.iter().take(LISTED).collect();
+            return Err(Error::value("parameters", format!("missing [], unexpected {strange:?}")));
+        }
+        let mut spent = 0;
+        let mut found = HashMap::new();
+        for (at, name) in &fitting.tensors {
+            found.insert(name.clone(), self.tensor(set, *at, &mut spent)?);
+        }
+        let mut vector = |at: usize| -> Result<Vec<f64>> {
+            Ok(self.tensor(set, at, &mut spent)?.flatten_all()?.to_dtype(DType::F64)?.to_vec1()?)
+        };
+        let layer = match fitting.normalize {
+            None => None,
+            Some((mean, std)) => {
+                let (mut mean, mut std) = (vector(mean)?, vector(std)?);
+                // No mean of values in [0, 1] is above 1.
+                if mean.iter().any(|m| *m > 1.0) {
+                    mean.iter_mut().chain(&mut std).for_each(|v| *v /= 255.0);
+                }
+                Some((mean, std))
+            }
+        };
+        let own = layer.clone().map(|(mean, std)| Normalize::new(mean, std)).transpose()?;
+        let normalize = match (own, &cfg.normalize) {
+            (Some(own), Some(asked)) if !own.is_close(asked) => {
+                let reason = format!(
+                    "the file has a normalising layer of its own, {own:?}; leave out mean and deviation, {asked:?}"
+                );
+                return Err(Error::value("normalisation", reason));
+            }
+            (own, asked) => own.or_else(|| asked.clone()),
+        };
+        let at = Setting { input: cfg.input, normalize, dtype: cfg.dtype, device: cfg.device };
+        Ok((arch.build(&found, at)?, layer))
+    }
+}
