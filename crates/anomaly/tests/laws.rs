@@ -25,16 +25,12 @@ fn methods() -> Vec<Box<dyn Method>> {
         Box::new(Mahalanobis::default()),
         Box::new(Mahalanobis::new(MahalanobisConfig { ridge: 0.1 }).unwrap()),
         Box::new(Pca::default()),
-        Box::new(Pca::new(residual(0.9)).unwrap()),
+        Box::new(Pca::new(PcaConfig { score: PcaScore::Weighted, ..Default::default() }).unwrap()),
         Box::new(OneClassSvm::default()),
         Box::new(Scaled::new(Knn::default(), Scale::Standard)),
         Box::new(Encoded::new(Scaled::new(Knn::default(), Scale::Standard), numbers_only(), Missing::Impute)),
         Box::new(Scaled::new(Scaled::new(IsolationForest::default(), Scale::MinMax), Scale::Standard)),
     ]
-}
-
-fn residual(variance: f64) -> PcaConfig {
-    PcaConfig { score: PcaScore::Residual, variance }
 }
 
 fn numbers_only() -> Schema {
@@ -207,7 +203,7 @@ fn configurations_and_files() {
         Lof::new(LofConfig { neighbours: 0 }).err(),
         IsolationForest::new(IsolationForestConfig { sample: 1, ..Default::default() }).err(),
         Mahalanobis::new(MahalanobisConfig { ridge: f64::NAN }).err(),
-        Pca::new(residual(0.0)).err(),
+        Pca::new(PcaConfig { variance: 0.0, ..Default::default() }).err(),
         OneClassSvm::new(OneClassSvmConfig { nu: 0.0, ..Default::default() }).err(),
     ] {
         assert!(e.unwrap().to_string().contains("must be"));

@@ -89,7 +89,7 @@ fn principal_components_always_leave_something_to_see() {
     let z = Rng::new(1).normals(2000);
     let rows: String = z.chunks(4).map(|r| format!("{:.4},{:.4},{:.4},{:.4},7\n", r[0], r[1], r[2], r[3])).collect();
     let probe = "a,b,c,d,e\n0,0,0,0,7\n50,0,0,0,7\n1000,-1000,1000,5,7\n";
-    for set in ["", "--set score=residual", "--set score=residual --set variance=1"] {
+    for set in ["", "--set variance=1", "--set score=weighted"] {
         fit(&f, &format!("a,b,c,d,e\n{rows}"), &format!("--detector pca {set}")).well();
         let done = score(&f, probe, "").well();
         let (s, p) = (column(&done.out, 1), column(&done.out, 2));
@@ -97,7 +97,7 @@ fn principal_components_always_leave_something_to_see() {
     }
     // One column: the distance to the mean.
     let one: String = z[..200].iter().map(|v| format!("{v}\n")).collect();
-    for set in ["", "--set score=residual"] {
+    for set in ["", "--set score=weighted"] {
         fit(&f, &format!("x\n{one}"), &format!("--detector pca {set}")).well();
         let s = column(&score(&f, "x\n0\n30\n", "").well().out, 1);
         assert!(s[1] > 5.0 * s[0].max(0.1), "{set}: {s:?}");

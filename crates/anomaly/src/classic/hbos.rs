@@ -124,7 +124,7 @@ impl Method for Hbos {
 }
 
 pub(crate) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
-    let cfg: HbosConfig = from.values()?;
+    let Hbos { cfg } = Hbos::new(from.values()?)?;
     let (ends, scores) = (from.numbers("ends")?, from.numbers("scores")?);
     if ends.is_empty() || ends.len() / 2 * cfg.bins != scores.len() {
         return Err(Error::value("detector", "the sizes of `ends` and `scores` do not match"));

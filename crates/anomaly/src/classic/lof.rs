@@ -81,6 +81,7 @@ impl Method for Lof {
 
 pub(crate) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
     let (cfg, width): (LofConfig, usize) = from.values()?;
+    let Lof { cfg } = Lof::new(cfg)?;
     let rows = Rows::new(from.numbers("rows")?, width)?;
     require_neighbours("LofConfig.neighbours", cfg.neighbours, &rows)?;
     let (reach, density) = (from.numbers("reach")?, from.numbers("density")?);
