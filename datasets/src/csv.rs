@@ -4,12 +4,13 @@ use crate::{Error, Result, bytes};
 use sconce_tensor_core::table::{Inference, Schema, Table};
 use std::path::Path;
 
-/// Reads a table with a header row. A column is one of numbers where all its fields are finite numbers or missing (empty, `?`,
-/// `NA`, `NaN`, `null`), else one of categories; `categories` names further ones, whose names look like numbers.
+/// Reads a table with a header row. The types of the columns are inferred as by [`Inference`]; `categories` names columns of
+/// categories whose names look like numbers.
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::Data`] with the byte where the record starts: a header without a name for a column or with one
-/// twice, a record of another length, bytes that are no UTF-8, no rows at all; a category that is no column.
+/// twice, a record of another length, bytes that are no UTF-8, no rows at all; a category that is no column; a column whose type is
+/// doubtful.
 pub fn read(path: &Path, categories: &[String]) -> Result<Table> {
     parse(&[(&bytes::read(path)?, path)], None, categories)
 }

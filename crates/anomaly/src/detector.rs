@@ -99,8 +99,10 @@ pub trait Detector: Debug + Send + Sync {
     /// The number of features differs from the training examples'; a value that is not finite, with its row and column.
     fn score(&self, x: &Tensor) -> Result<Tensor>;
 
-    /// The squared residual of each feature, (N, D) -> (N, D) in f64, for detectors that reconstruct; `None` for other
-    /// detectors.
+    /// What each feature contributes to a score, (N, D) -> (N, D) in f64: the squared residual for detectors that reconstruct, the
+    /// term of the sum for those that sum over features (for histograms above that of the likeliest bin), `(x - m)` times
+    /// `C^+ (x - m)` for the Mahalanobis distance, the change of the mean depth for an isolation forest. A contribution of the last
+    /// two may be negative. `None` for other detectors.
     ///
     /// # Errors
     /// As [`Detector::score`].

@@ -5,7 +5,7 @@ use crate::rows::in_blocks;
 use crate::{Conformal, Detector, Error, Loaded, Method, Result, State, TrainingRows};
 use candle_core::{DType, Device, Tensor};
 use sconce_tensor_core::Rng;
-use sconce_tensor_core::table::{Kind, Schema};
+use sconce_tensor_core::table::{Column, Kind, Schema, date_features};
 use serde::{Deserialize, Serialize};
 
 /// How missing values (NaN) are treated.
@@ -20,9 +20,14 @@ pub enum Missing {
     Impute,
 }
 
-/// A method for tables with categories and missing values. A number stays a feature; a category becomes one indicator for each
-/// of its names (one-hot encoding; all indicators are 0 for a name that did not occur in training). The schema is saved with
-/// the detector.
+/// A method for tables with categories, dates and missing values. A number stays a feature; a category becomes one indicator for
+/// each of its names (one-hot encoding); a date becomes the three numbers of [`date_features`]. The schema is saved with the
+/// detector.
+///
+/// A row with a name that no normal training example has is at least as strange as the same row with the rarest name that they
+/// have, whatever the method: its score is the largest of that with all indicators 0 (or the name's own indicator, if the schema
+/// has it) and those with each of the rarest names instead (the first sixteen of them, if several are equally rare). The same
+/// holds for a missing category where no normal training example lacks it.
 ///
 /// An example is a row as [`sconce_tensor_core::table::Table::tensor`] gives it. Contributions are summed over the indicators
 /// of a category, so that there is one contribution for each column.
@@ -72,7 +77,15 @@ struct Code {
     missing: Missing,
     /// The value that replaces a missing number, for each column; 0 for categories.
     fill: Vec<f64>,
+    /// For each category how many normal training examples have each name, a name that the schema lacks, and none; empty for other
+    /// columns.
+    /// Detectors of earlier versions have no counts: all names are alike for them.
+    #[serde(default)]
+    counts: Vec<Vec<usize>>,
 }
+
+/// Equally rare names that stand for one that did not occur.
+const MOST_RARE: usize = 16;
 
 #[derive(Serialize, Deserialize)]
 struct Values {
@@ -91,6 +104,11 @@ fn median(values: &mut [f64]) -> Option<f64> {
     }
 }
 
+/// The slot of a category's value in its counts.
+fn slot(v: f64, names: usize) -> usize {
+    if v.is_nan() { names + 1 } else { (v as usize).min(names) }
+}
+
 fn rows(x: &Tensor, width: usize) -> Result<Vec<f64>> {
     match x.dims() {
         [n, d] if *d == width && *n > 0 => {
@@ -104,11 +122,11 @@ impl Code {
     fn of(schema: &Schema, missing: Missing, normals: &Tensor) -> Result<Self> {
         let width = schema.columns().len();
         let values = rows(normals, width)?;
-        let fill = |(j, c): (usize, &sconce_tensor_core::table::Column)| match c.kind {
+        let column = |j: usize| values.iter().skip(j).step_by(width).copied();
+        let fill = |(j, c): (usize, &Column)| match c.kind {
             Kind::Category(_) => Ok(0.0),
-            Kind::Number => {
-                let there = values.iter().skip(j).step_by(width).filter(|v| !v.is_nan());
-                let found = median(&mut there.copied().collect::<Vec<f64>>());
+            Kind::Number | Kind::Date => {
+                let found = median(&mut column(j).filter(|v| !v.is_nan()).collect::<Vec<f64>>());
                 // With `Missing::Refuse` the error comes when the rows are encoded.
                 let none = || {
                     Error::value(
@@ -119,16 +137,22 @@ impl Code {
                 if missing == Missing::Impute { found.ok_or_else(none) } else { Ok(0.0) }
             }
         };
+        let count = |(j, c): (usize, &Column)| match &c.kind {
+            Kind::Category(names) => {
+                let mut counts = vec![0; names.len() + 2];
+                column(j).for_each(|v| counts[slot(v, names.len())] += 1);
+                counts
+            }
+            Kind::Number | Kind::Date => Vec::new(),
+        };
         let fill = schema.columns().iter().enumerate().map(fill).collect::<Result<_>>()?;
-        Ok(Self { schema: schema.clone(), missing, fill })
+        let counts = schema.columns().iter().enumerate().map(count).collect();
+        Ok(Self { schema: schema.clone(), missing, fill, counts })
     }
 
     /// The number of features of each column.
     fn widths(&self) -> impl Iterator<Item = usize> {
-        self.schema.columns().iter().map(|c| match &c.kind {
-            Kind::Number => 1,
-            Kind::Category(names) => names.len(),
-        })
+        self.schema.columns().iter().map(|c| c.kind.features())
     }
 
     /// Encodes rows; `first` is the number of the first row, for messages.
@@ -145,8 +169,9 @@ impl Code {
                     return Err(bad("a missing value (NaN)"));
                 }
                 match &c.kind {
-                    Kind::Number if v.is_infinite() => return Err(bad(&v.to_string())),
+                    Kind::Number | Kind::Date if v.is_infinite() => return Err(bad(&v.to_string())),
                     Kind::Number => out.push(if v.is_nan() { *fill } else { *v }),
+                    Kind::Date => out.extend(date_features(if v.is_nan() { *fill } else { *v })),
                     Kind::Category(names) => {
                         if !v.is_nan() && (v.fract() != 0.0 || *v < 0.0 || *v > names.len() as f64) {
                             return Err(bad(&format!("{v} is not an index of {} categories,", names.len())));
@@ -157,6 +182,65 @@ impl Code {
             }
         }
         Ok(Tensor::from_vec(out, (values.len() / columns.len(), width), x.device())?)
+    }
+
+    /// The rarest names of a category among the normal training examples; none for a detector without counts.
+    fn rarest(&self, column: usize) -> impl Iterator<Item = f64> {
+        let counts = self.counts.get(column).map_or(&[][..], Vec::as_slice);
+        let names = &counts[..counts.len().saturating_sub(2)];
+        let least = names.iter().copied().filter(|c| *c > 0).min();
+        let equal = names.iter().enumerate().filter(move |(_, c)| Some(**c) == least);
+        equal.map(|(i, _)| i as f64).take(MOST_RARE)
+    }
+
+    /// Variants of the rows with a category that no normal training example has: the same row with the rarest names instead, and
+    /// before them the index of the row in `values`.
+    fn variants(&self, values: &[f64]) -> (Vec<u32>, Vec<f64>) {
+        let (mut of, mut variants) = (Vec::new(), Vec::new());
+        for (i, row) in values.chunks_exact(self.schema.columns().len()).enumerate() {
+            let unseen = |(v, counts): (&f64, &Vec<usize>)| {
+                counts.len().checked_sub(2).is_some_and(|names| counts[slot(*v, names)] == 0)
+            };
+            let new: Vec<(usize, Vec<f64>)> = (row.iter().zip(&self.counts).enumerate())
+                .filter(|(_, cell)| unseen(*cell))
+                .map(|(j, _)| (j, self.rarest(j).collect()))
+                .collect();
+            for t in 0..new.iter().map(|(_, names)| names.len()).max().unwrap_or(0) {
+                let at = variants.len();
+                of.push(i as u32);
+                variants.extend_from_slice(row);
+                for (j, names) in new.iter().filter(|(_, names)| !names.is_empty()) {
+                    variants[at + j] = names[t % names.len()];
+                }
+            }
+        }
+        (of, variants)
+    }
+}
+
+/// Variants that are scored at a time.
+const MOST_VARIANTS: usize = 4096;
+
+impl Fitted {
+    /// The scores of rows, and the rows that have them: a row with a new category may be replaced by one of its variants. `first`
+    /// is the number of the first row, for messages.
+    fn scored(&self, x: &Tensor, first: usize) -> Result<(Vec<f64>, Vec<f64>)> {
+        let width = self.features();
+        let mut scores = self.inner.score(&self.code.apply(x, first)?)?.to_vec1::<f64>()?;
+        let mut values = rows(x, width)?;
+        let (of, variants) = self.code.variants(&values);
+        for (of, variants) in of.chunks(MOST_VARIANTS).zip(variants.chunks(MOST_VARIANTS * width)) {
+            let changed = Tensor::from_slice(variants, (of.len(), width), x.device())?;
+            let found = self.inner.score(&self.code.apply(&changed, first)?)?.to_vec1::<f64>()?;
+            for ((i, score), variant) in of.iter().zip(found).zip(variants.chunks_exact(width)) {
+                let i = *i as usize;
+                if score > scores[i] {
+                    scores[i] = score;
+                    values[i * width..][..width].copy_from_slice(variant);
+                }
+            }
+        }
+        Ok((scores, values))
     }
 }
 
@@ -188,11 +272,13 @@ impl Detector for Fitted {
     }
 
     fn score(&self, x: &Tensor) -> Result<Tensor> {
-        in_blocks(x, |x, first| self.inner.score(&self.code.apply(x, first)?))
+        in_blocks(x, |x, first| Ok(Tensor::new(self.scored(x, first)?.0, &Device::Cpu)?))
     }
 
     fn contributions(&self, x: &Tensor) -> Result<Option<Tensor>> {
-        let Some(each) = self.inner.contributions(&self.code.apply(x, 0)?)? else { return Ok(None) };
+        let (_, values) = self.scored(x, 0)?;
+        let x = Tensor::from_slice(&values, x.dims(), x.device())?;
+        let Some(each) = self.inner.contributions(&self.code.apply(&x, 0)?)? else { return Ok(None) };
         let mut at = 0;
         let column = |w: usize| -> Result<Tensor> {
             at += w;

@@ -17,7 +17,7 @@ mod threshold;
 pub use calibrated::Calibrated;
 pub use classic::{
     Copod, Ecod, Hbos, HbosConfig, IsolationForest, IsolationForestConfig, Knn, KnnConfig, KnnScore, Lof, LofConfig,
-    Mahalanobis, MahalanobisConfig, OneClassSvm, OneClassSvmConfig, Pca, PcaConfig,
+    Mahalanobis, MahalanobisConfig, OneClassSvm, OneClassSvmConfig, Pca, PcaConfig, PcaScore,
 };
 pub use detector::{Detector, Loaded, Method, TrainingRows, save};
 pub use encoded::{Encoded, Missing};

@@ -1,7 +1,7 @@
 //! Methods by name with JSON configurations, for recipes and the command line.
 
 use crate::{
-    Copod, DeepSad, DeepSadConfig, DevNet, DevNetConfig, Ecod, Error, Hbos, HbosConfig, IsolationForest,
+    Activation, Copod, DeepSad, DeepSadConfig, DevNet, DevNetConfig, Ecod, Error, Hbos, HbosConfig, IsolationForest,
     IsolationForestConfig, Knn, KnnConfig, Lof, LofConfig, Mahalanobis, MahalanobisConfig, Method, NetworkConfig,
     NeuralClassifier, OneClassSvm, OneClassSvmConfig, Pca, PcaConfig, Reconstruction, ReconstructionConfig,
     ReconstructionObjective, Result, Variational, VariationalConfig,
@@ -98,7 +98,9 @@ pub fn method(name: &str, changes: &Value) -> Result<Box<dyn Method>> {
         "vae" => Box::new(Variational::new(merged(name, VariationalConfig::default(), changes)?)?),
         "deep-sad" => Box::new(DeepSad::new(merged(name, DeepSadConfig::default(), changes)?)?),
         "deep-svdd" => {
-            let default = DeepSadConfig { eta: 0.0, ..Default::default() };
+            // Chosen on the 18 classical sets of ADBench: a mean AUROC of 0.859, and 0.800 with tanh (adbench/README.md).
+            let network = NetworkConfig { activation: Activation::Relu, ..Default::default() };
+            let default = DeepSadConfig { eta: 0.0, network };
             Box::new(DeepSad::new(merged(name, default, changes)?)?)
         }
         "devnet" => Box::new(DevNet::new(merged(name, DevNetConfig::default(), changes)?)?),

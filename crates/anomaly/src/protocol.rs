@@ -166,6 +166,31 @@ pub fn random_split(n: usize, first: f64, rng: &Rng) -> Result<(Vec<u32>, Vec<u3
     Ok((sorted(a), sorted(b)))
 }
 
+/// Splits rows at random in two, anomalies and other rows by themselves, so that both parts have about the same share of anomalies.
+/// The first part has a share `first` of either, rounded to the nearest number; of two or more anomalies each part has at least
+/// one, and a single one is in the first. Both parts are in ascending order.
+///
+/// # Errors
+/// A share outside [0, 1].
+pub fn stratified_split(anomaly: &[bool], first: f64, rng: &Rng) -> Result<(Vec<u32>, Vec<u32>)> {
+    require("share", (0.0..=1.0).contains(&first), "in [0, 1]", first)?;
+    let (mut a, mut b) = (Vec::new(), Vec::new());
+    for (class, stream) in [(false, "normal"), (true, "anomalous")] {
+        let own: Vec<u32> = (0..anomaly.len() as u32).filter(|i| anomaly[*i as usize] == class).collect();
+        let share = (own.len() as f64 * first).round() as usize;
+        let size = match own.len() {
+            n @ 1.. if class && first > 0.0 && first < 1.0 => share.clamp(1, (n - 1).max(1)),
+            _ => share,
+        };
+        let order = rng.stream(stream).permutation(own.len());
+        a.extend(order[..size].iter().map(|i| own[*i]));
+        b.extend(order[size..].iter().map(|i| own[*i]));
+    }
+    a.sort_unstable();
+    b.sort_unstable();
+    Ok((a, b))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,6 +233,29 @@ mod tests {
         let mut both = [a.clone(), b].concat();
         both.sort_unstable();
         assert_eq!((a.len(), both), (5, (0..11).collect()));
+    }
+
+    #[test]
+    fn both_parts_have_anomalies() {
+        let split = |n: usize, anomalies: usize, share: f64, seed: u64| {
+            let anomaly: Vec<bool> = (0..n).map(|i| i < anomalies).collect();
+            let (a, b) = stratified_split(&anomaly, share, &Rng::new(seed)).unwrap();
+            let mut both = [a.clone(), b.clone()].concat();
+            both.sort_unstable();
+            assert!(both == (0..n as u32).collect::<Vec<_>>() && a.is_sorted() && b.is_sorted());
+            let count = |part: &[u32]| part.iter().filter(|i| (**i as usize) < anomalies).count();
+            (a.len(), count(&a), count(&b))
+        };
+        for seed in 0..5 {
+            assert_eq!(split(100, 10, 0.4, seed), (40, 4, 6));
+            assert_eq!(split(51, 1, 0.4, seed), (21, 1, 0), "a single one can be evaluated");
+            assert_eq!(split(50, 2, 0.1, seed), (6, 1, 1));
+            assert_eq!(split(50, 2, 0.9, seed), (44, 1, 1));
+            assert_eq!(split(10, 5, 0.0, seed), (0, 0, 5));
+        }
+        let parts = |seed| stratified_split(&[false; 40], 0.5, &Rng::new(seed)).unwrap();
+        assert!(parts(0) == parts(0) && parts(0) != parts(1));
+        assert!(stratified_split(&[true], 1.5, &Rng::new(0)).is_err());
     }
 
     #[test]

@@ -83,5 +83,5 @@ pub fn missing(e: sconce_datasets::Error, d: &Descriptor, split: Split) -> Error
 
 /// Whether a path stands for standard input.
 pub(crate) fn is_stdin(path: &Path) -> bool {
-    path == Path::new("-")
+    ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"].iter().any(|name| path == Path::new(name))
 }

@@ -131,7 +131,7 @@ fn failures_are_listed_and_mistakes_are_told_first() {
     let words = "detect compare --data @ --data @ --label y --detectors knn,hbos --seeds 1 --out @";
     let done = sconce(words, &[&small, &text, &out], "").well();
     assert!(
-        done.out.contains("failed") && done.err.contains("knn failed on small.csv, seed 0: "),
+        done.out.contains("failed") && done.out.contains("knn failed on small.csv, seed 0: "),
         "{}{}",
         done.out,
         done.err

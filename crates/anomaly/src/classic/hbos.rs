@@ -1,6 +1,6 @@
 //! HBOS: histograms.
 
-use super::{matrix, score_rows};
+use super::{matrix, part_rows, score_rows};
 use crate::rows::Rows;
 use crate::{Detector, Error, Loaded, Method, Result, State, TrainingRows};
 use candle_core::Tensor;
@@ -124,7 +124,7 @@ impl Method for Hbos {
 }
 
 pub(crate) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
-    let cfg: HbosConfig = from.values()?;
+    let Hbos { cfg } = Hbos::new(from.values()?)?;
     let (ends, scores) = (from.numbers("ends")?, from.numbers("scores")?);
     if ends.is_empty() || ends.len() / 2 * cfg.bins != scores.len() {
         return Err(Error::value("detector", "the sizes of `ends` and `scores` do not match"));
@@ -147,6 +147,14 @@ impl Detector for Fitted {
         score_rows(x, self.features.len(), |row| {
             row.iter().zip(&self.features).map(|(v, h)| h.score(*v, &self.cfg)).sum()
         })
+    }
+
+    fn contributions(&self, x: &Tensor) -> Result<Option<Tensor>> {
+        // Above the score of the likeliest bin, so that no contribution is negative.
+        let likeliest = |h: &Histogram| h.scores.iter().copied().fold(f64::INFINITY, f64::min);
+        let least: Vec<f64> = self.features.iter().map(likeliest).collect();
+        let part = |((v, h), least): ((&f64, &Histogram), &f64)| h.score(*v, &self.cfg) - least;
+        part_rows(x, self.features.len(), |row| row.iter().zip(&self.features).zip(&least).map(part).collect())
     }
 
     fn state(&self) -> Result<State> {

@@ -81,7 +81,9 @@ impl Method for Lof {
 
 pub(crate) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
     let (cfg, width): (LofConfig, usize) = from.values()?;
+    let Lof { cfg } = Lof::new(cfg)?;
     let rows = Rows::new(from.numbers("rows")?, width)?;
+    require_neighbours("LofConfig.neighbours", cfg.neighbours, &rows)?;
     let (reach, density) = (from.numbers("reach")?, from.numbers("density")?);
     if reach.len() != rows.len() || density.len() != rows.len() {
         return Err(Error::value("detector", "the sizes of `rows`, `reach` and `density` do not match"));

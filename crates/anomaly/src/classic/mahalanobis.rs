@@ -1,7 +1,7 @@
 //! The Mahalanobis distance.
 
-use super::score_rows;
 use super::spectrum::Axes;
+use super::{part_rows, score_rows};
 use crate::rows::Rows;
 use crate::{Detector, Loaded, Method, Result, State, TrainingRows};
 use candle_core::Tensor;
@@ -78,6 +78,18 @@ impl Detector for Fitted {
 
     fn score(&self, x: &Tensor) -> Result<Tensor> {
         score_rows(x, self.features(), |row| self.axes.along(row).zip(&self.weights).map(|(a, w)| a * a * w).sum())
+    }
+
+    fn contributions(&self, x: &Tensor) -> Result<Option<Tensor>> {
+        let d = self.features();
+        part_rows(x, d, |row| {
+            // (x - m) times C^+ (x - m), feature by feature.
+            let mut parts = vec![0.0; d];
+            let axes = self.axes.along(row).zip(&self.weights).zip(self.axes.axes.chunks_exact(d));
+            axes.for_each(|((a, w), axis)| parts.iter_mut().zip(axis).for_each(|(p, v)| *p += a * w * v));
+            parts.iter_mut().zip(row.iter().zip(&self.axes.mean)).for_each(|(p, (v, m))| *p *= v - m);
+            parts
+        })
     }
 
     fn state(&self) -> Result<State> {

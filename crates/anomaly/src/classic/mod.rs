@@ -20,7 +20,7 @@ pub use lof::{Lof, LofConfig};
 pub use mahalanobis::{Mahalanobis, MahalanobisConfig};
 pub use nearest::{Knn, KnnConfig, KnnScore};
 pub use one_class_svm::{OneClassSvm, OneClassSvmConfig};
-pub use pca::{Pca, PcaConfig};
+pub use pca::{Pca, PcaConfig, PcaScore};
 
 use crate::Result;
 use crate::rows::{BLOCK, Rows};
@@ -30,6 +30,12 @@ use rayon::prelude::*;
 /// Scores row by row.
 fn score_rows(x: &Tensor, width: usize, f: impl Fn(&[f64]) -> f64 + Send + Sync) -> Result<Tensor> {
     score_blocks(x, width, |rows| rows.chunks_exact(width).map(&f).collect())
+}
+
+/// Contributions row by row, one for each feature.
+fn part_rows(x: &Tensor, width: usize, f: impl Fn(&[f64]) -> Vec<f64> + Send + Sync) -> Result<Option<Tensor>> {
+    let parts = score_blocks(x, width, |rows| rows.chunks_exact(width).flat_map(&f).collect())?;
+    Ok(Some(parts.reshape(((), width))?))
 }
 
 /// Scores several rows at a time.

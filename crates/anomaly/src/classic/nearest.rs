@@ -102,6 +102,7 @@ impl Method for Knn {
 
 pub(crate) fn restore(from: &Loaded) -> Result<Box<dyn Detector>> {
     let (cfg, width): (KnnConfig, usize) = from.values()?;
+    let Knn { cfg } = Knn::new(cfg)?;
     let rows = Rows::new(from.numbers("rows")?, width)?;
     require_neighbours("KnnConfig.neighbours", cfg.neighbours, &rows)?;
     Ok(Box::new(Fitted { cfg, rows }))

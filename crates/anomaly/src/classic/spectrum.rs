@@ -33,7 +33,14 @@ impl Axes {
         let (values, vectors) = (eigen.S(), eigen.U());
         // faer returns the smallest eigenvalue first; by rounding an eigenvalue may be below 0.
         let variances = (0..d).rev().map(|i| values[i].max(0.0)).collect();
-        let axes = (0..d).rev().flat_map(|i| (0..d).map(move |j| vectors[(j, i)])).collect();
+        let mut axes: Vec<f64> = (0..d).rev().flat_map(|i| (0..d).map(move |j| vectors[(j, i)])).collect();
+        // The sign of an axis is free: its largest coordinate is positive, as in scikit-learn.
+        for axis in axes.chunks_exact_mut(d) {
+            let largest = axis.iter().fold(0.0f64, |l, v| if v.abs() > l.abs() { *v } else { l });
+            if largest < 0.0 {
+                axis.iter_mut().for_each(|v| *v = -*v);
+            }
+        }
         Ok(Self { mean, variances, axes })
     }
 

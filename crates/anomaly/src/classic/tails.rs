@@ -137,9 +137,23 @@ impl Tails {
     /// The sum over features of a function of the tails, for each row. A tail is the share of training values at or beyond the
     /// row's value, at least that of one value.
     fn sums(&self, rows: &[f64], of: fn(&Tail) -> f64) -> Vec<f64> {
+        let mut sums = vec![0.0; rows.len() / self.width()];
+        self.each(rows, of, |_, row, part| sums[row] += part);
+        sums
+    }
+
+    /// The terms of the sums, row after row.
+    fn terms(&self, rows: &[f64], of: fn(&Tail) -> f64) -> Vec<f64> {
         let width = self.width();
-        let mut sums = vec![0.0; rows.len() / width];
-        let mut runs = vec![0; sums.len()];
+        let mut terms = vec![0.0; rows.len()];
+        self.each(rows, of, |feature, row, part| terms[row * width + feature] = part);
+        terms
+    }
+
+    /// Calls `with` for each feature and row with a function of the tails there.
+    fn each(&self, rows: &[f64], of: fn(&Tail) -> f64, mut with: impl FnMut(usize, usize, f64)) {
+        let width = self.width();
+        let mut runs = vec![0; rows.len() / width];
         for (j, (c, skewness)) in self.columns.iter().zip(&self.skewness).enumerate() {
             let n = c.values.len();
             let share = |count: usize| -(count.max(1) as f64 / n as f64).ln();
@@ -151,12 +165,11 @@ impl Tails {
                 touched += c.values[*run];
             }
             std::hint::black_box(touched);
-            for ((sum, run), v) in sums.iter_mut().zip(&runs).zip(column()) {
+            for (i, (run, v)) in runs.iter().zip(column()).enumerate() {
                 let (below, upto) = c.ranks(*v, *run);
-                *sum += of(&Tail { left: share(upto), right: share(n - below), skewness: *skewness });
+                with(j, i, of(&Tail { left: share(upto), right: share(n - below), skewness: *skewness }));
             }
         }
-        sums
     }
 
     /// Values and tensors of a [`crate::State`].
@@ -214,6 +227,12 @@ impl Detector for TailSum {
 
     fn score(&self, x: &Tensor) -> Result<Tensor> {
         super::score_blocks(x, self.tails.width(), |rows| self.tails.sums(rows, self.share))
+    }
+
+    fn contributions(&self, x: &Tensor) -> Result<Option<Tensor>> {
+        let width = self.tails.width();
+        let terms = super::score_blocks(x, width, |rows| self.tails.terms(rows, self.share))?;
+        Ok(Some(terms.reshape(((), width))?))
     }
 
     fn state(&self) -> Result<State> {

@@ -208,16 +208,16 @@ fn measure(method: &dyn Method, task: &CellData, seed: u64) -> Result<CellResult
 }
 
 impl TestbedResults {
-    /// The mean AUROC over the seeds; `None` if a cell failed or is missing.
+    /// The mean AUROC over the seeds with a measured cell; `None` without one.
     pub fn mean(&self, dataset: &str, method: &str) -> Option<f64> {
         let cells = self.cells.iter().filter(|c| c.dataset == dataset && c.method == method);
-        let areas: Option<Vec<f64>> = cells
-            .map(|c| match c.outcome {
+        let areas: Vec<f64> = cells
+            .filter_map(|c| match c.outcome {
                 CellResult::Measured { auroc, .. } => Some(auroc),
                 CellResult::Failed(_) => None,
             })
             .collect();
-        areas.filter(|a| !a.is_empty()).map(|a| a.iter().sum::<f64>() / a.len() as f64)
+        (!areas.is_empty()).then(|| areas.iter().sum::<f64>() / areas.len() as f64)
     }
 
     /// Names of methods or data sets, in the order of their first cells.
@@ -241,15 +241,17 @@ impl TestbedResults {
         self.names(|c| &c.dataset)
     }
 
-    /// Ranks the methods by their mean AUROC on each data set; a method with a failed cell is last on that data set.
+    /// Ranks the methods by their mean AUROC on each data set; a method without a measured cell is last on that data set, and a
+    /// data set on which no method has one is left out.
     ///
     /// # Errors
     /// As [`Ranking::new`].
     pub fn ranking(&self) -> Result<Ranking> {
         let methods = self.methods();
-        let row = |d: &String| methods.iter().map(|m| self.mean(d, m).unwrap_or(f64::NEG_INFINITY)).collect();
-        let rows: Vec<Vec<f64>> = self.datasets().iter().map(row).collect();
-        Ranking::new(methods, &rows)
+        let row = |d: &String| methods.iter().map(|m| self.mean(d, m)).collect::<Vec<_>>();
+        let rows = self.datasets().iter().map(row).filter(|row| row.iter().any(Option::is_some)).collect::<Vec<_>>();
+        let last = |row: Vec<Option<f64>>| row.into_iter().map(|m| m.unwrap_or(f64::NEG_INFINITY)).collect();
+        Ranking::new(methods, &rows.into_iter().map(last).collect::<Vec<_>>())
     }
 }
 

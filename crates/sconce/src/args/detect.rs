@@ -22,12 +22,59 @@ pub struct TableColumns {
     /// with a missing label counts as normal in fitting, and is ignored in the evaluation
     #[arg(long, value_name = "COLUMN")]
     pub label: Option<String>,
-    /// Labels of normal rows: --normal ok,fine
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "label")]
+    /// Labels of normal rows: --normal ok,fine. Numbers are compared as numbers, so that 1 and 1.0 are the same; names as they are
+    /// written. Each must occur
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "label", allow_negative_numbers = true)]
     pub normal: Vec<String>,
-    /// Columns to ignore: --drop id,time
+    /// Columns to ignore: --drop id,time. They are left out before anything else is read
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     pub drop: Vec<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub form: TableForm,
+}
+
+/// How the file of a table is written.
+#[derive(Clone, Debug, Default, Args)]
+pub struct TableForm {
+    /// The character between two fields: comma, semicolon, tab, pipe, space, or the character itself. By default it is found in the
+    /// file
+    #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
+    pub delimiter: Option<u8>,
+    /// The sign between the whole part of a number and its fraction. By default it is found in the file
+    #[arg(long, value_enum)]
+    pub decimal: Option<Decimal>,
+    /// The array of features in an .npz archive; by default X, x, or another usual name
+    #[arg(long, value_name = "NAME")]
+    pub x_name: Option<String>,
+    /// The array of labels in an .npz archive; by default the name of --label, or y or another usual name
+    #[arg(long, value_name = "NAME", requires = "label")]
+    pub y_name: Option<String>,
+}
+
+/// The decimal sign of numbers in a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Decimal {
+    /// 1.5
+    #[value(alias = ".")]
+    Point,
+    /// 1,5
+    #[value(alias = ",")]
+    Comma,
+}
+
+/// Parses the character between fields.
+fn delimiter(text: &str) -> Result<u8, String> {
+    match (text, text.as_bytes()) {
+        ("comma", _) => Ok(b','),
+        ("semicolon", _) => Ok(b';'),
+        ("tab" | "\\t", _) => Ok(b'\t'),
+        ("pipe", _) => Ok(b'|'),
+        ("space", _) => Ok(b' '),
+        (_, [c]) if c.is_ascii() && !c.is_ascii_alphanumeric() && !b"\"\r\n".contains(c) => Ok(*c),
+        _ => Err("must be comma, semicolon, tab, pipe, space, or one character that is neither a letter nor a digit"
+            .to_owned()),
+    }
 }
 
 /// How features are preprocessed.
@@ -36,10 +83,15 @@ pub struct Preprocessing {
     /// Columns that hold categories although their values look like numbers: --category port,code
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     pub category: Vec<String>,
+    /// Columns that hold dates, to be read as three numbers: days since 1970-01-01, hour of the day, and weekday (0 is Monday):
+    /// --dates time. Dates are written as 2024-01-31, 2024-01-31 10:00:00, 2024-01-31T10:00:00Z, 2024/01/31 or 31.01.2024
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub dates: Vec<String>,
     /// How to scale the features
     #[arg(long, value_enum, default_value = "standard")]
     pub scale: Scale,
-    /// How to treat missing values (empty, ?, NA, NaN, null)
+    /// How to treat missing values: an empty cell, ?, NA, N/A, NaN, nan, null, NULL, <NA>, #N/A, #NA; among numbers also none, na,
+    /// n/a, -nan and the others in upper or lower case, 1.#IND and 1.#QNAN
     #[arg(long, value_enum, default_value = "refuse")]
     pub missing: Missing,
 }
@@ -47,8 +99,8 @@ pub struct Preprocessing {
 /// Arguments of `fit`.
 #[derive(Clone, Debug, Args)]
 pub struct Fit {
-    /// A table with a header (.csv or .csv.gz; - is standard input), an .npz archive with the arrays X and y, or shuttle:embedded, whose
-    /// labels are the column anomaly
+    /// A table in text with a header, plain or compressed by gzip (- is standard input); an .npz archive with the arrays X and y, or an
+    /// .npy file; or shuttle:embedded, whose labels are the column anomaly
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
     #[command(flatten)]
@@ -101,7 +153,8 @@ pub struct Score {
     /// Format of the scores
     #[arg(long, value_enum, default_value = "csv")]
     pub format: ScoreFormat,
-    /// Print the N columns that contribute most to a score, for detectors that reconstruct
+    /// Print the N columns that contribute most to a score, for ecod, copod, hbos, pca, mahalanobis, isolation-forest and the detectors
+    /// that reconstruct (abc, lrc, autoencoder, denoising-autoencoder, vae)
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub explain: usize,
     /// Continue after a row that cannot be scored: leave its score empty and print the reason to standard error

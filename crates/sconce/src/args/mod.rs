@@ -12,7 +12,9 @@ mod pretrain;
 pub use attack::{Attack, Suite};
 pub use augment::{Arm, Augment, GanNet};
 pub use data::{Data, DataVerb, Places};
-pub use detect::{Compare, Detect, Fit, Missing, Preprocessing, Scale, Score, ScoreFormat, TableColumns};
+pub use detect::{
+    Compare, Decimal, Detect, Fit, Missing, Preprocessing, Scale, Score, ScoreFormat, TableColumns, TableForm,
+};
 pub use dossier::Dossier;
 pub use fidelity::{Extractor, Fidelity};
 pub use generate::Generate;

@@ -3,7 +3,7 @@
 use crate::args;
 use anyhow::{Context, Result, bail};
 use sconce_anomaly::{Encoded, Method, Missing, Scale, Scaled, methods};
-use sconce_tensor_core::table::{Column, Kind, Schema};
+use sconce_tensor_core::table::Schema;
 use serde_json::{Map, Value, json};
 
 impl args::Preprocessing {
@@ -59,11 +59,7 @@ fn with_code_size(name: &str, changes: &Value, schema: &Schema) -> Value {
     if !codes || changes.pointer("/network/hidden").is_some() {
         return changes;
     }
-    let width = |c: &Column| match &c.kind {
-        Kind::Number => 1,
-        Kind::Category(names) => names.len(),
-    };
-    let code = (schema.columns().iter().map(width).sum::<usize>() / 3).clamp(1, 20);
+    let code = (schema.columns().iter().map(|c| c.kind.features()).sum::<usize>() / 3).clamp(1, 20);
     if changes.is_null() {
         changes = json!({});
     }
@@ -102,6 +98,7 @@ pub(super) fn changes(set: &[String]) -> Result<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sconce_tensor_core::table::{Column, Kind};
 
     fn set(settings: &[&str]) -> Result<Value> {
         changes(&settings.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>())

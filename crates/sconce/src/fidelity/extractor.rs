@@ -8,6 +8,7 @@ use candle_core::{DType, Tensor};
 use sconce_datasets::Images;
 use sconce_gan::fidelity::{ClassifierLogits, Extractor, FeatureFunction, Features, ImageSpec, Resize};
 use sconce_ssl::trunk::{ConvTrunk, Trunk};
+use sconce_tensor_core::nets::load::Loaded;
 use sconce_tensor_core::{Bounds, Device, Error, Mode, Network, ops};
 
 /// The extractor of the arguments.

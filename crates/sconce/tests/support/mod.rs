@@ -1,6 +1,8 @@
 //! The program in a process of its own, and a small network with its data.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)] // each test file takes what it needs; a test fails by panicking
 
+pub mod numpy;
+
 use candle_core::{DType, Device, Tensor};
 use sconce_tensor_core::nets::{SmallCnn, SmallCnnConfig};
 use sconce_tensor_core::optim::{Optimizer, Sgd, SgdConfig};

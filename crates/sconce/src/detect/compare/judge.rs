@@ -20,10 +20,13 @@ pub(super) struct Comparison {
     pub(super) ranking: std::result::Result<Ranking, String>,
 }
 
-/// One detector on one table, over the seeds; `None` where a cell failed.
+/// One detector on one table, over the seeds whose cells were measured; `None` without any.
 pub(super) struct Mean {
     pub(super) table: String,
     pub(super) detector: String,
+    /// Measured cells, and all of them.
+    pub(super) measured: usize,
+    pub(super) cells: usize,
     pub(super) auroc: Option<Summary>,
     pub(super) average_precision: Option<Summary>,
     /// Of fitting, over the cells whose time is known.
@@ -38,10 +41,14 @@ impl Comparison {
     pub(super) fn new(detectors: &[String], cells: Vec<Cell>, times: &Times) -> Result<Self> {
         let results = TestbedResults { cells };
         let (tables, detectors) = (results.datasets(), detectors.to_vec());
-        let ranking = match (tables.len(), detectors.len()) {
+        let any = |t: &&String| {
+            results.cells.iter().any(|c| c.dataset == **t && matches!(c.outcome, CellResult::Measured { .. }))
+        };
+        let ranking = match (tables.iter().filter(any).count(), detectors.len()) {
             (_, 1) => Err("a test compares at least two detectors".to_owned()),
             (n, _) if n < LEAST_TABLES => Err(format!(
-                "a test of whether the detectors differ needs at least {LEAST_TABLES} tables, and this comparison has {n}"
+                "a test of whether the detectors differ needs at least {LEAST_TABLES} tables, and this comparison has {n}{}",
+                if n < tables.len() { " with a measurement" } else { "" }
             )),
             _ => Ok(results.ranking()?),
         };
@@ -61,25 +68,32 @@ impl Comparison {
         self.means.iter().filter(move |m| m.detector == detector)
     }
 
-    /// The mean over all tables of a detector's means; `None` where a cell failed.
+    /// The mean over all tables of a detector's means; `None` where no cell of a table was measured.
     pub(super) fn overall(&self, detector: &str, of: fn(&Mean) -> Option<&Summary>) -> Option<f64> {
         let means: Option<Vec<f64>> = self.of(detector).map(|m| of(m).map(|s| s.mean)).collect();
         means.filter(|m| !m.is_empty()).map(|m| m.iter().sum::<f64>() / m.len() as f64)
     }
 
-    /// Failed cells with their reasons.
-    pub(super) fn failures(&self) -> impl Iterator<Item = (&Cell, &str)> {
-        self.cells.iter().filter_map(|(c, _)| match &c.outcome {
-            CellResult::Failed(reason) => Some((c, reason.as_str())),
-            CellResult::Measured { .. } => None,
-        })
+    /// Failed cells with their reasons: those of one detector on one table for one reason together, with their seeds.
+    pub(super) fn failures(&self) -> Vec<Failure<'_>> {
+        let mut all: Vec<Failure<'_>> = Vec::new();
+        for (c, _) in &self.cells {
+            let CellResult::Failed(reason) = &c.outcome else { continue };
+            let same = |f: &&mut Failure<'_>| f.table == c.dataset && f.detector == c.method && f.reason == reason;
+            match all.iter_mut().find(same) {
+                Some(f) => f.seeds.push(c.seed),
+                None => all.push(Failure { table: &c.dataset, detector: &c.method, seeds: vec![c.seed], reason }),
+            }
+        }
+        all
     }
 
     /// What a reader looks for first, in one or two sentences.
     pub(super) fn summary(&self) -> String {
         let means = self.detectors.iter().filter_map(|d| Some((d, self.overall(d, |m| m.auroc.as_ref())?)));
         let Some((best, auroc)) = means.reduce(|a, b| if b.1 > a.1 { b } else { a }) else {
-            return "Each detector failed on at least one table, so there is no mean over all tables.".to_owned();
+            return "Each detector failed with every seed on at least one table, so there is no mean over all tables."
+                .to_owned();
         };
         let over = if self.tables.len() == 1 { String::new() } else { format!(" over {} tables", self.tables.len()) };
         let highest = match self.detectors.len() {
@@ -90,6 +104,22 @@ impl Comparison {
             Err(why) => format!("{highest} No significance is stated: {why}."),
             Ok(r) => format!("{highest} {}", test(r)),
         }
+    }
+}
+
+/// Why one detector could not be measured on one table.
+pub(super) struct Failure<'a> {
+    pub(super) table: &'a str,
+    pub(super) detector: &'a str,
+    pub(super) seeds: Vec<u64>,
+    pub(super) reason: &'a str,
+}
+
+impl Failure<'_> {
+    /// The seeds in words: `seed 0`, `seeds 0, 2`.
+    pub(super) fn seeds(&self) -> String {
+        let all: Vec<String> = self.seeds.iter().map(u64::to_string).collect();
+        format!("seed{} {}", if all.len() == 1 { "" } else { "s" }, all.join(", "))
     }
 }
 
@@ -113,21 +143,23 @@ fn test(r: &Ranking) -> String {
 impl Mean {
     fn of(table: &str, detector: &str, cells: &[(Cell, Option<f64>)]) -> Result<Self> {
         let own = || cells.iter().filter(|(c, _)| c.dataset == table && c.method == detector);
-        let metric = |of: fn(f64, f64) -> f64| {
-            let values: Option<Vec<f64>> = own()
-                .map(|(c, _)| match c.outcome {
-                    CellResult::Measured { auroc, average_precision } => Some(of(auroc, average_precision)),
-                    CellResult::Failed(_) => None,
-                })
-                .collect();
-            values.filter(|v| !v.is_empty()).map(Summary::new).transpose()
+        let metric = |of: fn(f64, f64) -> f64| -> Vec<f64> {
+            let measured = own().filter_map(|(c, _)| match c.outcome {
+                CellResult::Measured { auroc, average_precision } => Some(of(auroc, average_precision)),
+                CellResult::Failed(_) => None,
+            });
+            measured.collect()
         };
+        let mean = |values: Vec<f64>| (!values.is_empty()).then(|| Summary::new(values)).transpose();
+        let areas = metric(|auroc, _| auroc);
         let seconds: Vec<f64> = own().filter_map(|(_, s)| *s).collect();
         Ok(Self {
             table: table.to_owned(),
             detector: detector.to_owned(),
-            auroc: metric(|auroc, _| auroc)?,
-            average_precision: metric(|_, precision| precision)?,
+            measured: areas.len(),
+            cells: own().count(),
+            auroc: mean(areas)?,
+            average_precision: mean(metric(|_, precision| precision))?,
             seconds: if seconds.is_empty() { None } else { Some(Summary::new(seconds)?) },
         })
     }
@@ -149,7 +181,9 @@ mod tests {
             method: names[i].clone(),
             seed,
             outcome: match failed {
-                Some(name) if names[i] == name && t == 0 => CellResult::Failed("too few rows".to_owned()),
+                Some(name) if t == 0 && (name == names[i] || name == format!("{} with seed {seed}", names[i])) => {
+                    CellResult::Failed("too few rows".to_owned())
+                }
                 _ => outcome(i, seed),
             },
         };
@@ -177,12 +211,18 @@ mod tests {
     }
 
     #[test]
-    fn means_are_over_seeds_and_a_failed_cell_has_none() {
+    fn means_are_over_the_measured_seeds() {
         let c = comparison(2, 2, Some("d0"));
         let auroc = |d: &str| c.of(d).map(|m| m.auroc.as_ref().map(|s| s.mean)).collect::<Vec<_>>();
-        assert_eq!((auroc("d0")[0], c.overall("d0", |m| m.auroc.as_ref()), c.failures().count()), (None, None, 2));
+        assert_eq!((auroc("d0")[0], c.overall("d0", |m| m.auroc.as_ref()), c.failures().len()), (None, None, 1));
+        assert_eq!((c.failures()[0].seeds(), c.failures()[0].reason), ("seeds 0, 1".to_owned(), "too few rows"));
         let mean = c.overall("d1", |m| m.auroc.as_ref()).unwrap();
         assert!((mean - 0.805).abs() < 1e-12 && c.summary().starts_with("d1 has the highest"), "{mean}");
-        assert!(comparison(1, 1, Some("d0")).summary().contains("failed on at least one table"));
+        assert!(comparison(1, 1, Some("d0")).summary().contains("failed with every seed on at least one table"));
+        // One of two seeds: the mean is over the other one.
+        let part = comparison(2, 2, Some("d0 with seed 1"));
+        let mean = part.of("d0").next().unwrap();
+        assert_eq!((mean.measured, mean.cells, mean.auroc.as_ref().map(|s| s.mean)), (1, 2, Some(0.9)));
+        assert!(part.overall("d0", |m| m.auroc.as_ref()).is_some() && part.failures()[0].seeds() == "seed 1");
     }
 }

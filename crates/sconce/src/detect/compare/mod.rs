@@ -33,9 +33,6 @@ pub(super) fn main(args: &Compare, terminal: &mut Terminal) -> Result<Outcome> {
     times.save()?;
     let done = Comparison::new(&args.detectors, cells, &times)?;
     terminal.result(&text(&done))?;
-    for (cell, reason) in done.failures() {
-        terminal.warn(&format!("{} failed on {}, seed {}: {reason}", cell.method, cell.dataset, cell.seed));
-    }
     for file in [&result, &json_file] {
         terminal.write(file.as_ref(), || json("detect compare", fields(args, &done)))?;
     }

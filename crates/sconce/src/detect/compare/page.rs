@@ -22,7 +22,7 @@ fn count(n: usize, what: &str) -> String {
 /// Those of the drawings.
 pub(super) fn html(args: &Compare, done: &Comparison) -> Result<String> {
     let lead = format!(
-        "{} on {}, {} each. Every seed draws another test split of {:.0} % of the rows; the detectors are fitted on the others. Higher is better: \
+        "{} on {}, {} each. Every seed draws another test split of {:.0} % of the anomalies and of the other rows; the detectors are fitted on the others. Higher is better: \
          AUROC is 0.5 for random scores, and average precision is then the share of anomalies.",
         count(done.detectors.len(), "detector"),
         count(done.tables.len(), "labelled table"),
@@ -53,7 +53,7 @@ fn quality(args: &Compare, done: &Comparison, page: &mut Page) -> Result<()> {
     if let Some(least) = cells.iter().flatten().copied().reduce(f64::min) {
         let (detectors, tables) = (Band::names("detector", &done.detectors), Band::names("table", &done.tables));
         let map = heat(&detectors, &tables, "mean AUROC over the seeds", &cells, Some((least.min(0.5), 1.0)))?;
-        page.figure(&map, "Mean AUROC of each detector on each table; grey: a fit failed.");
+        page.figure(&map, "Mean AUROC of each detector on each table; grey: no seed was measured.");
     }
     let interval = match args.seeds {
         1 => "One seed has no interval.",
@@ -98,8 +98,8 @@ fn significance(done: &Comparison, page: &mut Page) -> Result<()> {
             page.text(&verdict(r));
             let rows: Vec<(String, f64)> = r.names.iter().cloned().zip(r.mean_ranks.iter().copied()).collect();
             let axis = format!("mean rank by AUROC over {} tables (1 is best)", r.datasets);
-            let caption = "Critical-difference diagram. A bar joins detectors whose mean ranks do not differ significantly. On a table where a fit failed, \
-                           the detector has the last rank.";
+            let caption = "Critical-difference diagram. A bar joins detectors whose mean ranks do not differ significantly. On a table where no seed was \
+                           measured, the detector has the last rank.";
             page.figure(&ranks(&axis, &rows, &r.groups(), r.critical_difference)?, caption);
         }
     }
@@ -135,12 +135,12 @@ fn time(done: &Comparison, page: &mut Page) {
 fn failures(done: &Comparison, page: &mut Page) {
     let rows: Vec<Vec<Cell>> = done
         .failures()
-        .map(|(c, reason)| {
-            vec![Cell::from(&c.method), Cell::from(&c.dataset), Cell::from(c.seed.to_string()), Cell::from(reason)]
-        })
+        .iter()
+        .map(|f| vec![Cell::from(f.detector), Cell::from(f.table), Cell::from(f.seeds()), Cell::from(f.reason)])
         .collect();
     if !rows.is_empty() {
         page.heading("Failures");
-        page.table(&["detector", "table", "seed", "reason"], rows);
+        page.note("A mean is over the seeds that were measured.");
+        page.table(&["detector", "table", "seeds", "reason"], rows);
     }
 }

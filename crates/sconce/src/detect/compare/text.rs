@@ -16,11 +16,24 @@ pub(super) fn text(done: &Comparison) -> String {
     lines += "\n";
     lines += &table("average precision", done, |m| m.average_precision.as_ref());
     lines += "\n";
+    lines += &failures(done);
     match &done.ranking {
         Err(why) => lines += &format!("no significance test: {why}\n"),
         Ok(r) => lines += &ranks(r),
     }
     lines
+}
+
+/// Why cells have no number, or one over fewer seeds.
+fn failures(done: &Comparison) -> String {
+    let mut lines = String::new();
+    for m in done.means.iter().filter(|m| m.measured > 0 && m.measured < m.cells) {
+        let _ = writeln!(lines, "* {} on {}: mean over {} of {} seeds", m.detector, m.table, m.measured, m.cells);
+    }
+    for f in done.failures() {
+        let _ = writeln!(lines, "{} failed on {}, {}: {}", f.detector, f.table, f.seeds(), f.reason);
+    }
+    if lines.is_empty() { lines } else { lines + "\n" }
 }
 
 fn table(title: &str, done: &Comparison, metric: Metric) -> String {
@@ -36,11 +49,15 @@ fn table(title: &str, done: &Comparison, metric: Metric) -> String {
     for (i, name) in names().enumerate() {
         let _ = write!(lines, "\n{name:<first$}");
         for d in &done.detectors {
-            let value = match i < done.tables.len() {
-                true => done.of(d).nth(i).and_then(metric).map(|s| s.mean),
-                false => done.overall(d, metric),
+            let (value, some) = match i < done.tables.len() {
+                true => {
+                    let mean = done.of(d).nth(i);
+                    (mean.and_then(metric).map(|s| s.mean), mean.is_some_and(|m| m.measured < m.cells))
+                }
+                false => (done.overall(d, metric), false),
             };
-            let cell = value.map_or_else(|| "failed".to_owned(), |v| format!("{v:.4}"));
+            let star = if some { "*" } else { "" };
+            let cell = value.map_or_else(|| "failed".to_owned(), |v| format!("{v:.4}{star}"));
             let _ = write!(lines, "  {cell:>w$}", w = wide(d));
         }
     }
@@ -86,6 +103,7 @@ pub(super) fn fields(args: &Compare, done: &Comparison) -> Value {
             "auroc": summary(m.auroc.as_ref()),
             "average_precision": summary(m.average_precision.as_ref()),
             "seconds": m.seconds.as_ref().map(|s| s.mean),
+            "measured": m.measured,
         })
     });
     let ranking = done.ranking.as_ref().ok().map(|r| {

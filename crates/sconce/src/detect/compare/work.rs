@@ -7,7 +7,7 @@ use crate::detect::table::{Data, Source, part, read};
 use crate::terminal::Terminal;
 use anyhow::Result;
 use candle_core::Tensor;
-use sconce_anomaly::protocol::random_split;
+use sconce_anomaly::protocol::stratified_split;
 use sconce_anomaly::testbed::{Cell, CellData, Testbed, TestbedResults};
 use sconce_tensor_core::store::Digest;
 use sconce_tensor_core::{Error, Rng};
@@ -31,8 +31,9 @@ impl Labelled {
     }
 
     fn split(&self, rng: &Rng) -> Result<CellData, Error> {
-        let (test, mut train) = random_split(self.labels.len(), self.test, rng)?;
-        let is_anomaly = |i: &u32| self.labels[*i as usize] == Some(true);
+        let anomaly: Vec<bool> = self.labels.iter().map(|l| *l == Some(true)).collect();
+        let (test, mut train) = stratified_split(&anomaly, self.test, rng)?;
+        let is_anomaly = |i: &u32| anomaly[*i as usize];
         if let Some(most) = self.most {
             let all: Vec<u32> = train.iter().copied().filter(is_anomaly).collect();
             let order = rng.stream("labelled").permutation(all.len());
@@ -63,10 +64,11 @@ pub(super) fn cells(args: &Compare, sources: &[Source], times: &Arc<Times>, term
 }
 
 fn table(args: &Compare, source: &Source, times: &Arc<Times>, terminal: &Terminal) -> Result<TestbedResults> {
-    let Data { table, labels } = read(source, &args.columns, &args.preprocessing)?;
+    let Data { table, labels, notes } = read(source, &args.columns, &args.preprocessing)?;
+    notes.iter().for_each(|note| terminal.note(note));
     let (test, most, name) = (args.test, args.labelled, source.short());
     let labelled = Labelled { x: table.tensor()?, labels: labels.unwrap_or_default(), test, most };
-    let print = format!("content {}, test {test}, labelled {most:?}", labelled.digest()?);
+    let print = format!("content {}, stratified, test {test}, labelled {most:?}", labelled.digest()?);
     let mut bed = Testbed::new((0..args.seeds).collect()).resuming(&args.out, print);
     for d in &args.detectors {
         let method = method(d, &Value::Null, &args.preprocessing, table.schema())?;

@@ -13,6 +13,9 @@ use std::path::Path;
 use work::fit;
 use write::{fields, text};
 
+/// With fewer held-out scores no p-value is as small as 0.05.
+const FEW_SCORES: usize = 19;
+
 /// Check, read, work, write.
 pub(super) fn main(args: &Fit, terminal: &mut Terminal) -> Result<Outcome> {
     let changes = check(args)?;
@@ -23,12 +26,21 @@ pub(super) fn main(args: &Fit, terminal: &mut Terminal) -> Result<Outcome> {
     let json_file = terminal.output("--json", args.json.as_deref())?;
     let source = Source::open(&args.data)?;
     let data = read(&source, &args.columns, &args.preprocessing)?;
+    data.notes.iter().for_each(|note| terminal.note(note));
     let columns = Columns::of(&data.table)?;
     terminal.result(&columns.text(terminal.verbose()))?;
     terminal.note(&format!("fitting {} on {}", args.detector, source.path().display()));
     let done = fit(args, &changes, &data)?;
     sconce_anomaly::save(&*done.detector, &args.out)?;
     terminal.result(&text(args, &done))?;
+    if done.calibration() < FEW_SCORES {
+        terminal.warn(&format!(
+            "the scores of {} held-out normal rows are few: a p-value is at least 1/{}, so that no row can be flagged at 5 % (19 are needed); fit on \
+             more rows, hold out more with --calibration, or score with another --threshold",
+            done.calibration(),
+            done.calibration() + 1
+        ));
+    }
     terminal.write(json_file.as_ref(), || json("detect fit", fields(args, &columns, &done)))?;
     terminal.wrote(&args.out);
     Ok(Outcome::Done)

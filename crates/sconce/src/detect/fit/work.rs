@@ -5,7 +5,8 @@ use crate::detect::evaluation::Evaluation;
 use crate::detect::method::method;
 use crate::detect::table::{Data, part};
 use anyhow::{Result, bail};
-use sconce_anomaly::protocol::random_split;
+use sconce_anomaly::methods::uses_known;
+use sconce_anomaly::protocol::stratified_split;
 use sconce_anomaly::{Calibrated, Detector, Method, TrainingRows};
 use sconce_tensor_core::Rng;
 use serde_json::Value;
@@ -35,7 +36,7 @@ impl Fitted {
 /// # Errors
 /// Labels that are all anomalies; those of the method.
 pub(super) fn fit(args: &Fit, changes: &Value, data: &Data) -> Result<Fitted> {
-    let Data { table, labels } = data;
+    let Data { table, labels, .. } = data;
     let method = method(&args.detector, changes, &args.preprocessing, table.schema())?;
     let (x, rows) = (table.tensor()?, table.rows());
     let label = |i: &u32| labels.as_ref().and_then(|l| l[*i as usize]);
@@ -44,9 +45,10 @@ pub(super) fn fit(args: &Fit, changes: &Value, data: &Data) -> Result<Fitted> {
         bail!("labels: all {rows} rows are anomalies");
     }
     let rng = Rng::new(args.seed);
-    // Without anomalies there is nothing to evaluate with.
-    let share = if anomalies > 0 { args.test } else { 0.0 };
-    let (test, train) = random_split(rows, share, &rng.stream("test"))?;
+    // Without anomalies there is nothing to evaluate with; the only one goes to a method that learns from it.
+    let share = if anomalies > usize::from(uses_known(&args.detector)) { args.test } else { 0.0 };
+    let anomaly: Vec<bool> = (0..rows as u32).map(|i| label(&i) == Some(true)).collect();
+    let (test, train) = stratified_split(&anomaly, share, &rng.stream("test"))?;
     let known: Vec<bool> = train.iter().map(|i| label(i) == Some(true)).collect();
     let calibrated = Calibrated::new(method, args.calibration)?;
     let detector = calibrated.fit(&TrainingRows::new(&part(&x, &train)?, Some(&known)), &rng)?;

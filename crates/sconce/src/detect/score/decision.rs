@@ -60,12 +60,27 @@ impl<'a> Decision<'a> {
         }))
     }
 
-    /// The decision once the scores of all rows are known.
+    /// The decision once the scores of all rows are known, and a warning where ties keep it from flagging the share that is asked for.
     ///
     /// # Errors
     /// As [`Threshold::by_contamination`].
-    pub(super) fn by_contamination(scores: &[f64], share: f64) -> Result<Self> {
-        Ok(Self::Above(Threshold::by_contamination(scores, share)?))
+    pub(super) fn by_contamination(scores: &[f64], share: f64) -> Result<(Self, Option<String>)> {
+        let threshold = Threshold::by_contamination(scores, share)?;
+        let asked = (share * scores.len() as f64 + 1e-9) as usize;
+        let flagged = scores.iter().filter(|s| threshold.is_anomaly(**s)).count();
+        let tied = scores.iter().filter(|s| **s == threshold.value()).count();
+        let warning = match (asked, flagged) {
+            (0, _) => {
+                Some(format!("contamination:{share} of {} rows is less than one row: no row is flagged", scores.len()))
+            }
+            (a, f) if f < a => Some(format!(
+                "contamination:{share} asks for {a} of {} rows, and {f} are flagged: {tied} rows have the same score, {}, and are not told apart",
+                scores.len(),
+                threshold.value()
+            )),
+            _ => None,
+        };
+        Ok((Self::Above(threshold), warning))
     }
 
     pub(super) fn is_anomaly(&self, score: f64) -> Result<bool> {
@@ -109,6 +124,15 @@ mod tests {
             let e = Rule::parse(bad).unwrap_err().to_string();
             assert!(e.starts_with(&format!("--threshold {bad}: must be")) && e.contains("in (0, 1)"), "{e}");
         }
+    }
+
+    #[test]
+    fn ties_at_a_share_are_told() {
+        let warning = |scores: &[f64], share| Decision::by_contamination(scores, share).unwrap().1;
+        assert_eq!(warning(&[1.0, 2.0, 3.0, 4.0], 0.25), None);
+        let w = warning(&[1.0, 5.0, 5.0, 5.0, 9.0], 0.4).unwrap();
+        assert!(w.contains("asks for 2 of 5 rows, and 1 are flagged: 3 rows have the same score, 5"), "{w}");
+        assert!(warning(&[1.0, 2.0], 0.1).unwrap().contains("less than one row"));
     }
 
     #[test]

@@ -12,9 +12,10 @@ use crate::places::is_stdin;
 use crate::program::Outcome;
 use crate::terminal::{Terminal, json};
 use anyhow::{Context, Result, bail};
+use candle_core::{DType, Device, Tensor};
 use decision::Rule;
 use run::{Run, Summary};
-use sconce_anomaly::load;
+use sconce_anomaly::{Detector, load};
 use serde_json::{Value, json};
 use std::io::{BufWriter, IsTerminal, Write};
 use std::path::Path;
@@ -34,7 +35,10 @@ pub(super) fn main(args: &Score, terminal: &mut Terminal) -> Result<Outcome> {
     let detector = load(&args.model)?;
     let no_columns = || format!("{}: the detector has no column names; save one by `fit`", args.model.display());
     let schema = detector.schema().with_context(no_columns)?;
-    let source = table.map(Source::open).transpose()?;
+    if args.explain > 0 {
+        explains(&*detector).with_context(|| format!("--explain: {}", args.model.display()))?;
+    }
+    let source = table.map(|path| Source::open(path)?.as_text(&args.columns)).transpose()?;
     if source.is_none() && std::io::stdin().is_terminal() {
         terminal.note("reading a header and rows from standard input");
     }
@@ -56,6 +60,18 @@ pub(super) fn main(args: &Score, terminal: &mut Terminal) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
+/// Fails for a detector whose scores have no parts by column.
+fn explains(detector: &dyn Detector) -> Result<()> {
+    let row = Tensor::zeros((1, detector.features()), DType::F64, &Device::Cpu)?;
+    if detector.contributions(&row)?.is_none() {
+        bail!(
+            "the scores of this detector are not sums over columns; fit one of ecod, copod, hbos, pca, mahalanobis, isolation-forest, abc, lrc, \
+             autoencoder, denoising-autoencoder, vae"
+        );
+    }
+    Ok(())
+}
+
 /// The summary in lines of text.
 fn text(done: &Summary) -> String {
     let failed = if done.failed > 0 { format!(", {} could not be scored", done.failed) } else { String::new() };
@@ -70,6 +86,7 @@ fn fields(args: &Score, done: &Summary) -> Value {
         "rows": done.rows,
         "anomalies": done.anomalies,
         "failed": done.failed,
+        "unseen": done.unseen.iter().map(|(column, (count, _))| (column.clone(), json!(count))).collect::<serde_json::Map<_, _>>(),
         "threshold": { "rule": args.threshold, "above": done.above },
         "evaluation": done.evaluation.as_ref().map_or(Value::Null, |e| e.json()),
     })

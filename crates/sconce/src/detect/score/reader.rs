@@ -1,10 +1,10 @@
 //! Rows of a table or a stream, in blocks.
 
 use crate::args::Score;
-use crate::detect::table::{Mapping, STDIN, Source, broken, header, label_of, reader};
-use anyhow::Result;
-use sconce_tensor_core::table::Schema;
-use std::io::Read;
+use crate::detect::table::{Dialect, Form, Mapping, STDIN, Source, Unseen, broken, header, reader};
+use anyhow::{Context, Result, bail};
+use sconce_tensor_core::table::{Labels, Schema};
+use std::io::{BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 
 /// Rows of a file that are scored at a time; those of a stream are scored one by one.
@@ -37,23 +37,62 @@ pub(super) struct RowReader<'a> {
     source: Option<&'a Source>,
     records: csv::Reader<Box<dyn Read + 'a>>,
     mapping: Mapping,
+    /// The rule for labels, until all are known.
+    labels: Option<Labels>,
+    unseen: Unseen,
     number: usize,
     ended: bool,
 }
 
 impl<'a> RowReader<'a> {
-    /// Opens a table or, without one, standard input; reads the header.
+    /// Opens a table or, without one, standard input; reads the header, and the labels of a table.
     ///
     /// # Errors
-    /// A file that cannot be read; columns that differ from the schema's.
+    /// A file that cannot be read; columns that differ from the schema's; labels of a table that are neither 0 and 1 nor named, or a normal label
+    /// that no row has.
     pub(super) fn open(args: &'a Score, schema: &'a Schema, source: Option<&'a Source>) -> Result<Self> {
-        let from: Box<dyn Read + 'a> = match source {
-            Some(source) => source.text()?,
-            None => Box::new(std::io::stdin()),
+        let (from, delimiter, mapping) = match source {
+            Some(source) => {
+                let place = || source.path().display().to_string();
+                let dialect = Dialect::of(&source.start()?, &args.columns.form).with_context(place)?;
+                let open = || -> Result<_> { Ok(reader(source.text()?, dialect.delimiter())) };
+                let mapping = Mapping::new(header(&mut open()?, source.path())?, dialect, schema, &args.columns)?;
+                if let (Some(at), Some(label)) = (mapping.label, &args.columns.label) {
+                    let mut rule = Labels::new(label, &args.columns.normal);
+                    let (mut records, mut record, mut row) = (open()?, csv::StringRecord::new(), 0);
+                    // A record that cannot be read is an error later, with its number.
+                    while records.read_record(&mut record).unwrap_or(false) {
+                        row += 1;
+                        rule.of_text(record.get(at).unwrap_or_default(), row);
+                    }
+                    rule.finish().with_context(place)?;
+                }
+                (source.text()?, dialect.delimiter(), mapping)
+            }
+            None => {
+                let (start, rest) = stream()?;
+                let names = schema.columns().iter().map(|c| c.name.as_str());
+                let dialect = Dialect::of_header(&start, names, &args.columns.form).context(STDIN)?;
+                let first = header(&mut reader(start.as_slice(), dialect.delimiter()), Path::new(STDIN))?;
+                let mapping = Mapping::new(first, dialect, schema, &args.columns)?;
+                (Box::new(Cursor::new(start).chain(rest)) as Box<dyn Read + 'a>, dialect.delimiter(), mapping)
+            }
         };
-        let mut records = reader(from);
-        let mapping = Mapping::new(&header(&mut records, path(source))?, schema, &args.columns)?;
-        Ok(Self { args, schema, source, records, mapping, number: 0, ended: false })
+        let labels = args.columns.label.as_ref().map(|label| Labels::new(label, &args.columns.normal));
+        let records = reader(from, delimiter);
+        Ok(Self { args, schema, source, records, mapping, labels, unseen: Unseen::new(), number: 0, ended: false })
+    }
+
+    /// Checks the labels of a stream after its end; those of a table are checked before its first row.
+    ///
+    /// # Errors
+    /// A normal label that no row had.
+    pub(super) fn finish(self) -> Result<Unseen> {
+        match self.labels {
+            Some(labels) if self.source.is_none() => labels.finish().context(STDIN)?,
+            _ => {}
+        }
+        Ok(self.unseen)
     }
 
     /// Where the rows come from, for messages.
@@ -90,8 +129,10 @@ impl<'a> RowReader<'a> {
                 read => read,
             };
             self.number += 1;
-            let parsed =
-                read.map_err(|e| broken(self.path())(e).into()).and_then(|_| self.parse(&record, &mut block.values));
+            let parsed = match read {
+                Ok(_) => self.parse(&record, &mut block.values),
+                Err(e) => Err(broken(self.path())(e).into()),
+            };
             match parsed {
                 Ok(label) => {
                     block.labels.push(label);
@@ -110,12 +151,30 @@ impl<'a> RowReader<'a> {
     }
 
     /// Appends a record's values, and returns its label. After an error `values` is as before.
-    fn parse(&self, record: &csv::StringRecord, values: &mut Vec<f64>) -> Result<Option<bool>> {
-        self.mapping.read(self.schema, record, values)?;
-        let Some(at) = self.mapping.label else { return Ok(None) };
-        label_of(record.get(at).unwrap_or_default(), &self.args.columns.normal)
-            .inspect_err(|_| values.truncate(values.len() - self.schema.columns().len()))
+    fn parse(&mut self, record: &csv::StringRecord, values: &mut Vec<f64>) -> Result<Option<bool>> {
+        self.mapping.read(self.schema, record, values, &mut self.unseen)?;
+        let (Some(at), Some(labels)) = (self.mapping.label, &mut self.labels) else { return Ok(None) };
+        let label = labels.of_text(record.get(at).unwrap_or_default(), self.number);
+        if let Err(e) = labels.check() {
+            values.truncate(values.len() - self.schema.columns().len());
+            return Err(e.into());
+        }
+        Ok(label)
     }
+}
+
+/// The first line of standard input, decompressed, and the rest of it.
+fn stream() -> Result<(Vec<u8>, Box<dyn BufRead>)> {
+    let mut input = std::io::stdin().lock();
+    let form = Form::of(input.fill_buf().context(STDIN)?);
+    let mut rest: Box<dyn BufRead> = match form {
+        Form::Text => Box::new(input),
+        Form::Gzip => Box::new(BufReader::new(flate2::bufread::MultiGzDecoder::new(input))),
+        Form::Arrays => bail!("{STDIN}: an archive of arrays is not read line by line: name the file with --data"),
+    };
+    let mut start = Vec::new();
+    rest.read_until(b'\n', &mut start).context(STDIN)?;
+    Ok((start, rest))
 }
 
 fn path(source: Option<&Source>) -> &Path {

@@ -6,7 +6,7 @@ use super::scorer::{ScoredBlock, Scorer};
 use super::writer::ScoreWriter;
 use crate::args::Score;
 use crate::detect::evaluation::Evaluation;
-use crate::detect::table::Source;
+use crate::detect::table::{Source, Unseen};
 use anyhow::Result;
 use sconce_anomaly::Detector;
 use sconce_tensor_core::table::Schema;
@@ -21,6 +21,8 @@ pub(super) struct Summary {
     pub(super) anomalies: usize,
     /// Rows that could not be scored, with `--keep-going`.
     pub(super) failed: usize,
+    /// Rows with a category that fitting did not see, by column.
+    pub(super) unseen: Unseen,
     /// The score above which rows were flagged; `None` where p-values decided.
     pub(super) above: Option<f64>,
     /// How well the scores agree with the labels; `None` without labels.
@@ -67,13 +69,22 @@ impl Run<'_> {
             }
         }
         if let Rule::Contamination(share) = self.rule {
-            let by_share = Decision::by_contamination(&all.scores, share)?;
+            let (by_share, tied) = Decision::by_contamination(&all.scores, share)?;
+            tied.iter().for_each(|line| warn(line));
             all.waiting.iter().try_for_each(|scored| writer.write(scored, &by_share))?;
             decision = Some(by_share);
         }
         let mut summary = writer.finish()?;
         summary.above = decision.and_then(|d| d.above());
-        if rows.labelled() {
+        let labelled = rows.labelled();
+        summary.unseen = rows.finish()?;
+        for (column, (count, first)) in &summary.unseen {
+            warn(&format!(
+                "{count} rows have a name in column `{column}` that fitting did not see (`{first}` is the first): they are scored as at least as \
+                 strange as rows with the rarest known name"
+            ));
+        }
+        if labelled {
             summary.evaluation = Some(Evaluation::new(&all.scores, &all.labels, 0)?);
         }
         Ok(summary)

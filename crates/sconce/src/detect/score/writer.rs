@@ -74,9 +74,9 @@ impl<'a, 'w> ScoreWriter<'a, 'w> {
         self.line(&line)
     }
 
-    /// The columns that contribute most, with their shares of the sum.
+    /// The columns that contribute most, with their shares of the sum of all magnitudes.
     fn largest(&self, parts: &[f64]) -> Vec<(String, f64)> {
-        let total = parts.iter().sum::<f64>().max(f64::MIN_POSITIVE);
+        let total = parts.iter().map(|p| p.abs()).sum::<f64>().max(f64::MIN_POSITIVE);
         let mut order: Vec<usize> = (0..parts.len()).collect();
         order.sort_by(|a, b| parts[*b].total_cmp(&parts[*a]));
         let columns = self.schema.columns();

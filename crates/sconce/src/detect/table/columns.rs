@@ -66,6 +66,9 @@ impl<'a> Columns<'a> {
             Kind::Category(names) => {
                 json!({ "name": s.column.name, "kind": "category", "missing": s.missing, "categories": names.len() })
             }
+            Kind::Date => json!({
+                "name": s.column.name, "kind": "date", "missing": s.missing, "range": s.range.map(|(lo, hi)| [day(lo), day(hi)]),
+            }),
         };
         self.0.iter().map(column).collect()
     }
@@ -78,6 +81,9 @@ impl Summary<'_> {
                 ("number", self.range.map_or("none".to_owned(), |(lo, hi)| format!("{} to {}", short(lo), short(hi))))
             }
             Kind::Category(names) => ("category", cut(&format!("{}: {}", names.len(), names.join(", ")), LIST)),
+            Kind::Date => {
+                ("date", self.range.map_or("none".to_owned(), |(lo, hi)| format!("{} to {}", day(lo), day(hi))))
+            }
         };
         [cut(&self.column.name, NAME), kind.to_owned(), values, self.missing.to_string()]
     }
@@ -87,6 +93,17 @@ impl Summary<'_> {
 fn cut(text: &str, most: usize) -> String {
     let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
     if text.chars().count() <= most { plain.collect() } else { plain.take(most - 1).chain(['…']).collect() }
+}
+
+/// The calendar day of a number of days since 1970-01-01 (Hinnant, civil_from_days).
+fn day(days: f64) -> String {
+    let z = days.floor() as i64 + 719_468;
+    let (era, of_era) = (z.div_euclid(146_097), z.rem_euclid(146_097));
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let (d, m) = (of_year - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
+    format!("{:04}-{m:02}-{d:02}", era * 400 + year + i64::from(m <= 2))
 }
 
 /// A number in few characters.
@@ -119,6 +136,13 @@ mod tests {
         let json = columns.json();
         assert_eq!(json[1], json!({ "name": "x1", "kind": "number", "missing": 1, "range": [1.0 / 3.0, 1.0 / 3.0] }));
         assert_eq!(json[0]["categories"], 2);
+    }
+
+    #[test]
+    fn days_are_those_of_the_calendar() {
+        for text in ["1970-01-01", "1969-12-31", "2024-02-29", "2000-03-01", "1899-12-31"] {
+            assert_eq!(day(sconce_tensor_core::table::parse_date(text).unwrap() + 0.5), text);
+        }
     }
 
     #[test]

@@ -1,33 +1,49 @@
 //! The columns of one file in the order of a detector's.
 
+use super::dialect::Dialect;
+use super::header::Header;
 use crate::args::TableColumns;
 use anyhow::{Result, bail};
-use sconce_tensor_core::Error;
-use sconce_tensor_core::table::{MISSING, Schema};
+use sconce_tensor_core::table::{Kind, Schema};
+use std::collections::BTreeMap;
 
 /// Maps a file's columns to those of a schema.
 pub(in crate::detect) struct Mapping {
+    header: Header,
+    dialect: Dialect,
     /// For each column of the schema its index in the file.
     places: Vec<usize>,
     /// The index of the labels.
     pub(in crate::detect) label: Option<usize>,
-    width: usize,
 }
 
+/// Rows with a category that fitting did not see, by column: their number, and the first such name.
+pub(in crate::detect) type Unseen = BTreeMap<String, (usize, String)>;
+
 impl Mapping {
-    /// Finds the schema's columns in a header, in any order.
+    /// Finds the schema's columns in a header, in any order. A column without a name is ignored.
     ///
     /// # Errors
-    /// A column that is missing; one that the schema does not have, unless it is dropped or has the labels.
-    pub(in crate::detect) fn new(header: &[String], schema: &Schema, columns: &TableColumns) -> Result<Self> {
+    /// A column that is missing or there twice; one that the schema does not have, unless it is dropped or has the labels.
+    pub(in crate::detect) fn new(
+        header: Header,
+        dialect: Dialect,
+        schema: &Schema,
+        columns: &TableColumns,
+    ) -> Result<Self> {
+        let names = header.names();
         let wanted: Vec<&String> = schema.columns().iter().map(|c| &c.name).collect();
-        let missing: Vec<&&String> = wanted.iter().filter(|n| !header.contains(n)).collect();
+        let missing: Vec<&&String> = wanted.iter().filter(|n| !names.contains(n)).collect();
         if !missing.is_empty() {
-            bail!("columns: the detector was fitted on {missing:?}, which the header {header:?} lacks");
+            bail!("columns: the detector was fitted on {missing:?}, which the header {names:?} lacks");
         }
-        let other =
-            |n: &&String| !wanted.contains(n) && Some(*n) != columns.label.as_ref() && !columns.drop.contains(n);
-        let more: Vec<&String> = header.iter().filter(other).collect();
+        let other = |(i, n): (usize, &String)| {
+            !wanted.contains(&n)
+                && Some(n) != columns.label.as_ref()
+                && !columns.drop.contains(n)
+                && !header.is_unnamed(i)
+        };
+        let more: Vec<&String> = names.iter().enumerate().filter(|(i, n)| other((*i, n))).map(|(_, n)| n).collect();
         if !more.is_empty() {
             bail!(
                 "columns: {more:?} are not among the {} columns that the detector was fitted on; ignore them with --drop, or name the labels \
@@ -35,81 +51,84 @@ impl Mapping {
                 wanted.len()
             );
         }
-        let place = |n: &String| header.iter().position(|h| h == n);
-        let label = match &columns.label {
-            Some(l) => match place(l) {
-                Some(at) => Some(at),
-                None => bail!("columns: the label column `{l}` is not in the header {header:?}"),
-            },
-            None => None,
+        let place = |n: &String| {
+            let mut all = names.iter().enumerate().filter(|(_, h)| *h == n).map(|(i, _)| i);
+            match (all.next(), all.next()) {
+                (Some(at), None) => Ok(at),
+                (None, _) => bail!("columns: the label column `{n}` is not in the header {names:?}"),
+                _ => bail!("columns: `{n}` is twice in the header {names:?}"),
+            }
         };
-        Ok(Self { places: wanted.into_iter().filter_map(place).collect(), label, width: header.len() })
+        let places = wanted.into_iter().map(place).collect::<Result<_>>()?;
+        let label = columns.label.as_ref().map(place).transpose()?;
+        Ok(Self { places, label, header, dialect })
     }
 
-    /// Appends a record's fields as the schema's numbers; after an error `out` is as before.
+    /// Appends a record's fields as the schema's numbers; after an error `out` is as before. Counts categories that the schema lacks.
     ///
     /// # Errors
-    /// A wrong number of fields; a field that is no number in a numeric column.
+    /// A wrong number of fields; a field that is no number in a numeric column, or no date in a column of dates.
     pub(in crate::detect) fn read(
         &self,
         schema: &Schema,
         record: &csv::StringRecord,
         out: &mut Vec<f64>,
+        unseen: &mut Unseen,
     ) -> Result<()> {
-        if record.len() != self.width {
-            return Err(Error::value("row", format!("{} fields for {} columns", record.len(), self.width)).into());
+        self.header.check(record)?;
+        let field = |i: &usize| record.get(*i).unwrap_or_default();
+        let start = out.len();
+        match self.dialect.comma {
+            false => schema.read(self.places.iter().map(field), out)?,
+            true => {
+                let fields: Vec<_> = self.places.iter().map(|i| self.dialect.field(field(i))).collect();
+                schema.read(fields.iter().map(|f| &**f), out)?;
+            }
         }
-        Ok(schema.read(self.places.iter().map(|i| record.get(*i).unwrap_or_default()), out)?)
-    }
-}
-
-/// Whether a label marks an anomaly; `None` where it is missing.
-///
-/// # Errors
-/// A label that is neither 0 nor 1, where normal labels have no names.
-pub(in crate::detect) fn label_of(field: &str, normal: &[String]) -> Result<Option<bool>> {
-    let field = field.trim();
-    if MISSING.contains(&field) {
-        return Ok(None);
-    }
-    if !normal.is_empty() {
-        return Ok(Some(normal.iter().all(|n| n != field)));
-    }
-    match field.parse::<f64>() {
-        Ok(0.0) => Ok(Some(false)),
-        Ok(1.0) => Ok(Some(true)),
-        _ => bail!("label: `{field}` is neither 0 nor 1; say which labels are normal with --normal"),
+        for ((column, value), i) in schema.columns().iter().zip(&out[start..]).zip(&self.places) {
+            if let Kind::Category(names) = &column.kind
+                && *value == names.len() as f64
+            {
+                let new = || (0, field(i).trim().to_owned());
+                unseen.entry(column.name.clone()).or_insert_with(new).0 += 1;
+            }
+        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sconce_tensor_core::table::{Column, Kind};
+    use crate::args::TableForm;
+    use csv::StringRecord;
+    use sconce_tensor_core::table::Column;
+
+    fn columns(label: Option<&str>, drop: &[&str]) -> TableColumns {
+        let drop = drop.iter().map(|n| (*n).to_owned()).collect();
+        TableColumns { label: label.map(str::to_owned), drop, ..TableColumns::default() }
+    }
 
     #[test]
     fn columns_are_found_in_any_order() {
         let number = |name: &str| Column { name: name.to_owned(), kind: Kind::Number };
-        let schema = Schema::new(vec![number("a"), number("b")]).unwrap();
-        let header = ["y", "b", "id", "a"].map(str::to_owned);
-        let columns = TableColumns { label: Some("y".to_owned()), normal: vec![], drop: vec!["id".to_owned()] };
-        let mapping = Mapping::new(&header, &schema, &columns).unwrap();
-        let mut out = Vec::new();
-        mapping.read(&schema, &csv::StringRecord::from(vec!["1", "2", "7", "3"]), &mut out).unwrap();
-        assert_eq!((out, mapping.label), (vec![3.0, 2.0], Some(0)));
-        let message = |c: &TableColumns| Mapping::new(&header, &schema, c).map(drop).unwrap_err().to_string();
-        assert!(message(&TableColumns::default()).contains(r#"["y", "id"] are not among the 2"#));
-        let other =
-            TableColumns { label: Some("z".to_owned()), drop: vec!["y".to_owned(), "id".to_owned()], normal: vec![] };
-        assert!(message(&other).contains("the label column `z` is not in the header"));
-    }
-
-    #[test]
-    fn labels_are_numbers_or_names() {
-        let normal = ["ok".to_owned()];
-        assert_eq!((label_of(" 1 ", &[]).unwrap(), label_of("0", &[]).unwrap()), (Some(true), Some(false)));
-        assert_eq!((label_of("ok", &normal).unwrap(), label_of("bad", &normal).unwrap()), (Some(false), Some(true)));
-        assert_eq!((label_of("?", &[]).unwrap(), label_of("", &normal).unwrap()), (None, None));
-        assert!(label_of("odd", &[]).unwrap_err().to_string().contains("--normal"));
+        let colour = Kind::Category(vec!["blue".to_owned(), "red".to_owned()]);
+        let colour = Column { name: "c".to_owned(), kind: colour };
+        let schema = Schema::new(vec![number("a"), number("b"), colour]).unwrap();
+        let names = ["", "y", "b", "id", "c", "a"];
+        let header = || Header::new(&StringRecord::from(names.to_vec()));
+        let dialect = Dialect::of(b"a;b\n1,5;2\n", &TableForm::default()).unwrap();
+        let mapping = Mapping::new(header(), dialect, &schema, &columns(Some("y"), &["id"])).unwrap();
+        let (mut out, mut unseen) = (Vec::new(), Unseen::new());
+        let mut read =
+            |fields: [&str; 6]| mapping.read(&schema, &StringRecord::from(fields.to_vec()), &mut out, &mut unseen);
+        read(["0", "1", "2,5", "7", "red", "3"]).unwrap();
+        read(["0", "1", "2.5", "7", "pink", "3"]).unwrap();
+        assert!(read(["0", "1", "x", "7", "pink", "3"]).is_err());
+        assert_eq!((out, mapping.label), (vec![3.0, 2.5, 1.0, 3.0, 2.5, 2.0], Some(1)));
+        assert_eq!(unseen, Unseen::from([("c".to_owned(), (1, "pink".to_owned()))]));
+        let message = |c: &TableColumns| Mapping::new(header(), dialect, &schema, c).map(drop).unwrap_err().to_string();
+        assert!(message(&columns(None, &[])).contains(r#"["y", "id"] are not among the 3"#));
+        assert!(message(&columns(Some("z"), &["y", "id"])).contains("the label column `z` is not in the header"));
     }
 }

@@ -1,12 +1,17 @@
-//! Tables: where they are, their columns and labels.
+//! Tables: where they are, how they are written, their columns and labels.
 
 mod archive;
 mod columns;
+mod dialect;
+#[cfg(test)]
+mod fuzz;
+mod header;
 mod mapping;
 mod read;
 mod source;
 
 pub(super) use columns::Columns;
-pub(super) use mapping::{Mapping, label_of};
+pub(super) use dialect::Dialect;
+pub(super) use mapping::{Mapping, Unseen};
 pub(super) use read::{Data, broken, header, part, read, reader};
-pub(super) use source::{STDIN, Source, exists};
+pub(super) use source::{Form, STDIN, Source, exists};

@@ -1,13 +1,16 @@
 //! A whole table in memory.
 
 use super::archive;
+use super::dialect::Dialect;
+use super::header::{Chosen, Header};
 use super::source::Source;
 use crate::args::{Preprocessing, TableColumns};
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use candle_core::{Device, Tensor};
 use sconce_anomaly::Missing;
 use sconce_tensor_core::Error;
-use sconce_tensor_core::table::{Inference, Table};
+use sconce_tensor_core::table::{Inference, Kind, Labels, Schema, Table};
+use std::borrow::Cow;
 use std::io::Read;
 use std::path::Path;
 
@@ -15,16 +18,21 @@ use std::path::Path;
 pub(in crate::detect) struct Data {
     pub(in crate::detect) table: Table,
     pub(in crate::detect) labels: Option<Vec<Option<bool>>>,
+    /// What was found out about the file.
+    pub(in crate::detect) notes: Vec<String>,
 }
 
-/// The records of a table.
-pub(in crate::detect) fn reader<R: Read>(from: R) -> csv::Reader<R> {
-    csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(from)
+/// The records of a table, of any length.
+pub(in crate::detect) fn reader<R: Read>(from: R, delimiter: u8) -> csv::Reader<R> {
+    csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).delimiter(delimiter).from_reader(from)
 }
 
 /// An error in reading a file, with its place.
 pub(in crate::detect) fn broken(path: &Path) -> impl Fn(csv::Error) -> Error + '_ {
-    move |e| bad(path, e.position().map_or(0, csv::Position::byte), e.to_string())
+    move |e| {
+        let remedy = if matches!(e.kind(), csv::ErrorKind::Utf8 { .. }) { "; save the table in UTF-8" } else { "" };
+        bad(path, e.position().map_or(0, csv::Position::byte), format!("{e}{remedy}"))
+    }
 }
 
 fn bad(path: &Path, offset: u64, reason: String) -> Error {
@@ -35,59 +43,107 @@ fn bad(path: &Path, offset: u64, reason: String) -> Error {
 ///
 /// # Errors
 /// A file that cannot be read.
-pub(in crate::detect) fn header<R: Read>(reader: &mut csv::Reader<R>, path: &Path) -> Result<Vec<String>> {
-    Ok(reader.headers().map_err(broken(path))?.iter().map(str::to_owned).collect())
+pub(in crate::detect) fn header<R: Read>(reader: &mut csv::Reader<R>, path: &Path) -> Result<Header> {
+    Ok(Header::new(reader.headers().map_err(broken(path))?))
 }
 
 /// Reads a table for fitting.
 ///
 /// # Errors
-/// A table or an archive that cannot be read, with the place; labels that are neither 0 and 1 nor named; a missing value, unless missing values
-/// are imputed.
+/// A table or an archive that cannot be read, with the place; a column whose type is doubtful, with what to do; labels that are neither 0 and 1
+/// nor named; a missing value, unless missing values are imputed.
 pub(in crate::detect) fn read(source: &Source, columns: &TableColumns, preprocessing: &Preprocessing) -> Result<Data> {
+    let place = source.path().display();
     let data = match source.is_archive() {
-        true => archive::read(source.path(), columns)?,
-        false => text(source, columns, &preprocessing.category)?,
+        true => archive::read(source, columns)?,
+        false => text(source, columns, preprocessing)?,
     };
     if let (Some((row, c)), Missing::Refuse) = (data.table.gap(), preprocessing.missing()) {
-        let place = source.path().display();
         bail!("{place}: row {}, column `{}`: a missing value; --missing impute fills it", row + 1, c.name);
     }
+    bounded(data.table.schema(), data.table.rows()).with_context(|| place.to_string())?;
     Ok(data)
 }
 
 /// Reads twice: the kinds of the columns, then the values.
-fn text(source: &Source, columns: &TableColumns, categories: &[String]) -> Result<Data> {
+fn text(source: &Source, columns: &TableColumns, preprocessing: &Preprocessing) -> Result<Data> {
     let path = source.path();
-    let mut first = reader(source.text()?);
-    let at = |offset: u64, row: usize, e: &Error| bad(path, offset, format!("row {row}: {e}"));
-    let byte = |record: &csv::StringRecord| record.position().map_or(0, csv::Position::byte);
-    let mut inference = Inference::new(header(&mut first, path)?, categories).map_err(|e| at(0, 0, &e))?;
+    let place = || path.display().to_string();
+    let dialect = Dialect::of(&source.start()?, &columns.form).with_context(place)?;
+    let mut first = reader(source.text()?, dialect.delimiter());
+    let header = header(&mut first, path)?;
+    let chosen = header.choose(columns).with_context(place)?;
+    let inference = Inference::new(chosen.names.clone(), &preprocessing.category);
+    let mut inference = inference.and_then(|i| i.with_dates(&preprocessing.dates)).with_context(place)?;
+    let mut labels = columns.label.as_ref().map(|l| (Labels::new(l, &columns.normal), Vec::new()));
     let mut record = csv::StringRecord::new();
     let mut rows = 0;
     while first.read_record(&mut record).map_err(broken(path))? {
         rows += 1;
-        inference.row(&record).map_err(|e| at(byte(&record), rows, &e))?;
+        let at = |e: anyhow::Error| {
+            bad(path, record.position().map_or(0, csv::Position::byte), format!("row {rows}: {e:#}"))
+        };
+        header.check(&record).and_then(|()| chosen.check(&record)).map_err(at)?;
+        inference.row(fields(dialect, &chosen, &record).iter().map(|f| &**f)).map_err(|e| at(e.into()))?;
+        if let (Some((rule, all)), Some(i)) = (&mut labels, chosen.label) {
+            all.push(rule.of_text(record.get(i).unwrap_or_default(), rows));
+        }
     }
     if rows == 0 {
         return Err(bad(path, 0, "no rows after the header".to_owned()).into());
     }
-    let schema = inference.finish()?;
+    let schema = inference.finish().map_err(|e| doubtful(&e)).with_context(place)?;
     let mut values = Vec::with_capacity(rows * schema.columns().len());
-    let mut again = reader(source.text()?);
+    let mut again = reader(source.text()?, dialect.delimiter());
     for row in 1..=rows {
-        again.read_record(&mut record).map_err(broken(path))?;
-        schema.read(&record, &mut values).map_err(|e| at(byte(&record), row, &e))?;
-    }
-    let table = Table::new(schema, values)?;
-    let (table, labels) = match &columns.label {
-        None => (table, None),
-        Some(label) => {
-            let (table, labels) = table.labelled(label, &columns.normal)?;
-            (table, Some(labels))
+        if !again.read_record(&mut record).map_err(broken(path))? {
+            bail!("{}: {} rows, and {rows} when it was read before: the file has changed", place(), row - 1);
         }
-    };
-    Ok(Data { table: table.without(&columns.drop)?, labels })
+        let read = schema.read(fields(dialect, &chosen, &record).iter().map(|f| &**f), &mut values);
+        read.map_err(|e| bad(path, record.position().map_or(0, csv::Position::byte), format!("row {row}: {e}")))?;
+    }
+    let ruled = |(rule, all): (Labels, Vec<Option<bool>>)| rule.finish().map(|()| all);
+    let labels = labels.map(ruled).transpose().with_context(place)?;
+    let notes = dialect.note().into_iter().chain(header.note()).map(|n| format!("{}: {n}", place())).collect();
+    Ok(Data { table: Table::new(schema, values)?, labels, notes })
+}
+
+/// The fields of the features.
+fn fields<'r>(dialect: Dialect, chosen: &Chosen, record: &'r csv::StringRecord) -> Vec<Cow<'r, str>> {
+    chosen.places.iter().map(|i| dialect.field(record.get(*i).unwrap_or_default())).collect()
+}
+
+/// An error about the type of a column, with the options for it.
+fn doubtful(e: &Error) -> anyhow::Error {
+    let text = e.to_string();
+    let decimal = if text.contains("comma") { "; --decimal comma reads 1,5 as 1.5" } else { "" };
+    anyhow::anyhow!(
+        "{text} (--drop COLUMN leaves a column out, --category COLUMN reads it as names, --dates COLUMN as dates{decimal})"
+    )
+}
+
+/// Indicators of categories that a table may need in memory, whatever its size, and those for each row.
+const MOST_INDICATORS: usize = 1 << 26;
+const FEW_INDICATORS: usize = 128;
+
+/// Fails where the indicators of categories would need much more memory than the table.
+fn bounded(schema: &Schema, rows: usize) -> Result<()> {
+    let names = schema.columns().iter().filter_map(|c| match &c.kind {
+        Kind::Category(names) => Some((&c.name, names.len())),
+        _ => None,
+    });
+    let all: usize = names.clone().map(|(_, n)| n).sum();
+    if let Some((name, n)) = names.max_by_key(|(_, n)| *n)
+        && all > FEW_INDICATORS
+        && all.saturating_mul(rows) > MOST_INDICATORS
+    {
+        bail!(
+            "column `{name}` has {n} different names: as indicators the categories of {rows} rows are {} numbers, and at most \
+             {MOST_INDICATORS} are supported; leave the column out with --drop {name}, or give rare names a common one",
+            all.saturating_mul(rows)
+        );
+    }
+    Ok(())
 }
 
 /// Some rows of a table.
