@@ -75,12 +75,9 @@ pub struct GanPart {
     pub critic_steps: usize,
     pub target_batch: usize,
     pub outer_batch: usize,
-    pub target_weight: f64,
     /// Epochs before on the outer data alone, where an arm is fine-tuned.
     pub outer_epochs: usize,
     pub new_classes: Start,
-    /// Rates of the generator and of the discriminator.
-    pub lr: (f64, f64),
     pub average: f64,
     /// Strengths of differentiable augmentation.
     pub brightness: f64,
@@ -119,6 +116,15 @@ pub struct Arm {
     pub trained: How,
     /// The outer set, by its name.
     pub outer: String,
+    /// The rate of both networks.
+    pub lr: f64,
+    /// Share of the target in the losses, where both domains are learned at once; it is 1 in a phase of one domain.
+    #[serde(default = "whole")]
+    pub target_weight: f64,
+}
+
+fn whole() -> f64 {
+    1.0
 }
 
 /// What a GAN is trained on.
@@ -185,7 +191,7 @@ impl GanPart {
             },
             target_batch: self.target_batch,
             outer_batch: self.outer_batch,
-            target_weight: self.target_weight,
+            target_weight: arm.target_weight,
             epochs: self.epochs,
             outer_epochs: self.outer_epochs,
             new_classes: if self.new_classes == Start::Fresh { NewClasses::Fresh } else { NewClasses::MeanOuter },
@@ -251,6 +257,19 @@ impl Config {
                 bail!("arms: the name `{}` is taken", arm.name);
             }
         }
+        for arm in &self.arms {
+            if !(arm.lr.is_finite() && arm.lr > 0.0) {
+                bail!("arms: the lr of `{}` must be above 0, got {}", arm.name, arm.lr);
+            }
+            let both = arm.trained == How::Joint;
+            if both != (arm.target_weight < 1.0) || !(arm.target_weight > 0.0) {
+                bail!(
+                    "arms: `{}` has the target_weight {}; it is in (0, 1) where `trained` is joint, and absent elsewhere",
+                    arm.name,
+                    arm.target_weight
+                );
+            }
+        }
         if c.weights.is_empty() || c.weights.iter().any(|w| !(w.is_finite() && *w > 0.0)) {
             bail!("classifier.weights: at least one, all above 0, got {:?}", c.weights);
         }
@@ -285,5 +304,7 @@ mod tests {
         assert!(refused("classifier.weights=[0.0]").contains("above 0"));
         assert!(refused("evaluator.hidden=4000").contains("features need more images"));
         assert!(refused("gan.brightness=-1").contains("brightness"));
+        assert!(refused("arms.0.target_weight=0.5").contains("absent elsewhere"));
+        assert!(refused("arms.0.lr=0.0").contains("above 0"));
     }
 }

@@ -151,7 +151,7 @@ impl Job for Train<'_> {
             let rng = Rng::new(self.seed).stream(phase.name);
             phase.enter(&*g, &mut *d, &rng)?;
             let adam = |lr| Adam::new(AdamConfig { lr, beta1: 0.0, beta2: 0.9, ..AdamConfig::default() });
-            let optimizers = [adam(self.gan.lr.0)?, adam(self.gan.lr.1)?];
+            let optimizers = [adam(self.arm.lr)?, adam(self.arm.lr)?];
             let mut gan = Gan::new(&*g, &*d, phase.domains.clone(), optimizers, self.gan.config()?, &rng)?;
             // The outer classes alone know nothing of the target.
             let of_target = phase.name != "outer";
