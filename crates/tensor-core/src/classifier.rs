@@ -1,7 +1,7 @@
 //! The contract of classifiers, which is all that attacks and measurements use of a model.
 
 use crate::{Error, Result};
-use candle_core::{D, DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 /// The interval that every element of a valid input lies in.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -117,9 +117,10 @@ pub fn predict(model: &dyn Classifier, x: &Tensor, batch: usize) -> Result<Vec<u
     }
     let mut labels = Vec::with_capacity(n);
     for at in (0..n).step_by(batch) {
-        let logits = logits(model, &x.detach().narrow(0, at, batch.min(n - at))?)?;
-        require_finite("the logits that the model returned", &logits)?;
-        labels.extend(logits.argmax(D::Minus1)?.to_vec1::<u32>()?);
+        let rows = host_logits(&logits(model, &x.detach().narrow(0, at, batch.min(n - at))?)?)?;
+        // The first of several that are equal.
+        let largest = |z: &Vec<f64>| (1..z.len()).fold(0, |best, k| if z[k] > z[best] { k } else { best }) as u32;
+        labels.extend(rows.iter().map(largest));
     }
     Ok(labels)
 }

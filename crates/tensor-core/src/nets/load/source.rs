@@ -31,7 +31,7 @@ pub(super) struct Source<'a> {
 }
 
 /// Names that an error lists at most.
-const LISTED: usize = 40;
+const LISTED: usize = 64;
 
 impl<'a> Source<'a> {
     /// Reads what is in the file.
