@@ -5,15 +5,15 @@ use candle_core::{DType, Tensor};
 use sconce_tensor_core::formats::Arrays;
 use std::path::Path;
 
-/// Reads features (N, D) in f64, and whether each row is an anomaly. Arrays may be of any type and order, stored or deflated.
+/// Reads features (N, D) in f64, and whether each row is an anomaly.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Data`] where it is no archive, `X` or `y` is missing (with the names there are), their shapes do not
+/// [`Error::Io`]; [`Error::Data`] where it holds no arrays, `X` or `y` is missing (with the names there are), their shapes do not
 /// fit each other, a feature is not finite (with row and column) or a label neither 0 nor 1 (with its row).
 pub fn read(path: &Path) -> Result<(Tensor, Vec<bool>)> {
     let bad = |reason: String| Error::Data { path: path.to_owned(), offset: 0, reason };
-    let archive = Arrays::open(path)?;
-    let array = |name: &str| -> Result<Tensor> { Ok(archive.get(name)?.to_dtype(DType::F64)?) };
+    let arrays = Arrays::open(path)?;
+    let array = |name: &str| -> Result<Tensor> { Ok(arrays.get(name)?.to_dtype(DType::F64)?) };
     let (x, y) = (array("X")?, array("y")?);
     let y = if y.rank() == 2 && y.dims()[1] == 1 { y.squeeze(1)? } else { y };
     let (&[n, d], &[labels]) = (x.dims(), y.dims()) else {
@@ -55,7 +55,7 @@ mod tests {
         assert!(read(&path).is_ok());
         let message = || read(&path).unwrap_err().to_string();
         write(&path, &[("X", x.clone()), ("labels", y.clone())]);
-        assert!(message().contains("`y`") && message().contains(r#"["X", "labels"]"#), "{}", message());
+        assert!(message().contains(r#"array `y`: it is not in the file, which has ["X", "labels"]"#), "{}", message());
         write(&path, &[("X", x.clone()), ("y", y.narrow(0, 0, 2).unwrap())]);
         assert!(message().contains("(3, 2) and y (2,)"));
         write(&path, &[("X", x.clone()), ("y", (&y * 2.0).unwrap())]);
@@ -63,7 +63,7 @@ mod tests {
         write(&path, &[("X", (x / 0.0).unwrap()), ("y", y)]);
         assert!(message().contains("inf at row 0, column 0"));
         std::fs::write(&path, b"PK no").unwrap();
-        assert!(message().contains("a.npz: byte"), "{}", message());
+        assert!(message().contains("no known format"), "{}", message());
         std::fs::remove_file(&path).unwrap();
         assert!(message().contains("a.npz"));
     }

@@ -102,7 +102,8 @@ pub(crate) fn goals(goal: &Goal, n: usize, classes: usize) -> Result<Vec<Example
     let all = ExampleGoal::of(goal)?;
     match all.iter().enumerate().find(|(_, g)| g.classes()[0] >= classes) {
         Some((i, g)) => {
-            let reason = format!("label {} at row {i} is not below the {classes} classes", g.classes()[0]);
+            let reason =
+                format!("label {} at row {i} is not below the {classes} classes; labels start at 0", g.classes()[0]);
             Err(Error::value("labels", reason))
         }
         None => Ok(all),

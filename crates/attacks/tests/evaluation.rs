@@ -109,6 +109,55 @@ fn a_stopped_run_goes_on_and_ends_the_same() {
     assert!(Ledger::load(&file).unwrap_err().to_string().contains("ledger.safetensors"));
 }
 
+/// No flipped bit of a ledger's file is used, and nothing that contradicts itself, also where its checksums are right.
+#[test]
+fn a_damaged_or_impossible_ledger_is_refused() {
+    let (net, x, y) = fixture();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("ledger");
+    let suite = Suite::new("one").with_attack(Suite::pgd("pgd", Loss::Margin, 5, 1));
+    let small = EvaluationConfig { eps: vec![0.05, 0.1], ..config(64) };
+    let good = evaluate(&net, &x, &y, &suite, &small, Some(&file), &mut |_| Ok(())).unwrap().ledger;
+    let bytes = std::fs::read(&file).unwrap();
+    for at in 0..bytes.len() {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 1 << (at % 8);
+        std::fs::write(&file, &damaged).unwrap();
+        // White space of the header is the one place without content.
+        if let Ok(read) = Ledger::load(&file) {
+            assert!(read == good && bytes[at] == b' ', "byte {at} of {}", bytes.len());
+        }
+    }
+    let refused = |why: &str, change: &dyn Fn(&mut Ledger)| {
+        let mut ledger = good.clone();
+        change(&mut ledger);
+        ledger.save(&file).unwrap();
+        let e = Ledger::load(&file).unwrap_err().to_string();
+        assert!(e.contains("contradicts itself") && e.contains(why), "{why}: {e}");
+        // Nor is it continued.
+        assert!(evaluate(&net, &x, &y, &suite, &small, Some(&file), &mut |_| Ok(())).is_err());
+    };
+    let first = good.entries[0].examples[0] as usize;
+    refused("is wrong with a margin", &|l| l.clean[first] = false);
+    refused("although its clean input is misclassified", &|l| {
+        l.clean[first] = false;
+        l.clean_margin[first] = -1.0;
+    });
+    refused("has a perturbation of size 0.5", &|l| {
+        (l.entries[0].reached[0], l.entries[0].margin[0], l.entries[0].distance[0]) = (true, -1.0, 0.5);
+    });
+    refused("has a perturbation of size NaN", &|l| l.entries[0].distance[0] = f64::NAN);
+    refused("is fooled with a margin of 1", &|l| {
+        (l.entries[0].reached[0], l.entries[0].margin[0], l.entries[0].distance[0]) = (true, 1.0, 0.0);
+    });
+    refused("is robust with a margin of -1", &|l| (l.entries[0].reached[0], l.entries[0].margin[0]) = (false, -1.0));
+    refused("is there twice", &|l| l.entries[0].examples[1] = l.entries[0].examples[0]);
+    refused("is there twice", &|l| l.entries[1].eps = l.entries[0].eps);
+    refused("is no radius", &|l| l.entries[0].eps = f64::NAN);
+    good.save(&file).unwrap();
+    assert_eq!(Ledger::load(&file).unwrap(), good);
+}
+
 #[test]
 fn two_models_are_compared_example_by_example() {
     let (net, x, y) = fixture();

@@ -23,9 +23,20 @@ pub(crate) fn main(args: &Generate, terminal: &mut Terminal) -> Result<Outcome> 
     let model = LanguageModel::load(&args.model, &vocabulary.digest(), |n| Ok(Arc::new(output_of(n)?)), &Device::Cpu)?;
     let start = match &args.start {
         // Its words, without the end of the line.
-        Some(text) => vocabulary.encode(text)?.into_iter().filter(|w| *w != vocabulary.end_of_line()).collect(),
+        Some(text) => vocabulary
+            .encode(&known(text, &vocabulary))?
+            .into_iter()
+            .filter(|w| *w != vocabulary.end_of_line())
+            .collect(),
         None => vec![vocabulary.end_of_line()],
     };
+    if let Some(text) = &args.start {
+        // A vocabulary has its own letters: it may be in lower case, and lacks words.
+        let read = vocabulary.decode(&start)?;
+        if !read.split_whitespace().eq(text.split_whitespace()) {
+            terminal.note(&format!("the start is read as `{}`: as the vocabulary writes its words", read.trim()));
+        }
+    }
     let cfg = SampleConfig { words: args.words, temperature: args.temperature };
     let drawn = sample(&model, &start, &[vocabulary.unknown()], &cfg, &Rng::new(args.seed))?;
     let all = if args.start.is_some() { [start, drawn].concat() } else { drawn };
@@ -36,6 +47,17 @@ pub(crate) fn main(args: &Generate, terminal: &mut Terminal) -> Result<Outcome> 
         json("generate", fields)
     })?;
     Ok(Outcome::Done)
+}
+
+/// The text with the words that the vocabulary has in lower case alone written so.
+fn known(text: &str, vocabulary: &Vocabulary) -> String {
+    let word = |w: &str| {
+        let lower = w.to_lowercase();
+        let unknown = |w: &str| vocabulary.id(w) == vocabulary.unknown();
+        if unknown(w) && !unknown(&lower) { lower } else { w.to_owned() }
+    };
+    let line = |l: &str| l.split_whitespace().map(word).collect::<Vec<_>>().join(" ");
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// `seed0.vocabulary.txt` for `seed0.model.safetensors`: the job that trained the model left both.
@@ -67,6 +89,8 @@ mod tests {
         std::fs::write(&path, "the 5\n<eos> 3\n<unk> 0\n").unwrap();
         assert_eq!(vocabulary(&path).unwrap().words(), ["the", "<eos>", "<unk>"]);
         assert_eq!(beside(&dir.path().join("seed0.model.safetensors")).unwrap(), path);
+        let words = vocabulary(&path).unwrap();
+        assert_eq!(known("The THE cat\nthe", &words), "the the cat\nthe");
         for other in ["seed1.model.safetensors", "seed0.safetensors"] {
             let e = beside(&dir.path().join(other)).unwrap_err().to_string();
             assert!(e.contains("--vocabulary"), "{e}");

@@ -29,7 +29,8 @@ const READY: &str = "SCONCE_STARTED";
 fn again(variables: &[(&str, &str)]) -> Result<u8> {
     let mut again = std::process::Command::new(std::env::current_exe()?);
     again.args(std::env::args_os().skip(1)).env(READY, "1");
-    for (name, value) in variables.iter().filter(|v| std::env::var_os(v.0).is_none()) {
+    // What a command cannot work without is set, whatever the environment says.
+    for (name, value) in variables.iter().filter(|v| v.0 == KEEP_GRAPH.0 || std::env::var_os(v.0).is_none()) {
         again.env(name, value);
     }
     // In the place of this process where that is possible: a signal then ends the work.

@@ -146,3 +146,35 @@ fn a_dossier_has_all_its_parts() {
             < read["geometry"]["adversarial"]["trace_ci95"][1].as_f64()
     );
 }
+
+/// What cannot work is found before the attacks run; what was computed before an error is printed and written.
+#[test]
+fn a_dossier_fails_early_or_keeps_what_it_has() {
+    let f = Folder::new();
+    fixture(f.0.path(), 8, 1.0);
+    let (model, data, out) = (f.text("net.safetensors"), f.text("data.safetensors"), f.text("dossier"));
+    let words =
+        ["dossier", "--model", &model, "--arch", "smallcnn", "--data", &data, "--suite", "quick", "--out", &out];
+    // A process in which candle cuts the graph of gradients.
+    let cut = support::command(&words).env("SCONCE_STARTED", "1").output().unwrap();
+    let e = String::from_utf8(cut.stderr).unwrap();
+    assert!(e.contains("cannot differentiate gradients") && !e.contains("robust"), "{e}");
+    assert!(cut.stdout.is_empty());
+    // Eigenvalues that two products cannot find.
+    let run = sconce(
+        &[&words[..], &["--eigenvalues", "2", "--products", "2", "--plane", "2", "--geometry-examples", "4"]].concat(),
+    );
+    assert_eq!(run.code, 1);
+    assert!(run.err.contains("more --products may help"), "{}", run.err);
+    assert!(
+        run.out.contains("clean ") && run.out.contains("status: ") && run.out.contains("dossier.json"),
+        "{}",
+        run.out
+    );
+    let read: serde_json::Value = serde_json::from_str(&f.read("dossier/dossier.json")).unwrap();
+    assert!(
+        read["attack"]["robust"][0]["accuracy"].is_number()
+            && read["stopped"].as_str().unwrap().contains("eigenvalues"),
+        "{read}"
+    );
+}

@@ -30,7 +30,7 @@ impl Default for SampleConfig {
 /// drawn.
 ///
 /// # Errors
-/// A configuration out of range, an empty `start`, a word index outside the vocabulary, log-probabilities that are NaN.
+/// A configuration out of range, an empty `start`, a word index outside the vocabulary, log-probabilities that are NaN, no word that may be drawn.
 pub fn sample(
     model: &LanguageModel,
     start: &[u32],
@@ -65,8 +65,13 @@ fn draw(log: &[f64], excluded: &[u32], t: f64, u: f64) -> Result<u32> {
     if let Some((i, v)) = log.iter().enumerate().find(|(_, v)| v.is_nan()) {
         return Err(Error::value("log-probability", format!("{v} for word {i}")));
     }
-    let top = log.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let weight = |(i, l): (usize, &f64)| if excluded.contains(&(i as u32)) { 0.0 } else { ((l - top) / t).exp() };
+    let allowed = |i: usize| !excluded.contains(&(i as u32));
+    // Of the words that can be drawn: near temperature 0 every other weight is 0 beside the largest one.
+    let top = log.iter().enumerate().filter(|e| allowed(e.0)).fold(f64::NEG_INFINITY, |m, e| m.max(*e.1));
+    if top == f64::NEG_INFINITY {
+        return Err(Error::value("log-probability", "no word that may be drawn has a probability above 0"));
+    }
+    let weight = |(i, l): (usize, &f64)| if allowed(i) { ((l - top) / t).exp() } else { 0.0 };
     let total: f64 = log.iter().enumerate().map(weight).sum();
     let mut left = u * total;
     let mut last = 0;
@@ -95,6 +100,12 @@ mod tests {
         assert!((frequency[0] - 0.1).abs() < 0.01 && (frequency[1] - 0.6).abs() < 0.02, "{frequency:?}");
         assert_eq!((draw(&log, &[1], 0.01, 0.5)?, draw(&log, &[], 1.0, 1.0 - 1e-17)?), (2, 2));
         assert!(draw(&[f64::NAN], &[], 1.0, 0.5).is_err());
+        // The likeliest word is excluded, and the temperature so low that the others have no weight beside it.
+        for u in [0.0, 0.5, 1.0 - 1e-17] {
+            assert_eq!(draw(&[-9.0, -0.1, -5.0], &[1], 1e-3, u)?, 2);
+            assert_eq!(draw(&[-9.0, -0.1, -5.0], &[1], f64::MIN_POSITIVE, u)?, 2);
+        }
+        assert!(draw(&[0.0, f64::NEG_INFINITY], &[0], 1.0, 0.5).is_err());
         Ok(())
     }
 }

@@ -1,10 +1,11 @@
 //! The ledger's file.
 
-use super::{Ledger, LedgerEntry};
+use super::{Ledger, LedgerEntry, within};
 use candle_core::{Device, Tensor};
 use sconce_tensor_core::store::{Fingerprint, Keep, Kept, State};
 use sconce_tensor_core::{Error, Norm, Result};
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use std::path::Path;
 
 /// The plain values of a ledger.
@@ -28,7 +29,8 @@ impl Ledger {
     /// Loads what [`Ledger::save`] wrote.
     ///
     /// # Errors
-    /// [`Error::Io`], or [`Error::Checkpoint`] with the path where the file is damaged or is not a ledger.
+    /// [`Error::Io`], or [`Error::Checkpoint`] with the path where the file is damaged, is not a ledger, or contradicts itself (an example that
+    /// is robust although its clean input is misclassified, a success outside of its radius, a margin of the wrong sign).
     pub fn load(path: &Path) -> Result<Self> {
         let Kept { fingerprint, value } = Kept::<Self>::open(path)?;
         Ok(Self { fingerprint, ..value })
@@ -116,6 +118,48 @@ impl Keep for Ledger {
         if ledger.clean.len() != ledger.len() || ledger.clean_margin.len() != ledger.len() {
             return Err(Error::value("ledger", "its columns do not match"));
         }
+        ledger
+            .contradiction()
+            .map_or(Ok(()), |why| Err(Error::value("ledger", format!("it contradicts itself: {why}"))))?;
         Ok(ledger)
+    }
+}
+
+impl Ledger {
+    /// What cannot be true of an evaluation, whoever wrote it.
+    fn contradiction(&self) -> Option<String> {
+        let sides = |correct: bool, margin: f64| if correct { margin >= 0.0 } else { margin <= 0.0 };
+        if let Some(i) = (0..self.len()).find(|&i| !sides(self.clean[i], self.clean_margin[i])) {
+            let word = if self.clean[i] { "correct" } else { "wrong" };
+            return Some(format!("example {i} is {word} with a margin of {}", self.clean_margin[i]));
+        }
+        let mut names = HashSet::new();
+        for e in &self.entries {
+            let what = format!("`{}` at radius {}", e.attack, e.eps);
+            if e.eps.is_nan() || e.eps < 0.0 {
+                return Some(format!("{what} is no radius"));
+            }
+            if !names.insert((&e.attack, e.eps.to_bits())) {
+                return Some(format!("{what} is there twice"));
+            }
+            let mut seen = HashSet::new();
+            for (j, &example) in e.examples.iter().enumerate() {
+                let (reached, distance, margin) = (e.reached[j], e.distance[j], e.margin[j]);
+                let why = if !seen.insert(example) {
+                    "is there twice".to_owned()
+                } else if !self.clean[example as usize] {
+                    "was attacked although its clean input is misclassified".to_owned()
+                } else if !(distance >= 0.0 && distance.is_finite()) || (reached && !within(distance, e.eps)) {
+                    format!("has a perturbation of size {distance}")
+                } else if !sides(!reached, margin) {
+                    let word = if reached { "fooled" } else { "robust" };
+                    format!("is {word} with a margin of {margin}")
+                } else {
+                    continue;
+                };
+                return Some(format!("example {example} of {what} {why}"));
+            }
+        }
+        None
     }
 }

@@ -18,7 +18,7 @@ pub struct Generate {
     /// Temperature of the softmax: below 1, likely words are drawn more often
     #[arg(long, default_value_t = 1.0)]
     pub temperature: f64,
-    /// The text to continue (default: the start of a line)
+    /// The text to continue (default: the start of a line), in the letters of the vocabulary, which may be lower case
     #[arg(long, value_name = "TEXT")]
     pub start: Option<String>,
     /// Seed of the sampling

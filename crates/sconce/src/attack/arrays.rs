@@ -172,9 +172,14 @@ fn axes(x: &Tensor) -> Result<Tensor> {
 
 /// Images as f32 in [0, 1]: bytes are divided by 255, rounding is clipped, and everything else is refused with what to do.
 fn unit(x: &Tensor, notes: &mut Vec<String>) -> Result<Tensor> {
-    let integers = !x.dtype().is_float();
-    let wide = x.to_dtype(DType::F64)?;
-    let (lo, hi) = (wide.min_all()?.to_scalar::<f64>()?, wide.max_all()?.to_scalar::<f64>()?);
+    let (integers, bytes) = (!x.dtype().is_float(), x.dtype() == DType::U8);
+    let x = x.to_dtype(DType::F32)?;
+    let all = x.flatten_all()?.to_vec1::<f32>()?;
+    if let Some((i, v)) = all.iter().enumerate().find(|(_, v)| !v.is_finite()) {
+        bail!("{v} at flat index {i}; images must be finite");
+    }
+    let (lo, hi) = all.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(lo, hi), v| (lo.min(*v), hi.max(*v)));
+    let (lo, hi) = (f64::from(lo), f64::from(hi));
     if integers {
         if hi == 1.0 {
             bail!(
@@ -187,13 +192,10 @@ fn unit(x: &Tensor, notes: &mut Vec<String>) -> Result<Tensor> {
                 "integers from {lo} to {hi}; must be bytes (0 to 255), or floats in [0, 1]: x = (x / {hi}).astype(\"float32\")"
             );
         }
-        if x.dtype() != DType::U8 {
+        if !bytes {
             notes.push(format!("the images are integers from {lo} to {hi}: they are divided by 255"));
         }
-        return Ok((x.to_dtype(DType::F32)? / 255.0)?);
-    }
-    if let Some((i, v)) = first(&wide, |v| !v.is_finite())? {
-        bail!("{v} at flat index {i}; images must be finite");
+        return Ok((x / 255.0)?);
     }
     if lo < -ROUNDING || hi > 1.0 + ROUNDING {
         let remedy = if lo >= 0.0 && hi <= 255.0 + ROUNDING && hi > 2.0 {
@@ -210,21 +212,14 @@ fn unit(x: &Tensor, notes: &mut Vec<String>) -> Result<Tensor> {
         };
         bail!("values from {lo} to {hi}, but images must be in [0, 1]: {remedy}");
     }
-    let x = x.to_dtype(DType::F32)?;
-    let (far, count) = outside(&x)?;
-    if count == 0 {
+    let far = |v: &f32| f64::from((-v).max(v - 1.0));
+    let outside: Vec<f64> = all.iter().map(far).filter(|d| *d > 0.0).collect();
+    if outside.is_empty() {
         return Ok(x);
     }
-    notes.push(format!("{count} values of the images are outside of [0, 1] by at most {far:.1e}: they are clipped"));
+    let (count, most) = (outside.len(), outside.iter().copied().fold(0.0, f64::max));
+    notes.push(format!("{count} values of the images are outside of [0, 1] by at most {most:.1e}: they are clipped"));
     Ok(x.clamp(0.0, 1.0)?)
-}
-
-/// How far the values are outside of [0, 1], and how many are.
-fn outside(x: &Tensor) -> Result<(f64, usize)> {
-    let all = x.flatten_all()?.to_vec1::<f32>()?;
-    let far = |v: &f32| f64::from((-v).max(v - 1.0));
-    let wrong: Vec<f64> = all.iter().map(far).filter(|d| *d > 0.0).collect();
-    Ok((wrong.iter().copied().fold(0.0, f64::max), wrong.len()))
 }
 
 /// The first value of which something is true, with its flat index.
@@ -237,6 +232,9 @@ fn first(t: &Tensor, is: impl Fn(f64) -> bool) -> Result<Option<(usize, f64)>> {
 fn classes(y: &Tensor, n: usize) -> Result<Tensor> {
     let y = y.to_dtype(DType::F64)?;
     let flat = y.dims().iter().skip(1).all(|d| *d == 1) && y.rank() > 0;
+    if !flat && y.dims().first() != Some(&n) && y.elem_count() == n {
+        bail!("the shape is {:?}, must be ({n},): y = y.reshape(-1)", y.dims());
+    }
     if !flat && y.rank() == 2 {
         let sums = y.sum(D::Minus1)?.to_vec1::<f64>()?;
         let hot =

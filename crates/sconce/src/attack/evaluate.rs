@@ -107,14 +107,27 @@ pub(crate) fn evaluate(args: &Attack, with_pictures: bool, terminal: &Terminal) 
         diagnosis: (!args.no_checks).then(DiagnosisConfig::default),
         ..EvaluationConfig::default()
     };
+    let total = examples.len()?;
     terminal.detail(&format!("suite {}, {} examples, {} per batch", suite.name, examples.len()?, cfg.run.batch(&x)?));
+    let mut so_far = None;
     let result = run(&*net, &x, &y, &suite, &cfg, args.ledger.as_deref(), &mut |p| {
+        so_far = Some(format!(
+            "at most {} of {total} examples are robust at the radius of `{}`, {}",
+            p.robust,
+            p.attack,
+            radius(threats.norm, p.eps)
+        ));
         let step = format!("{} at {}: {} robust", p.attack, radius(threats.norm, p.eps), p.robust);
         // While it runs, the bar's text stays the same, so that it does not start again.
         let running = format!("{} at {}", p.attack, radius(threats.norm, p.eps));
         terminal.progress(if p.done >= p.total { &step } else { &running }, p.done, p.total);
         Ok(())
-    })?;
+    });
+    // What was found before an error is worth something.
+    if let (Err(_), Some(found)) = (&result, &so_far) {
+        terminal.result(&format!("stopped before the end of the suite; so far {found}"))?;
+    }
+    let result = result?;
     // The numbers of a long run are not lost because a picture cannot be made.
     let shown = with_pictures.then(|| pictures(&*net, (&x, &y), &suite, &result, &examples));
     let pictures = shown.unwrap_or_else(|| Ok(Vec::new())).unwrap_or_else(|e| {

@@ -10,15 +10,31 @@ use crate::args::Dossier;
 use crate::attack::{self, evaluate, judge, network};
 use crate::program::Outcome;
 use crate::terminal::{Terminal, json};
-use anyhow::{Result, bail};
-use candle_core::DType;
+use anyhow::{Context, Result, bail};
+use candle_core::{DType, Var};
 use sconce_tensor_core::Device;
+use sconce_tensor_core::error::describe;
+use sconce_tensor_core::ops::backward;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
 fn out(args: &Dossier) -> PathBuf {
     let name = || Path::new("dossier").join(args.attack.model.file_stem().unwrap_or_default());
     args.out.clone().unwrap_or_else(name)
+}
+
+/// Refuses to start where candle would cut the graph of gradients, which the Hessian is made of: this is known before the attacks run.
+fn second_derivatives() -> Result<()> {
+    let x = Var::new(2f64, &Device::Cpu)?;
+    let slope = backward(&(x.as_tensor().sqr()? * x.as_tensor())?)?.get(&x).context("x^3 has no gradient")?.clone();
+    let twice = backward(&slope).ok().and_then(|g| g.get(&x)?.to_scalar::<f64>().ok());
+    if twice != Some(12.0) {
+        bail!(
+            "this process cannot differentiate gradients, which the curvature needs: unset SCONCE_STARTED, or set CANDLE_GRAD_DO_NOT_DETACH=1, and \
+             start again"
+        );
+    }
+    Ok(())
 }
 
 /// Read, work, judge, write.
@@ -36,16 +52,30 @@ pub(crate) fn main(args: &Dossier, terminal: &mut Terminal) -> Result<Outcome> {
     let report = terminal.output("--out", Some(&folder.join("report.html")))?;
     let results = terminal.output("--out", Some(&folder.join("dossier.json")))?;
 
+    second_derivatives()?;
     let mut done = evaluate(&args.attack, true, terminal)?;
+    // It took the longest, and is worth something without the rest.
+    terminal.result(&attack::text(&args.attack, &done)?)?;
     let n = usize::try_from(args.geometry_examples)?.min(done.examples.len()?);
     let few = (done.examples.x.narrow(0, 0, n)?.to_dtype(DType::F64)?, done.examples.y.narrow(0, 0, n)?);
     let net = network(&args.attack, &few.0, DType::F64, &Device::Cpu)?.network;
-    let found = measure::all(args, (&done.threats, &done.choice), &*net, &few, &folder, terminal)?;
+    let found = match measure::all(args, (&done.threats, &done.choice), &*net, &few, &folder, terminal) {
+        Ok(found) => found,
+        Err(e) => {
+            let fields = json!({ "attack": attack::fields(&args.attack, &done)?, "stopped": describe(e.as_ref()) });
+            let text = json("dossier", fields)?;
+            for file in [&results, &extra.0] {
+                terminal.write(file.as_ref(), || Ok(text.clone()))?;
+            }
+            attack::wrote_ledger(&args.attack, terminal);
+            terminal.finish()?;
+            return Err(e);
+        }
+    };
     done.seconds = terminal.seconds();
     let readings = summary::readings(&done, &found)?;
 
     let outcome = judge(&args.attack, &done)?;
-    terminal.result(&attack::text(&args.attack, &done)?)?;
     terminal.result(&summary::text(&readings))?;
     let fields = json!({ "attack": attack::fields(&args.attack, &done)?, "summary": readings, "geometry": found });
     let text = json("dossier", fields)?;

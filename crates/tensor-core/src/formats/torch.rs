@@ -17,6 +17,9 @@ const DEPTH: usize = 16;
 /// Tensors may take this many times the bytes that were read; tied weights and small types need more than once.
 const GROWTH: usize = 16;
 
+/// Offset and length of the bytes of each storage.
+type Places = HashMap<String, (usize, usize)>;
+
 /// Where the tensors' bytes are.
 enum Storages<'a> {
     Zip {
@@ -25,7 +28,7 @@ enum Storages<'a> {
         big_endian: bool,
     },
     /// Offset and length of each key in the file.
-    Stream(HashMap<String, (usize, usize)>),
+    Stream(Places),
 }
 
 /// A tensor that was not read yet.
@@ -74,7 +77,7 @@ fn element(name: &str) -> Option<Element> {
 }
 
 /// A stream from its first pickle on: the value, and where the bytes of each storage are.
-fn stream(bytes: &[u8]) -> Read<(Pickle, HashMap<String, (usize, usize)>)> {
+fn stream(bytes: &[u8]) -> Read<(Pickle, Places)> {
     // The mark, the version, facts about the machine.
     let mut at = 0;
     for _ in 0..3 {

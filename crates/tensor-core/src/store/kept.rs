@@ -192,6 +192,47 @@ mod tests {
         assert!(Kept::<State>::load(&dir.path().join("none"), &print).unwrap().is_none());
     }
 
+    /// One flipped bit anywhere in a readable file, or in one with tensors, is found; or it changed nothing.
+    #[test]
+    fn no_flipped_bit_is_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let (plain, tensors) = (dir.path().join("plain"), dir.path().join("tensors"));
+        let print = Fingerprint::new().with("lr", 0.1).with("name", "a");
+        let value = Plain(vec![1.5f64, -2.0]);
+        Kept::new(print.clone(), value.clone()).save(&plain).unwrap();
+        let t = Tensor::new(&[1f32, 2.0], &Device::Cpu).unwrap();
+        Kept::new(print.clone(), State::new(&"values", [("t", t.clone())]).unwrap()).save(&tensors).unwrap();
+        let flip = |path: &Path, same: &dyn Fn(&Path) -> Option<bool>| {
+            let bytes = fs::read(path).unwrap();
+            for at in 0..bytes.len() * 8 {
+                let mut damaged = bytes.clone();
+                damaged[at / 8] ^= 1 << (at % 8);
+                fs::write(path, &damaged).unwrap();
+                assert!(same(path).is_none_or(|same| same), "bit {at}");
+            }
+        };
+        let same = |k: Kept<Plain<Vec<f64>>>| k.value == value && k.fingerprint == print;
+        flip(&plain, &|path| Kept::open(path).ok().map(same));
+        let same = |k: Kept<State>| {
+            k.fingerprint == print
+                && k.value.tensors[0].1.to_vec1::<f32>().unwrap() == [1.0, 2.0]
+                && k.value.values == "values"
+        };
+        flip(&tensors, &|path| Kept::open(path).ok().map(same));
+    }
+
+    /// A file of tensors with our text and no checksum, as they were written before there was one, is refused.
+    #[test]
+    fn a_text_without_a_checksum_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("old");
+        let t = Tensor::new(&[1f32, 2.0], &Device::Cpu).unwrap();
+        let header = std::collections::HashMap::from([("sconce".to_owned(), "text".to_owned())]);
+        fs::write(&path, safetensors::serialize([("t", &t)], Some(header)).unwrap()).unwrap();
+        let e = crate::store::load(&path, &Device::Cpu).unwrap_err().to_string();
+        assert!(e.contains("checksum is missing or damaged: make the file again"), "{e}");
+    }
+
     #[test]
     fn another_fingerprint_is_told_key_by_key_and_damage_is_found() {
         let dir = tempfile::tempdir().unwrap();

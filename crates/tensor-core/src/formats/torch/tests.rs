@@ -84,7 +84,7 @@ fn mutated() -> impl Strategy<Value = Vec<u8>> {
     let edit = (any::<prop::sample::Index>(), any::<u8>());
     (0..4usize, prop::collection::vec(edit, 0..8), any::<prop::sample::Index>(), 0..4u8).prop_map(
         |(which, edits, at, cut)| {
-            let mut bytes = [zipped(false), zipped(true), old(), pickled()].swap_remove(which);
+            let mut bytes = vec![zipped(false), zipped(true), old(), pickled()].swap_remove(which);
             // Edits of the pickle, not only of the archive around it.
             if which == 0 {
                 let mut inner = pickled();

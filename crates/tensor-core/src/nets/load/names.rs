@@ -29,9 +29,18 @@ pub(super) struct Fitting {
 /// Parts of a name that wrappers of PyTorch add anywhere in it: data parallelism, `torch.compile`, sharding, checkpointing.
 const WRAPPERS: [&str; 4] = ["module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"];
 
-/// The last part of the names of a normalising layer's buffers.
-const MEANS: [&str; 4] = ["mean", "_mean", "mu", "means"];
-const DEVIATIONS: [&str; 6] = ["std", "_std", "sigma", "sd", "stds", "stdev"];
+/// The last part of the names of a normalising layer's buffers: of the mean and of the deviation.
+const NORMAL: [(&str, &str); 9] = [
+    ("mean", "std"),
+    ("_mean", "_std"),
+    ("means", "stds"),
+    ("mu", "sigma"),
+    ("mean", "sigma"),
+    ("new_mean", "new_std"),
+    ("image_mean", "image_std"),
+    ("pixel_mean", "pixel_std"),
+    ("input_mean", "input_std"),
+];
 
 /// Names without the parts that wrappers add; as they are where two would become one.
 fn unwrapped(all: &[Named]) -> Vec<String> {
@@ -60,14 +69,14 @@ pub(super) fn fittings(arch: Arch, all: &[Named], channels: usize) -> Vec<Fittin
     let place: BTreeMap<&str, usize> = names.iter().enumerate().map(|(i, n)| (n.as_str(), i)).collect();
     // Pairs of buffers, by the name of their layer.
     let vector = |i: &usize| all[*i].elements == channels && !all[*i].integer;
-    let deviation = |layer: &str| {
-        let named = |last: &&str| {
-            place.get(if layer.is_empty() { (*last).to_owned() } else { format!("{layer}.{last}") }.as_str())
-        };
-        DEVIATIONS.iter().find_map(|last| named(last)).copied().filter(vector)
+    let pair = |i: usize| {
+        let (layer, last) = split(&names[i]);
+        let full = |last: &str| if layer.is_empty() { last.to_owned() } else { format!("{layer}.{last}") };
+        let of = |(mean, std): &(&str, &str)| (*mean == last).then(|| place.get(full(std).as_str()).copied()).flatten();
+        let std = NORMAL.iter().find_map(of).filter(vector)?;
+        vector(&i).then_some((i, std))
     };
-    let layers = (0..all.len()).filter(|i| MEANS.contains(&split(&names[*i]).1) && vector(i));
-    let pairs: Vec<(usize, usize)> = layers.filter_map(|i| Some((i, deviation(split(&names[i]).0)?))).collect();
+    let pairs: Vec<(usize, usize)> = (0..all.len()).filter_map(pair).collect();
     let aside: BTreeSet<usize> =
         pairs.iter().flat_map(|p| [p.0, p.1]).chain((0..all.len()).filter(|i| counter(*i))).collect();
     let rest: Vec<usize> = (0..all.len()).filter(|i| !aside.contains(i)).collect();

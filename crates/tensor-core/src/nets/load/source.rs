@@ -90,7 +90,11 @@ impl<'a> Source<'a> {
         for (name, view) in views {
             let read = safetensor(&view);
             let integer = read.as_ref().is_ok_and(|t| !t.dtype().is_float());
-            named.push(Named { name, elements: view.shape().iter().product(), integer });
+            named.push(Named {
+                name,
+                elements: view.shape().iter().fold(1usize, |n, d| n.saturating_mul(*d)),
+                integer,
+            });
             handles.push(read.map_or_else(|f| Handle::Unread(f.reason), Handle::Ready));
         }
         Ok(Self { path, torch: None, sets: vec![(String::new(), named)], handles: vec![handles] })
