@@ -24,7 +24,7 @@ struct Parts {
 /// No archive, or one without features (N, D); labels that are asked for and not there, or that are neither 0 and 1 nor named.
 pub(super) fn read(source: &Source, columns: &TableColumns) -> Result<Data> {
     let place = || source.path().display().to_string();
-    let Parts { x, labels } = parts(source, columns, columns.label.is_some()).with_context(place)?;
+    let Parts { x, labels } = parts(source, columns, columns.label.is_some()).map_err(|e| placed(source, e))?;
     let (n, d) = x.dims2()?;
     let values = x.flatten_all()?.to_vec1::<f64>()?;
     if let Some(i) = values.iter().position(|v| v.is_infinite()) {
@@ -58,8 +58,7 @@ pub(super) fn read(source: &Source, columns: &TableColumns) -> Result<Data> {
 /// # Errors
 /// As [`read`].
 pub(super) fn text(source: &Source, columns: &TableColumns) -> Result<String> {
-    let place = || source.path().display().to_string();
-    let Parts { x, labels } = parts(source, columns, false).with_context(place)?;
+    let Parts { x, labels } = parts(source, columns, false).map_err(|e| placed(source, e))?;
     let names: Vec<String> = (0..x.dims2()?.1).map(|i| format!("x{i}")).collect();
     let labels = labels.map(|(found, values)| (columns.label.clone().unwrap_or(found), values));
     let mut out = names.join(",");
@@ -74,6 +73,12 @@ pub(super) fn text(source: &Source, columns: &TableColumns) -> Result<String> {
         out.push('\n');
     }
     Ok(out)
+}
+
+/// An error with the path, which those of the reader of arrays have already.
+fn placed(source: &Source, e: anyhow::Error) -> anyhow::Error {
+    let place = source.path().display().to_string();
+    if e.to_string().starts_with(&place) { e } else { e.context(place) }
 }
 
 /// The first of some usual names that the file has, in any case.
