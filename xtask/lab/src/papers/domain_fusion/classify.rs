@@ -27,6 +27,11 @@ pub struct Classified {
 }
 
 impl Classified {
+    /// These weights and those.
+    pub fn and(&self, more: &Self) -> Self {
+        Self { tried: [&self.tried[..], &more.tried].concat() }
+    }
+
     /// The weight with the highest validation accuracy, the smallest of equals, and its test accuracy.
     pub fn chosen(&self) -> (f64, f64) {
         let mut best = self.tried[0];
@@ -164,6 +169,19 @@ impl Classify<'_> {
     }
 }
 
+impl Classify<'_> {
+    /// Every weight of the recipe.
+    fn over_weights(&self, work: &Work<'_>, each: impl Fn(f64) -> Result<(f64, f64)>) -> Result<Classified> {
+        let mut tried = Vec::new();
+        for (i, &weight) in self.net.weights.iter().enumerate() {
+            let (validation, test) = each(weight)?;
+            tried.push((weight, validation, test));
+            work.at(i + 1, self.net.weights.len());
+        }
+        Ok(Classified { tried })
+    }
+}
+
 /// The share of images whose largest logit among the data's own classes is right.
 fn accuracy(net: &SmallCnn, data: &Labelled) -> Result<f64> {
     let logits = net.forward(data.x(), Mode::Frozen)?.narrow(1, 0, data.classes())?;
@@ -192,8 +210,7 @@ impl Job for Classify<'_> {
         let all = match self.beside {
             Beside::Nothing | Beside::FourTimes | Beside::GeneratedAlone(_) => steps,
             Beside::Pretrained(_) => steps + outer,
-            Beside::JointLabels(_) => 2 * steps,
-            Beside::Generated(_) => 2 * steps * self.net.weights.len(),
+            Beside::JointLabels(_) | Beside::Generated(_) => 2 * steps * self.net.weights.len(),
         };
         all as f64 * self.net.repeats as f64
     }
@@ -216,7 +233,7 @@ impl Job for Classify<'_> {
                 let shifted: Vec<u32> = outer.labels()?.into_iter().map(|y| y + union.outer().start as u32).collect();
                 let outer = Labelled::new(outer.x().clone(), &shifted, union.classes())?;
                 let train = Labelled::new(parts.train.x().clone(), &parts.train.labels()?, union.classes())?;
-                plain(1.0, self.mean(parts, &train, Some((&outer, 1.0)))?)
+                self.over_weights(work, |weight| self.mean(parts, &train, Some((&outer, weight))))?
             }
             Beside::GeneratedAlone(job) => {
                 let images = job.sample(&*job.restored(work)?, job.gan.samples)?;
@@ -224,13 +241,7 @@ impl Job for Classify<'_> {
             }
             Beside::Generated(job) => {
                 let images = job.sample(&*job.restored(work)?, job.gan.samples)?;
-                let mut tried = Vec::new();
-                for (i, &weight) in self.net.weights.iter().enumerate() {
-                    let (validation, test) = self.mean(parts, &parts.train, Some((&images, weight)))?;
-                    tried.push((weight, validation, test));
-                    work.at(i + 1, self.net.weights.len());
-                }
-                Classified { tried }
+                self.over_weights(work, |weight| self.mean(parts, &parts.train, Some((&images, weight))))?
             }
         })
     }

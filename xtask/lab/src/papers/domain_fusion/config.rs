@@ -280,6 +280,21 @@ impl Config {
         if k * t.reference / 2 <= d || k * self.gan.samples <= d || k * self.gan.watched <= d {
             bail!("evaluator.hidden: {d} features need more images than that in half the reference and in the samples");
         }
+        if let Some(n) = self.sizes.iter().find(|n| **n <= d) {
+            bail!(
+                "sizes: the FID of an outer set needs more target images than the evaluator's {d} hidden features, got {n}"
+            );
+        }
+        distinct("target.classes", &t.classes.iter().map(|c| u64::from(*c)).collect::<Vec<_>>())?;
+        for outer in &self.outers {
+            if let OuterData::Classes { name, classes, .. } = &outer.data {
+                // Held-out images of the target would be trained on.
+                let both: Vec<&u8> = classes.iter().filter(|c| *name == t.name && t.classes.contains(c)).collect();
+                if !both.is_empty() {
+                    bail!("outers: `{}` has classes of the target: {both:?}", outer.name);
+                }
+            }
+        }
         self.gan.config()?;
         self.toy.validate()
     }
@@ -300,6 +315,8 @@ mod tests {
         };
         assert!(refused("sizes=[101]").contains("multiples of the target's 5"));
         assert!(refused("sizes=[]").contains("at least one"));
+        assert!(refused("sizes=[50]").contains("more target images"));
+        assert!(refused("outers.0.data.classes.classes=[1, 2]").contains("classes of the target"));
         assert!(refused("target.controls=\"rest\"").contains("no `rest`; there are related"));
         assert!(refused("classifier.weights=[0.0]").contains("above 0"));
         assert!(refused("evaluator.hidden=4000").contains("features need more images"));

@@ -58,7 +58,7 @@ impl Config {
     }
 
     fn context(&self, n: usize, seed: u64) -> Context<'_> {
-        Context { target: &self.target, n, seed, evaluator: self.evaluator() }
+        Context { target: &self.target, samples: self.gan.samples, n, seed, evaluator: self.evaluator() }
     }
 
     fn suits<'a>(&'a self, outer: &'a config::Outer, n: usize, seed: u64) -> Suits<'a> {

@@ -40,8 +40,9 @@ fn accuracies(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
     let weights: Vec<String> = c.weights.iter().map(f64::to_string).collect();
     page.text(&format!(
         "Test accuracy of the target's classifier, a mean over {} classifiers for each GAN; in brackets the 95 % interval over {} seeds, each with a subset of \
-         its own. Every classifier takes {} steps with {} real images. A batch of generated images joins each step at a weight that is chosen on {} \
-         validation images of the target among 0, {}; at 0 it is the classifier of real images alone.",
+         its own. Every classifier takes {} steps with {} real images (rounded up to whole epochs). A batch of generated images, or of outer ones with both label sets, joins \
+         each step at a weight that is chosen on {} validation images of the target among 0, {}; at 0 it is the classifier of real images alone. The one that \
+         is trained on the outer data first has as many steps on them before.",
         c.repeats,
         r.seeds.len(),
         c.steps,
@@ -87,12 +88,16 @@ fn fidelity(cfg: &Config, r: &Results, page: &mut Page) {
     page.text(&format!(
         "Generated images ({} of each class) against {} target images of each class that no GAN saw. FID, KID, precision, recall, density and coverage are of the \
          {} features of a classifier's hidden layer (trained on all training images of the target's classes; test accuracy {accuracy:.3}); images are not \
-         resized. Two rows tell what the numbers mean: the training images themselves in the place of generated ones are what a copying GAN gets, one \
-         half of the reference against the other is what a perfect one gets, at its number of images. FID is biased upwards by about 1 / images.",
-        cfg.gan.samples, cfg.target.reference, cfg.evaluator.hidden
+         resized. Two rows tell what the numbers mean: the training images, repeated to the number of the generated ones, are what a copying GAN gets; one half of the \
+         reference against the other is what a perfect one gets with {} images on each side: with fewer images FID is higher, by an amount proportional to \
+         1 / images, and recall is another.",
+        cfg.gan.samples,
+        cfg.target.reference,
+        cfg.evaluator.hidden,
+        cfg.target.reference / 2 * cfg.target.classes.len()
     ));
     page.text(
-        "Memorisation is the median distance in pixels to the nearest training image, over that of validation images: below 1 is copying. Copied is the share \
+        "Memorisation is the median distance in pixels to the nearest training image, over that of validation images: below 1 is copying, and poor images are far from all real ones. Copied is the share \
          that is nearer to a training image than 99 % of the validation images. MS-SSIM (2 scales, window 7) of pairs of one class: lower is more varied.",
     );
     let columns = [
@@ -109,7 +114,7 @@ fn fidelity(cfg: &Config, r: &Results, page: &mut Page) {
         ("inception", "inception score"),
     ];
     let mut all: Vec<(String, String)> = cfg.arms.iter().map(|a| (a.name.clone(), a.title.clone())).collect();
-    all.push((COPIES.to_owned(), "the n training images themselves".to_owned()));
+    all.push((COPIES.to_owned(), "the n training images, repeated".to_owned()));
     all.push((HALVES.to_owned(), "half of the reference against the other".to_owned()));
     for n in &cfg.sizes {
         page.subheading(&format!("n = {n}"));
@@ -191,7 +196,7 @@ fn training(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
     };
     page.text(&format!(
         "The phase with the target, n = {n}, first seed; an epoch is {} generator steps. In every arm the discriminator sees the target equally often \
-         (with repetitions): {:.0} images in all. The FID of an epoch is of {} images of each class at fixed noise.",
+         (with repetitions): {:.0} images in all. Rates and target weights differ by arm; how they were chosen stands in the recipe. The FID of an epoch is of {} images of each class at fixed noise.",
         cfg.gan.steps,
         cfg.arms.first().and_then(|a| r.metrics.get(&format!("n{n}.exposure.{}", a.name))).map_or(f64::NAN, |s| s.mean),
         cfg.gan.watched
@@ -218,10 +223,27 @@ fn training(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
     }
     let row = |a: &super::Arm| {
         let of = |what: &str| cell(r.metrics.get(&format!("n{n}.{what}.{}", a.name)));
-        vec![Cell::from(&a.title), of("exposure"), of("gap"), of("sigma_class")]
+        let weight = if a.target_weight < 1.0 { format!("{}", a.target_weight) } else { "–".to_owned() };
+        vec![
+            Cell::from(&a.title),
+            Cell::from(a.lr.to_string()),
+            Cell::from(weight),
+            of("exposure"),
+            of("steps"),
+            of("gap"),
+            of("sigma_class"),
+        ]
     };
     page.table(
-        &["arm", "target images seen", "score of training less held-out", "spectral norm of the class vectors"],
+        &[
+            "arm",
+            "rate",
+            "target weight",
+            "target images seen",
+            "generator steps",
+            "score of training less held-out",
+            "spectral norm of the class vectors",
+        ],
         cfg.arms.iter().map(row).collect(),
     );
     Ok(())
@@ -230,8 +252,8 @@ fn training(cfg: &Config, r: &Results, page: &mut Page) -> Result<()> {
 fn outers(cfg: &Config, r: &Results, page: &mut Page) {
     page.heading("Choosing the outer data");
     page.text(
-        "Before any GAN is trained: the FID between the n target images and the outer set (low: related), the mean MS-SSIM of pairs of one outer class (low: \
-         varied), and their product. The ingredients are recalled, the paper's formula is unknown to us.",
+        "Before any GAN is trained, with the extractor of the reproduction, which saw more target images than a user has: the FID between the n target images and the outer set (low: related), the mean MS-SSIM of pairs of one outer class (low: \
+         varied), and their product. The ingredients are recalled, the paper's formula is unknown to us. The sets differ in their numbers of images and of classes, too.",
     );
     let mut body = Vec::new();
     for (n, o) in cfg.sizes.iter().flat_map(|n| cfg.outers.iter().map(move |o| (n, o))) {

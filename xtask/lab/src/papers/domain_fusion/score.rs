@@ -23,6 +23,8 @@ pub struct Scores {
     pub images: usize,
     /// None with fewer images than features need.
     pub fid: Option<f64>,
+    /// Against the validation images: what settings are chosen by.
+    pub validation_fid: Option<f64>,
     pub kid: f64,
     pub precision: f64,
     pub recall: f64,
@@ -55,8 +57,11 @@ fn scores(measure: &Measure, parts: &Parts, reference: &Labelled, sample: &Sampl
     let rng = Rng::new(seed).stream("scores");
     let (real, own) =
         (measure.features(reference.x(), "reference")?, measure.features(sample.images.x(), sample.split)?);
-    let enough = own.len().min(real.len()) > real.width();
-    let distance = |a: &Features, b: &Features| fid(Real(a), Generated(b), &FidConfig::default());
+    let held = measure.features(parts.validation.x(), "validation")?;
+    let distance = |a: &Features, b: &Features| -> Result<Option<f64>> {
+        let enough = a.len().min(b.len()) > a.width();
+        Ok(if enough { Some(fid(Real(a), Generated(b), &FidConfig::default())?.value) } else { None })
+    };
     let cfg = PrdcConfig::default();
     let balls = |f: &Features| Manifold::new(f, cfg.precision_neighbours.max(cfg.density_neighbours));
     let shares = prdc(Real(&balls(&real)?), Generated(&balls(&own)?), &cfg)?.value;
@@ -88,7 +93,8 @@ fn scores(measure: &Measure, parts: &Parts, reference: &Labelled, sample: &Sampl
     };
     Ok(Scores {
         images: own.len(),
-        fid: if enough { Some(distance(&real, &own)?.value) } else { None },
+        fid: distance(&real, &own)?,
+        validation_fid: distance(&held, &own)?,
         kid: kid(Real(&real), Generated(&own), &all, &rng)?.value.estimate,
         precision: shares.precision,
         recall: shares.recall,
@@ -132,10 +138,13 @@ impl Job for Fidelity<'_> {
     }
 }
 
-/// The same of real images: the n training images as if they were generated, and one half of the reference against the other.
+/// The same of real images: the n training images as if they were generated, each as often as it takes for the number of generated images; and
+/// one half of the reference against the other.
 #[derive(Clone, Copy, Serialize)]
 pub struct Context<'a> {
     pub target: &'a Target,
+    /// Generated images of each class.
+    pub samples: usize,
     pub n: usize,
     pub seed: u64,
     pub evaluator: Evaluator<'a>,
@@ -180,6 +189,9 @@ impl Job for Context<'_> {
         let of = |reference: &Labelled, images: &Labelled, split: &str| {
             scores(&measure, &parts, reference, &Sample { images, split, learned: false }, self.seed)
         };
-        Ok(Contexts { copies: of(all, &parts.train, "train")?, halves: of(&a, &b, "half of the reference")? })
+        let repeated: Vec<usize> = (0..self.samples * classes).map(|i| i % parts.train.len()).collect();
+        let copies = parts.train.batch(&repeated)?;
+        let copies = Labelled::new(copies.x, &copies.y.to_vec1::<u32>()?, classes)?;
+        Ok(Contexts { copies: of(all, &copies, "train")?, halves: of(&a, &b, "half of the reference")? })
     }
 }

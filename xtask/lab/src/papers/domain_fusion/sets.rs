@@ -153,8 +153,7 @@ fn cuts(each: usize, pool: usize, site: &Site) -> Result<Labelled> {
 impl Target {
     /// What a reader must know of embedded data.
     pub fn flag(&self) -> Option<String> {
-        let text =
-            "Target and outer data are the embedded part of Fashion-MNIST (750 training and 100 test images a class).";
+        let text = "The garments are the embedded part of Fashion-MNIST (750 training and 100 test images a class).";
         (self.source == Source::Embedded).then(|| text.to_owned())
     }
 }
