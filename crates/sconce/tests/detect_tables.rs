@@ -347,7 +347,8 @@ fn arrays_of_any_type_and_order() {
         fit_with(&f, &path, &format!("--label y {words}")).well();
         assert_eq!(scores(&f, &path, &format!("--label y {words}")), want, "{name}");
     }
-    let types: [(&str, fn(f64) -> Vec<u8>); 5] = [
+    type Bytes = fn(f64) -> Vec<u8>;
+    let types: [(&str, Bytes); 5] = [
         ("<f4", |v| (v as f32).to_le_bytes().to_vec()),
         ("<i2", |v| (v as i16).to_le_bytes().to_vec()),
         (">i4", |v| (v as i32).to_be_bytes().to_vec()),

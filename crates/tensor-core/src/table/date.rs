@@ -108,8 +108,10 @@ pub(super) fn looks_like_date(text: &str) -> bool {
     }
     let date = text.split(['T', ' ']).next().unwrap_or_default();
     let parts: Vec<&str> = date.split(['/', '-']).collect();
+    // `10-20-30` is a name.
+    let year = if date.contains('/') { 2..=4 } else { 4..=4 };
     if let [a, b, c] = parts[..]
-        && let (Some(a), Some(b), Some(_)) = (number(a, 1..=2), number(b, 1..=2), number(c, 2..=4))
+        && let (Some(a), Some(b), Some(_)) = (number(a, 1..=2), number(b, 1..=2), number(c, year))
     {
         return (1..=31).contains(&a) && (1..=31).contains(&b) && a.min(b) <= 12;
     }
