@@ -1,5 +1,6 @@
 //! The Fréchet distance of two Gaussians fitted to features.
 
+use super::blocks::elements;
 use super::features::Features;
 use super::moments::Moments;
 use super::provenance::{Context, Generated, Real, Score};
@@ -102,11 +103,17 @@ fn root_trace(a: &[f64], b: &[f64], d: usize) -> Result<f64> {
     }
     // F = P^T L, so F^T b F = L^T (P b P^T) L.
     let l = Tensor::from_vec((0..d * rank).map(|i| factor[(i / rank, i % rank)]).collect(), (d, rank), &Device::Cpu)?;
-    let b: Vec<f64> = order.iter().flat_map(|i| order.iter().map(move |j| b[i * d + j])).collect();
-    let b = Tensor::from_vec(b, (d, d), &Device::Cpu)?;
-    let product = ops::matmul(&l.t()?, &ops::matmul(&b, &l)?)?.flatten_all()?.to_vec1::<f64>()?;
-    let found = MatRef::from_row_major_slice(&product, rank, rank).self_adjoint_eigenvalues(Side::Lower);
-    let found = found.map_err(|e| Error::value("eigenvalues of the covariances", format!("were not found: {e:?}")))?;
+    // Matrices of 2,048 features have 32 MiB each: none is kept longer than it is used.
+    drop(factor);
+    let product = {
+        let b: Vec<f64> = order.iter().flat_map(|i| order.iter().map(move |j| b[i * d + j])).collect();
+        ops::matmul(&Tensor::from_vec(b, (d, d), &Device::Cpu)?, &l)?
+    };
+    let product = ops::matmul(&l.t()?, &product)?;
+    drop(l);
+    let eigenvalues = |m: &[f64]| MatRef::from_row_major_slice(m, rank, rank).self_adjoint_eigenvalues(Side::Lower);
+    let found = elements(&product, eigenvalues)?
+        .map_err(|e| Error::value("eigenvalues of the covariances", format!("were not found: {e:?}")))?;
     Ok(found.into_iter().map(|v| v.max(0.0).sqrt()).sum())
 }
 

@@ -12,7 +12,7 @@ use sconce_tensor_core::store::{Digest, Fingerprint, Keep, Kept, State};
 use std::path::Path;
 
 /// Rows that are centred and transposed at once.
-const ROWS: usize = 4096;
+const ROWS: usize = 1024;
 /// Rows of the covariance that are computed in one product, which ends at the diagonal.
 const STRIP: usize = 256;
 /// Images on which a kept file remembers the features.

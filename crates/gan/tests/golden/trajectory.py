@@ -140,6 +140,6 @@ for step in range(STEPS):
     of_g.append(sums(pg, NAMES_G))
     of_d.append(sums(pd, NAMES_D))
 show = lambda name, rows: print(f"const {name}: [[f64; {len(rows[0])}]; {len(rows)}] = [\n" + "".join(
-    "    [" + ", ".join(f"{v:.15e}" for v in r) + "],\n" for r in rows) + "];")
+    "    [" + ", ".join(f"{v:.12e}" for v in r) + "],\n" for r in rows) + "];")
 for name, rows in (("LOSSES", losses), ("SIGMAS", sigmas), ("GENERATOR", of_g), ("DISCRIMINATOR", of_d), ("AVERAGE", [sums(average, NAMES_G)])):
     show(name, rows)
