@@ -1,4 +1,4 @@
-//! A step of the trainer at the size of `domain-fusion` quick: an update of the discriminator, then one of the generator.
+//! A step of the trainer with the images and the width of `domain-fusion` quick, in batches twice as large: an update of the discriminator, then one of the generator.
 
 use super::{Exchange, Work};
 use anyhow::Result;
