@@ -191,8 +191,12 @@ struct Beside<'a> {
 impl Beside<'_> {
     /// The largest difference of values so far, relative to the value, or to 1 where that is smaller.
     fn take(&mut self, got: &[f64], want: &[f64]) {
-        let differences = got.iter().zip(want).map(|(g, w)| (g - w).abs() / w.abs().max(1.0));
-        self.worst = differences.fold(self.worst, f64::max);
+        for (g, w) in got.iter().zip(want) {
+            let difference = (g - w).abs() / w.abs().max(1.0);
+            // The larger of a number and NaN is the number.
+            assert!(difference.is_finite(), "{g} and {w}");
+            self.worst = self.worst.max(difference);
+        }
     }
 }
 
