@@ -1,5 +1,5 @@
 //! Ten training steps of the trainer beside PyTorch: values of `golden/trajectory.py` (torch 2.15 in f64).
-#![allow(clippy::unwrap_used)] // a test fails by panicking
+#![allow(clippy::unwrap_used, clippy::excessive_precision)] // a test fails by panicking
 
 use sconce_gan::nets::{
     DcganDiscriminator, DcganGenerator, Discriminator, DiscriminatorConfig, Generator, GeneratorConfig, Pass, Scores,
