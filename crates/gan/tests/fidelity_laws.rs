@@ -5,7 +5,7 @@ use sconce_gan::fidelity::{
     ClassImages, ClassWiseConfig, ClassifierLogits, Extractor, FeatureFunction, Features, FidConfig, Generated,
     HeldOut, ImageSpec, InceptionScoreConfig, KidConfig, Manifold, Moments, MsSsim, MsSsimConfig, Origin, PrdcConfig,
     Real, Resize, Source, Ssim, SsimConfig, Subsets, class_wise, diversity, fid, frechet, in_context, inception_score,
-    kid, memorisation, nearest, prdc,
+    kid, memorisation, nearest, prdc, realism,
 };
 use sconce_tensor_core::candle_core::{DType, Device, Tensor};
 use sconce_tensor_core::nets::{SmallCnn, SmallCnnConfig};
@@ -166,6 +166,61 @@ fn copies_are_found() {
     let v = memorisation(Real(&zero), HeldOut(&away), Generated(&away)).unwrap().value;
     assert_eq!((v.held_out_first_percentile, v.held_out_median, v.median_ratio), (1.5, 50.5, 1.0));
     near(v.share_below_first_percentile, 1.0 / 101.0, 1e-15);
+    near(v.expected_share, 2.0 / 102.0, 1e-15);
+}
+
+/// Of few held-out images the 1st percentile is near their minimum, below which more than 1 % of new images are.
+#[test]
+fn the_expected_share_is_that_of_fresh_images() {
+    // Distances to the one training image are uniform.
+    let line = |seed, n: usize| {
+        let x = Rng::new(seed).uniform((n, 1), 0.0..1.0, DType::F64, &Device::Cpu).unwrap();
+        Features::new(&x, source("line")).unwrap()
+    };
+    let zero = Features::new(&Tensor::zeros((1, 1), DType::F64, &Device::Cpu).unwrap(), source("line")).unwrap();
+    for (held_out, want) in [(1, 0.5), (10, 0.0991), (50, 0.0292), (300, 0.0133)] {
+        let draw =
+            |s: u64| memorisation(Real(&zero), HeldOut(&line(2 * s, held_out)), Generated(&line(2 * s + 1, 500)));
+        let all: Vec<_> = (0..400).map(|s| draw(s).unwrap().value).collect();
+        near(all[0].expected_share, want, 5e-5);
+        let shares: Vec<f64> = all.iter().map(|v| v.share_below_first_percentile).collect();
+        let mean = shares.iter().sum::<f64>() / 400.0;
+        let error = (shares.iter().map(|s| (s - mean).powi(2)).sum::<f64>() / 399.0 / 400.0).sqrt();
+        near(mean, all[0].expected_share, 4.0 * error);
+    }
+}
+
+/// Training images each once are no measure of a generator that gives them back at random: its images repeat.
+#[test]
+fn the_row_of_copies_is_that_of_a_generator_that_copies() {
+    let (real, training, made) = (normal(0, 1500, 16, 0.0), normal(1, 100, 16, 0.0), normal(2, 1000, 16, 0.0));
+    let score = |Real(r): Real<&Features>, Generated(g): Generated<&Features>| {
+        let (r, g) = (Manifold::new(r, 5).unwrap(), Manifold::new(g, 5).unwrap());
+        prdc(Real(&r), Generated(&g), &PrdcConfig::default())
+    };
+    let once = score(Real(&real), Generated(&training)).unwrap().value;
+    let rows: Vec<usize> = Rng::new(7).below(1000, 100).into_iter().map(|i| i as usize).collect();
+    let copying = score(Real(&real), Generated(&training.select(&rows, "a generator").unwrap())).unwrap().value;
+    let row = in_context(Real(&real), Real(&training), Generated(&made), &Rng::new(3), score).copies.unwrap();
+    assert_eq!(row.context.generated.as_ref().unwrap().n, 1000);
+    assert!(once.recall > 0.7 && copying.recall < 0.05 && row.value.recall < 0.05, "{once:?} {copying:?} {row:?}");
+    near(row.value.coverage, copying.coverage, 0.01);
+}
+
+#[test]
+fn rows_without_distances_are_refused() {
+    let x = Tensor::from_vec(vec![0.0, 1.0, 1e154, 1e154, 0.0, -1e154], (3, 2), &Device::Cpu).unwrap();
+    let (huge, small) = (Features::new(&x, source("huge")).unwrap(), normal(0, 9, 2, 0.0));
+    for e in [
+        message(Manifold::new(&huge, 1)),
+        message(nearest(&small, &huge)),
+        message(realism(Real(&Manifold::new(&small, 2).unwrap()), Generated(&huge), 2)),
+    ] {
+        assert!(e.contains("`huge`") && e.contains("row 1 is too large"), "{e}");
+    }
+    let x = (x * 0.1).unwrap();
+    let far = nearest(&small, &Features::new(&x, source("large")).unwrap()).unwrap();
+    assert!(far.iter().all(|n| n.index == 0 && n.distance.is_finite()));
 }
 
 #[test]
@@ -217,13 +272,13 @@ fn classes_and_context() {
         let context = s.unwrap().context;
         (context.real.unwrap().n, context.generated.unwrap().n)
     };
-    assert_eq!((n(all.generated), n(all.real_against_real), n(all.copies)), ((90, 60), (30, 60), (90, 30)));
-    // A row that fails leaves the others: 4 real images of 64 are left, and there are 4 training images.
+    assert_eq!((n(all.generated), n(all.real_against_real), n(all.copies)), ((90, 60), (30, 60), (90, 60)));
+    // A row that fails leaves the others: 4 real images of 64 are left.
     let (real, few) = (normal(4, 64, 4, 0.0), normal(5, 4, 4, 0.0));
     let all = in_context(Real(&real), Real(&few), Generated(&y), &Rng::new(0), metric);
     assert_eq!(n(all.generated), (64, 60));
     assert!(message(all.real_against_real).contains("4 real images are fewer than D + 1 = 5"));
-    assert!(message(all.copies).contains("4 generated images are fewer"));
+    assert_eq!(n(all.copies), (64, 60));
     let all = in_context(Real(&few), Real(&few), Generated(&y), &Rng::new(0), metric);
     assert!(message(all.real_against_real).contains("1 to 3 of 4 rows, got 60"));
     let ten = y.select(&(0..10).collect::<Vec<_>>(), "ten").unwrap();

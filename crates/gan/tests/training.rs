@@ -354,7 +354,18 @@ fn divergence_and_bad_inputs_are_named() {
         let domains = Domains::new(vec![Domain { data, first_class: 0, batch: 1, weight: 1.0 }]).unwrap();
         Gan::new(&g, &d, domains, adam(), cfg, &rng).err().map(|e| e.to_string()).unwrap_or_default()
     };
-    assert!(new(&unit, GanConfig::default()).contains("to_signed"));
+    let e = new(&unit, GanConfig::default());
+    assert!(e.contains("to_signed") && e.contains("GanConfig.upper_half"), "{e}");
+    // Light images are taken where they are meant, as held-out ones always; images outside of the range never are.
+    let light = GanConfig { upper_half: true, ..GanConfig::default() };
+    assert_eq!(new(&unit, light.clone()), "");
+    let bytes = Labelled::new((unit.x() * 255.0).unwrap(), &[0, 1, 0, 1], 2).unwrap();
+    let e = new(&bytes, light);
+    assert!(e.contains("to_signed") && !e.contains("upper_half"), "{e}");
+    let two = bars(10, 2, 3);
+    let domains = Domains::new(vec![Domain { data: &two, first_class: 0, batch: 1, weight: 1.0 }]).unwrap();
+    let gan = Gan::new(&g, &d, domains, adam(), GanConfig::default(), &rng).unwrap();
+    assert!(gan.held_out(&unit, 0).unwrap().held_out(&bytes, 0).is_err());
     assert!(new(&target, GanConfig::default()).contains("at least the 3 of the domains"));
     let target = bars(10, 2, 3);
     assert!(new(&target, GanConfig { critic_steps: 0, ..GanConfig::default() }).contains("critic_steps"));

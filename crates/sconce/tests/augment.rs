@@ -133,6 +133,14 @@ fn every_arm_trains() {
         assert_eq!(names, phases);
         assert_eq!(pictures(&f.path(arm)).len(), 6);
     }
+    // As many steps as were asked for, in each phase; the share of the target is nothing to these arms.
+    let json = f.text("r.json");
+    let few = ["--steps", "41", "--outer-steps", "3", "--target-weight", "0", "--lr", "1e-4", "--json", &json, "-q"];
+    augment(&f, "few", &[&["--arm", "fine-tuned"], &few[..]].concat()).well();
+    let read: Value = serde_json::from_str(&f.read("r.json")).unwrap();
+    let steps = |i: usize| read["phases"][i]["steps"].as_u64();
+    assert_eq!((steps(0), steps(1), read["lr"].as_f64()), (Some(3), Some(42), Some(1e-4)));
+    augment(&f, "alone", &["--arm", "target-only", "--steps", "1", "--target-weight", "0"]).well();
     let e = augment(&f, "x", &["--arm", "freeze-d", "--frozen-blocks", "8"]).failed();
     assert!(e.contains("--frozen-blocks 8: the discriminator has"), "{e}");
     let (target, out) = (f.text("target"), f.text("y"));
@@ -164,10 +172,8 @@ fn odd_images_are_resized_or_refused() {
     assert_eq!((made.color(), made.width()), (image::ColorType::Rgb8, 8));
 
     std::fs::create_dir_all(f.path("bright/c")).unwrap();
+    // All pixels are light, which is no mistake.
     image::GrayImage::from_pixel(8, 8, image::Luma([130])).save(f.path("bright/c/1.png")).unwrap();
-    let e = run(&["--target", &f.text("bright"), "--out", &f.text("o")]).failed();
-    assert!(e.contains("no pixel of any image is darker than 128"), "{e}");
-    image::GrayImage::from_pixel(8, 8, image::Luma([100])).save(f.path("bright/c/1.png")).unwrap();
     let told = run(&["--target", &f.text("bright"), "--out", &f.text("o")]).well();
     assert!(
         told.err.contains("the class `c` of --target has one image") && told.err.contains("nothing is held out"),
@@ -192,6 +198,31 @@ fn outputs_and_places_are_checked_first() {
     );
     let e = augment(&f, "target", &[]).failed();
     assert!(e.contains("none is overwritten"), "{e}");
+    let e = augment(&f, "outer/made", &[]).failed();
+    assert!(
+        e.contains("--outer") && e.contains("one inside the other") && !f.path("outer/made.partial").exists(),
+        "{e}"
+    );
+    let e = augment(&f, "out", &["--target-weight", "0"]).failed();
+    assert!(e.contains("--target-weight 0: the arm joint"), "{e}");
+    assert!(augment(&f, "out", &["--lr", "0"]).fails(2).contains("--lr"));
+    // Images are in place before they are measured: here the JSON cannot be written at the end.
+    let json = f.text("r.json");
+    let (target, outer, out) = (f.text("target"), f.text("outer"), f.text("late"));
+    let words = ["augment", "--target", &target, "--outer", &outer, "--out", &out, "--json", &json, "--steps", "60"];
+    let mut child = command(&[&words[..], &SMALL].concat()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    while !f.path("late.partial").exists() && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    std::fs::create_dir(f.path("r.json")).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert_eq!(pictures(&f.path("late")).len(), 6);
+    let e = augment(&f, "late", &["--steps", "60"]).failed();
+    assert!(e.contains("none is overwritten") && e.contains("goes on from") && e.contains("late.partial"), "{e}");
+    std::fs::rename(f.path("late"), f.path("moved")).unwrap();
+    augment(&f, "late", &["--steps", "60"]).well();
+    assert_eq!(pictures(&f.path("late")), pictures(&f.path("moved")));
+    assert!(!f.path("late.partial").exists());
     std::fs::create_dir(f.path("out.partial")).unwrap();
     f.write("out.partial/thesis.txt", "mine");
     let e = augment(&f, "out", &["--steps", "2"]).failed();

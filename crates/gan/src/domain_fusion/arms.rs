@@ -47,7 +47,8 @@ pub enum NewClasses {
 /// | `outer_epochs` | 50 | epochs before them on the outer data alone, where the arm is fine-tuned | >= 1 |
 /// | `new_classes` | fresh | what the target's classes start from when they are fine-tuned | |
 ///
-/// A weight of 1 leaves the outer data out: the joint arm is then the target's alone.
+/// A weight of 1 leaves the outer data out: the joint arm is then the target's alone. The default weight is neutral, both losses alike; 0.9 gave
+/// the lowest FID with 20 target images of each class in our search (`sconce augment` has it as its default).
 #[derive(Clone, Debug, PartialEq)]
 pub struct DomainFusionConfig {
     /// What the GAN is trained on.

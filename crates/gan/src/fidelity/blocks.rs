@@ -1,7 +1,7 @@
 //! Products, and distances, of all pairs of rows, a block at a time.
 
 use super::features::Features;
-use crate::Result;
+use crate::{Error, Result};
 use sconce_tensor_core::candle_core::{CpuStorage, Storage, Tensor};
 use sconce_tensor_core::ops;
 
@@ -63,6 +63,9 @@ fn visit_blocks(
 
 /// The squared norms of the rows. They are the diagonal of the matrix of products, bit by bit, so that the distance of equal
 /// rows is 0 exactly.
+///
+/// # Errors
+/// A row whose distances to others may overflow.
 pub(super) fn squared_norms(x: &Features) -> Result<Vec<f64>> {
     const ROWS: usize = 64;
     let mut norms = Vec::with_capacity(x.len());
@@ -71,7 +74,17 @@ pub(super) fn squared_norms(x: &Features) -> Result<Vec<f64>> {
         let rows = x.block(at, len)?;
         elements(&ops::linear(&rows, &rows, None)?, |v| norms.extend((0..len).map(|i| v[i * len + i])))?;
     }
-    Ok(norms)
+    // A squared distance is at most twice the sum of both norms.
+    match norms.iter().position(|n| !(4.0 * n).is_finite()) {
+        None => Ok(norms),
+        Some(i) => Err(Error::value(
+            format!("features of `{}` by `{}`", x.source().split, x.source().extractor),
+            format!(
+                "row {i} is too large: its squared norm is {:e}, and distances overflow; scale the features down",
+                norms[i]
+            ),
+        )),
+    }
 }
 
 /// The squared distance of two rows from their squared norms and their product.

@@ -10,17 +10,19 @@ use sconce_tensor_core::Rng;
 pub struct InContext<V> {
     /// The generated images against the reference.
     pub generated: Result<Score<V>>,
-    /// Two disjoint random parts of the reference against each other: the score of a perfect generator at this number of images.
+    /// Two disjoint random parts of the reference against each other: the score of a perfect generator at their numbers of images.
     pub real_against_real: Result<Score<V>>,
-    /// The training images against the reference: the score of a generator that copies them.
+    /// Training images, drawn with replacement, against the reference: the score of a generator that gives them back at random.
     pub copies: Result<Score<V>>,
 }
 
 /// A metric of generated images, with the same metric of real images and of the training images in the place of the generated ones.
 ///
-/// The part of the reference that plays the generated images has their number; the rest of the reference plays the real images (n is in
-/// each score). Where the reference has no more images than were generated, this row is an error. `rng` draws the parts. `reference` should
-/// not contain `training`.
+/// The part of the reference that plays the generated images has their number; only the rest of the reference plays the real images (n is
+/// in each score). FID falls with both numbers and recall changes with both, so a perfect generator is a little better than this row.
+/// Where the reference has no more images than were generated, this row is an error. As many training images as were generated are drawn
+/// with replacement, so they repeat: each once, they would have another recall than copies do, and a KID without bias. `rng` draws both.
+/// `reference` should not contain `training`.
 ///
 /// ```
 /// use sconce_gan::fidelity::{Features, FidConfig, Generated, Real, Resize, Source, fid, in_context};
@@ -44,10 +46,14 @@ pub fn in_context<V>(
     rng: &Rng,
     metric: impl Fn(Real<&Features>, Generated<&Features>) -> Result<Score<V>>,
 ) -> InContext<V> {
-    let parts = reference.split(generated.len(), &rng.stream("real against real"));
+    let n = generated.len();
+    let parts = reference.split(n, &rng.stream("real against real"));
+    let rows: Vec<usize> =
+        rng.stream("copies").below(n, training.len() as u64).into_iter().map(|i| i as usize).collect();
+    let copied = training.select(&rows, format!("{} ({n} drawn with replacement)", training.source().split));
     InContext {
         generated: metric(Real(reference), Generated(generated)),
         real_against_real: parts.and_then(|(part, rest)| metric(Real(&rest), Generated(&part))),
-        copies: metric(Real(reference), Generated(training)),
+        copies: copied.and_then(|copied| metric(Real(reference), Generated(&copied))),
     }
 }

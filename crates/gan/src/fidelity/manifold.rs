@@ -26,7 +26,8 @@ impl Manifold {
     /// The distances of each row to its 1st to `neighbours`-th nearest other row.
     ///
     /// # Errors
-    /// [`crate::Error::Config`] unless there are at least `neighbours + 1` rows.
+    /// [`crate::Error::Config`] unless there are at least `neighbours + 1` rows; [`crate::Error::Value`] for a row whose squared norm
+    /// overflows.
     pub fn new(features: &Features, neighbours: usize) -> Result<Self> {
         Self::in_blocks(features, neighbours, BLOCK)
     }
@@ -270,7 +271,7 @@ fn prdc_in_blocks(real: &Manifold, generated: &Manifold, config: PrdcConfig, blo
 /// Source: Kynkäänniemi et al. (2019), arXiv:1904.06991, section 5.
 ///
 /// # Errors
-/// As [`prdc`].
+/// As [`prdc`]; a generated image whose squared norm overflows.
 pub fn realism(
     Real(real): Real<&Manifold>,
     Generated(generated): Generated<&Features>,

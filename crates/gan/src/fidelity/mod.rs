@@ -14,8 +14,8 @@
 //! | [`class_wise`] | FID and KID of each class | features with labels | KID where a class has few images |
 //! | [`Ssim`], [`MsSsim`], [`diversity`] | structural similarity | pixels of pairs of images | |
 //!
-//! [`in_context`] puts two more rows beside a score: real images against other real images at the same n, which is the value
-//! of a perfect generator, and the training images themselves, which is the value of a generator that copies.
+//! [`in_context`] puts two more rows beside a score: real images against other real images, which is the value of a perfect generator
+//! at their numbers of images, and training images drawn with replacement, which is the value of a generator that copies.
 //!
 //! # Cost
 //! Distances and kernels are computed in blocks of 1,024 x 1,024, in f64, on all threads, so memory grows with the number of

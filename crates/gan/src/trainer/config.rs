@@ -19,6 +19,7 @@ use sconce_tensor_core::optim::Schedule;
 /// | `ada` | none | controls how often images are augmented; without it all are | needs `augment`, and a hinge or non-saturating loss |
 /// | `penalty` | none | gradient penalty of the discriminator | needs second derivatives |
 /// | `standing_batches` | 16 | batches of the statistics for sampling | >= 1 |
+/// | `upper_half` | false | take examples that are all in the upper half of the generator's range; else they are refused as images in [0, 1] that were not converted to [-1, 1] | |
 ///
 /// Below about 5,000 images use `augment`. The optimizers usual with spectral norm are Adam with `lr` 2e-4, `beta1` 0 and `beta2` 0.9.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +44,8 @@ pub struct GanConfig {
     pub penalty: Option<Penalty>,
     /// Batches of the statistics for sampling.
     pub standing_batches: usize,
+    /// Take examples that are all in the upper half of the generator's range.
+    pub upper_half: bool,
 }
 
 impl Default for GanConfig {
@@ -58,6 +61,7 @@ impl Default for GanConfig {
             ada: None,
             penalty: None,
             standing_batches: 16,
+            upper_half: false,
         }
     }
 }

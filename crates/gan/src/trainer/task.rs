@@ -79,7 +79,7 @@ impl<'a, O: Optimizer> Gan<'a, O> {
         let need = format!("at least the {} of the domains", domains.classes());
         require("Gan.classes", classes >= domains.classes(), &need, classes)?;
         if let Some(range) = generator.range() {
-            domains.iter().try_for_each(|d| require_range(d.data.x(), range))?;
+            domains.iter().try_for_each(|d| require_range(d.data.x(), range, cfg.upper_half))?;
         }
         let [of_g, of_d] = optimizers;
         let average = cfg.average.map(AverageConfig::ema);
@@ -106,10 +106,11 @@ impl<'a, O: Optimizer> Gan<'a, O> {
     /// Measures the discriminator after each epoch on up to 500 held-out examples, whose label 0 is class `first_class` of the networks.
     ///
     /// # Errors
-    /// candle's only.
+    /// [`Error::Value`] for examples outside the generator's range; [`Error::Config`] for more classes than the discriminator has.
     pub fn held_out(mut self, data: &Labelled, first_class: usize) -> Result<Self> {
         if let Some(range) = self.generator.range() {
-            require_range(data.x(), range)?;
+            // A few of them may well be light.
+            require_range(data.x(), range, true)?;
         }
         let (have, need) = (self.discriminator.classes(), first_class + data.classes());
         require("Gan.held_out", need <= have, &format!("of at most the {have} classes of the discriminator"), need)?;
@@ -165,19 +166,23 @@ impl<'a, O: Optimizer> Gan<'a, O> {
     }
 }
 
-/// Checks that examples lie in the range of the generator, and not in its upper half alone: images in [0, 1] for a range of [-1, 1].
-fn require_range(x: &Tensor, range: Bounds) -> Result<()> {
+/// Checks that examples lie in the range of the generator, and unless `upper_half` not in its upper half alone: images in [0, 1] for a range
+/// of [-1, 1].
+fn require_range(x: &Tensor, range: Bounds, upper_half: bool) -> Result<()> {
     let flat = x.flatten_all()?;
     let (lo, hi) = (flat.min(D::Minus1)?, flat.max(D::Minus1)?);
     let [lo, hi] = [lo, hi].map(|v| v.to_dtype(DType::F64).and_then(|v| v.to_scalar::<f64>()));
     let (lo, hi) = (lo?, hi?);
-    if lo >= range.lo() && hi <= range.hi() && lo < (range.lo() + range.hi()) / 2.0 {
+    let (a, b) = (range.lo(), range.hi());
+    let inside = lo >= a && hi <= b;
+    if inside && (upper_half || lo < (a + b) / 2.0) {
         return Ok(());
     }
-    let (a, b) = (range.lo(), range.hi());
-    let reason =
-        format!("are in [{lo}, {hi}], the generator's in [{a}, {b}]: convert images in [0, 1] with `nets::to_signed`");
-    Err(Error::value("examples of a domain", reason))
+    let way_out = if inside { "; if they are light and need no conversion, set `GanConfig.upper_half`" } else { "" };
+    let reason = format!(
+        "are in [{lo}, {hi}], the generator's in [{a}, {b}]: convert images in [0, 1] with `nets::to_signed`{way_out}"
+    );
+    Err(Error::value("examples", reason))
 }
 
 impl<O: Optimizer> Task for Gan<'_, O> {

@@ -120,6 +120,12 @@ fn share(text: &str) -> Result<f64, String> {
     if (0.0..=1.0).contains(&value) { Ok(value) } else { Err(format!("must be in [0, 1], got {text}")) }
 }
 
+/// A number above 0.
+fn positive(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
+    if value.is_finite() && value > 0.0 { Ok(value) } else { Err(format!("must be above 0, got {text}")) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,6 +137,10 @@ mod tests {
         assert_eq!((share("0"), share("0.5"), share("1")), (Ok(0.0), Ok(0.5), Ok(1.0)));
         for bad in ["1.01", "-0.1", "40", "NaN", "x"] {
             assert!(share(bad).is_err(), "{bad}");
+        }
+        assert_eq!(positive("1e-3"), Ok(1e-3));
+        for bad in ["0", "-1", "inf", "NaN", "x"] {
+            assert!(positive(bad).is_err(), "{bad}");
         }
     }
 

@@ -33,6 +33,9 @@ impl Input {
             (Some(name), _) => Some(read("--outer", name)?),
             (None, _) => bail!("--outer: this arm learns from outer images too; name some, or use --arm target-only"),
         };
+        if args.arm == Arm::Joint && args.target_weight == 0.0 {
+            bail!("--target-weight 0: the arm joint would not learn the target; give a share above 0, up to 1");
+        }
         let (mut target, mut outer) = (read("--target", &args.target)?, outer);
         let rule = agree(&mut std::iter::once(&mut target).chain(outer.as_mut()).collect::<Vec<_>>(), side)?;
         for set in std::iter::once(&target).chain(outer.as_ref()) {
@@ -85,12 +88,6 @@ fn check(set: &Set) -> Result<()> {
     }
     if ![1, 3].contains(&c) {
         bail!("{option}: images of {c} channels; only grey images and images in colour can be written as PNG");
-    }
-    if set.images.pixels.iter().all(|v| *v >= 128) {
-        bail!(
-            "{option}: no pixel of any image is darker than 128 of 255, so they look like images of another range to the trainer; \
-             stretch their contrast first"
-        );
     }
     if let Some(k) = set.counts().iter().position(|n| *n == 0) {
         bail!("{option}: the class `{}` has no images; labels must be 0 to K - 1 without gaps", set.classes[k]);

@@ -12,6 +12,9 @@ use sconce_tensor_core::stats::Proportion;
 /// With fewer held-out images the generated ones are compared with all of the target.
 const ENOUGH: usize = 10;
 
+/// At most so many generated, and so many real images are compared.
+const MOST: usize = 10_000;
+
 /// Images of a batch of features.
 const BATCH: usize = 128;
 
@@ -50,16 +53,23 @@ pub(super) fn judge(
     terminal: &Terminal,
 ) -> Result<Judged> {
     let all = |set: &Set, name: &str| set.some(&(0..set.images.len()).collect::<Vec<_>>(), name.to_owned());
+    let most = |set: &Set, name: &str| {
+        let mut rows = rng.stream(name).permutation(set.images.len());
+        rows.truncate(MOST);
+        rows.sort_unstable();
+        set.some(&rows, name.to_owned())
+    };
     let enough = input.held_out.as_ref().filter(|h| h.images.len() >= ENOUGH);
     let (real, train, against) = match enough {
         Some(held) => (
-            all(held, "held-out target images")?,
+            most(held, "held-out target images")?,
+            // All of them: each may have been copied.
             Some(all(&input.trained, "training images")?),
             "held-out target images",
         ),
-        None => (all(&input.target, "target images")?, None, "all target images"),
+        None => (most(&input.target, "target images")?, None, "target images"),
     };
-    let generated = all(made, "generated images")?;
+    let generated = most(made, "generated images")?;
     let compared = Compared { real, generated, train, resize: input.resize.clone() };
     let measured = measure(&compared, chosen, BATCH, &rng.stream("judge"), terminal)?;
     let mut all = warnings(&measured);

@@ -25,7 +25,8 @@ pub(crate) fn main(args: &Augment, terminal: &mut Terminal) -> Result<Outcome> {
         bail!("--model-out -: a generator is no text; name a file");
     }
     let json_file = terminal.output("--json", args.json.as_deref())?;
-    let place = Place::new(&args.out)?;
+    let sources = [("--target", Some(&args.target)), ("--outer", args.outer.as_ref())];
+    let place = Place::new(&args.out, &sources.map(|(option, s)| (option, s.map_or("", String::as_str))))?;
     let device = device(&args.device)?;
     let input = Input::read(args)?;
     input.describe(args, terminal);
@@ -37,18 +38,20 @@ pub(crate) fn main(args: &Augment, terminal: &mut Terminal) -> Result<Outcome> {
     let course = train::run(args, &input, &mut networks, &place, &rng, &device, terminal)?;
     let made = networks.sample(&input, usize::try_from(args.per_class)?, &rng)?;
     let made = input.target.like("--out", args.out.display().to_string(), made);
-    let judged = judge::judge(&input, &made, &chosen, &course, &rng, terminal)?;
+    // What took long is safe before it is measured.
+    place.write(&made)?;
     if let Some(path) = &args.model_out {
         networks.save(path)?;
         terminal.wrote(path);
     }
-    place.write(&made)?;
+    let judged = judge::judge(&input, &made, &chosen, &course, &rng, terminal)?;
 
     terminal.result(&text::text(&input, &made, &judged))?;
     for warning in &judged.warnings {
         terminal.warn(&format!("warning: {warning}"));
     }
     terminal.write(json_file.as_ref(), || json("augment", text::fields(args, &input, &made, &course, &judged)?))?;
+    place.close()?;
     terminal.wrote(&args.out);
     Ok(Outcome::Done)
 }

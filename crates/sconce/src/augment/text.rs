@@ -2,7 +2,7 @@
 
 use super::input::Input;
 use super::judge::Judged;
-use super::train::Course;
+use super::train::{Course, rate};
 use crate::args::Augment;
 use crate::fidelity::{lines, reading, text_table};
 use crate::sets::Set;
@@ -28,7 +28,12 @@ pub(super) fn text(input: &Input, made: &Set, judged: &Judged) -> String {
         let _ = writeln!(out, "{class:<24} {target:<8} {held:<9} {made}");
     }
     let rows: Vec<_> = lines(&judged.measured).into_iter().filter(|l| SHOWN.contains(&l.metric)).collect();
-    let _ = writeln!(out, "\nagainst {}; features: {}", judged.against, judged.measured.extractor);
+    let (real, generated, _) = judged.measured.images;
+    let _ = writeln!(
+        out,
+        "\n{generated} generated images against {real} {}; features: {}",
+        judged.against, judged.measured.extractor
+    );
     out += &text_table(&rows);
     for line in reading(&judged.measured) {
         let _ = writeln!(out, "{line}");
@@ -47,6 +52,7 @@ pub(super) fn fields(args: &Augment, input: &Input, made: &Set, course: &[Course
         .collect();
     Ok(json!({
         "target": args.target, "outer": args.outer, "out": args.out, "seed": args.seed, "width": args.width,
+        "lr": rate(args), "target_weight": args.target_weight,
         "arm": args.arm.to_possible_value().map(|v| v.get_name().to_owned()),
         "resize": input.resize, "classes": classes, "phases": course, "against": judged.against, "fidelity": judged.measured,
         "warnings": judged.warnings,

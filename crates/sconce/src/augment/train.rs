@@ -18,8 +18,14 @@ use sconce_tensor_core::train::{Checkpoint, Engine, EpochReport, Observer, Progr
 use sconce_tensor_core::{Device, Rng};
 use serde::Serialize;
 
-/// Reports of a phase.
+/// Reports of a phase, at most.
 const REPORTS: u64 = 20;
+
+/// Steps of an epoch, and epochs, of at least so many steps: no more than a twentieth more.
+fn epochs(steps: u64) -> Result<(usize, usize)> {
+    let each = steps.div_ceil(REPORTS);
+    Ok((usize::try_from(each)?, usize::try_from(steps.div_ceil(each))?))
+}
 
 /// With so many target images or more the discriminator sees them as they are.
 const MANY: usize = 5000;
@@ -81,6 +87,11 @@ impl Observer for Watch<'_> {
     }
 }
 
+/// The learning rate: by default that of the arm.
+pub(super) fn rate(args: &Augment) -> f64 {
+    args.lr.unwrap_or(if args.arm == ArmName::Joint { 1e-3 } else { 4e-4 })
+}
+
 /// Images in [-1, 1].
 fn signed(set: &Set, device: &Device) -> Result<Labelled> {
     let unit = set.images.to_labelled(device)?;
@@ -119,8 +130,8 @@ pub(super) fn run(
     let target = signed(&input.trained, device)?;
     let outer = input.outer.as_ref().map(|o| signed(o, device)).transpose()?;
     let held_out = input.held_out.as_ref().map(|h| signed(h, device)).transpose()?;
-    let each = args.steps.div_ceil(REPORTS);
-    let outer_steps = args.outer_steps.unwrap_or(args.steps.div_ceil(2));
+    let (each, epochs_of_target) = epochs(args.steps)?;
+    let (outer_each, outer_epochs) = epochs(args.outer_steps.unwrap_or(args.steps.div_ceil(2)))?;
     let batch = usize::try_from(args.batch)?;
     let cfg = DomainFusionConfig {
         arm: match args.arm {
@@ -131,9 +142,10 @@ pub(super) fn run(
         },
         target_batch: batch,
         outer_batch: batch,
-        target_weight: args.target_weight,
-        epochs: usize::try_from(args.steps.div_ceil(each))?,
-        outer_epochs: usize::try_from(outer_steps.div_ceil(each))?,
+        // Of the other arms it is nothing.
+        target_weight: if args.arm == ArmName::Joint { args.target_weight } else { 1.0 },
+        epochs: epochs_of_target,
+        outer_epochs,
         ..DomainFusionConfig::default()
     };
     let fusion = DomainFusion::new(cfg, &target, outer.as_ref().unwrap_or(&target))?;
@@ -144,9 +156,10 @@ pub(super) fn run(
     };
     // The average forgets half of the weights in a twentieth of the run, in 700 steps at most.
     let average = ema_decay((args.steps as f64 / 20.0).clamp(1.0, 700.0) * batch as f64, batch)?;
-    let each = usize::try_from(each)?;
-    let gan = GanConfig { steps: each, average: Some(average), augment, ..GanConfig::default() };
-    let adam = |lr| Adam::new(AdamConfig { lr, beta1: 0.0, beta2: 0.9, ..AdamConfig::default() });
+    // Bytes are converted here, so light images are what they seem.
+    let gan = GanConfig { average: Some(average), augment, upper_half: true, ..GanConfig::default() };
+    let lr = rate(args);
+    let adam = || Adam::new(AdamConfig { lr, beta1: 0.0, beta2: 0.9, ..AdamConfig::default() });
     let digest = |set: &Set| Digest::new().bytes(&set.images.pixels).bytes(&set.images.labels).hex();
     let print = Fingerprint::new()
         .with("target", digest(&input.trained))
@@ -158,7 +171,9 @@ pub(super) fn run(
     for phase in fusion.phases()? {
         phase.enter(&*networks.generator, &mut *networks.discriminator, rng)?;
         let (g, d) = (&*networks.generator, &*networks.discriminator);
-        let mut task = Gan::new(g, d, phase.domains.clone(), [adam(2e-4)?, adam(4e-4)?], gan.clone(), rng)?;
+        let each = if phase.name == "outer" { outer_each } else { each };
+        let gan = GanConfig { steps: each, ..gan.clone() };
+        let mut task = Gan::new(g, d, phase.domains.clone(), [adam()?, adam()?], gan, rng)?;
         if let (Some(held_out), true) = (&held_out, phase.name != "outer") {
             task = task.held_out(held_out, 0)?;
         }

@@ -30,7 +30,7 @@ pub(crate) struct Measured {
     pub(crate) pixels: bool,
     pub(crate) features: usize,
     pub(crate) resize: Resize,
-    /// Images: real, generated, and training ones.
+    /// Images: real, generated, and training ones. Of the last, as many as were generated are drawn with replacement for the rows.
     pub(crate) images: (usize, usize, Option<usize>),
     pub(crate) fid: Row<f64>,
     pub(crate) kid: Row<Kid>,
@@ -61,6 +61,8 @@ struct Sides {
     real: Features,
     generated: Features,
     train: Option<Features>,
+    /// Training images drawn with replacement, as many as there are generated ones: what a generator makes that copies.
+    copied: Option<Features>,
     /// Two parts of the real images: the one in the place of the generated ones, and the rest.
     halves: Option<(Features, Features)>,
 }
@@ -75,7 +77,7 @@ impl Sides {
                 Some((part, rest)) => metric(rest, part)?,
                 None => Told::refused(ONE_IMAGE),
             },
-            training: self.train.as_ref().map(|t| metric(&self.real, t)).transpose()?,
+            training: self.copied.as_ref().map(|t| metric(&self.real, t)).transpose()?,
         })
     }
 }
@@ -105,7 +107,7 @@ fn prdc_row(sides: &Sides) -> Result<Row<Prdc>> {
             Some((part, rest)) => score(&balls(rest)?, &balls(part)?)?,
             None => Told::refused(ONE_IMAGE),
         },
-        training: sides.train.as_ref().map(|t| score(&real, &balls(t)?)).transpose()?,
+        training: sides.copied.as_ref().map(|t| score(&real, &balls(t)?)).transpose()?,
     })
 }
 
@@ -118,7 +120,7 @@ fn scales(side: usize) -> sconce_gan::Result<MsSsimConfig> {
     }
 }
 
-fn diversities(compared: &Compared, rng: &Rng) -> Result<Row<Diversity>> {
+fn diversities(compared: &Compared, copied: &[usize], rng: &Rng) -> Result<Row<Diversity>> {
     let (_, h, w) = compared.real.images.shape;
     let measure = MsSsim::new(&scales(h.min(w))?)?;
     let of = |set: &Set, generated: bool| {
@@ -133,19 +135,23 @@ fn diversities(compared: &Compared, rng: &Rng) -> Result<Row<Diversity>> {
     Ok(Row {
         generated: of(&compared.generated, true)?,
         real: of(&compared.real, false)?,
-        training: compared.train.as_ref().map(|t| of(t, false)).transpose()?,
+        training: compared.train.as_ref().map(|t| of(&t.some(copied, t.name.clone())?, false)).transpose()?,
     })
 }
 
-fn inception(compared: &Compared, chosen: &Chosen, batch: usize, rng: &Rng) -> Result<Option<Row<InceptionScore>>> {
+fn inception(
+    compared: &Compared,
+    copied: &[usize],
+    chosen: &Chosen,
+    batch: usize,
+    rng: &Rng,
+) -> Result<Option<Row<InceptionScore>>> {
     let n = compared.generated.images.len();
-    let logits = |set: &Set| -> Result<Option<Features>> {
-        let all = chosen.logits(&set.images, &compared.resize, &set.name, batch)?;
-        // At the same n: the score is biased by it.
-        Ok(match all {
-            Some(all) if all.len() > n => Some(all.split(n, &rng.stream("inception score at n"))?.0),
-            all => all,
-        })
+    let logits = |set: &Set| chosen.logits(&set.images, &compared.resize, &set.name, batch);
+    // At the same n: the score is biased by it.
+    let at_n = |all: Features| match all.len() > n {
+        true => Ok(all.split(n, &rng.stream("inception score at n"))?.0),
+        false => Ok::<_, anyhow::Error>(all),
     };
     let score = |logits: &Features| {
         let splits = if logits.len() >= SPLIT_FROM { 10 } else { 1 };
@@ -155,7 +161,9 @@ fn inception(compared: &Compared, chosen: &Chosen, batch: usize, rng: &Rng) -> R
     let (Some(generated), Some(real)) = (logits(&compared.generated)?, logits(&compared.real)?) else {
         return Ok(None);
     };
+    let real = at_n(real)?;
     let training = compared.train.as_ref().map(logits).transpose()?.flatten();
+    let training = training.map(|t| t.select(copied, &t.source().split)).transpose()?;
     Ok(Some(Row {
         generated: score(&generated)?,
         real: score(&real)?,
@@ -198,7 +206,11 @@ pub(crate) fn measure(
     let train = compared.train.as_ref().map(features).transpose()?;
     let n = generated.len().min(real.len() / 2);
     let halves = (n > 0).then(|| real.split(n, &rng.stream("real against real"))).transpose()?;
-    let sides = Sides { real, generated, train, halves };
+    let of = train.as_ref().map_or(0, Features::len);
+    let rows: Vec<usize> =
+        rng.stream("copies").below(generated.len(), of as u64).into_iter().map(|i| i as usize).collect();
+    let copied = train.as_ref().map(|t| t.select(&rows, &t.source().split)).transpose()?;
+    let sides = Sides { real, generated, train, copied, halves };
     step("FID", 1);
     let fid = sides.row(fid_of)?;
     step("KID", 2);
@@ -212,8 +224,8 @@ pub(crate) fn measure(
     let prdc = prdc_row(&sides)?;
     let (memorisation, memorised) = memory(&sides, rng)?;
     step("diversity", 4);
-    let ms_ssim = diversities(compared, rng)?;
-    let inception_score = inception(compared, chosen, batch, rng)?;
+    let ms_ssim = diversities(compared, &rows, rng)?;
+    let inception_score = inception(compared, &rows, chosen, batch, rng)?;
     step("classes", 5);
     let (classes, no_classes) = by_class((&compared.real, &sides.real), (&compared.generated, &sides.generated), rng)?;
 

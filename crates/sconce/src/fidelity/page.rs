@@ -37,7 +37,7 @@ fn numbers(m: &Measured, page: &mut Page) {
         vec![Cell::from(l.metric), a, b, c, Cell::from(l.better)]
     });
     page.table(&["metric", "generated images", "real images", "training images", "good is"], rows.collect());
-    page.note("Brackets are 95 % intervals over the choice of images. Beside each number stands the same of other images in the place of the generated ones.");
+    page.note("Beside each number stands the same of other images in the place of the generated ones.");
     page.list(
         &reading(m).into_iter().chain(refusals(m).into_iter().map(|r| format!("refused: {r}"))).collect::<Vec<_>>(),
     );

@@ -20,7 +20,7 @@ pub(crate) enum Shown {
 pub(crate) struct Line {
     pub(crate) metric: &'static str,
     /// Whether a high value is good.
-    pub(crate) better: &'static str,
+    pub(crate) better: String,
     pub(crate) cells: [Shown; 3],
 }
 
@@ -30,7 +30,7 @@ fn line<V>(metric: &'static str, better: &'static str, row: &Row<V>, show: impl 
         Told::Refused { refused } => Shown::Refused(refused.clone()),
     };
     let training = row.training.as_ref().map_or(Shown::Nothing, cell);
-    Line { metric, better, cells: [cell(&row.generated), cell(&row.real), training] }
+    Line { metric, better: better.to_owned(), cells: [cell(&row.generated), cell(&row.real), training] }
 }
 
 /// A normal interval around an estimate.
@@ -43,7 +43,7 @@ pub(super) fn of_kid(k: &Kid) -> Shown {
     around(k.estimate, k.standard_error)
 }
 
-/// A share of n images.
+/// A share of n images, with Wilson's interval: each is a success or none, given the other side's images.
 fn share(rate: f64, n: usize) -> Shown {
     let ci = Proportion { hits: (rate * n as f64).round() as usize, total: n }.wilson95();
     Shown::Number(rate, Some((ci.lo, ci.hi)))
@@ -51,10 +51,10 @@ fn share(rate: f64, n: usize) -> Shown {
 
 /// The rows.
 pub(crate) fn lines(m: &Measured) -> Vec<Line> {
-    let (real, generated, training) = m.images;
+    let (real, generated, _) = m.images;
     let part = generated.min(real / 2);
     // Precision is a share of what plays the generated images, recall and coverage of what plays the real ones.
-    let played = [generated, part, training.unwrap_or(0)];
+    let played = [generated, part, generated];
     let reference = [real, real - part, real];
     let shares = |metric, of: &dyn Fn(usize) -> f64, n: [usize; 3]| {
         let row = [Some(&m.prdc.generated), Some(&m.prdc.real), m.prdc.training.as_ref()];
@@ -63,7 +63,7 @@ pub(crate) fn lines(m: &Measured) -> Vec<Line> {
             Some(Told::Refused { refused }) => Shown::Refused(refused.clone()),
             None => Shown::Nothing,
         });
-        Line { metric, better: "high", cells }
+        Line { metric, better: "high".to_owned(), cells }
     };
     let value = |i: usize| match i {
         0 => m.prdc.generated.value(),
@@ -82,14 +82,16 @@ pub(crate) fn lines(m: &Measured) -> Vec<Line> {
     if let Some(row) = &m.inception_score {
         all.push(line("inception score", "high", row, |s| Shown::Number(s.mean, None)));
     }
-    let memory = |metric, better, show: &dyn Fn(&sconce_gan::fidelity::Memorisation) -> Shown| {
+    let memory = |metric, better: String, show: &dyn Fn(&sconce_gan::fidelity::Memorisation) -> Shown| {
         let cell = match &m.memorisation {
             Told::Score(s) => show(&s.value),
             Told::Refused { refused } => Shown::Refused(refused.clone()),
         };
         Line { metric, better, cells: [cell, Shown::Nothing, Shown::Nothing] }
     };
-    all.push(memory("distance ratio", "about 1", &|v| Shown::Number(v.median_ratio, None)));
-    all.push(memory("share of near ones", "about 0.01", &|v| share(v.share_below_first_percentile, generated)));
+    all.push(memory("distance ratio", "about 1".to_owned(), &|v| Shown::Number(v.median_ratio, None)));
+    let expected =
+        m.memorisation.value().map_or_else(|| "low".to_owned(), |v| format!("about {:.3}", v.expected_share));
+    all.push(memory("share of near ones", expected, &|v| share(v.share_below_first_percentile, generated)));
     all
 }

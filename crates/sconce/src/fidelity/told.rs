@@ -37,9 +37,9 @@ impl<V> Told<V> {
 #[derive(Serialize)]
 pub(crate) struct Row<V> {
     pub(crate) generated: Told<V>,
-    /// Real images in the place of the generated ones.
+    /// Real images in the place of the generated ones, against the other real images.
     pub(crate) real: Told<V>,
-    /// The training images in the place of the generated ones.
+    /// Training images, drawn with replacement, in the place of the generated ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) training: Option<Told<V>>,
 }

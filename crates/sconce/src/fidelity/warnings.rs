@@ -4,28 +4,35 @@ use super::measure::Measured;
 use sconce_gan::fidelity::Memorisation;
 use sconce_tensor_core::stats::Proportion;
 
-/// The share of near images that is expected without copies: 1 %, or one in so many as there are held-out images.
-fn expected(m: &Memorisation) -> f64 {
-    (1.0 / (m.held_out.n as f64 + 1.0)).max(0.01)
-}
-
-/// Whether generated images are copies of training images: many more of them than expected are nearer than held-out images are (the lower end of the
-/// share's 95 % interval is above three times what is expected), or the median distance is below three quarters (both chosen by us).
-pub(super) fn copies(m: &Memorisation, generated: usize, pixels: bool) -> Option<String> {
+/// Whether generated images may be copies of the images that were searched: many more of them than expected are nearer than held-out images are (the
+/// lower end of the share's 95 % interval is above three times the expected share; by the choice of held-out images alone the true share exceeds that in a
+/// few percent of all cases), or the median distance is below three quarters of theirs (both chosen by us). What fired is named.
+pub(super) fn copies(m: &Memorisation, generated: usize, searched: &str) -> Option<String> {
     let hits = (m.share_below_first_percentile * generated as f64).round() as usize;
     let low = Proportion { hits, total: generated }.wilson95().lo;
+    let mut fired = Vec::new();
     // A single image is no evidence.
-    if (hits < 2 || low <= 3.0 * expected(m)) && m.median_ratio >= 0.75 {
-        return None;
+    if hits >= 2 && low > 3.0 * m.expected_share {
+        let [share, expected] = [m.share_below_first_percentile, m.expected_share].map(|v| 100.0 * v);
+        fired.push(format!(
+            "{share:.0} % of them are nearer to one than the 1st percentile of the {} real images outside of them (about {expected:.0} % \
+             without copies)",
+            m.held_out.n
+        ));
     }
-    let or = if pixels { "; in pixels, blurred images look the same" } else { "" };
-    Some(format!(
-        "the generator copies its training images: {:.0} % of its images are nearer to one than almost all held-out images are (about {:.0} % \
-         without copies), at {:.2} times their median distance{or}",
-        100.0 * m.share_below_first_percentile,
-        100.0 * expected(m),
-        m.median_ratio
-    ))
+    if m.median_ratio < 0.75 {
+        fired.push(format!(
+            "their median distance to the nearest is {:.2} times that of real images outside of them",
+            m.median_ratio
+        ));
+    }
+    (!fired.is_empty()).then(|| {
+        format!(
+            "the generated images may be copies of {searched}: {}. Images that are blurred or all alike are near to all others too: look at the \
+             nearest pairs (`sconce fidelity --html`)",
+            fired.join("; ")
+        )
+    })
 }
 
 /// All warnings.
@@ -55,7 +62,7 @@ pub(crate) fn warnings(m: &Measured) -> Vec<String> {
             m.real_in_training
         ));
     }
-    all.extend(m.memorisation.value().and_then(|v| copies(v, generated, m.pixels)));
+    all.extend(m.memorisation.value().and_then(|v| copies(v, generated, m.memorised)));
     if m.fid.generated.value().is_none() {
         all.push(
             "without the FID read the KID, which is unbiased for any number of images; or take fewer features: a --model with a narrower last layer, \
@@ -81,16 +88,29 @@ mod tests {
         let of = |share, ratio, n| Memorisation {
             median_ratio: ratio,
             share_below_first_percentile: share,
+            expected_share: (1.0 + 0.01 * (n - 1) as f64) / (n + 1) as f64,
             generated_median: ratio,
             held_out_median: 1.0,
             held_out_first_percentile: 0.1,
             held_out: Sample { n, split: "test".into() },
         };
-        assert!(copies(&of(0.01, 1.0, 1000), 500, false).is_none());
-        assert!(copies(&of(0.2, 0.95, 1000), 500, false).unwrap().contains("20 %"));
-        assert!(copies(&of(0.0, 0.5, 1000), 500, true).unwrap().contains("blurred"));
-        // Of few held-out images the first percentile is the smallest: one in eleven is nearer by chance.
-        assert!(copies(&of(0.2, 0.95, 10), 500, false).is_none());
-        assert!(copies(&of(0.2, 0.95, 1000), 5, false).is_none(), "one of five is no evidence");
+        let told = |m: &Memorisation, generated| copies(m, generated, "the training images");
+        assert!(told(&of(0.01, 1.0, 1000), 500).is_none());
+        let share = told(&of(0.2, 0.95, 1000), 500).unwrap();
+        assert!(
+            share.contains("copies of the training images: 20 % of them") && share.contains("about 1 %"),
+            "{share}"
+        );
+        assert!(share.contains("blurred or all alike") && !share.contains("times that"), "only what fired: {share}");
+        let ratio = copies(&of(0.0, 0.5, 1000), 500, "a random half of the real images").unwrap();
+        assert!(
+            ratio.contains("0.50 times that") && ratio.contains("a random half") && !ratio.contains('%'),
+            "{ratio}"
+        );
+        let both = told(&of(1.0, 0.1, 1000), 500).unwrap();
+        assert!(both.contains("100 %") && both.contains("0.10 times"), "{both}");
+        // Of few held-out images the 1st percentile is near the smallest: a tenth of all is nearer by chance.
+        assert!(told(&of(0.2, 0.95, 10), 500).is_none());
+        assert!(told(&of(0.2, 0.95, 1000), 5).is_none(), "one of five is no evidence");
     }
 }
