@@ -262,7 +262,8 @@ impl Config {
                 bail!("arms: the lr of `{}` must be above 0, got {}", arm.name, arm.lr);
             }
             let both = arm.trained == How::Joint;
-            if both != (arm.target_weight < 1.0) || !(arm.target_weight > 0.0) {
+            let share = arm.target_weight > 0.0 && arm.target_weight <= 1.0;
+            if !share || both != (arm.target_weight < 1.0) {
                 bail!(
                     "arms: `{}` has the target_weight {}; it is in (0, 1) where `trained` is joint, and absent elsewhere",
                     arm.name,

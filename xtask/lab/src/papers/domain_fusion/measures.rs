@@ -7,6 +7,7 @@ use super::score::{Fidelity, Scores};
 use crate::jobs::Done;
 use crate::paper::Measured;
 use anyhow::Result;
+use sconce_gan::domain_fusion::OuterScore;
 use sconce_tensor_core::stats::spearman;
 use serde_json::json;
 
@@ -116,17 +117,19 @@ fn put_scores(n: usize, name: &str, all: &[&Scores], m: &mut Measured) -> Result
     put("worst_class_kid", &|s| Some(s.class_kid.iter().copied().fold(f64::NEG_INFINITY, f64::max)))
 }
 
+type Score = fn(&OuterScore) -> f64;
+
+/// What is known of an outer set before training.
+const SCORES: [(&str, Score); 3] =
+    [("distance", |s| s.distance), ("similarity", |s| s.similarity), ("product", |s| s.product)];
+
 /// Scores of the outer sets, and how well they rank the gains.
 fn outers(cfg: &Config, n: usize, seeds: &[u64], done: &Done<'_>, m: &mut Measured) -> Result<()> {
     let mut by_outer = Vec::new();
     for outer in &cfg.outers {
         let all = done.outputs(seeds, |s| cfg.suits(outer, n, s))?;
-        for (what, values) in [
-            ("outer_distance", all.iter().map(|s| s.distance).collect()),
-            ("outer_similarity", all.iter().map(|s| s.similarity).collect()),
-            ("outer_product", all.iter().map(|s| s.product).collect::<Vec<f64>>()),
-        ] {
-            m.put(format!("n{n}.{what}.{}", outer.name), values)?;
+        for (what, score) in SCORES {
+            m.put(format!("n{n}.outer_{what}.{}", outer.name), all.iter().map(score).collect())?;
         }
         let joint = cfg.arms.iter().find(|a| a.outer == outer.name && a.trained == How::Joint);
         if let Some(arm) = joint {
@@ -138,9 +141,7 @@ fn outers(cfg: &Config, n: usize, seeds: &[u64], done: &Done<'_>, m: &mut Measur
     if by_outer.len() < 3 {
         return Ok(());
     }
-    let of: [(&str, fn(&sconce_gan::domain_fusion::OuterScore) -> f64); 3] =
-        [("distance", |s| s.distance), ("similarity", |s| s.similarity), ("product", |s| s.product)];
-    for (what, score) in of {
+    for (what, score) in SCORES {
         let rank = |i: usize| {
             let scores: Vec<f64> = by_outer.iter().map(|o| score(&o.0[i])).collect();
             let gains: Vec<f64> = by_outer.iter().map(|o| o.1[i]).collect();
