@@ -26,18 +26,22 @@ def mean(key, table, at):
 tables = sorted({t for rows in all_.values() for t in rows})
 keys = sorted(k for k in all_ if len(all_[k]) == len(tables))
 detectors = sorted({k.split("/")[1] for k in keys})
-show = lambda v: "" if v is None else f"{v:.3f}"
+show = lambda v: "\u2013" if v is None else f"{v:.3f}"
+# PyOD's PCA has the weighted score.
+peer = {"pca": None, "pca+score=weighted": "theirs/pca"}
 over = lambda key, at: statistics.fmean([m for t in tables if (m := mean(key, t, at)) is not None]) if key in keys else None
 lines = []
 out = lines.append
 out("# Detectors on ADBench's classical sets\n")
 out("Means over three seeds on 18 data sets (`measure.py` beside this page says how; `results.json` has every number; this page is written by")
-out("`table.py`). *Before* is the program before issue 20, *after* the one of this version, *theirs* is scikit-learn or PyOD on the same splits.\n")
+out("`table.py`). *Before* is the program before issue 20, *after* the one of this version, *theirs* is scikit-learn or PyOD on the same splits.")
+out("A dash stands where nothing was measured: no peer of deep SVDD was run, its ReLU (`network.activation=relu`) is the default after, and")
+out("PCA's weighted score, which is PyOD's, was not there before.\n")
 for at, title in ((0, "AUROC"), (1, "Average precision")):
     out(f"## {title}, mean over the {len(tables)} sets\n")
     out("| detector | before | after | theirs |\n|---|---|---|---|")
     for d in detectors:
-        out(f"| {d} | " + " | ".join(show(over(f"{v}/{d}", at)) for v in ("before", "after", "theirs")) + " |")
+        out(f"| {d} | " + " | ".join(show(over(k, at)) for k in (f"before/{d}", f"after/{d}", peer.get(d, f"theirs/{d}"))) + " |")
     out("")
 out("## Defaults that these sets chose\n")
 for one, other, text in (

@@ -233,6 +233,96 @@ fn what_is_no_table_and_what_cannot_be_guessed() {
     assert!(bytes(b"a\0b\n").contains("binary"));
 }
 
+/// Decimal commas in labels and streams, Excel's line with the separator, points between thousands.
+#[test]
+fn decimal_commas_everywhere() {
+    let f = Folder::new();
+    let (model, data) = (f.path("m.safetensors"), f.write("base.csv", &plain(None, ",")));
+    fit_with(&f, &data, "--label y").well();
+    let want = scores(&f, &data, "--label y");
+    let text = plain(None, ";").replace('.', ",").replace(";0\n", ";0,0\n").replace(";1\n", ";1,0\n");
+    for (text, words) in
+        [(text.clone(), ""), (text.clone(), "--normal 0,0"), (format!("sep=;\r\n{text}"), "--normal 0")]
+    {
+        let (data, words) = (f.write("other.csv", &text), format!("--label y {words}"));
+        fit_with(&f, &data, &words).well();
+        assert_eq!(scores(&f, &data, &words), want, "{words}");
+        let stream = |more: &str| sconce(&format!("detect score --model @ {words} {more}"), &[&model], &text);
+        assert_eq!(stream("--decimal comma").well().out, want, "{words}");
+        assert!(stream("").failed().contains("; --decimal comma reads 1,5 as 1.5"));
+    }
+    let with = |cell: &str| plain(Some("CELL"), ";").replace('.', ",").replace("CELL", cell);
+    for words in ["", "--decimal comma"] {
+        let e = fit(&f, &with("1.234"), &format!("--label y {words}")).failed();
+        assert!(
+            e.contains("row 3: column `a`: `1.234` seems to have a point between thousands") && e.contains("--drop"),
+            "{e}"
+        );
+    }
+    let e = fit(&f, &with("0.5"), "--label y").failed();
+    assert!(e.contains("column `a`: row 1") && e.contains("--decimal comma"), "{e}");
+    let e = fit(&f, &with("0.5"), "--label y --decimal comma").failed();
+    assert!(e.contains("row 3: column `a`: `0.5` has a decimal point"), "{e}");
+    let late = f.write("late.csv", &with("1.234"));
+    assert!(
+        sconce("detect score --model @ --data @ --label y", &[&model, &late], "").failed().contains("`1.234` seems")
+    );
+}
+
+/// A first line of data, an index that was saved twice, names that begin as other files do, a workbook.
+#[test]
+fn first_lines_and_first_columns() {
+    let f = Folder::new();
+    let base = plain(None, ",");
+    let (head, body) = base.split_once('\n').unwrap();
+    let e = fit(&f, body, "").failed();
+    assert!(e.contains("the first line seems to be data: add a line with the names of the columns"), "{e}");
+    let data = f.write("base.csv", &base);
+    fit_with(&f, &data, "--label y").well();
+    let want = scores(&f, &data, "--label y");
+    let e = sconce("detect score --model @", &[&f.path("m.safetensors")], body).failed();
+    assert!(e.contains("the first line seems to be data"), "{e}");
+    let rows: String = body.lines().enumerate().map(|(i, l)| format!("{i},{},{l}\n", 3 * i)).collect();
+    let twice = f.write("twice.csv", &format!("Unnamed: 0.1,Unnamed: 0,{head}\n{rows}"));
+    let fitted = fit_with(&f, &twice, "--label y").well();
+    assert!(fitted.err.contains("the first 2 columns have no names"), "{}", fitted.err);
+    assert_eq!(scores(&f, &twice, "--label y"), want);
+    fit(&f, &base.replacen('a', "ORCHARD", 1), "--label y").well();
+    let mut book = npz(&[("xl/workbook.xm", vec![0])], false);
+    for at in 0..book.len() {
+        if book[at..].starts_with(b"xl/workbook.xm.npy") {
+            book[at..at + 18].copy_from_slice(b"xl/worksheets0.xml");
+        }
+    }
+    let path = f.path("t.xlsx");
+    std::fs::write(&path, book).unwrap();
+    let e = fit_with(&f, &path, "").failed();
+    assert!(e.contains("Excel") && e.contains("as CSV"), "{e}");
+    // Words that begin as months do, and units.
+    let cells = |cell: &dyn Fn(usize) -> String| {
+        "c,a\n".to_owned() + &(0..60).map(|i| format!("{},{i}\n", cell(i))).collect::<String>()
+    };
+    assert!(fit(&f, &cells(&|i| format!("Market {}", i % 3)), "").well().out.contains("category"));
+    let e = fit(&f, &cells(&|i| if i == 4 { "5 kg".to_owned() } else { i.to_string() }), "").failed();
+    assert!(e.contains("row 5: `5 kg`") && e.contains("its unit `kg`"), "{e}");
+}
+
+#[test]
+fn columns_of_arrays_are_categories_on_request() {
+    let f = Folder::new();
+    let x: Vec<u8> =
+        (0..60).flat_map(|i| [f64::from(i * 7 % 11), f64::from(i % 3)]).flat_map(f64::to_le_bytes).collect();
+    let path = f.path("x.npy");
+    std::fs::write(&path, npy("<f8", false, "(60, 2)", &x)).unwrap();
+    let out = fit_with(&f, &path, "--category x1").well().out;
+    assert!(out.lines().any(|l| l.starts_with("x1") && l.contains("category  3: 0, 1, 2")), "{out}");
+    // Options for text change nothing.
+    let done = sconce("detect score --model @ --data @ --decimal comma", &[&f.path("m.safetensors"), &path], "").well();
+    assert!(done.out.lines().count() == 61 && !done.err.contains("did not see"), "{}", done.err);
+    assert!(fit_with(&f, &path, "--category x9").failed().contains("`x9` is not among"));
+    assert!(fit_with(&f, &path, "--dates x1").failed().contains("--dates x1: arrays hold numbers"));
+}
+
 #[test]
 fn compressed_files_by_content_and_pipes() {
     let f = Folder::new();

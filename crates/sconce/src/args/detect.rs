@@ -22,8 +22,8 @@ pub struct TableColumns {
     /// with a missing label counts as normal in fitting, and is ignored in the evaluation
     #[arg(long, value_name = "COLUMN")]
     pub label: Option<String>,
-    /// Labels of normal rows: --normal ok,fine. Numbers are compared as numbers, so that 1 and 1.0 are the same; names as they are
-    /// written. Each must occur
+    /// Labels of normal rows: --normal ok,fine. Numbers are compared as numbers, so that 1 and 1.0 are the same, and have a
+    /// decimal point here whatever the file has; names are compared as they are written. Each must occur
     #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "label", allow_negative_numbers = true)]
     pub normal: Vec<String>,
     /// Columns to ignore: --drop id,time. They are left out before anything else is read

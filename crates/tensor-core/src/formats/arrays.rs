@@ -86,6 +86,9 @@ impl Arrays {
                 let archive = Archive::open(&bytes)?;
                 let names: Vec<String> =
                     archive.names().filter_map(|n| n.strip_suffix(".npy").map(str::to_owned)).collect();
+                if names.is_empty() && archive.names().any(|n| n.starts_with("xl/")) {
+                    return Err(Fault::at(0, "a workbook of Excel, which is not read: save its sheet as CSV"));
+                }
                 if names.is_empty() {
                     let all: Vec<&str> = archive.names().take(5).collect();
                     return Err(Fault::at(0, format!("a zip archive without arrays of numpy; it has {all:?}")));

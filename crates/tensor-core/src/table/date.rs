@@ -96,7 +96,26 @@ fn fraction_of_day(time: &str) -> Option<f64> {
     sound.then(|| (f64::from(h) - offset + f64::from(m) / 60.0 + s / 3600.0) / 24.0)
 }
 
-const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const MONTHS: [&str; 12] = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+];
+
+/// Whether a word is the name of a month or its usual short form.
+fn is_month(word: &str) -> bool {
+    let low = word.to_ascii_lowercase();
+    low == "sept" || MONTHS.iter().any(|m| low == *m || low == m[..3])
+}
 
 /// Whether a text looks like a date, also in formats that [`parse_date`] does not read: `01/02/24`, `31-Jan-2024`.
 pub(super) fn looks_like_date(text: &str) -> bool {
@@ -117,15 +136,8 @@ pub(super) fn looks_like_date(text: &str) -> bool {
     }
     // The name of a month beside numbers.
     let words: Vec<&str> = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| !w.is_empty()).collect();
-    let month = |w: &&str| {
-        let low = w.to_ascii_lowercase();
-        w.len() <= 9
-            && w.len() >= 3
-            && w.bytes().all(|b| b.is_ascii_alphabetic())
-            && MONTHS.iter().any(|m| low.starts_with(m))
-    };
     let days = words.iter().filter(|w| number(w, 1..=4).is_some()).count();
-    (2..=7).contains(&words.len()) && words.iter().take(3).any(month) && days >= 1 && days + 2 >= words.len()
+    (2..=7).contains(&words.len()) && words.iter().take(3).any(|w| is_month(w)) && days >= 1 && days + 2 >= words.len()
 }
 
 /// Whether a text is a time of day, such as `10:30` or `23:59:59.5`.
@@ -187,13 +199,28 @@ mod tests {
             "31-Jan-2024",
             "Jan 5, 2024",
             "5 March 2024 10:00:00",
+            "Sept 5",
             "2024-01-01",
         ] {
             assert!(looks_like_date(date), "{date}");
         }
-        for other in
-            ["1/2", "40/50/60", "may", "Mars 3 red planet", "1-2", "march", "x86-64", "10-20-30", "192.168.0.1", "2024"]
-        {
+        for other in [
+            "Market 1",
+            "Decoder 5",
+            "Marina 2",
+            "Maybe 3",
+            "Junior 4",
+            "1/2",
+            "40/50/60",
+            "may",
+            "Mars 3 red planet",
+            "1-2",
+            "march",
+            "x86-64",
+            "10-20-30",
+            "192.168.0.1",
+            "2024",
+        ] {
             assert!(!looks_like_date(other), "{other}");
         }
         assert!(

@@ -27,6 +27,8 @@ pub(super) enum Look {
     Infinite,
     /// A number with something that numbers here do not have; the text says what.
     Written(&'static str),
+    /// A number with a unit.
+    Unit,
     /// A date, with or without a time.
     Date,
     /// A time of day.
@@ -57,12 +59,16 @@ impl Look {
         if date::looks_like_time(field) {
             return Self::Time;
         }
-        written(field).map_or(Self::Name, Self::Written)
+        match written(field) {
+            Some(what) => Self::Written(what),
+            None if unit(field).is_some() => Self::Unit,
+            None => Self::Name,
+        }
     }
 
     /// Whether the writer meant a number that is there.
     pub(super) fn is_numeric(self) -> bool {
-        matches!(self, Self::Number(_) | Self::Infinite | Self::Written(_))
+        matches!(self, Self::Number(_) | Self::Infinite | Self::Written(_) | Self::Unit)
     }
 
     /// What is wrong with a field in a column of numbers, and what to write instead.
@@ -77,6 +83,10 @@ impl Look {
             Self::Infinite => {
                 format!("`{field}` is no finite number: write a finite one, or an empty cell if it is missing")
             }
+            Self::Unit => format!(
+                "`{field}` is no finite number as it is written, because of its unit `{}`: write the number without it",
+                unit(field).unwrap_or_default()
+            ),
             Self::Written(what) => format!("`{field}` is no finite number as it is written, because of {what}"),
             _ => format!("`{field}` is no finite number: correct it, or leave the cell empty if the value is missing"),
         }
@@ -85,6 +95,26 @@ impl Look {
 
 /// The symbols and codes of currencies that may stand on either side of a number.
 const CURRENCIES: [&str; 10] = ["$", "€", "£", "¥", "₹", "USD", "EUR", "GBP", "CHF", "JPY"];
+
+/// Units that may stand after a number; those of one letter stand after a space.
+const UNITS: [&str; 68] = [
+    "kg", "g", "mg", "µg", "t", "lb", "lbs", "oz", "km", "m", "cm", "mm", "µm", "um", "nm", "ft", "in", "mi", "m2",
+    "m²", "m3", "m³", "s", "ms", "µs", "us", "ns", "sec", "min", "h", "hrs", "Hz", "kHz", "MHz", "GHz", "V", "mV",
+    "kV", "mA", "W", "kW", "MW", "Wh", "kWh", "MWh", "kJ", "Pa", "hPa", "kPa", "MPa", "bar", "mbar", "psi", "°C", "°F",
+    "l", "L", "ml", "mL", "m/s", "km/h", "mph", "rpm", "kB", "KB", "MB", "GB", "TB",
+];
+
+/// The unit of a number: of `5 kg`, `3.2m/s`.
+fn unit(field: &str) -> Option<&'static str> {
+    if !field.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c)) {
+        return None;
+    }
+    let number = |t: &str| t.parse::<f64>().is_ok_and(f64::is_finite) || decimal_comma(t).is_some() || grouped(t);
+    UNITS.into_iter().find(|u| {
+        let (rest, short) = (field.strip_suffix(*u), u.chars().count() == 1);
+        rest.is_some_and(|rest| number(rest.trim_end()) && (!short || rest.ends_with(' ')))
+    })
+}
 
 /// What keeps a text from being a number that its writer meant; `None` for a text that is no such number.
 fn written(field: &str) -> Option<&'static str> {
@@ -194,7 +224,16 @@ mod tests {
             let Look::Written(found) = Look::of(field) else { panic!("{field}: {:?}", Look::of(field)) };
             assert!(found.contains(what), "{field}: {found}");
         }
-        for name in ["red", "5 kg", "3rd", "10.0.0.1", "1,2,3", "a,b", "%", "$", "4x4", "12,34.5", "1/2", "-", "v1.2"] {
+        for (field, what) in [("5 kg", "kg"), ("-3.2m/s", "m/s"), ("1,5 °C", "°C"), ("1,234 V", "V"), ("10min", "min")]
+        {
+            assert_eq!((Look::of(field), unit(field)), (Look::Unit, Some(what)), "{field}");
+            let e = Look::Unit.complaint(field);
+            assert!(e.contains(&format!("because of its unit `{what}`: write the number without it")), "{e}");
+        }
+        for name in [
+            "red", "kg", "5 stars", "4K", "5m", "kg 5", "3rd", "10.0.0.1", "1,2,3", "a,b", "%", "$", "4x4", "12,34.5",
+            "1/2", "-", "v1.2",
+        ] {
             assert_eq!(Look::of(name), Look::Name, "{name}");
         }
         assert_eq!((Look::of("2024-01-31 10:00"), Look::of("10:30:01")), (Look::Date, Look::Time));

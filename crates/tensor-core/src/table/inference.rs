@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 /// Infers the type of each column.
 ///
 /// - A column is numeric if more than half of its fields are numbers, or more than nine tenths of its distinct fields; fields that are written as people write numbers (`1,234`, `12%`, `$5`,
-///   `inf`) count as numbers here. Missing values are those of [`super::MISSING`] and [`super::MISSING_NUMBERS`]; any other field
+///   `5 kg`, `inf`) count as numbers here. Missing values are those of [`super::MISSING`] and [`super::MISSING_NUMBERS`]; any other field
 ///   that is not a finite number is an error with its row.
 /// - A column whose fields are mostly dates or times of day is an error, unless it is named as one of dates or categories.
 /// - Any other column is categorical. One with almost as many names as rows is an error, unless it is named as categorical: no
@@ -259,6 +259,7 @@ mod tests {
             ("1,234.5", "thousands separators"),
             ("12%", "percent sign"),
             ("$5.10", "currency"),
+            ("5 kg", "unit `kg`"),
             ("abc", "(2 of the 3 cells are numbers)"),
             ("2024-01-01", "`2024-01-01` is no finite number"),
         ] {
@@ -267,6 +268,7 @@ mod tests {
         }
         // Numbers that are all written in another way are numbers too.
         assert!(plain(&["12%", "3%"]).unwrap_err().contains("row 1: `12%`"));
+        assert!(plain(&["5 kg", "7 kg", "none"]).unwrap_err().contains("row 1: `5 kg`"));
         assert_eq!(plain(&["", "?"]), Ok(Kind::Number));
         // One name for a value that is not known, in more than half of the rows.
         let numbers: Vec<String> = (0..20).map(|i| format!("{i}.5")).collect();
@@ -279,6 +281,7 @@ mod tests {
         let names = |n: &[&str]| Ok(Kind::Category(n.iter().map(|s| (*s).to_owned()).collect()));
         assert_eq!(plain(&["none", "tcp", "udp", "NA"]), names(&["none", "tcp", "udp"]));
         assert_eq!(plain(&["a1", "7", "b2", "?"]), names(&["7", "a1", "b2"]));
+        assert_eq!(plain(&["small", "large", "5 kg", "small"]), names(&["5 kg", "large", "small"]));
         assert_eq!(plain(&["True", "False"]), names(&["False", "True"]));
         let ids: Vec<String> = (0..60).map(|i| format!("id{i}")).collect();
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();

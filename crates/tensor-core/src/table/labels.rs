@@ -4,7 +4,8 @@ use crate::{Error, Result};
 use std::collections::BTreeSet;
 
 /// The rule for labels: a label is negative (normal) if it is among the given ones, otherwise positive (an anomaly). Labels that
-/// are finite numbers are compared as numbers, so that `1`, `1.0` and `+1` are the same; others as text, in upper and lower case.
+/// are finite numbers are compared as numbers, so that `1`, `1.0` and `+1` are the same; others as text, as they are
+/// written: `No` is not `no`.
 /// If no negative labels are given, labels must be the numbers 0 (negative) and 1 (positive).
 ///
 /// ```
@@ -48,8 +49,13 @@ impl Label {
 impl Labels {
     /// The rule for a column with these negative labels.
     pub fn new(column: &str, negative: &[String]) -> Self {
-        let negative = negative.iter().map(|n| (Label::of(n.trim()), false)).collect();
-        Self { column: column.to_owned(), negative, seen: BTreeSet::new(), rows: 0, odd: None }
+        let mut all: Vec<(Label, bool)> = Vec::new();
+        for label in negative.iter().map(|n| Label::of(n.trim())) {
+            if !all.iter().any(|(other, _)| *other == label) {
+                all.push((label, false));
+            }
+        }
+        Self { column: column.to_owned(), negative: all, seen: BTreeSet::new(), rows: 0, odd: None }
     }
 
     fn bad(&self, reason: String) -> Error {
@@ -137,6 +143,7 @@ mod tests {
         assert_eq!(judged(&[], &["0", "1.0", "?", " 0.0 "]).unwrap(), [no, yes, None, no]);
         assert_eq!(judged(&["1"], &["1.0", "-1", "+1"]).unwrap(), [no, yes, no]);
         assert_eq!(judged(&["-1.0"], &["1", "-1"]).unwrap(), [yes, no]);
+        assert_eq!(judged(&["0", "0.0"], &["0", "1"]).unwrap(), [no, yes], "named twice");
         assert_eq!(judged(&["no"], &["no", "yes", "", "No"]).unwrap(), [no, yes, None, yes]);
         assert_eq!(judged(&["ok", "1"], &["ok", "1", "NA"]).unwrap(), [no, no, None]);
         let message = |negative: &[&str], labels: &[&str]| judged(negative, labels).unwrap_err().to_string();

@@ -1,7 +1,7 @@
 //! Rows of a table or a stream, in blocks.
 
 use crate::args::Score;
-use crate::detect::table::{Dialect, Form, Mapping, STDIN, Source, Unseen, broken, header, reader};
+use crate::detect::table::{Dialect, Form, Mapping, STDIN, Source, Unseen, broken, header};
 use anyhow::{Context, Result, bail};
 use sconce_tensor_core::table::{Labels, Schema};
 use std::io::{BufRead, BufReader, Cursor, Read};
@@ -51,35 +51,39 @@ impl<'a> RowReader<'a> {
     /// A file that cannot be read; columns that differ from the schema's; labels of a table that are neither 0 and 1 nor named, or a normal label
     /// that no row has.
     pub(super) fn open(args: &'a Score, schema: &'a Schema, source: Option<&'a Source>) -> Result<Self> {
-        let (from, delimiter, mapping) = match source {
+        let (from, dialect, mapping) = match source {
             Some(source) => {
                 let place = || source.path().display().to_string();
-                let dialect = Dialect::of(&source.start()?, &args.columns.form).with_context(place)?;
-                let open = || -> Result<_> { Ok(reader(source.text()?, dialect.delimiter())) };
+                let dialect = source.dialect(&args.columns.form).with_context(place)?;
+                let open =
+                    || -> Result<_> { dialect.reader(source.text()?).map_err(|e| broken(source.path())(e).into()) };
                 let mapping = Mapping::new(header(&mut open()?, source.path())?, dialect, schema, &args.columns)?;
-                if let (Some(at), Some(label)) = (mapping.label, &args.columns.label) {
+                if let Some(label) = &args.columns.label {
                     let mut rule = Labels::new(label, &args.columns.normal);
                     let (mut records, mut record, mut row) = (open()?, csv::StringRecord::new(), 0);
                     // A record that cannot be read is an error later, with its number.
                     while records.read_record(&mut record).unwrap_or(false) {
                         row += 1;
-                        rule.of_text(record.get(at).unwrap_or_default(), row);
+                        if let Some(text) = mapping.label(&record) {
+                            rule.of_text(&text, row);
+                        }
                     }
                     rule.finish().with_context(place)?;
                 }
-                (source.text()?, dialect.delimiter(), mapping)
+                (source.text()?, dialect, mapping)
             }
             None => {
                 let (start, rest) = stream()?;
                 let names = schema.columns().iter().map(|c| c.name.as_str());
                 let dialect = Dialect::of_header(&start, names, &args.columns.form).context(STDIN)?;
-                let first = header(&mut reader(start.as_slice(), dialect.delimiter()), Path::new(STDIN))?;
+                let at = Path::new(STDIN);
+                let first = header(&mut dialect.reader(start.as_slice()).map_err(broken(at))?, at)?;
                 let mapping = Mapping::new(first, dialect, schema, &args.columns)?;
-                (Box::new(Cursor::new(start).chain(rest)) as Box<dyn Read + 'a>, dialect.delimiter(), mapping)
+                (Box::new(Cursor::new(start).chain(rest)) as Box<dyn Read + 'a>, dialect, mapping)
             }
         };
         let labels = args.columns.label.as_ref().map(|label| Labels::new(label, &args.columns.normal));
-        let records = reader(from, delimiter);
+        let records = dialect.reader(from).map_err(broken(path(source)))?;
         Ok(Self { args, schema, source, records, mapping, labels, unseen: Unseen::new(), number: 0, ended: false })
     }
 
@@ -102,7 +106,7 @@ impl<'a> RowReader<'a> {
 
     /// Whether rows have labels.
     pub(super) fn labelled(&self) -> bool {
-        self.mapping.label.is_some()
+        self.mapping.labelled()
     }
 
     /// Whether rows come from standard input.
@@ -153,8 +157,8 @@ impl<'a> RowReader<'a> {
     /// Appends a record's values, and returns its label. After an error `values` is as before.
     fn parse(&mut self, record: &csv::StringRecord, values: &mut Vec<f64>) -> Result<Option<bool>> {
         self.mapping.read(self.schema, record, values, &mut self.unseen)?;
-        let (Some(at), Some(labels)) = (self.mapping.label, &mut self.labels) else { return Ok(None) };
-        let label = labels.of_text(record.get(at).unwrap_or_default(), self.number);
+        let (Some(text), Some(labels)) = (self.mapping.label(record), &mut self.labels) else { return Ok(None) };
+        let label = labels.of_text(&text, self.number);
         if let Err(e) = labels.check() {
             values.truncate(values.len() - self.schema.columns().len());
             return Err(e.into());
@@ -163,7 +167,7 @@ impl<'a> RowReader<'a> {
     }
 }
 
-/// The first line of standard input, decompressed, and the rest of it.
+/// The header of standard input, decompressed, with a line before it that names the separator; and the rest of the input.
 fn stream() -> Result<(Vec<u8>, Box<dyn BufRead>)> {
     let mut input = std::io::stdin().lock();
     let form = Form::of(input.fill_buf().context(STDIN)?);
@@ -174,6 +178,9 @@ fn stream() -> Result<(Vec<u8>, Box<dyn BufRead>)> {
     };
     let mut start = Vec::new();
     rest.read_until(b'\n', &mut start).context(STDIN)?;
+    if Dialect::is_told(&start) {
+        rest.read_until(b'\n', &mut start).context(STDIN)?;
+    }
     Ok((start, rest))
 }
 

@@ -1,12 +1,12 @@
 //! Tables in numpy's files: an archive with features (N, D) and, where there are some, labels (N,) or (N, 1); or one array of features.
 
-use super::read::Data;
+use super::read::{Data, doubtful};
 use super::source::Source;
-use crate::args::TableColumns;
+use crate::args::{Preprocessing, TableColumns};
 use anyhow::{Context, Result, bail};
 use candle_core::{DType, Tensor};
 use sconce_tensor_core::formats::Arrays;
-use sconce_tensor_core::table::{Column, Kind, Labels, Schema, Table};
+use sconce_tensor_core::table::{Column, Inference, Kind, Labels, Schema, Table};
 
 /// The usual names of features and of labels, the most usual first; upper and lower case are the same.
 const FEATURES: [&str; 6] = ["X", "x_train", "data", "features", "x_test", "arr_0"];
@@ -21,8 +21,9 @@ struct Parts {
 /// Reads an archive as a table with the columns `x0`, `x1`, ...
 ///
 /// # Errors
-/// No archive, or one without features (N, D); labels that are asked for and not there, or that are neither 0 and 1 nor named.
-pub(super) fn read(source: &Source, columns: &TableColumns) -> Result<Data> {
+/// No archive, or one without features (N, D); labels that are asked for and not there, or that are neither 0 and 1 nor named; a column of
+/// categories that is not there or has too many; a column of dates, which are text.
+pub(super) fn read(source: &Source, columns: &TableColumns, preprocessing: &Preprocessing) -> Result<Data> {
     let place = || source.path().display().to_string();
     let Parts { x, labels } = parts(source, columns, columns.label.is_some()).map_err(|e| placed(source, e))?;
     let (n, d) = x.dims2()?;
@@ -42,6 +43,7 @@ pub(super) fn read(source: &Source, columns: &TableColumns) -> Result<Data> {
     }
     let column = |name: String| Column { name, kind: Kind::Number };
     let table = Table::new(Schema::new(names.into_iter().map(column).collect())?, values)?.without(&columns.drop)?;
+    let table = named(table, preprocessing).with_context(place)?;
     let judged = |(name, values): (String, Vec<f64>)| -> Result<Vec<Option<bool>>> {
         let mut rule = Labels::new(&name, &columns.normal);
         let all = values.into_iter().enumerate().map(|(i, v)| rule.of_number(v, i + 1)).collect();
@@ -51,6 +53,31 @@ pub(super) fn read(source: &Source, columns: &TableColumns) -> Result<Data> {
     let labels = labels.map(judged).transpose().with_context(place)?;
     debug_assert!(labels.as_ref().is_none_or(|l| l.len() == n));
     Ok(Data { table, labels, notes: Vec::new() })
+}
+
+/// A table of numbers in which some columns are named as categories: the names are the numbers as text, as in [`text`].
+fn named(table: Table, preprocessing: &Preprocessing) -> Result<Table> {
+    if let Some(name) = preprocessing.dates.first() {
+        bail!(
+            "--dates {name}: arrays hold numbers and no dates; write them as days since 1970-01-01, or the table as CSV"
+        );
+    }
+    if preprocessing.category.is_empty() {
+        return Ok(table);
+    }
+    let names = table.schema().columns().iter().map(|c| c.name.clone()).collect();
+    let mut inference = Inference::new(names, &preprocessing.category)?;
+    let rows = table.tensor()?.to_vec2::<f64>()?;
+    let text = |row: &[f64]| row.iter().map(ToString::to_string).collect::<Vec<String>>();
+    for row in &rows {
+        inference.row(text(row).iter().map(String::as_str))?;
+    }
+    let schema = inference.finish().map_err(|e| doubtful(&e))?;
+    let mut values = Vec::with_capacity(rows.len() * schema.columns().len());
+    for row in &rows {
+        schema.read(text(row).iter().map(String::as_str), &mut values)?;
+    }
+    Ok(Table::new(schema, values)?)
 }
 
 /// An archive as CSV, without rounding; with a column of labels under the name that is asked for, or `y` if the archive has labels.

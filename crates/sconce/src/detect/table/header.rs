@@ -1,11 +1,12 @@
 //! The header of a table in text, and which of its columns are features.
 
+use super::dialect::is_number;
 use crate::args::TableColumns;
 use anyhow::{Result, bail};
 use csv::StringRecord;
 
-/// The names of a file's columns. A column without a name is no feature: the first one is an index, as pandas writes it, and another
-/// one must be empty, as a separator at the end of each line makes it.
+/// The names of a file's columns. A column without a name is no feature: those before the first name are indices, as pandas writes them, and
+/// another one must be empty, as a separator at the end of each line makes it.
 #[derive(Clone, Debug)]
 pub(in crate::detect) struct Header {
     names: Vec<String>,
@@ -33,28 +34,45 @@ impl Header {
         &self.names
     }
 
-    /// Whether a column has no name: pandas writes such a column again as `Unnamed: 0`.
+    /// Whether a column has no name: pandas writes such a column again as `Unnamed: 0`, and next to that one as `Unnamed: 0.1`.
     pub(super) fn is_unnamed(&self, at: usize) -> bool {
         let name = &self.names[at];
-        let number = name.strip_prefix("Unnamed: ").is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()));
+        let number = name.strip_prefix("Unnamed: ").is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit() || b == b'.'));
         name.is_empty() || number
+    }
+
+    /// The number of columns without a name before the first one with a name.
+    fn indices(&self) -> usize {
+        (0..self.names.len()).take_while(|i| self.is_unnamed(*i)).count()
+    }
+
+    /// Whether the names seem to be the first row of a table without a header: all are numbers, and not 0, 1, 2 and so on, which pandas
+    /// writes for names.
+    fn is_data(&self) -> bool {
+        let names = || self.names.iter().enumerate().filter(|(i, _)| !self.is_unnamed(*i)).map(|(_, name)| name);
+        let counted = names().count() > 2 && names().enumerate().all(|(i, name)| *name == i.to_string());
+        names().count() > 0 && names().all(|name| is_number(name)) && !counted
     }
 
     /// The features and the labels; dropped columns are left out before anything is judged.
     ///
     /// # Errors
-    /// A column to drop or with the labels that is not there; a name that two columns have; no features.
+    /// Names that seem to be data; a column to drop or with the labels that is not there; a name that two columns have; no features.
     pub(super) fn choose(&self, columns: &TableColumns) -> Result<Chosen> {
+        if self.is_data() {
+            bail!("header{} (a name needs a letter: x1990)", self.comment());
+        }
         if let Some(n) = columns.drop.iter().chain(&columns.label).find(|n| !self.names.contains(n)) {
             bail!("column: `{n}` is not among {:?}{}", self.names, self.comment());
         }
+        let indices = self.indices();
         let (mut places, mut label, mut empty) = (Vec::new(), Vec::new(), Vec::new());
         for (i, name) in self.names.iter().enumerate() {
             match () {
                 () if columns.drop.contains(name) => {}
                 () if columns.label.as_ref() == Some(name) => label.push(i),
                 () if !self.is_unnamed(i) => places.push(i),
-                () if i > 0 => empty.push(i),
+                () if i >= indices => empty.push(i),
                 () => {}
             }
         }
@@ -71,14 +89,20 @@ impl Header {
 
     /// A note about the columns without a name.
     pub(super) fn note(&self) -> Option<String> {
-        (!self.names.is_empty() && self.is_unnamed(0))
-            .then(|| "the first column has no name: it is taken as an index of the rows, and left out".to_owned())
+        match self.indices() {
+            0 => None,
+            1 => Some("the first column has no name: it is taken as an index of the rows, and left out".to_owned()),
+            n => Some(format!(
+                "the first {n} columns have no names: they are taken as indices of the rows, and left out"
+            )),
+        }
     }
 
     /// What to do where the first line is no header.
-    fn comment(&self) -> &'static str {
+    pub(super) fn comment(&self) -> &'static str {
         match &self.names[..] {
             [first, ..] if first.starts_with(['#', '%']) => ": the first line seems to be a comment; remove it",
+            _ if self.is_data() => ": the first line seems to be data: add a line with the names of the columns",
             _ => "",
         }
     }
@@ -150,6 +174,28 @@ mod tests {
         assert!(message(&columns(Some("z"), &[])).contains("`z` is not among"));
         assert!(message(&columns(None, &["z"])).contains("`z` is not among"));
         assert!(header(&[]).choose(&columns(None, &[])).is_err());
+    }
+
+    #[test]
+    fn columns_without_a_name_at_the_start_are_indices() {
+        for names in [["Unnamed: 0.1", "Unnamed: 0", "a", "b"], ["", "Unnamed: 0.1.1", "a", "b"]] {
+            let h = header(&names);
+            let chosen = h.choose(&columns(None, &[])).unwrap();
+            assert_eq!(chosen.places, [2, 3]);
+            assert!(chosen.check(&StringRecord::from(vec!["7", "3", "1", "2"])).is_ok());
+            assert!(h.note().unwrap().contains("the first 2 columns have no names"));
+        }
+    }
+
+    #[test]
+    fn a_first_row_is_no_header() {
+        for names in [&["1.5", "-2e3", "0"][..], &["", "7"], &["1,5", "2"], &["1", "2", "3"], &["0", "1"]] {
+            let e = header(names).choose(&columns(Some("y"), &[])).unwrap_err().to_string();
+            assert!(e.contains("seems to be data: add a line with the names of the columns"), "{names:?}: {e}");
+        }
+        for names in [&["0", "1", "2"][..], &["", "0", "1", "2", "3"], &["1.5", "a"], &["x1990", "1991"]] {
+            assert!(header(names).choose(&columns(None, &[])).is_ok(), "{names:?}");
+        }
     }
 
     #[test]

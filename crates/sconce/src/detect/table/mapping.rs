@@ -1,10 +1,11 @@
 //! The columns of one file in the order of a detector's.
 
-use super::dialect::Dialect;
+use super::dialect::{Dialect, option_for};
 use super::header::Header;
 use crate::args::TableColumns;
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use sconce_tensor_core::table::{Kind, Schema};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Maps a file's columns to those of a schema.
@@ -14,7 +15,7 @@ pub(in crate::detect) struct Mapping {
     /// For each column of the schema its index in the file.
     places: Vec<usize>,
     /// The index of the labels.
-    pub(in crate::detect) label: Option<usize>,
+    label: Option<usize>,
 }
 
 /// Rows with a category that fitting did not see, by column: their number, and the first such name.
@@ -35,7 +36,10 @@ impl Mapping {
         let wanted: Vec<&String> = schema.columns().iter().map(|c| &c.name).collect();
         let missing: Vec<&&String> = wanted.iter().filter(|n| !names.contains(n)).collect();
         if !missing.is_empty() {
-            bail!("columns: the detector was fitted on {missing:?}, which the header {names:?} lacks");
+            bail!(
+                "columns: the detector was fitted on {missing:?}, which the header {names:?} lacks{}",
+                header.comment()
+            );
         }
         let other = |(i, n): (usize, &String)| {
             !wanted.contains(&n)
@@ -64,6 +68,16 @@ impl Mapping {
         Ok(Self { places, label, header, dialect })
     }
 
+    /// Whether there is a column of labels.
+    pub(in crate::detect) fn labelled(&self) -> bool {
+        self.label.is_some()
+    }
+
+    /// A record's label, with a decimal point if it is a number; `None` without a column of labels.
+    pub(in crate::detect) fn label<'r>(&self, record: &'r csv::StringRecord) -> Option<Cow<'r, str>> {
+        self.label.map(|at| self.dialect.field(record.get(at).unwrap_or_default()))
+    }
+
     /// Appends a record's fields as the schema's numbers; after an error `out` is as before. Counts categories that the schema lacks.
     ///
     /// # Errors
@@ -79,8 +93,12 @@ impl Mapping {
         let field = |i: &usize| record.get(*i).unwrap_or_default();
         let start = out.len();
         match self.dialect.comma {
-            false => schema.read(self.places.iter().map(field), out)?,
+            false => schema
+                .read(self.places.iter().map(field), out)
+                .map_err(|e| anyhow!("{e}{}", option_for(&e.to_string())))?,
             true => {
+                let mut numbers = schema.columns().iter().zip(&self.places).filter(|(c, _)| c.kind == Kind::Number);
+                numbers.try_for_each(|(c, i)| self.dialect.check(&c.name, field(i)))?;
                 let fields: Vec<_> = self.places.iter().map(|i| self.dialect.field(field(i))).collect();
                 schema.read(fields.iter().map(|f| &**f), out)?;
             }
@@ -123,9 +141,14 @@ mod tests {
         let mut read =
             |fields: [&str; 6]| mapping.read(&schema, &StringRecord::from(fields.to_vec()), &mut out, &mut unseen);
         read(["0", "1", "2,5", "7", "red", "3"]).unwrap();
-        read(["0", "1", "2.5", "7", "pink", "3"]).unwrap();
+        read(["0", "1", "2,5", "7", "pink", "3"]).unwrap();
         assert!(read(["0", "1", "x", "7", "pink", "3"]).is_err());
+        let e = read(["0", "1", "2.5", "7", "red", "3"]).unwrap_err().to_string();
+        assert!(e.contains("column `b`: `2.5` has a decimal point"), "{e}");
+        assert!(read(["0", "1", "1.234", "7", "red", "3"]).is_err(), "1234");
         assert_eq!((out, mapping.label), (vec![3.0, 2.5, 1.0, 3.0, 2.5, 2.0], Some(1)));
+        let record = StringRecord::from(vec!["0", "1,0", "2,5", "7", "red", "3"]);
+        assert_eq!(mapping.label(&record).as_deref(), Some("1.0"));
         assert_eq!(unseen, Unseen::from([("c".to_owned(), (1, "pink".to_owned()))]));
         let message = |c: &TableColumns| Mapping::new(header(), dialect, &schema, c).map(drop).unwrap_err().to_string();
         assert!(message(&columns(None, &[])).contains(r#"["y", "id"] are not among the 3"#));

@@ -3,6 +3,7 @@
 mod archive;
 mod columns;
 mod dialect;
+mod foreign;
 #[cfg(test)]
 mod fuzz;
 mod header;
@@ -13,5 +14,5 @@ mod source;
 pub(super) use columns::Columns;
 pub(super) use dialect::Dialect;
 pub(super) use mapping::{Mapping, Unseen};
-pub(super) use read::{Data, broken, header, part, read, reader};
+pub(super) use read::{Data, broken, header, part, read};
 pub(super) use source::{Form, STDIN, Source, exists};

@@ -1,7 +1,7 @@
 //! A whole table in memory.
 
 use super::archive;
-use super::dialect::Dialect;
+use super::dialect::{Dialect, option_for};
 use super::header::{Chosen, Header};
 use super::source::Source;
 use crate::args::{Preprocessing, TableColumns};
@@ -20,11 +20,6 @@ pub(in crate::detect) struct Data {
     pub(in crate::detect) labels: Option<Vec<Option<bool>>>,
     /// What was found out about the file.
     pub(in crate::detect) notes: Vec<String>,
-}
-
-/// The records of a table, of any length.
-pub(in crate::detect) fn reader<R: Read>(from: R, delimiter: u8) -> csv::Reader<R> {
-    csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).delimiter(delimiter).from_reader(from)
 }
 
 /// An error in reading a file, with its place.
@@ -55,7 +50,7 @@ pub(in crate::detect) fn header<R: Read>(reader: &mut csv::Reader<R>, path: &Pat
 pub(in crate::detect) fn read(source: &Source, columns: &TableColumns, preprocessing: &Preprocessing) -> Result<Data> {
     let place = source.path().display();
     let data = match source.is_archive() {
-        true => archive::read(source, columns)?,
+        true => archive::read(source, columns, preprocessing)?,
         false => text(source, columns, preprocessing)?,
     };
     if let (Some((row, c)), Missing::Refuse) = (data.table.gap(), preprocessing.missing()) {
@@ -69,8 +64,9 @@ pub(in crate::detect) fn read(source: &Source, columns: &TableColumns, preproces
 fn text(source: &Source, columns: &TableColumns, preprocessing: &Preprocessing) -> Result<Data> {
     let path = source.path();
     let place = || path.display().to_string();
-    let dialect = Dialect::of(&source.start()?, &columns.form).with_context(place)?;
-    let mut first = reader(source.text()?, dialect.delimiter());
+    let dialect = source.dialect(&columns.form).with_context(place)?;
+    let open = || -> Result<_> { dialect.reader(source.text()?).map_err(|e| broken(path)(e).into()) };
+    let mut first = open()?;
     let header = header(&mut first, path)?;
     let chosen = header.choose(columns).with_context(place)?;
     let inference = Inference::new(chosen.names.clone(), &preprocessing.category);
@@ -84,9 +80,10 @@ fn text(source: &Source, columns: &TableColumns, preprocessing: &Preprocessing) 
             bad(path, record.position().map_or(0, csv::Position::byte), format!("row {rows}: {e:#}"))
         };
         header.check(&record).and_then(|()| chosen.check(&record)).map_err(at)?;
+        points(dialect, &chosen, preprocessing, &record).map_err(|e| at(doubtful(&e)))?;
         inference.row(fields(dialect, &chosen, &record).iter().map(|f| &**f)).map_err(|e| at(e.into()))?;
         if let (Some((rule, all)), Some(i)) = (&mut labels, chosen.label) {
-            all.push(rule.of_text(record.get(i).unwrap_or_default(), rows));
+            all.push(rule.of_text(&dialect.field(record.get(i).unwrap_or_default()), rows));
         }
     }
     if rows == 0 {
@@ -94,7 +91,7 @@ fn text(source: &Source, columns: &TableColumns, preprocessing: &Preprocessing) 
     }
     let schema = inference.finish().map_err(|e| doubtful(&e)).with_context(place)?;
     let mut values = Vec::with_capacity(rows * schema.columns().len());
-    let mut again = reader(source.text()?, dialect.delimiter());
+    let mut again = open()?;
     for row in 1..=rows {
         if !again.read_record(&mut record).map_err(broken(path))? {
             bail!("{}: {} rows, and {rows} when it was read before: the file has changed", place(), row - 1);
@@ -113,10 +110,17 @@ fn fields<'r>(dialect: Dialect, chosen: &Chosen, record: &'r csv::StringRecord) 
     chosen.places.iter().map(|i| dialect.field(record.get(*i).unwrap_or_default())).collect()
 }
 
+/// Checks the numbers of columns that are not named as ones of categories or dates.
+fn points(dialect: Dialect, chosen: &Chosen, preprocessing: &Preprocessing, record: &csv::StringRecord) -> Result<()> {
+    let named = |name: &String| preprocessing.category.contains(name) || preprocessing.dates.contains(name);
+    let mut columns = chosen.names.iter().zip(&chosen.places).filter(|(name, _)| dialect.comma && !named(name));
+    columns.try_for_each(|(name, i)| dialect.check(name, record.get(*i).unwrap_or_default()))
+}
+
 /// An error about the type of a column, with the options for it.
-fn doubtful(e: &Error) -> anyhow::Error {
+pub(super) fn doubtful(e: &impl std::fmt::Display) -> anyhow::Error {
     let text = e.to_string();
-    let decimal = if text.contains("comma") { "; --decimal comma reads 1,5 as 1.5" } else { "" };
+    let decimal = option_for(&text);
     anyhow::anyhow!(
         "{text} (--drop COLUMN leaves a column out, --category COLUMN reads it as names, --dates COLUMN as dates{decimal})"
     )

@@ -1,6 +1,8 @@
 //! Where a table is: a file, standard input, a pipe, or part of this program; and what its content is.
 
 use super::archive;
+use super::dialect::Dialect;
+use crate::args::{TableColumns, TableForm};
 use crate::places::{SHUTTLE, is_stdin};
 use anyhow::{Context, Result, bail};
 use sconce_datasets::embedded;
@@ -27,6 +29,8 @@ pub(in crate::detect) struct Source {
 enum Content {
     File,
     Memory(Vec<u8>),
+    /// The text that an archive was converted to.
+    Converted(Vec<u8>),
 }
 
 /// What the first bytes say, whatever the name.
@@ -108,7 +112,7 @@ impl Source {
     pub(in crate::detect) fn text(&self) -> Result<Box<dyn Read + '_>> {
         let stored: Box<dyn Read> = match &self.content {
             Content::File => Box::new(File::open(&self.name).map(BufReader::new).map_err(Error::io(&self.name))?),
-            Content::Memory(bytes) => Box::new(bytes.as_slice()),
+            Content::Memory(bytes) | Content::Converted(bytes) => Box::new(bytes.as_slice()),
         };
         Ok(match self.form {
             Form::Gzip => Box::new(flate2::read::MultiGzDecoder::new(stored)),
@@ -116,25 +120,28 @@ impl Source {
         })
     }
 
-    /// The start of its text.
+    /// How its text is written.
     ///
     /// # Errors
-    /// A file that cannot be read.
-    pub(in crate::detect) fn start(&self) -> Result<Vec<u8>> {
+    /// A file that cannot be read; as [`Dialect::of`].
+    pub(in crate::detect) fn dialect(&self, form: &TableForm) -> Result<Dialect> {
+        if matches!(self.content, Content::Converted(_)) {
+            return Ok(Dialect::PLAIN);
+        }
         let mut start = Vec::new();
         self.text()?.take(START).read_to_end(&mut start).map_err(Error::io(&self.name))?;
-        Ok(start)
+        Dialect::of(&start, form)
     }
 
     /// The same table as text: an archive is converted to CSV.
     ///
     /// # Errors
     /// An archive that is no table.
-    pub(in crate::detect) fn as_text(&self, columns: &crate::args::TableColumns) -> Result<Self> {
+    pub(in crate::detect) fn as_text(&self, columns: &TableColumns) -> Result<Self> {
         if !self.is_archive() {
             return Ok(self.clone());
         }
-        let content = Content::Memory(archive::text(self, columns)?.into_bytes());
+        let content = Content::Converted(archive::text(self, columns)?.into_bytes());
         Ok(Self { name: self.name.clone(), content, form: Form::Text })
     }
 }
