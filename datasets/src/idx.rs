@@ -106,6 +106,7 @@ pub fn to_gz(array: &Array) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use std::fs;
 
     fn array() -> Array {
@@ -144,12 +145,7 @@ mod tests {
 
     #[test]
     fn every_wrong_header_is_told_apart() {
-        let plain = {
-            let mut b = vec![0, 0, 8, 3];
-            b.extend([2u32, 2, 3].iter().flat_map(|d| d.to_be_bytes()));
-            b.extend(0..12u8);
-            b
-        };
+        let plain = plain();
         assert_eq!(parse(&plain, Path::new("p")).unwrap(), array());
         let with = |at: usize, v: u8| {
             let mut b = plain.clone();
@@ -176,5 +172,49 @@ mod tests {
         let e = pair((array(), x), (labels(vec![1, 2]), y), 2).unwrap_err().to_string();
         assert!(e.contains("y: byte 9: label 2 of image 1"), "{e}");
         assert!(pair((labels(vec![1]), x), (labels(vec![1]), y), 2).is_err());
+    }
+    fn plain() -> Vec<u8> {
+        let mut bytes = vec![0, 0, 8, 3];
+        bytes.extend([2u32, 2, 3].iter().flat_map(|d| d.to_be_bytes()));
+        bytes.extend(0..12u8);
+        bytes
+    }
+
+    fn tried(bytes: &[u8]) {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a", "a.gz"] {
+            let path = dir.path().join(name);
+            fs::write(&path, bytes).unwrap();
+            let Ok(found) = read(&path) else { continue };
+            assert_eq!(found.dims.iter().product::<usize>(), found.values.len());
+            let n = found.dims[0];
+            let labels = Array { dims: vec![n], values: vec![0; n] };
+            let _ = pair((found, &path), (labels, &path), 1);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn any_bytes(mut bytes in prop::collection::vec(any::<u8>(), 0..80), rank in 0..4u8) {
+            tried(&bytes);
+            bytes.splice(..0, [0, 0, 8, rank]);
+            tried(&bytes);
+        }
+
+        #[test]
+        fn changed_files(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+            cut in any::<prop::sample::Index>(),
+            gz in any::<bool>(),
+        ) {
+            let mut bytes = if gz { to_gz(&array()).unwrap() } else { plain() };
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            tried(&bytes);
+            tried(&bytes[..cut.index(bytes.len())]);
+        }
     }
 }

@@ -102,6 +102,7 @@ pub fn read(paths: &[&Path]) -> Result<Connections> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     /// One line of zeros with the named fields of a connection.
     fn line(protocol: &str, service: &str, flag: &str, bytes: &str, end: &str) -> String {
@@ -145,5 +146,42 @@ mod tests {
         );
         assert!(message(&(good.clone() + &line("tcp", "http", "SF", "1", ""))).contains("row 2 of all: no label"));
         assert!(message(&(good.clone() + "0,tcp\n")).contains(&format!("byte {}", good.len())));
+    }
+    fn tried(bytes: &[u8]) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("kdd");
+        std::fs::write(&path, bytes).unwrap();
+        if let Ok(found) = read(&[&path]) {
+            assert_eq!(found.table.rows(), found.classes.len());
+            assert!(found.classes.iter().all(|c| (*c as usize) < found.names.len()));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            tried(&bytes);
+        }
+
+        /// Of as many fields as the two layouts have.
+        #[test]
+        fn any_fields(rows in prop::collection::vec(prop::collection::vec("[a0-9.?\"\r -]{0,3}", 42..44), 1..4)) {
+            let lines: Vec<String> = rows.iter().map(|r| r.join(",")).collect();
+            tried(lines.join("\n").as_bytes());
+        }
+
+        #[test]
+        fn changed_files(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+            end in prop::sample::select(vec!["normal.", "normal,20", "", "7"]),
+        ) {
+            let mut bytes = (line("tcp", "http", "SF", "215", end) + &line("icmp", "ecr_i", "SF", "1032", end)).into_bytes();
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            tried(&bytes);
+        }
     }
 }

@@ -240,7 +240,7 @@ pub fn evaluate(
             let smallest = threats.iter().find(|t| t.eps() > 0.0).unwrap_or(&threats[0]);
             let mut found = flags::diagnose(model, x, labels, *smallest, d)?;
             flags::from_ledger(&ledger, suite, &cfg.eps, &mut found);
-            found.extend(flags::chance_accuracy(Proportion::of(&ledger.clean), model.classes()));
+            found.extend(flags::chance_accuracy(Proportion::of(&ledger.clean), &ledger.labels, model.classes()));
             if found.is_empty() { Status::Sound } else { Status::Flagged(found) }
         }
     };

@@ -3,7 +3,11 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
 mod support;
+use candle_core::{DType, Device, Tensor};
+use sconce_tensor_core::formats::Arrays;
+use sconce_tensor_core::store;
 use serde_json::Value;
+use support::numpy::{npy, npz};
 use support::{Folder, Run, sconce};
 
 fn case(name: &str) -> String {
@@ -12,10 +16,13 @@ fn case(name: &str) -> String {
 
 /// The clean accuracy and all else that one evaluation tells: at radius 0, where no attack runs.
 fn evaluate(model: &str, data: &str, more: &[&str]) -> Run {
-    let (model, data) = (case(model), case(data));
+    evaluate_at(&case(model), &case(data), more)
+}
+
+fn evaluate_at(model: &str, data: &str, more: &[&str]) -> Run {
     let words =
         ["attack", "--arch", "smallcnn", "--suite", "quick", "--threat", "linf:0", "--device", "cpu", "--json", "-"];
-    sconce(&[&words[..], &["--model", &model, "--data", &data], more].concat())
+    sconce(&[&words[..], &["--model", model, "--data", data], more].concat())
 }
 
 #[track_caller]
@@ -239,5 +246,91 @@ fn errors_are_one_line() {
         let run = support::command(&words).env("RUST_BACKTRACE", "1").output().unwrap();
         let e = String::from_utf8(run.stderr).unwrap();
         assert!(e.contains("cut.safetensors") && e.lines().count() == 1, "{e}");
+    }
+}
+
+/// What is left out, divided or an average is said in words and in the JSON.
+#[test]
+fn what_was_taken_is_said() {
+    let f = Folder::new();
+    let good = Arrays::open(case("good.safetensors").as_ref()).unwrap();
+    let save = |name: &str, prefix: &str, more: &[(&str, f32)]| {
+        let own = good.names().iter().map(|n| (format!("{prefix}{n}"), good.get(n).unwrap()));
+        let more = more.iter().map(|(n, v)| ((*n).to_owned(), Tensor::new(&[*v], &Device::Cpu).unwrap()));
+        let all: Vec<(String, Tensor)> = own.chain(more).collect();
+        store::save(&f.path(name), all.iter().map(|(n, t)| (n.as_str(), t.clone())), "").unwrap();
+        evaluate_at(&f.text(name), &case("good.npz"), &[])
+    };
+    for (run, want) in [
+        (
+            save("a", "model.", &[("projector.weight", 1.0)]),
+            r#"["projector.weight"] were left out, because they are no part"#,
+        ),
+        (
+            save("b", "model.", &[("normalize.mean", 0.0), ("normalize.std", 255.0)]),
+            "mean [0.0] and standard deviation [1.0], which is applied, after a division by 255",
+        ),
+        (save("c", "ema_model.", &[]), "those of `ema_model` were taken, an average over the training"),
+    ] {
+        let (right, told) = correct(&run);
+        assert_eq!(right, 12, "{want}");
+        assert!(
+            run.err.contains(want) && told["weights"]["notes"].to_string().replace("\\", "").contains(want),
+            "{}",
+            run.err
+        );
+    }
+    let e = save("d", "", &[("criterion.weight", 1.0)]).fails(1);
+    assert!(e.contains("safetensors.torch.load_file(") && e.contains(r#"if k not in ["criterion.weight"]"#), "{e}");
+}
+
+/// Arrays made from those of the good file.
+#[test]
+fn arrays_that_may_be_read_in_two_ways() {
+    let f = Folder::new();
+    let good = Arrays::open(case("good.npz").as_ref()).unwrap();
+    let x: Vec<f32> = good.get("x").unwrap().flatten_all().unwrap().to_vec1().unwrap();
+    let y: Vec<f32> = good.get("y").unwrap().to_dtype(DType::F32).unwrap().to_vec1().unwrap();
+    let floats =
+        |shape: &str, v: &[f32]| npy("<f4", false, shape, &v.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>());
+    let run = |arrays: &[(&str, Vec<u8>)]| {
+        std::fs::write(f.path("a.npz"), npz(arrays, false)).unwrap();
+        evaluate_at(&case("good.safetensors"), &f.text("a.npz"), &[])
+    };
+    const SHAPE: &str = "(12, 1, 8, 8)";
+    let wrong: Vec<f32> = y.iter().map(|v| (v + 1.0) % 4.0).collect();
+    let (right, wrong) = (floats("(12,)", &y), floats("(12,)", &wrong));
+    // The labels of the same split.
+    for (images, labels) in [("x_test", "y_test"), ("data", "targets"), ("Images", "Labels"), ("arr_0", "arr_1")] {
+        let mut all = vec![(images, floats(SHAPE, &x)), (labels, right.clone())];
+        if images != "arr_0" {
+            all.splice(0..0, [("label", wrong.clone()), ("y", wrong.clone())]);
+        }
+        assert_eq!(correct(&run(&all)).0, 12, "{images}");
+    }
+    // Bytes of a small range, as in scikit-learn's digits.
+    let digits: Vec<u8> = x.iter().map(|v| (v * 16.0).round() as u8).collect();
+    let told = run(&[("x", npy("|u1", false, SHAPE, &digits)), ("y", right.clone())]);
+    assert!(told.err.contains("the largest value of the images is 16, less than half"), "{}", told.err);
+    let digits: Vec<f32> = digits.into_iter().map(f32::from).collect();
+    let names = npy("<U1", false, "(12,)", &[0; 48]);
+    for (x, y, want) in [
+        (floats(SHAPE, &digits), &right, "if 16 is white, x = x / 16"),
+        (floats(SHAPE, &x), &names, "y = numpy.unique(names, return_inverse=True)[1]"),
+        (
+            floats("(12, 1, 1, 8, 8)", &x),
+            &right,
+            "there are 5 axes; if the first ones count images, x = x.reshape(-1, 1, 8, 8)",
+        ),
+        (floats("(12,)", &x[..12]), &right, "there are 1 axes instead of four"),
+        (
+            floats("(1, 8, 8)", &x[..64]),
+            &right,
+            "if this is one image of 1 channels, x = x[None]; if these are 1 images",
+        ),
+        (floats("(0, 1, 8, 8)", &[]), &right, "at least one image is needed"),
+    ] {
+        let e = run(&[("x", x), ("y", y.clone())]).fails(1);
+        assert!(e.contains(want), "{want}: {e}");
     }
 }

@@ -163,3 +163,94 @@ impl Ledger {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::DType;
+    use proptest::prelude::*;
+
+    fn ledger() -> Ledger {
+        let entry = |attack: &str, eps| LedgerEntry {
+            attack: attack.to_owned(),
+            eps,
+            examples: vec![0, 2],
+            reached: vec![true, false],
+            distance: vec![0.1, 0.1],
+            margin: vec![-1.0, 1.0],
+            forwards: vec![3, 4],
+            gradients: vec![1, 2],
+        };
+        Ledger {
+            fingerprint: Fingerprint::new().with("suite", "s"),
+            norm: Norm::L2,
+            seed: 0,
+            labels: vec![0, 1, 2],
+            clean_margin: vec![1.0, -1.0, 2.0],
+            clean: vec![true, false, true],
+            entries: vec![entry("a", 0.2), entry("b", f64::INFINITY)],
+        }
+    }
+
+    /// What is read answers every question.
+    fn tried(path: &Path) {
+        let Ok(l) = Ledger::load(path) else { return };
+        for eps in [0.0, 0.2, f64::INFINITY] {
+            assert_eq!(l.robust(eps).len(), l.len());
+            let _ = (l.by_attack("a", eps), l.paired(&l, eps));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn changed_bytes(at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()) {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("l");
+            ledger().save(&path).unwrap();
+            let mut bytes = std::fs::read(&path).unwrap();
+            let at = at.index(bytes.len());
+            if cut { bytes.truncate(at) } else { bytes[at] = byte }
+            std::fs::write(&path, bytes).unwrap();
+            tried(&path);
+        }
+
+        /// The checksum is right, and the content is not that of an evaluation.
+        #[test]
+        fn changed_states(
+            which in any::<prop::sample::Index>(),
+            at in any::<prop::sample::Index>(),
+            value in prop::sample::select(vec![f64::NAN, f64::INFINITY, -1.0, 0.0, 1e300, 3.0, 4e9]),
+            how in 0usize..5,
+        ) {
+            let State { mut tensors, values } = ledger().to_state().unwrap();
+            let k = which.index(tensors.len());
+            let t = &mut tensors[k].1;
+            let mut all = t.to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap();
+            let i = at.index(all.len());
+            match how {
+                0 | 1 => all[i] = value,
+                2 => all.truncate(i),
+                _ => all.extend_from_within(..i),
+            }
+            // Of its type, or of another.
+            let dtype = if how == 1 { DType::F64 } else { t.dtype() };
+            *t = Tensor::new(all, &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
+            if how == 4 {
+                tensors.remove(k);
+            }
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("l");
+            Kept::new(Fingerprint::new(), State { tensors, values }).save(&path).unwrap();
+            tried(&path);
+        }
+    }
+
+    #[test]
+    fn the_one_that_is_changed_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("l");
+        ledger().save(&path).unwrap();
+        assert_eq!(Ledger::load(&path).unwrap(), ledger());
+    }
+}

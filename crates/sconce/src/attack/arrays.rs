@@ -1,6 +1,6 @@
 //! Images and labels from a file of arrays: which arrays they are, and whether their values and axes are what a network of this program takes.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use candle_core::{D, DType, Tensor};
 use sconce_tensor_core::formats::Arrays;
 use std::path::{Path, PathBuf};
@@ -56,8 +56,12 @@ const LABELS: [&str; 14] = [
     "arr_1",
 ];
 
+/// Class indices from names.
+const NUMBERED: &str = "numpy.unique(names, return_inverse=True)[1]";
 /// Values this far outside of [0, 1] are rounding (of 16 bits at most); they are clipped.
 const ROUNDING: f64 = 1e-3;
+/// Bytes that are all below this are dark, or not of the whole range.
+const HALF: f64 = 128.0;
 /// The largest class index that is taken for one.
 const MOST_CLASSES: f64 = 1e6;
 
@@ -74,7 +78,12 @@ pub(crate) fn read(path: &Path, asked: Names<'_>, labelled: bool) -> Result<Imag
     } else {
         let x = pick(&arrays, asked.x, "--x-name", &IMAGES, "images")?;
         let Some(x) = x else { bail!(missing(&arrays, "images", "--x-name")) };
-        let y = pick(&arrays, asked.y, "--y-name", &LABELS, "labels")?.filter(|y| asked.y.is_some() || *y != x);
+        // The labels of the same split come before any others.
+        let partner = if asked.y.is_none() { partner(&arrays, &x) } else { None };
+        let y = match partner {
+            Some(y) => Some(y),
+            None => pick(&arrays, asked.y, "--y-name", &LABELS, "labels")?.filter(|y| asked.y.is_some() || *y != x),
+        };
         if (x.as_str(), y.as_deref()) != ("x", Some("y")) && (asked.x.is_none() || asked.y.is_none()) {
             let labels = y.as_ref().map_or_else(String::new, |y| format!(", the labels are `{y}`"));
             notes.push(format!("{}: the images are `{x}`{labels} (--x-name and --y-name choose)", path.display()));
@@ -82,10 +91,10 @@ pub(crate) fn read(path: &Path, asked: Names<'_>, labelled: bool) -> Result<Imag
         (x, y.map(|y| (path.to_owned(), y)))
     };
     let labels = match labels {
-        Some((from, name)) if from == path => Some((arrays.get(&name)?, name)),
+        Some((from, name)) if from == path => Some((arrays.get(&name).map_err(unnumbered)?, name)),
         Some((from, name)) => {
             notes.push(format!("the labels are from {}", from.display()));
-            Some((Arrays::open(&from)?.get(&name)?, name))
+            Some((Arrays::open(&from)?.get(&name).map_err(unnumbered)?, name))
         }
         None if labelled && arrays.is_single() => bail!(
             "{}: one array without labels; name a file of labels by --y-name, or write both to one file: numpy.savez(\"data.npz\", x=x, y=y)",
@@ -105,6 +114,43 @@ fn missing(arrays: &Arrays, what: &str, option: &str) -> String {
     format!("{}: no {what} among the arrays {:?}; name them by {option}", arrays.path().display(), arrays.names())
 }
 
+/// Labels that are no numbers, with what makes them so.
+fn unnumbered(e: sconce_tensor_core::Error) -> anyhow::Error {
+    let words = e.to_string();
+    if ["strings", "Python objects"].iter().any(|w| words.contains(w)) {
+        return anyhow!("{words}; make class indices of names: y = {NUMBERED}");
+    }
+    e.into()
+}
+
+/// A part of the names of images, and of the labels that belong to them.
+const PARTNERS: [(&str, &str); 8] = [
+    ("images", "labels"),
+    ("image", "label"),
+    ("inputs", "targets"),
+    ("input", "target"),
+    ("imgs", "labels"),
+    ("data", "labels"),
+    ("data", "targets"),
+    ("x", "y"),
+];
+
+/// An array of this name; upper and lower case are the same where there is none.
+fn named(arrays: &Arrays, name: &str) -> Option<String> {
+    let same = |exact: bool| {
+        let found = arrays.names().iter().find(|n| if exact { *n == name } else { n.to_lowercase() == name });
+        found.cloned()
+    };
+    same(true).or_else(|| same(false))
+}
+
+/// The labels whose name belongs to that of some images: `y_test` for `x_test`.
+fn partner(arrays: &Arrays, x: &str) -> Option<String> {
+    let x = x.to_lowercase();
+    let of = |(images, labels): &(&str, &str)| x.contains(images).then(|| x.replacen(images, labels, 1));
+    PARTNERS.iter().filter_map(of).find_map(|name| named(arrays, &name))
+}
+
 /// The array that was asked for, or the first usual name that the file has.
 fn pick(arrays: &Arrays, asked: Option<&str>, option: &str, usual: &[&str], what: &str) -> Result<Option<String>> {
     if let Some(name) = asked {
@@ -117,11 +163,7 @@ fn pick(arrays: &Arrays, asked: Option<&str>, option: &str, usual: &[&str], what
             arrays.names()
         );
     }
-    let same = |u: &&&str, exact: bool| {
-        let found = arrays.names().iter().find(|n| if exact { n == *u } else { n.to_lowercase() == **u });
-        found.cloned()
-    };
-    Ok(usual.iter().find_map(|u| same(&u, true).or_else(|| same(&u, false))))
+    Ok(usual.iter().find_map(|u| named(arrays, u)))
 }
 
 /// The file of labels beside one of images: the one that was named, or `y_test.npy` for `x_test.npy`, `labels.npy` for `images.npy`.
@@ -155,17 +197,24 @@ fn single_labels(path: &Path, asked: Option<&str>) -> Result<Option<(PathBuf, St
 /// Refuses what is not (N, C, H, W), with the line of numpy that makes it so.
 fn axes(x: &Tensor) -> Result<Tensor> {
     let remedy = match *x.dims() {
+        _ if x.elem_count() == 0 => "at least one image is needed".to_owned(),
         [_, h, w, c] if c <= 4 && h > 4 && w > 4 => {
             "the channels are last; move them: x = x.transpose(0, 3, 1, 2)".to_owned()
         }
-        [n, c, h, w] if n * c * h * w > 0 => return Ok(x.clone()),
-        [n, h, w] if n > 0 && h > 4 && w > 4 => "there is no axis for the channels; add one: x = x[:, None]".to_owned(),
-        [_, d] if d > 0 => {
+        [_, _, _, _] => return Ok(x.clone()),
+        [n @ (1 | 3 | 4), h, w] if h > 4 && w > 4 => format!(
+            "an axis is missing; if this is one image of {n} channels, x = x[None]; if these are {n} images of one channel, x = x[:, None]"
+        ),
+        [_, h, w] if h > 4 && w > 4 => "there is no axis for the channels; add one: x = x[:, None]".to_owned(),
+        [_, d] => {
             let side = (d as f64).sqrt() as usize;
             let (c, side) = if side * side == d { (1, side) } else { (3, ((d / 3) as f64).sqrt() as usize) };
             format!("each image is one row; give it its axes, for example x = x.reshape(-1, {c}, {side}, {side})")
         }
-        _ => "at least one image is needed".to_owned(),
+        [.., c, h, w] if x.rank() > 4 => {
+            format!("there are {} axes; if the first ones count images, x = x.reshape(-1, {c}, {h}, {w})", x.rank())
+        }
+        _ => format!("there are {} axes instead of four", x.rank()),
     };
     bail!("the shape is {:?}, must be (N, C, H, W): {remedy}", x.dims())
 }
@@ -192,13 +241,20 @@ fn unit(x: &Tensor, notes: &mut Vec<String>) -> Result<Tensor> {
                 "integers from {lo} to {hi}; must be bytes (0 to 255), or floats in [0, 1]: x = (x / {hi}).astype(\"float32\")"
             );
         }
-        if !bytes {
+        if hi > 0.0 && hi < HALF {
+            notes.push(format!(
+                "the largest value of the images is {hi}, less than half of the range of bytes: they are divided by 255; if {hi} is white, write \
+                 x = (x / {hi}).astype(\"float32\")"
+            ));
+        } else if !bytes {
             notes.push(format!("the images are integers from {lo} to {hi}: they are divided by 255"));
         }
         return Ok((x / 255.0)?);
     }
     if lo < -ROUNDING || hi > 1.0 + ROUNDING {
-        let remedy = if lo >= 0.0 && hi <= 255.0 + ROUNDING && hi > 2.0 {
+        let remedy = if lo >= 0.0 && hi > 2.0 && hi < HALF {
+            format!("if {hi} is white, x = x / {hi}; if they are dark images of bytes, x = x / 255")
+        } else if lo >= 0.0 && hi <= 255.0 + ROUNDING && hi > 2.0 {
             "they look like 0 to 255; divide them: x = x / 255".to_owned()
         } else if lo >= 0.0 && hi > 255.0 {
             format!("divide them by the largest value of their format, for example x = x / {hi}")
@@ -246,9 +302,7 @@ fn classes(y: &Tensor, n: usize) -> Result<Tensor> {
         bail!("the shape is {:?}, must be ({n},): one label for each of the {n} images", y.dims());
     }
     if let Some((i, v)) = first(&y, |v| v.fract() != 0.0 || !(0.0..=MOST_CLASSES).contains(&v))? {
-        bail!(
-            "label {v} at row {i} is not a class index: use whole numbers from 0 (for names: numpy.unique(names, return_inverse=True)[1])"
-        );
+        bail!("label {v} at row {i} is not a class index: use whole numbers from 0 (for names: {NUMBERED})");
     }
     Ok(y.flatten_all()?.to_dtype(DType::U32)?)
 }

@@ -3,6 +3,7 @@
 use super::input::{Examples, device, network, sha256};
 use super::pictures::{Picture, pictures};
 use super::threat::{Threats, radius};
+use super::weights;
 use crate::args::{Attack, Suite as SuiteName};
 use crate::terminal::Terminal;
 use anyhow::{Result, bail};
@@ -60,26 +61,6 @@ fn suite(name: SuiteName, norm: Norm, classes: usize) -> Result<Suite<'static>> 
     })
 }
 
-/// What was taken from the weights' file, where it was not all of it.
-fn say(choice: &Choice, terminal: &Terminal) {
-    let Choice { key, others, prefix, dropped, normalize } = choice;
-    if !others.is_empty() || choice.is_average() {
-        let what = if choice.is_average() { ", an average over the training" } else { "" };
-        let rest = if others.is_empty() {
-            String::new()
-        } else {
-            format!("; the file also has {others:?}, and --weights-key chooses")
-        };
-        terminal.note(&format!("weights: those of `{key}` were taken{what}{rest}"));
-    }
-    if let Some((mean, std)) = normalize {
-        terminal.note(&format!(
-            "weights: the file has a normalising layer, mean {mean:?} and standard deviation {std:?}, which is applied"
-        ));
-    }
-    terminal.detail(&format!("weights: key `{key}`, prefix `{prefix}`, left out {dropped:?}"));
-}
-
 fn size(n: Option<u64>) -> Option<usize> {
     n.and_then(|n| usize::try_from(n).ok())
 }
@@ -95,9 +76,11 @@ pub(crate) fn evaluate(args: &Attack, with_pictures: bool, terminal: &Terminal) 
     let (x, y) = (examples.x.to_device(&device)?, examples.y.to_device(&device)?);
     examples.notes.iter().for_each(|n| terminal.note(n));
     let Loaded { network: net, choice } = network(args, &x, DType::F32, &device)?;
-    let weights = sha256(&args.model)?;
-    say(&choice, terminal);
-    terminal.detail(&format!("{}: {} weights, sha256 {weights}", args.model.display(), net.params().count()));
+    let sha256 = sha256(&args.model)?;
+    weights::notes(&choice).iter().for_each(|n| terminal.note(&format!("weights: {n}")));
+    let Choice { key, prefix, dropped, .. } = &choice;
+    terminal.detail(&format!("weights: key `{key}`, prefix `{prefix}`, left out {dropped:?}"));
+    terminal.detail(&format!("{}: {} weights, sha256 {sha256}", args.model.display(), net.params().count()));
     let suite = suite(args.suite, threats.norm, net.outputs())?;
     let cfg = EvaluationConfig {
         norm: threats.norm,
@@ -135,5 +118,5 @@ pub(crate) fn evaluate(args: &Attack, with_pictures: bool, terminal: &Terminal) 
         Vec::new()
     });
     let device = if device.is_cpu() { "cpu".to_owned() } else { format!("{:?}", device.location()) };
-    Ok(Evaluated { result, threats, examples, pictures, weights, choice, device, seconds: terminal.seconds() })
+    Ok(Evaluated { result, threats, examples, pictures, weights: sha256, choice, device, seconds: terminal.seconds() })
 }

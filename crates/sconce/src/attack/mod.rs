@@ -8,6 +8,7 @@ mod page;
 mod pictures;
 mod text;
 mod threat;
+mod weights;
 
 pub(crate) use evaluate::{Evaluated, evaluate};
 pub(crate) use input::{Weights, device, network, read_images, sha256};

@@ -2,6 +2,7 @@
 
 use super::evaluate::Evaluated;
 use super::threat::{name, radius};
+use super::weights;
 use crate::args::{Attack, Suite};
 use anyhow::Result;
 use sconce_attacks::Status;
@@ -75,8 +76,9 @@ pub(crate) fn fields(args: &Attack, done: &Evaluated) -> Result<Value> {
     });
     Ok(json!({
         "model": args.model, "sha256": done.weights, "weights": {
-            "key": choice.key, "others": choice.others, "prefix": choice.prefix, "left_out": choice.dropped,
+            "key": choice.key, "others": choice.others, "prefix": choice.prefix, "left_out": choice.dropped.iter().chain(&choice.outside).collect::<Vec<_>>(),
             "mean": choice.normalize.as_ref().map(|n| &n.0), "std": choice.normalize.as_ref().map(|n| &n.1),
+            "notes": weights::notes(choice),
         }, "arch": args.arch, "data": args.data.name, "suite": done.result.suite,
         "data_notes": done.examples.notes, "upper_bound": args.suite == Suite::Quick, "notes": done.result.notes, "seed": args.seed, "device": done.device,
         "seconds": done.seconds, "status": done.status(), "flags": flags,

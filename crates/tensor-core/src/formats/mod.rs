@@ -1,7 +1,8 @@
 //! Files of other programs, told by their content and not by their names: numpy's arrays, zip archives, PyTorch's pickles, safetensors.
 //!
 //! Every reader is given bytes that anyone may have written. It returns an error with the place in the file, never panics, and allocates no
-//! more than a small multiple of what it read.
+//! more than a bounded multiple of what it read. A deflated entry of an archive counts as what it inflates to, which is at most [`INFLATION`]
+//! times its bytes.
 
 pub(crate) mod arrays;
 mod npy;
@@ -13,6 +14,7 @@ mod zip;
 pub use arrays::Arrays;
 
 use crate::Error;
+use std::borrow::Cow;
 use std::path::Path;
 
 /// What is wrong with some bytes, and where.
@@ -88,6 +90,17 @@ pub(crate) fn slice(bytes: &[u8], at: usize, len: usize) -> Read<&[u8]> {
             format!("the file ends: {len} bytes are wanted, {} are left", bytes.len().saturating_sub(at)),
         )
     })
+}
+
+/// How far deflate shrinks at most.
+pub(crate) const INFLATION: usize = 1032;
+
+/// A text of the file for a message or for a path: its start, where it is long.
+pub(crate) fn short(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(64) {
+        Some((end, _)) => Cow::Owned(format!("{}...", &text[..end])),
+        None => Cow::Borrowed(text),
+    }
 }
 
 /// A length that the file states, as one of this machine.

@@ -107,6 +107,10 @@ impl Raw<'_> {
 
     /// The elements in row-major order.
     fn gather<T, const S: usize>(&self, n: usize, read: impl Fn([u8; S]) -> T) -> Vec<T> {
+        if n == 0 {
+            // Wherever it says that it starts.
+            return Vec::new();
+        }
         let one = |chunk: &[u8]| {
             let mut bytes = [0; S];
             bytes.copy_from_slice(chunk);
@@ -140,6 +144,16 @@ impl Raw<'_> {
     fn made<T: WithDType>(&self, values: Vec<T>) -> Read<Tensor> {
         Tensor::from_vec(values, self.shape.as_slice(), &Device::Cpu)
             .map_err(|e| Fault::at(0, crate::Error::from(e).to_string()))
+    }
+
+    /// The bytes of the array in memory, where a narrow integer takes those of a wide one; `None` for more than any memory.
+    pub(crate) fn wide(&self) -> Option<usize> {
+        let each = match self.element {
+            Element::Bool | Element::U8 => 1,
+            Element::U16 | Element::U32 | Element::F16 | Element::BF16 | Element::F32 => 4,
+            _ => 8,
+        };
+        count(&self.shape)?.checked_mul(each)
     }
 
     /// The array without loss: truth values and bytes as U8; U16 and U32 as U32; other integers as I64; F16, BF16 and F32 as F32; F64.
@@ -196,6 +210,7 @@ mod tests {
         assert_eq!(values(raw(&[3, 2], &[0, 1], 0)).unwrap(), [0, 1, 0, 1, 0, 1]);
         assert_eq!(values(raw(&[], &[], 23)).unwrap(), [23]);
         assert_eq!(values(raw(&[0, 5], &[usize::MAX, 1], 99)).unwrap(), [0u8; 0]);
+        assert_eq!(values(raw(&[0], &[1], 99)).unwrap(), [0u8; 0]);
         let bad = [
             raw(&[2, 3], &[12, 6], 0),
             raw(&[1], &[1], 24),

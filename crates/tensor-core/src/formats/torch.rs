@@ -3,10 +3,12 @@
 use super::pickle::{self, Node, PERSISTENT, Pickle, Value};
 use super::raw::{Element, Raw};
 use super::zip::Archive;
-use super::{Content, Fault, Read, length, slice, take};
+use super::{Content, Fault, INFLATION, Read, length, short, slice, take};
 use candle_core::Tensor;
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 /// The first number of the old format, as a pickle has it.
 const LEGACY: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
@@ -14,8 +16,14 @@ const LEGACY: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 
 /// Keys are followed this deep.
 const DEPTH: usize = 16;
 
-/// Tensors may take this many times the bytes that were read; tied weights and small types need more than once.
-const GROWTH: usize = 16;
+/// Tensors may take this many times the bytes that were read; tied weights and narrow integers need more than once.
+const GROWTH: usize = 8;
+
+/// A tensor has no more axes.
+const AXES: usize = 16;
+
+/// A tensor's name has no more bytes.
+const NAME: usize = 256;
 
 /// Offset and length of the bytes of each storage.
 type Places = HashMap<String, (usize, usize)>;
@@ -48,6 +56,45 @@ pub(crate) struct Dictionary {
     pub(crate) tensors: Vec<(String, Slot)>,
 }
 
+/// A key or an index; a long key is shortened.
+#[derive(Clone, Copy, Debug)]
+enum Step<'p> {
+    Key(&'p str),
+    Index(i64),
+}
+
+impl Step<'_> {
+    fn text(self) -> String {
+        match self {
+            Self::Key(key) => short(key).into_owned(),
+            Self::Index(i) => i.to_string(),
+        }
+    }
+}
+
+/// A value with the way to it: the place in the list of the value that holds it, and the step from there.
+#[derive(Clone, Copy, Debug)]
+struct Place<'p> {
+    above: Option<usize>,
+    step: Step<'p>,
+    depth: usize,
+    value: &'p Value,
+}
+
+/// The steps to a place.
+fn path(places: &[Place<'_>], mut at: usize) -> Vec<String> {
+    let mut path = Vec::new();
+    while let Some(above) = places[at].above {
+        path.push(places[at].step.text());
+        at = above;
+    }
+    path.reverse();
+    path
+}
+
+/// What archives hold under a name, each verified and inflated once.
+type Opened<'a> = RefCell<HashMap<String, Rc<Cow<'a, [u8]>>>>;
+
 /// A file of PyTorch.
 pub(crate) struct Torch<'a> {
     bytes: &'a [u8],
@@ -55,6 +102,7 @@ pub(crate) struct Torch<'a> {
     pickled: Cow<'a, [u8]>,
     pickle: Pickle,
     storages: Storages<'a>,
+    opened: Opened<'a>,
 }
 
 fn element(name: &str) -> Option<Element> {
@@ -103,6 +151,19 @@ fn stream(bytes: &[u8]) -> Read<(Pickle, Places)> {
     Ok((value, places))
 }
 
+/// Bytes that a storage is part of.
+fn part(bytes: &[u8], (at, len): (usize, usize)) -> Read<Rc<Cow<'_, [u8]>>> {
+    Ok(Rc::new(Cow::Borrowed(slice(bytes, at, len)?)))
+}
+
+/// The keys of items that are texts.
+fn texts(items: &[(Value, Value)]) -> impl Iterator<Item = &str> {
+    items.iter().filter_map(|(k, _)| match k {
+        Value::Text(t) => Some(&**t),
+        _ => None,
+    })
+}
+
 impl Pickle {
     /// The key and the element type of a storage's persistent name.
     fn storage(&self, args: &Value) -> Option<(&str, Option<Element>)> {
@@ -123,7 +184,7 @@ impl Pickle {
     }
 
     fn sizes(&self, v: &Value) -> Option<Vec<usize>> {
-        self.list(v)?.iter().map(|d| self.size(d)).collect()
+        self.list(v).filter(|l| l.len() <= AXES)?.iter().map(|d| self.size(d)).collect()
     }
 
     fn size(&self, v: &Value) -> Option<usize> {
@@ -180,7 +241,8 @@ impl<'a> Torch<'a> {
         let old =
             bytes.get(..64.min(bytes.len())).is_some_and(|start| start.windows(LEGACY.len()).any(|w| w == LEGACY));
         let (pickle, places) = if old { stream(bytes)? } else { (pickle::read(bytes, 0)?, HashMap::new()) };
-        Ok(Self { bytes, pickled: Cow::Borrowed(bytes), pickle, storages: Storages::Stream(places) })
+        let storages = Storages::Stream(places);
+        Ok(Self { bytes, pickled: Cow::Borrowed(bytes), pickle, storages, opened: Opened::default() })
     }
 
     fn zipped(bytes: &'a [u8]) -> Read<Self> {
@@ -202,63 +264,99 @@ impl<'a> Torch<'a> {
         let big_endian = archive.get(&format!("{folder}byteorder"))?.is_some_and(|b| &*b == b"big");
         let pickled = archive.get(&name)?.unwrap_or_default();
         let pickle = pickle::read(&pickled, 0).map_err(|f| Fault { reason: format!("{name}: {}", f.reason), ..f })?;
-        Ok(Self { bytes, pickled, pickle, storages: Storages::Zip { archive, folder, big_endian } })
+        let storages = Storages::Zip { archive, folder, big_endian };
+        Ok(Self { bytes, pickled, pickle, storages, opened: Opened::default() })
     }
 
-    /// Every value that dictionaries and lists lead to, once, with the keys that lead to it.
-    fn walk(&self) -> Vec<(Vec<String>, &Value)> {
-        let (mut open, mut seen, mut found) = (vec![(Vec::new(), &self.pickle.root)], HashSet::new(), Vec::new());
-        while let Some((path, v)) = open.pop() {
-            let Value::Node(i) = v else { continue };
+    /// Every value that dictionaries and lists lead to, once.
+    fn walk<'s>(&'s self) -> Vec<Place<'s>> {
+        let root = Place { above: None, step: Step::Index(0), depth: 0, value: &self.pickle.root };
+        let (mut open, mut seen, mut found) = (vec![root], HashSet::new(), Vec::new());
+        while let Some(place) = open.pop() {
+            let Value::Node(i) = place.value else { continue };
             if !seen.insert(*i) {
                 continue;
             }
-            let below = |key: String| [path.clone(), vec![key]].concat();
-            if path.len() < DEPTH {
-                // Last first, so that they are visited in their order.
-                if let Some(items) = self.pickle.items(v) {
-                    open.extend(items.iter().rev().filter_map(|(k, v)| match k {
-                        Value::Text(key) => Some((below(key.to_string()), v)),
-                        Value::Int(key) => Some((below(key.to_string()), v)),
-                        _ => None,
-                    }));
-                } else if let Some(all) = self.pickle.list(v) {
-                    open.extend(all.iter().enumerate().rev().map(|(i, v)| (below(i.to_string()), v)));
-                }
+            let at = found.len();
+            found.push(place);
+            if place.depth == DEPTH {
+                continue;
             }
-            found.push((path, v));
+            let below = |step: Step<'s>, value: &'s Value| {
+                let node = matches!(value, Value::Node(_));
+                node.then_some(Place { above: Some(at), step, depth: place.depth + 1, value })
+            };
+            // Last first, so that they are visited in their order.
+            if let Some(items) = self.pickle.items(place.value) {
+                open.extend(items.iter().rev().filter_map(|(k, v)| match k {
+                    Value::Text(key) => below(Step::Key(key), v),
+                    Value::Int(key) => below(Step::Index(*key), v),
+                    _ => None,
+                }));
+            } else if let Some(all) = self.pickle.list(place.value) {
+                open.extend(all.iter().enumerate().rev().filter_map(|(i, v)| below(Step::Index(i as i64), v)));
+            }
         }
         found
     }
 
     /// Every dictionary that holds tensors.
     pub(crate) fn dictionaries(&self) -> Vec<Dictionary> {
-        let of = |(path, v): (Vec<String>, &Value)| {
+        let places = self.walk();
+        let of = |at: usize| {
             let tensors: Vec<(String, Slot)> = self
                 .pickle
-                .items(v)?
+                .items(places[at].value)?
                 .iter()
                 .filter_map(|(k, v)| match k {
-                    Value::Text(name) => Some((name.to_string(), self.pickle.slot(v, DEPTH)?)),
+                    Value::Text(name) if name.len() <= NAME => Some((name.to_string(), self.pickle.slot(v, DEPTH)?)),
                     _ => None,
                 })
                 .collect();
-            (!tensors.is_empty()).then_some(Dictionary { path, tensors })
+            (!tensors.is_empty()).then(|| Dictionary { path: path(&places, at), tensors })
         };
-        self.walk().into_iter().filter_map(of).collect()
+        (0..places.len()).filter_map(of).collect()
+    }
+
+    /// The text keys of the dictionaries on the way to a path, with those of the last.
+    pub(crate) fn above(&self, path: &[String]) -> Vec<Vec<&str>> {
+        let (mut at, mut found) = (&self.pickle.root, Vec::new());
+        for step in path {
+            let next = if let Some(items) = self.pickle.items(at) {
+                found.push(texts(items).collect());
+                let named = |k: &Value| match k {
+                    Value::Text(key) => short(key) == *step,
+                    Value::Int(key) => key.to_string() == *step,
+                    _ => false,
+                };
+                items.iter().find(|(k, v)| matches!(v, Value::Node(_)) && named(k)).map(|(_, v)| v)
+            } else {
+                step.parse().ok().and_then(|i: usize| self.pickle.list(at)?.get(i))
+            };
+            let Some(next) = next else { return found };
+            at = next;
+        }
+        found.extend(self.pickle.items(at).map(|items| texts(items).collect()));
+        found
     }
 
     /// The class of the first whole module, with the keys that lead to it.
     pub(crate) fn module(&self) -> Option<(Vec<String>, String)> {
-        self.walk().into_iter().find_map(|(path, v)| {
-            let Node::Object { class, args, state, .. } = self.pickle.node(v)? else { return None };
+        let (places, mut seen) = (self.walk(), HashSet::new());
+        (0..places.len()).find_map(|at| {
+            let Node::Object { class, args, state, .. } = self.pickle.node(places[at].value)? else { return None };
+            let Value::Node(of) = state else { return None };
+            // Many objects may have one state.
+            if !seen.insert(*of) {
+                return None;
+            }
             self.pickle.get(state, "_modules")?;
             let class = match (class, self.pickle.list(args)) {
                 (Value::Global(name), Some([Value::Global(inner), ..])) if &**name == "copyreg._reconstructor" => inner,
                 (Value::Global(name), _) => name,
                 _ => return None,
             };
-            Some((path, class.to_string()))
+            Some((path(&places, at), short(class).into_owned()))
         })
     }
 
@@ -267,25 +365,37 @@ impl<'a> Torch<'a> {
         let root = &self.pickle.root;
         match (self.pickle.items(root), self.pickle.class(root)) {
             (Some(items), _) => {
-                let keys: Vec<&str> = items
-                    .iter()
-                    .filter_map(|(k, _)| match k {
-                        Value::Text(t) => Some(&**t),
-                        _ => None,
-                    })
-                    .take(20)
-                    .collect();
+                let keys: Vec<Cow<'_, str>> = texts(items).take(20).map(short).collect();
                 format!("a dictionary with the keys {keys:?}")
             }
             (_, Some(PERSISTENT)) => "a storage".to_owned(),
-            (_, Some(class)) => format!("an object `{class}`"),
+            (_, Some(class)) => format!("an object `{}`", short(class)),
             _ if self.pickle.list(root).is_some() => "a list".to_owned(),
             _ => "a plain value".to_owned(),
         }
     }
 
+    /// A file of the archive.
+    fn opened(&self, archive: &Archive<'a>, name: String) -> Read<Option<Rc<Cow<'a, [u8]>>>> {
+        if let Some(found) = self.opened.borrow().get(&name) {
+            return Ok(Some(found.clone()));
+        }
+        let Some(found) = archive.get(&name)?.map(Rc::new) else { return Ok(None) };
+        self.opened.borrow_mut().insert(name, found.clone());
+        if self.inflated() > self.bytes.len().saturating_mul(INFLATION) {
+            return Err(Fault::at(0, "the files of the zip archive overlap"));
+        }
+        Ok(Some(found))
+    }
+
+    /// The bytes that were inflated so far.
+    fn inflated(&self) -> usize {
+        let owned = |bytes: &Cow<'_, [u8]>| if matches!(bytes, Cow::Owned(_)) { bytes.len() } else { 0 };
+        owned(&self.pickled) + self.opened.borrow().values().map(|b| owned(b)).sum::<usize>()
+    }
+
     /// The bytes of a storage, and the type of their elements where the file states it.
-    fn storage(&self, v: &Value) -> Read<(Cow<'_, [u8]>, Option<Element>, bool)> {
+    fn storage(&self, v: &Value) -> Read<(Rc<Cow<'_, [u8]>>, Option<Element>, bool)> {
         let unknown = || Fault::at(0, "a tensor's storage is of a kind that is not read");
         let Some(Node::Object { class: Value::Global(class), args, .. }) = self.pickle.node(v) else {
             return Err(unknown());
@@ -293,15 +403,14 @@ impl<'a> Torch<'a> {
         match &**class {
             PERSISTENT => {
                 let (key, element) = self.pickle.storage(args).ok_or_else(unknown)?;
-                let lost = || Fault::at(0, format!("the bytes of the storage `{key}` are missing"));
+                let lost = || Fault::at(0, format!("the bytes of the storage `{}` are missing", short(key)));
                 match &self.storages {
                     Storages::Zip { archive, folder, big_endian } => {
-                        let found = archive.get(&format!("{folder}data/{key}"))?.ok_or_else(lost)?;
+                        let found = self.opened(archive, format!("{folder}data/{key}"))?.ok_or_else(lost)?;
                         Ok((found, element, *big_endian))
                     }
                     Storages::Stream(places) => {
-                        let (at, len) = *places.get(key).ok_or_else(lost)?;
-                        Ok((Cow::Borrowed(slice(self.bytes, at, len)?), element, false))
+                        Ok((part(self.bytes, *places.get(key).ok_or_else(lost)?)?, element, false))
                     }
                 }
             }
@@ -311,25 +420,25 @@ impl<'a> Torch<'a> {
                 let inner = slice(&self.pickled, *at, *len)?;
                 let (value, places) = stream(inner)?;
                 let (key, element) = value.persistent().next().ok_or_else(unknown)?;
-                let (at, len) = *places.get(key).ok_or_else(unknown)?;
-                Ok((Cow::Borrowed(slice(inner, at, len)?), element, false))
+                Ok((part(inner, *places.get(key).ok_or_else(unknown)?)?, element, false))
             }
             _ => Err(unknown()),
         }
     }
 
-    /// Reads a tensor. `spent` counts the bytes of all tensors that were read.
+    /// Reads a tensor. `spent` counts the bytes of all tensors that were read, as they are in memory.
     pub(crate) fn load(&self, slot: &Slot, spent: &mut usize) -> Read<Tensor> {
         let (data, stated, big_endian) = self.storage(&slot.storage)?;
         let Some(element) = slot.element.or(stated) else {
             return Err(Fault::at(0, "a tensor of a type that is not read (quantised or complex)"));
         };
-        *spent = spent.saturating_add(data.len());
-        if *spent > self.bytes.len().max(self.pickled.len()).saturating_mul(GROWTH).saturating_add(1 << 20) {
+        let (shape, strides) = (slot.shape.clone(), slot.strides.clone());
+        let raw = Raw { element, big_endian, shape, strides, offset: slot.offset, data: &data };
+        *spent = spent.saturating_add(raw.wide().unwrap_or(usize::MAX));
+        if *spent > self.bytes.len().saturating_add(self.inflated()).saturating_mul(GROWTH) {
             return Err(Fault::at(0, format!("its tensors are more than {GROWTH} times larger than the file")));
         }
-        let (shape, strides) = (slot.shape.clone(), slot.strides.clone());
-        Raw { element, big_endian, shape, strides, offset: slot.offset, data: &data }.tensor()
+        raw.tensor()
     }
 
     /// Whether a tensor holds integers.
@@ -343,4 +452,4 @@ impl<'a> Torch<'a> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -76,12 +76,14 @@ impl Pickle {
         }
     }
 
-    /// The items of a dictionary, also of an ordered one or one with a default.
+    /// The items of a dictionary, also of an object of any class that has some (`OrderedDict`, the configurations of many libraries).
     pub(crate) fn items(&self, v: &Value) -> Option<&[(Value, Value)]> {
         match self.node(v)? {
             Node::Dict(items) => Some(items),
+            // The elements of a list or a set of another class have no keys.
             Node::Object { class: Value::Global(name), items, .. } => {
-                matches!(&**name, "collections.OrderedDict" | "collections.defaultdict").then_some(items)
+                let keys = !items.is_empty() && items.iter().all(|(k, _)| matches!(k, Value::Text(_) | Value::Int(_)));
+                (keys || matches!(&**name, "collections.OrderedDict" | "collections.defaultdict")).then_some(items)
             }
             _ => None,
         }

@@ -82,6 +82,18 @@ impl Arch {
         needs.iter().copied().find(|n| !names.contains(*n))
     }
 
+    /// Whether a network of this kind may have a weight of this name, by its first part.
+    pub(super) fn knows(self, name: &str) -> bool {
+        let first = name.split('.').next().unwrap_or_default();
+        match self {
+            Self::SmallCnn => ["conv1", "bn1", "conv2", "bn2", "fc1", "fc2"].contains(&first),
+            Self::ResNet => {
+                ["stem", "conv1", "bn1", "fc", "linear"].contains(&first)
+                    || ["stage", "layer"].iter().any(|s| first.starts_with(s))
+            }
+        }
+    }
+
     /// The network with these weights, whose sizes follow from their shapes.
     ///
     /// # Errors
@@ -140,7 +152,12 @@ fn small_cnn(found: &HashMap<String, Tensor>, at: Setting<'_>) -> Result<Box<dyn
 }
 
 fn resnet(found: &HashMap<String, Tensor>, at: Setting<'_>) -> Result<Box<dyn Network>> {
-    let [width, channels, ..] = shape::<4>(found, "stem.conv.weight")?;
+    let [width, channels, height, _] = shape::<4>(found, "stem.conv.weight")?;
+    if height == 7 {
+        let reason = "a kernel of 7x7 is that of torchvision's networks for large images, which have a stride and a pooling behind it and are \
+                      not supported; the stem of those here is a kernel of 3x3 for small images";
+        return Err(Error::value("weight `stem.conv.weight` (conv1.weight)", reason));
+    }
     let name = |stage: usize, block: usize| format!("stage{stage}.{block}.1.conv.weight");
     let count = |stage: usize| (0..).take_while(|i| found.contains_key(&name(stage, *i))).count();
     let blocks: Vec<usize> = (1..).map(count).take_while(|n| *n > 0).take(16).collect();

@@ -22,8 +22,14 @@ pub(super) struct Fitting {
     pub(super) normalize: Option<(usize, usize)>,
     /// Counters that were left out.
     pub(super) dropped: Vec<String>,
-    /// Names that belong to no network here: with them it does not fit.
-    pub(super) strange: Vec<String>,
+    /// Whether one of them counts the networks of an average.
+    pub(super) averaged: bool,
+    /// Tensors of other things in the same dictionary, outside of the prefix.
+    pub(super) outside: Vec<String>,
+    /// Tensors under the prefix whose names no network of the architecture has.
+    pub(super) foreign: Vec<String>,
+    /// A normalising layer for another number of channels: with it the network is another one.
+    pub(super) misfit: Vec<String>,
 }
 
 /// Parts of a name that wrappers of PyTorch add anywhere in it: data parallelism, `torch.compile`, sharding, checkpointing.
@@ -41,6 +47,17 @@ const NORMAL: [(&str, &str); 9] = [
     ("pixel_mean", "pixel_std"),
     ("input_mean", "input_std"),
 ];
+
+/// Whether keys of one dictionary are a mean and a deviation; the first such pair.
+pub(super) fn normalizing(keys: &[&str]) -> Option<(&'static str, &'static str)> {
+    NORMAL.iter().copied().find(|(mean, std)| keys.contains(mean) && keys.contains(std))
+}
+
+/// Single numbers that averages keep beside their weights.
+const BOOKKEEPING: [&str; 2] = ["initted", "decay"];
+
+/// Prefixes that are tried at most. A file with more networks than these is none of ours.
+const PREFIXES: usize = 64;
 
 /// Names without the parts that wrappers add; as they are where two would become one.
 fn unwrapped(all: &[Named]) -> Vec<String> {
@@ -60,25 +77,38 @@ fn after<'n>(name: &'n str, prefix: &str) -> Option<&'n str> {
     if prefix.is_empty() { Some(name) } else { name.strip_prefix(prefix)?.strip_prefix('.') }
 }
 
+/// Whether a prefix ends inside a network: at a block of a residual network.
+fn inside(prefix: &str) -> bool {
+    let (above, last) = split(prefix);
+    let number = |p: &str| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit());
+    let stage = split(above).1;
+    number(last) && ["layer", "stage"].iter().any(|s| stage.strip_prefix(s).is_some_and(number))
+}
+
 /// The networks of an architecture that these names hold, each with the prefix that all of its names have. Counters (single integers) are
-/// left out, and so are the two buffers of a normalising layer for `channels` channels.
+/// left out, and so are the two buffers of a normalising layer for `channels` channels, or for all of them alike.
 pub(super) fn fittings(arch: Arch, all: &[Named], channels: usize) -> Vec<Fitting> {
     let names = unwrapped(all);
-    let counter = |i: usize| all[i].integer && all[i].elements == 1;
-    let dropped: Vec<String> = (0..all.len()).filter(|i| counter(*i)).map(|i| all[i].name.clone()).collect();
+    let counter = |i: usize| all[i].elements == 1 && (all[i].integer || BOOKKEEPING.contains(&split(&names[i]).1));
     let place: BTreeMap<&str, usize> = names.iter().enumerate().map(|(i, n)| (n.as_str(), i)).collect();
     // Pairs of buffers, by the name of their layer.
-    let vector = |i: &usize| all[*i].elements == channels && !all[*i].integer;
+    // One number for all channels where the name leaves no doubt.
+    let vector = |i: usize, one: bool| all[i].elements == channels || (one && all[i].elements == 1);
+    let fits = |p: &(usize, usize)| {
+        let one = split(&names[p.0]).1.contains("mean");
+        vector(p.0, one) && vector(p.1, one)
+    };
     let pair = |i: usize| {
         let (layer, last) = split(&names[i]);
         let full = |last: &str| if layer.is_empty() { last.to_owned() } else { format!("{layer}.{last}") };
         let of = |(mean, std): &(&str, &str)| (*mean == last).then(|| place.get(full(std).as_str()).copied()).flatten();
-        let std = NORMAL.iter().find_map(of).filter(vector)?;
-        vector(&i).then_some((i, std))
+        let std = NORMAL.iter().find_map(of)?;
+        (!all[i].integer && !all[std].integer).then_some((i, std))
     };
-    let pairs: Vec<(usize, usize)> = (0..all.len()).filter_map(pair).collect();
-    let aside: BTreeSet<usize> =
-        pairs.iter().flat_map(|p| [p.0, p.1]).chain((0..all.len()).filter(|i| counter(*i))).collect();
+    let (pairs, misfits): (Vec<(usize, usize)>, Vec<_>) = (0..all.len()).filter_map(pair).partition(fits);
+    let misfit: Vec<usize> = misfits.iter().flat_map(|m| [m.0, m.1]).collect();
+    let buffers = pairs.iter().flat_map(|p| [p.0, p.1]).chain(misfit.iter().copied());
+    let aside: BTreeSet<usize> = buffers.chain((0..all.len()).filter(|i| counter(*i))).collect();
     let rest: Vec<usize> = (0..all.len()).filter(|i| !aside.contains(i)).collect();
 
     let anchor = |i: &usize| {
@@ -87,28 +117,28 @@ pub(super) fn fittings(arch: Arch, all: &[Named], channels: usize) -> Vec<Fittin
             if before.is_empty() { Some("") } else { before.strip_suffix('.') }
         })
     };
-    let mut prefixes: Vec<&str> = rest.iter().filter_map(anchor).collect();
+    let prefixes: BTreeSet<&str> = rest.iter().filter_map(anchor).filter(|p| !inside(p)).collect();
+    let mut prefixes: Vec<&str> = prefixes.into_iter().collect();
     // The longest first: what is a network of its own is no part of one with a shorter prefix.
     prefixes.sort_by_key(|p| std::cmp::Reverse(p.split('.').count() + usize::from(!p.is_empty())));
     let (mut found, mut owned) = (Vec::new(), BTreeSet::new());
-    // A network has few weights whose names look like the first one's, so this is a short list; a file with more is none of ours.
-    for prefix in prefixes.into_iter().take(64) {
+    for prefix in prefixes.into_iter().take(PREFIXES) {
         let free = rest.iter().filter(|i| !owned.contains(*i));
         let tensors: Vec<(usize, String)> =
             free.filter_map(|i| Some((*i, arch.name(after(&names[*i], prefix)?)))).collect();
         let own: BTreeSet<String> = tensors.iter().map(|t| t.1.clone()).collect();
         if own.len() == tensors.len() && arch.lacks(&own).is_none() {
             owned.extend(tensors.iter().map(|t| t.0));
-            found.push(Fitting { prefix: prefix.to_owned(), tensors, dropped: dropped.clone(), ..Fitting::default() });
+            let foreign = tensors.iter().filter(|t| !arch.knows(&t.1)).map(|t| all[t.0].name.clone()).collect();
+            found.push(Fitting { prefix: prefix.to_owned(), tensors, foreign, ..Fitting::default() });
         }
     }
     // In the order of the file.
     found.sort_by_key(|f: &Fitting| f.tensors.iter().map(|t| t.0).min());
-    // Every other name must be one of another network of the file.
-    let strange: Vec<String> = rest.iter().filter(|i| !owned.contains(i)).map(|i| all[*i].name.clone()).collect();
+    let outside: Vec<String> = rest.iter().filter(|i| !owned.contains(i)).map(|i| all[*i].name.clone()).collect();
     let prefixes: Vec<String> = found.iter().map(|f| f.prefix.clone()).collect();
     for f in &mut found {
-        f.strange.clone_from(&strange);
+        f.outside.clone_from(&outside);
         // The layer whose name shares most with the network's: of several networks each has its own.
         let shared = |i: usize| {
             let (layer, own) = (names[i].split('.'), f.prefix.split('.'));
@@ -117,6 +147,15 @@ pub(super) fn fittings(arch: Arch, all: &[Named], channels: usize) -> Vec<Fittin
         let other =
             |i: usize| prefixes.iter().any(|p| *p != f.prefix && !p.is_empty() && after(&names[i], p).is_some());
         f.normalize = pairs.iter().copied().filter(|p| !other(p.0)).max_by_key(|p| shared(p.0));
+        f.misfit = misfit.iter().filter(|i| !other(**i)).map(|i| all[*i].name.clone()).collect();
+        let counters = (0..all.len()).filter(|i| counter(*i) && !other(*i));
+        let counters: Vec<usize> = counters.collect();
+        f.dropped = counters.iter().map(|i| all[*i].name.clone()).collect();
+        // `ema.n_averaged` stands beside `ema.conv1`.
+        f.averaged = counters.iter().map(|i| split(&names[*i])).any(|(layer, last)| {
+            let around = after(&f.prefix, layer).is_some() && (!layer.is_empty() || prefixes.len() == 1);
+            last == "n_averaged" && (layer == f.prefix || around)
+        });
     }
     found
 }
@@ -155,7 +194,9 @@ mod tests {
             names.push("n_averaged".to_owned());
             let found = fittings(Arch::SmallCnn, &named(&names), 3);
             assert_eq!(found.len(), 1, "{prefix}");
-            assert!(found[0].strange.is_empty() && found[0].dropped == ["n_averaged"], "{prefix}: {found:?}");
+            let f = &found[0];
+            assert!(f.outside.is_empty() && f.foreign.is_empty() && f.misfit.is_empty(), "{prefix}: {found:?}");
+            assert!(f.averaged && f.dropped == ["n_averaged"], "{prefix}: {found:?}");
             assert!(found[0].tensors.iter().map(|t| t.1.as_str()).eq(SMALL), "{prefix}");
         }
         // In the middle of a name, too.
@@ -164,23 +205,64 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_beside_is_a_network_a_normalising_layer_or_strange() {
+    fn what_stands_beside_is_a_network_a_normalising_layer_or_something_else() {
         let normal = ["0.mean".to_owned(), "0.std".to_owned()];
         let found = fittings(Arch::SmallCnn, &named(&[&normal[..], &under("1.")].concat()), 3);
         assert_eq!((found[0].normalize, found[0].prefix.as_str()), (Some((0, 1)), "1"));
-        assert!(found[0].strange.is_empty());
+        assert!(found[0].outside.is_empty() && found[0].misfit.is_empty());
         // Weights of the whole file, and others under a name.
         let found = fittings(Arch::SmallCnn, &named(&[under(""), under("ema.")].concat()), 3);
         assert_eq!(found.iter().map(|f| f.prefix.as_str()).collect::<Vec<_>>(), ["", "ema"]);
         // Of another number of channels it is no normalising layer.
         let found = fittings(Arch::SmallCnn, &named(&[&normal[..], &under("1.")].concat()), 1);
-        assert_eq!((found[0].normalize, found[0].strange.len()), (None, 2));
+        assert_eq!((found[0].normalize, found[0].misfit.as_slice()), (None, &normal[..]));
         let two = [under("model."), under("model_ema.")].concat();
         let found = fittings(Arch::SmallCnn, &named(&two), 3);
         assert_eq!(found.iter().map(|f| f.prefix.as_str()).collect::<Vec<_>>(), ["model", "model_ema"]);
-        assert!(found.iter().all(|f| f.strange.is_empty()));
-        let more = [under("model."), vec!["head.weight".to_owned()]].concat();
-        assert_eq!(fittings(Arch::SmallCnn, &named(&more), 3)[0].strange, ["head.weight"]);
+        assert!(found.iter().all(|f| f.outside.is_empty()));
+        // Outside of the prefix, and under it.
+        let more = |prefix: &str| [under(prefix), vec!["head.weight".to_owned(), "decay".to_owned()]].concat();
+        let mut all = named(&more("model."));
+        all[9].elements = 1;
+        let found = fittings(Arch::SmallCnn, &all, 3);
+        assert_eq!(
+            (&found[0].outside[..], &found[0].dropped[..]),
+            (&["head.weight".into()][..], &["decay".into()][..])
+        );
+        let found = fittings(Arch::SmallCnn, &named(&more("")), 3);
+        assert_eq!((found[0].outside.len(), &found[0].foreign[..]), (0, &["head.weight".into(), "decay".into()][..]));
         assert!(fittings(Arch::SmallCnn, &named(&under("model.")[..5]), 3).is_empty(), "half of a network is none");
+    }
+
+    /// `ema.n_averaged` counts the networks of `ema` alone.
+    #[test]
+    fn an_average_is_told_by_its_counter() {
+        let all = [under("model."), under("ema."), vec!["ema.n_averaged".to_owned()]].concat();
+        let found = fittings(Arch::SmallCnn, &named(&all), 3);
+        let told = |f: &Fitting| (f.averaged, f.dropped.len());
+        assert_eq!(found.iter().map(told).collect::<Vec<_>>(), [(false, 0), (true, 1)]);
+    }
+
+    /// One number for all channels, and one for each.
+    #[test]
+    fn a_normalising_layer_may_have_one_number() {
+        let mut all = named(&[vec!["mean".to_owned(), "std".to_owned()], under("net.")].concat());
+        all[1].elements = 1;
+        assert_eq!(fittings(Arch::SmallCnn, &all, 3)[0].normalize, Some((0, 1)));
+    }
+
+    /// Each block of a residual network has a `conv1`, which is no place of a network.
+    #[test]
+    fn four_networks_of_many_blocks_in_one_dictionary() {
+        let resnet34 = |name: &str| {
+            let blocks = [3, 4, 6, 3].into_iter().zip(1..).flat_map(|(n, stage)| (0..n).map(move |b| (stage, b)));
+            let units = blocks.flat_map(|(s, b)| [1, 2].map(|u| format!("layer{s}.{b}.conv{u}.weight")));
+            let ends = ["conv1.weight", "fc.weight", "fc.bias"].map(str::to_owned);
+            ends.into_iter().chain(units).map(|n| format!("{name}.{n}")).collect::<Vec<_>>()
+        };
+        let all: Vec<String> = ["a", "b", "c", "d"].into_iter().flat_map(resnet34).collect();
+        let found = fittings(Arch::ResNet, &named(&all), 3);
+        assert_eq!(found.iter().map(|f| f.prefix.as_str()).collect::<Vec<_>>(), ["a", "b", "c", "d"]);
+        assert!(found.iter().all(|f| f.tensors.len() == 35 && f.foreign.is_empty() && f.outside.is_empty()));
     }
 }

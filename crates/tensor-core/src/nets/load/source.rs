@@ -2,7 +2,7 @@
 
 use super::LoadConfig;
 use super::arch::{Arch, Setting};
-use super::names::{Fitting, Named};
+use super::names::{self, Fitting, Named};
 use crate::formats::Content;
 use crate::formats::arrays::safetensor;
 use crate::formats::torch::{Slot, Torch};
@@ -27,11 +27,32 @@ pub(super) struct Source<'a> {
     torch: Option<Torch<'a>>,
     /// The keys that lead to each set, with its names.
     sets: Vec<(String, Vec<Named>)>,
+    /// The same keys one by one.
+    paths: Vec<Vec<String>>,
     handles: Vec<Vec<Handle>>,
+}
+
+/// Mean and deviation of a normalising layer, as they are applied.
+#[derive(Clone, Debug)]
+pub(super) struct Layer {
+    pub(super) mean: Vec<f64>,
+    pub(super) std: Vec<f64>,
+    /// Whether they were divided by 255.
+    pub(super) divided: bool,
 }
 
 /// Names that an error lists at most.
 const LISTED: usize = 64;
+
+/// Keys as they follow a dictionary in Python.
+fn steps(keys: &[String]) -> String {
+    keys.iter().map(|k| if k.parse::<i64>().is_ok() { format!("[{k}]") } else { format!("[{k:?}]") }).collect()
+}
+
+/// A weight that an architecture needs and a set lacks.
+fn lacking(arch: Arch, named: &[Named]) -> &'static str {
+    arch.lacks(&named.iter().map(|n| arch.name(&n.name)).collect()).unwrap_or("a weight")
+}
 
 impl<'a> Source<'a> {
     /// Reads what is in the file.
@@ -47,7 +68,7 @@ impl<'a> Source<'a> {
                         reason: format!("not a file of PyTorch that can be read: {reason}"),
                     }
                 })?;
-                let (mut sets, mut handles) = (Vec::new(), Vec::new());
+                let (mut sets, mut paths, mut handles) = (Vec::new(), Vec::new(), Vec::new());
                 for d in torch.dictionaries() {
                     let named = |(name, slot): &(String, Slot)| Named {
                         name: name.clone(),
@@ -55,9 +76,10 @@ impl<'a> Source<'a> {
                         integer: torch.is_integer(slot),
                     };
                     sets.push((d.path.join("."), d.tensors.iter().map(named).collect()));
+                    paths.push(d.path);
                     handles.push(d.tensors.into_iter().map(|t| Handle::Slot(t.1)).collect());
                 }
-                Ok(Self { path, torch: Some(torch), sets, handles })
+                Ok(Self { path, torch: Some(torch), sets, paths, handles })
             }
             content => {
                 let what = match content {
@@ -97,7 +119,8 @@ impl<'a> Source<'a> {
             });
             handles.push(read.map_or_else(|f| Handle::Unread(f.reason), Handle::Ready));
         }
-        Ok(Self { path, torch: None, sets: vec![(String::new(), named)], handles: vec![handles] })
+        let sets = vec![(String::new(), named)];
+        Ok(Self { path, torch: None, sets, paths: vec![Vec::new()], handles: vec![handles] })
     }
 
     /// The sets, each with the keys that lead to it.
@@ -105,11 +128,30 @@ impl<'a> Source<'a> {
         &self.sets
     }
 
+    /// Mean and deviation that stand in a dictionary on the way to a set.
+    pub(super) fn normalizing(&self, set: usize) -> Option<(&'static str, &'static str)> {
+        self.torch.as_ref()?.above(&self.paths[set]).iter().find_map(|keys| names::normalizing(keys))
+    }
+
+    /// The line of Python that writes a set again without some of its tensors.
+    pub(super) fn without(&self, set: usize, names: &[String]) -> String {
+        let path = self.path.display().to_string();
+        let (library, read) = match &self.torch {
+            Some(_) => ("torch", format!("torch.load({path:?}, map_location=\"cpu\"){}", steps(&self.paths[set]))),
+            None => ("safetensors.torch", format!("safetensors.torch.load_file({path:?})")),
+        };
+        let (write, ending) = if self.torch.is_some() { ("save", "pth") } else { ("save_file", "safetensors") };
+        let names: Vec<&String> = names.iter().take(LISTED).collect();
+        format!(
+            "import {library}; {library}.{write}({{k: v for k, v in {read}.items() if k not in {names:?}}}, \"weights.{ending}\")"
+        )
+    }
+
     /// Why no set has the names of an architecture.
     pub(super) fn nothing(&self, arch: Arch) -> String {
         let module = self.torch.as_ref().and_then(Torch::module);
         if let Some((keys, class)) = module {
-            let inside: String = keys.iter().map(|k| format!("[{k:?}]")).collect();
+            let inside = steps(&keys);
             return format!(
                 "it holds a whole module, a pickled object of the class `{class}`, not its weights; save them in a program that has the class: \
                  torch.save(torch.load({:?}, weights_only=False){inside}.state_dict(), \"weights.pth\")",
@@ -126,8 +168,7 @@ impl<'a> Source<'a> {
         names.sort_unstable();
         let more = if names.len() > LISTED { format!(" and {} more", names.len() - LISTED) } else { String::new() };
         names.truncate(LISTED);
-        let own = names.iter().map(|n| arch.name(n)).collect();
-        let lacks = arch.lacks(&own).unwrap_or("a weight");
+        let lacks = lacking(arch, named);
         let place = if key.is_empty() { "the file".to_owned() } else { format!("its largest dictionary, `{key}`,") };
         format!("no {arch:?}: missing `{lacks}`; {place} has {names:?}{more}")
     }
@@ -144,22 +185,29 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The network of a set, and the means and deviations that its normalising layer has.
-    #[allow(clippy::type_complexity)] // a network with what came with it
+    /// Why a set is none of an architecture: a weight that it lacks.
+    pub(super) fn lacks(&self, arch: Arch, set: usize) -> &'static str {
+        lacking(arch, &self.sets[set].1)
+    }
+
+    /// The network of a set, and its normalising layer.
     pub(super) fn load(
         &self,
         arch: Arch,
         set: usize,
         fitting: &Fitting,
         cfg: &LoadConfig<'_>,
-    ) -> Result<(Box<dyn Network>, Option<(Vec<f64>, Vec<f64>)>)> {
-        if !fitting.strange.is_empty() {
-            let strange: Vec<&String> = fitting.strange.iter().take(LISTED).collect();
-            return Err(Error::value("parameters", format!("missing [], unexpected {strange:?}")));
+    ) -> Result<(Box<dyn Network>, Option<Layer>)> {
+        if !fitting.misfit.is_empty() {
+            let reason =
+                format!("{:?} are a normalising layer, but not one of {} channels", fitting.misfit, cfg.input.0);
+            return Err(Error::value("parameters", reason));
         }
         let mut spent = 0;
         let mut found = HashMap::new();
-        for (at, name) in &fitting.tensors {
+        // The weights were named, so what has another name is known to be something else.
+        let taken = |name: &str| cfg.key.is_none() || arch.knows(name);
+        for (at, name) in fitting.tensors.iter().filter(|t| taken(&t.1)) {
             found.insert(name.clone(), self.tensor(set, *at, &mut spent)?);
         }
         let mut vector = |at: usize| -> Result<Vec<f64>> {
@@ -169,14 +217,20 @@ impl<'a> Source<'a> {
             None => None,
             Some((mean, std)) => {
                 let (mut mean, mut std) = (vector(mean)?, vector(std)?);
-                // No mean of values in [0, 1] is above 1.
-                if mean.iter().any(|m| *m > 1.0) {
+                // No mean and no deviation of values in [0, 1] is above 1.
+                let divided = mean.iter().chain(&std).any(|v| *v > 1.0);
+                if divided {
                     mean.iter_mut().chain(&mut std).for_each(|v| *v /= 255.0);
                 }
-                Some((mean, std))
+                for all in [&mut mean, &mut std] {
+                    if let [one] = all[..] {
+                        *all = vec![one; cfg.input.0];
+                    }
+                }
+                Some(Layer { mean, std, divided })
             }
         };
-        let own = layer.clone().map(|(mean, std)| Normalize::new(mean, std)).transpose()?;
+        let own = layer.clone().map(|l| Normalize::new(l.mean, l.std)).transpose()?;
         let normalize = match (own, &cfg.normalize) {
             (Some(own), Some(asked)) if !own.is_close(asked) => {
                 let reason = format!(

@@ -1,6 +1,7 @@
 //! Files that this workspace writes, and what is refused. What PyTorch writes is tested in `sconce`, from files to an accuracy.
 
 use super::*;
+use crate::formats::torch::tests::Item;
 use crate::nets::{ResNet, ResNetConfig, SmallCnn, SmallCnnConfig};
 use crate::{Module, Rng};
 use candle_core::Tensor;
@@ -86,4 +87,129 @@ fn damaged_weights_are_errors() {
             Ok(())
         })
         .unwrap();
+}
+
+/// The weights of a small network for images of some channels, all of one value.
+fn weights(prefix: &str, channels: usize, value: f32) -> Vec<(String, Item)> {
+    let cfg = SmallCnnConfig {
+        input: (channels, 4, 4),
+        classes: 2,
+        channels: (1, 1),
+        kernel: 1,
+        hidden: 2,
+        ..Default::default()
+    };
+    let net = SmallCnn::new(cfg, Rng::new(0), DType::F32, &Device::Cpu).unwrap();
+    let tensor = |t: Tensor| Item::Tensor(t.dims().to_vec(), vec![value; t.elem_count()]);
+    net.params().snapshot().unwrap().into_iter().map(|(n, t)| (format!("{prefix}{n}"), tensor(t))).collect()
+}
+
+fn named(name: &str, item: Item) -> (String, Item) {
+    (name.to_owned(), item)
+}
+
+fn vector(name: &str, values: &[f32]) -> (String, Item) {
+    named(name, Item::Tensor(vec![values.len()], values.to_vec()))
+}
+
+/// What is read of a file of PyTorch for images of some channels: a weight, which tells the sets apart, and what was chosen.
+fn chosen(root: &Item, channels: usize, key: Option<&str>) -> std::result::Result<(f32, Choice), String> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("net.pth");
+    std::fs::write(&path, root.saved(&[0.5; 8], false)).unwrap();
+    let cfg = LoadConfig { input: (channels, 4, 4), normalize: None, key, dtype: DType::F32, device: &Device::Cpu };
+    let Loaded { network, choice } = read(Arch::SmallCnn, &path, &cfg).map_err(|e| e.to_string())?;
+    let all: HashMap<String, Tensor> = network.params().snapshot().unwrap().into_iter().collect();
+    Ok((all["fc2.bias"].to_vec1::<f32>().unwrap()[0], choice))
+}
+
+/// An average is no answer to a question about weights that cannot be read.
+#[test]
+fn no_other_weights_are_taken_in_the_place_of_those_that_fail() {
+    let mut trained = weights("", 1, 1.0);
+    trained.push(vector("criterion.weight", &[1.0; 4]));
+    let both = Item::Dict(vec![
+        named("state_dict", Item::Dict(trained)),
+        named("ema_state_dict", Item::Dict(weights("", 1, 2.0))),
+    ]);
+    let e = chosen(&both, 1, None).unwrap_err();
+    for want in [
+        r#"unexpected ["criterion.weight"]"#,
+        "import torch; torch.save({k: v for k, v in torch.load(",
+        r#"map_location="cpu")["state_dict"].items() if k not in ["criterion.weight"]}, "weights.pth")"#,
+        r#"the keys to choose among are ["state_dict", "ema_state_dict"]"#,
+    ] {
+        assert!(e.contains(want), "{want}: {e}");
+    }
+    // Who names the weights says that the rest is something else.
+    let (value, choice) = chosen(&both, 1, Some("state_dict")).unwrap();
+    assert_eq!((value, &choice.outside[..]), (1.0, &["criterion.weight".to_owned()][..]));
+    assert_eq!(chosen(&both, 1, Some("ema_state_dict")).unwrap().0, 2.0);
+    // Where the names are those of another network, others are taken, and it is said.
+    let other = (0..8).map(|i| vector(&format!("encoder.{i}.weight"), &[1.0])).collect();
+    let both = Item::Dict(vec![
+        named("state_dict", Item::Dict(other)),
+        named("ema_state_dict", Item::Dict(weights("", 1, 2.0))),
+    ]);
+    let (value, choice) = chosen(&both, 1, None).unwrap();
+    assert!(value == 2.0 && choice.is_average());
+    assert_eq!(choice.passed, [("state_dict".to_owned(), "conv1.weight".to_owned())]);
+}
+
+#[test]
+fn what_stands_outside_of_the_prefix_is_left_out_and_named() {
+    let mut items = weights("model.", 1, 1.0);
+    items.push(vector("projector.weight", &[1.0; 4]));
+    items.push(vector("initted", &[1.0]));
+    let (value, choice) = chosen(&Item::Dict(items), 1, None).unwrap();
+    assert_eq!((value, &choice.prefix[..]), (1.0, "model"));
+    assert_eq!((choice.outside, choice.dropped), (vec!["projector.weight".to_owned()], vec!["initted".to_owned()]));
+    let (_, choice) = chosen(&Item::Dict(weights("ema_model.", 1, 1.0)), 1, None).unwrap();
+    assert!(choice.is_average(), "by its prefix");
+    // Gradients have the names and the shapes of weights.
+    let both = vec![
+        named("grads", Item::Dict(weights("", 1, 2.0))),
+        named("optimizer_init", Item::Dict(weights("", 1, 3.0))),
+        named("final", Item::Dict(weights("", 1, 1.0))),
+    ];
+    let (value, choice) = chosen(&Item::Dict(both), 1, None).unwrap();
+    assert_eq!((value, &choice.key[..], choice.others.len()), (1.0, "final", 2));
+}
+
+#[test]
+fn a_normalising_layer_of_bytes_of_one_number_or_outside_of_the_network() {
+    let layer = |mean: &[f32], std: &[f32], channels| {
+        let mut items = weights("1.", channels, 1.0);
+        items.extend([vector("0.mean", mean), vector("0.std", std)]);
+        chosen(&Item::Dict(items), channels, None).map(|(_, c)| (c.normalize, c.divided))
+    };
+    assert_eq!(layer(&[0.0], &[255.0], 1).unwrap(), (Some((vec![0.0], vec![1.0])), true));
+    assert_eq!(layer(&[0.5], &[0.25], 3).unwrap(), (Some((vec![0.5; 3], vec![0.25; 3])), false));
+    let e = layer(&[0.5; 2], &[0.25; 2], 3).unwrap_err();
+    assert!(e.contains(r#"["0.mean", "0.std"] are a normalising layer, but not one of 3 channels"#), "{e}");
+    for numbers in [|| Item::Floats(vec![0.5]), || Item::Tensor(vec![1], vec![0.5])] {
+        let items = vec![
+            named("state_dict", Item::Dict(weights("", 1, 1.0))),
+            named("mean", numbers()),
+            named("std", numbers()),
+        ];
+        let (_, choice) = chosen(&Item::Dict(items), 1, None).unwrap();
+        assert_eq!((choice.normalize, choice.unused), (None, Some(("mean".to_owned(), "std".to_owned()))));
+    }
+}
+
+#[test]
+fn a_tensor_of_nothing_and_a_stem_for_large_images_are_errors() {
+    let mut items = weights("", 1, 1.0);
+    items.iter_mut().filter(|(n, _)| n == "fc1.bias").for_each(|i| i.1 = Item::Part(1_000_000, vec![0]));
+    let e = chosen(&Item::Dict(items), 1, None).unwrap_err();
+    assert!(e.contains("weight `fc1.bias`: expected shape one with elements"), "{e}");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("resnet.pth");
+    let shapes =
+        [("conv1.weight", vec![1, 1, 7, 7]), ("layer1.0.conv1.weight", vec![1, 1, 3, 3]), ("fc.weight", vec![2, 1])];
+    let tensor = |(n, s): (&str, Vec<usize>)| named(n, Item::Tensor(s.clone(), vec![0.0; s.iter().product()]));
+    std::fs::write(&path, Item::Dict(shapes.into_iter().map(tensor).collect()).saved(&[], false)).unwrap();
+    let e = load(Arch::ResNet, &path, (1, 4, 4), None, DType::F32, &Device::Cpu).err().unwrap().to_string();
+    assert!(e.contains("7x7") && e.contains("not supported"), "{e}");
 }
