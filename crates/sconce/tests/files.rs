@@ -326,7 +326,7 @@ fn arrays_that_may_be_read_in_two_ways() {
         (
             floats("(1, 8, 8)", &x[..64]),
             &right,
-            "if this is one image of 1 channels, x = x[None]; if these are 1 images",
+            "if the first one counts images, x = x[:, None]; if it is the 1 channels of one image, x = x[None]",
         ),
         (floats("(0, 1, 8, 8)", &[]), &right, "at least one image is needed"),
     ] {

@@ -203,7 +203,7 @@ fn axes(x: &Tensor) -> Result<Tensor> {
         }
         [_, _, _, _] => return Ok(x.clone()),
         [n @ (1 | 3 | 4), h, w] if h > 4 && w > 4 => format!(
-            "an axis is missing; if this is one image of {n} channels, x = x[None]; if these are {n} images of one channel, x = x[:, None]"
+            "an axis is missing; if the first one counts images, x = x[:, None]; if it is the {n} channels of one image, x = x[None]"
         ),
         [_, h, w] if h > 4 && w > 4 => "there is no axis for the channels; add one: x = x[:, None]".to_owned(),
         [_, d] => {

@@ -92,8 +92,11 @@ fn path(places: &[Place<'_>], mut at: usize) -> Vec<String> {
     path
 }
 
+/// Bytes of the file, or inflated ones.
+type Shared<'a> = Rc<Cow<'a, [u8]>>;
+
 /// What archives hold under a name, each verified and inflated once.
-type Opened<'a> = RefCell<HashMap<String, Rc<Cow<'a, [u8]>>>>;
+type Opened<'a> = RefCell<HashMap<String, Shared<'a>>>;
 
 /// A file of PyTorch.
 pub(crate) struct Torch<'a> {
@@ -152,7 +155,7 @@ fn stream(bytes: &[u8]) -> Read<(Pickle, Places)> {
 }
 
 /// Bytes that a storage is part of.
-fn part(bytes: &[u8], (at, len): (usize, usize)) -> Read<Rc<Cow<'_, [u8]>>> {
+fn part(bytes: &[u8], (at, len): (usize, usize)) -> Read<Shared<'_>> {
     Ok(Rc::new(Cow::Borrowed(slice(bytes, at, len)?)))
 }
 
@@ -376,7 +379,7 @@ impl<'a> Torch<'a> {
     }
 
     /// A file of the archive.
-    fn opened(&self, archive: &Archive<'a>, name: String) -> Read<Option<Rc<Cow<'a, [u8]>>>> {
+    fn opened(&self, archive: &Archive<'a>, name: String) -> Read<Option<Shared<'a>>> {
         if let Some(found) = self.opened.borrow().get(&name) {
             return Ok(Some(found.clone()));
         }
@@ -395,7 +398,7 @@ impl<'a> Torch<'a> {
     }
 
     /// The bytes of a storage, and the type of their elements where the file states it.
-    fn storage(&self, v: &Value) -> Read<(Rc<Cow<'_, [u8]>>, Option<Element>, bool)> {
+    fn storage(&self, v: &Value) -> Read<(Shared<'_>, Option<Element>, bool)> {
         let unknown = || Fault::at(0, "a tensor's storage is of a kind that is not read");
         let Some(Node::Object { class: Value::Global(class), args, .. }) = self.pickle.node(v) else {
             return Err(unknown());
