@@ -322,7 +322,7 @@ mod tests {
         assert!(refused("classifier.weights=[0.0]").contains("above 0"));
         assert!(refused("evaluator.hidden=4000").contains("features need more images"));
         assert!(refused("gan.brightness=-1").contains("brightness"));
-        assert!(refused("arms.0.target_weight=0.5").contains("absent elsewhere"));
+        assert!(refused("arms.2.target_weight=1.0").contains("absent elsewhere"));
         assert!(refused("arms.0.lr=0.0").contains("above 0"));
     }
 }
