@@ -114,7 +114,7 @@ impl Square {
     /// Validates the configuration.
     ///
     /// # Errors
-    /// [`Error::Config`] naming the field.
+    /// [`sconce_tensor_core::Error::Config`] naming the field.
     pub fn new(cfg: SquareConfig) -> Result<Self> {
         let threat = Threat::new(cfg.norm, cfg.eps)?;
         require("SquareConfig.queries", cfg.queries >= 1, "at least 1", cfg.queries)?;

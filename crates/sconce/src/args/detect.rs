@@ -90,7 +90,7 @@ pub struct Preprocessing {
     /// How to scale the features
     #[arg(long, value_enum, default_value = "standard")]
     pub scale: Scale,
-    /// How to treat missing values: an empty cell, ?, NA, N/A, NaN, nan, null, NULL, <NA>, #N/A, #NA; among numbers also none, na,
+    /// How to treat missing values: an empty cell, ?, NA, N/A, NaN, nan, null, NULL, `<NA>`, #N/A, #NA; among numbers also none, na,
     /// n/a, -nan and the others in upper or lower case, 1.#IND and 1.#QNAN
     #[arg(long, value_enum, default_value = "refuse")]
     pub missing: Missing,

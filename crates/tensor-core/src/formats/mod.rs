@@ -1,7 +1,7 @@
 //! Files of other programs, told by their content and not by their names: numpy's arrays, zip archives, PyTorch's pickles, safetensors.
 //!
 //! Every reader is given bytes that anyone may have written. It returns an error with the place in the file, never panics, and allocates no
-//! more than a bounded multiple of what it read. A deflated entry of an archive counts as what it inflates to, which is at most [`INFLATION`]
+//! more than a bounded multiple of what it read. A deflated entry of an archive counts as what it inflates to, which is at most 1,032
 //! times its bytes.
 
 pub(crate) mod arrays;
