@@ -184,7 +184,7 @@ pub(super) fn run(
         let report = report.with_context(|| {
             let folder = place.work().display();
             format!(
-                "training on `{}` (to start anew, for example after a change of the arguments, delete {folder})",
+                "training on `{}` (to start again, for example after a change of the arguments, delete {folder})",
                 phase.name
             )
         })?;

@@ -74,7 +74,7 @@ impl<'a> Decision<'a> {
                 Some(format!("contamination:{share} of {} rows is less than one row: no row is flagged", scores.len()))
             }
             (a, f) if f < a => Some(format!(
-                "contamination:{share} asks for {a} of {} rows, and {f} are flagged: {tied} rows have the same score, {}, and are not told apart",
+                "contamination:{share} asks for {a} of {} rows, and {f} are flagged: {tied} rows have the same score, {}",
                 scores.len(),
                 threshold.value()
             )),

@@ -4,6 +4,7 @@
 use super::areas::Areas;
 use super::config::{Arm, Toy};
 use crate::jobs::{Job, Work};
+use crate::pieces::bytes_text;
 use anyhow::{Context, Result};
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
@@ -186,16 +187,14 @@ impl Job for Map<'_> {
     }
 }
 
-/// A map as text, a line for each of its rows: two hexadecimal digits a cell.
+/// A map as text, a line for each of its rows.
 fn to_text(map: &[f64], side: usize) -> Vec<String> {
-    let cell = |v: &f64| format!("{:02x}", (v.clamp(0.0, 1.0) * 255.0).round() as u8);
-    map.chunks(side).map(|row| row.iter().map(cell).collect()).collect()
+    map.chunks(side).map(|row| bytes_text::to_text(row.iter().copied())).collect()
 }
 
 /// The way back.
 pub fn from_text(rows: &[String]) -> Result<Vec<f64>> {
-    let cell = |r: &str, i: usize| Ok(f64::from(u8::from_str_radix(r.get(i..i + 2).unwrap_or(""), 16)?) / 255.0);
-    rows.iter().flat_map(|r| (0..r.len() / 2).map(move |i| cell(r, 2 * i))).collect()
+    Ok(rows.iter().map(|r| bytes_text::from_text(r)).collect::<Result<Vec<_>>>()?.concat())
 }
 
 /// The pixel of a point on a map of this side, where it is inside.

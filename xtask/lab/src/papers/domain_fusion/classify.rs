@@ -51,7 +51,7 @@ pub enum Beside<'a> {
     Nothing,
     /// Three times as many real ones.
     FourTimes,
-    /// The classifier is trained on the outer set first, and its last layer drawn anew.
+    /// The classifier is trained on the outer set first, and its last layer drawn again.
     Pretrained(&'a Outer),
     /// Batches of the outer set, with labels of their own.
     JointLabels(&'a Outer),

@@ -100,10 +100,12 @@ impl Measure {
         let model: &dyn Classifier = &self.net;
         Ok(Features::extract(&ClassifierLogits::new("the evaluator", model, shape), x, Resize::None, split, BATCH)?)
     }
+}
 
-    /// The images themselves.
-    pub fn pixels(&self, x: &Tensor, split: &str) -> Result<Features> {
-        let flat = FeatureFunction::new("pixels", self.spec, |x: &Tensor| Ok(x.flatten_from(1)?));
-        Ok(Features::extract(&flat, x, Resize::None, split, BATCH)?)
-    }
+/// The images themselves as features.
+pub fn pixels(x: &Tensor, split: &str) -> Result<Features> {
+    let (_, channels, height, width) = x.dims4()?;
+    let spec = ImageSpec { channels, height, width, range: Bounds::UNIT };
+    let flat = FeatureFunction::new("pixels", spec, |x: &Tensor| Ok(x.flatten_from(1)?));
+    Ok(Features::extract(&flat, x, Resize::None, split, BATCH)?)
 }

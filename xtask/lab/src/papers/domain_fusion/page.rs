@@ -1,10 +1,11 @@
 //! The sections of the report.
 
 use super::config::{COPIES, Config, HALVES, JOINT_LABELS, PRETRAINED, REAL, REAL_4N};
-use super::show::{Show, Shown, from_text};
+use super::show::{Show, Shown};
 use super::toy::Rings;
 use crate::jobs::Done;
 use crate::pages::{cell, estimate};
+use crate::pieces::bytes_text::from_text;
 use crate::results::Results;
 use anyhow::Result;
 use sconce_datasets::catalog;
@@ -132,7 +133,8 @@ fn fidelity(cfg: &Config, r: &Results, page: &mut Page) {
 }
 
 fn tile(shown: &Shown, text: &str, alt: &str) -> Result<Tile> {
-    Ok(Tile { image: image(shown.shape, &from_text(text)?)?, caption: String::new(), alt: alt.to_owned() })
+    let values: Vec<f32> = from_text(text)?.into_iter().map(|v| v as f32).collect();
+    Ok(Tile { image: image(shown.shape, &values)?, caption: String::new(), alt: alt.to_owned() })
 }
 
 /// The names of the target's classes, or their numbers.

@@ -1,7 +1,7 @@
 //! What is measured of generated images, and what the same measures say of real ones.
 
 use super::config::Target;
-use super::evaluator::{Evaluator, Measure};
+use super::evaluator::{Evaluator, Measure, pixels};
 use super::gan::Train;
 use super::sets::Parts;
 use crate::jobs::{Job, Work};
@@ -67,7 +67,7 @@ fn scores(measure: &Measure, parts: &Parts, reference: &Labelled, sample: &Sampl
     let shares = prdc(Real(&balls(&real)?), Generated(&balls(&own)?), &cfg)?.value;
     let copies = match sample.learned {
         true => {
-            let of = |x: &Labelled, split| measure.pixels(x.x(), split);
+            let of = |x: &Labelled, split| pixels(x.x(), split);
             let (train, held, own) =
                 (of(&parts.train, "train")?, of(&parts.validation, "validation")?, of(sample.images, sample.split)?);
             Some(memorisation(Real(&train), HeldOut(&held), Generated(&own))?.value)

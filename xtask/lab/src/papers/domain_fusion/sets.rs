@@ -25,7 +25,7 @@ pub struct Parts {
     pub test: Labelled,
 }
 
-/// Images of some classes, labelled anew from 0, with their places by class.
+/// Images of some classes, with labels from 0, with their places by class.
 struct Chosen {
     x: Tensor,
     rows: Vec<Vec<usize>>,

@@ -1,12 +1,14 @@
 //! Generated images to look at.
 
+use super::evaluator::pixels;
 use super::gan::Train;
 use crate::jobs::{Job, Work};
+use crate::pieces::bytes_text::to_text;
 use anyhow::Result;
-use sconce_gan::fidelity::{FeatureFunction, Features, ImageSpec, Resize, nearest};
+use sconce_gan::fidelity::nearest;
 use sconce_gan::nets::{Pass, to_unit};
+use sconce_tensor_core::Rng;
 use sconce_tensor_core::candle_core::{DType, Tensor};
-use sconce_tensor_core::{Bounds, Rng};
 use serde::{Deserialize, Serialize};
 
 /// Samples of a class, and steps of an interpolation.
@@ -31,14 +33,8 @@ pub struct Shown {
     pub between: Vec<Vec<String>>,
 }
 
-fn to_text(image: &[f32]) -> String {
-    image.iter().map(|v| format!("{:02x}", (v.clamp(0.0, 1.0) * 255.0).round() as u8)).collect()
-}
-
-/// The way back.
-pub fn from_text(text: &str) -> Result<Vec<f32>> {
-    let value = |i: usize| Ok(f32::from(u8::from_str_radix(text.get(i..i + 2).unwrap_or(""), 16)?) / 255.0);
-    (0..text.len() / 2).map(|i| value(2 * i)).collect()
+fn text(image: &[f32]) -> String {
+    to_text(image.iter().map(|v| f64::from(*v)))
 }
 
 /// Points on the great circle from `a` to `b`, both ends among them.
@@ -73,14 +69,11 @@ impl Job for Show<'_> {
         let (g, parts) = (job.restored(work)?, job.target.load(job.n, job.seed, work.site)?);
         let images = job.sample(&*g, SAMPLES)?;
         let (_, channels, height, width) = images.x().dims4()?;
-        let spec = ImageSpec { channels, height, width, range: Bounds::UNIT };
-        let pixels = FeatureFunction::new("pixels", spec, |x: &Tensor| Ok(x.flatten_from(1)?));
-        let of = |x: &Tensor, split: &str| Features::extract(&pixels, x, Resize::None, split, 250);
-        let near = nearest(&of(images.x(), "samples")?, &of(parts.train.x(), "train")?)?;
+        let near = nearest(&pixels(images.x(), "samples")?, &pixels(parts.train.x(), "train")?)?;
         let rows = |x: &Tensor| Ok::<_, anyhow::Error>(x.flatten_from(1)?.to_dtype(DType::F32)?.to_vec2::<f32>()?);
         let (samples, train, k) = (rows(images.x())?, rows(parts.train.x())?, images.classes());
         // Sample i is of class i mod k.
-        let pair = |i: usize| (to_text(&samples[i]), to_text(&train[near[i].index]));
+        let pair = |i: usize| (text(&samples[i]), text(&train[near[i].index]));
         let classes = (0..k).map(|y| (0..SAMPLES).map(|s| pair(s * k + y)).collect()).collect();
         let rng = Rng::new(job.seed).stream("interpolation");
         let mut between = Vec::new();
@@ -91,10 +84,10 @@ impl Job for Show<'_> {
             let z = Tensor::from_vec(slerp(&a, &b, STEPS), (STEPS, g.noise()), device)?.to_dtype(DType::F32)?;
             let y = Tensor::from_vec(vec![y as u32; STEPS], STEPS, device)?;
             let images = to_unit(&g.generate(&z, &y, Pass::Sample)?.detach())?;
-            between.push(rows(&images)?.iter().map(|v| to_text(v)).collect());
+            between.push(rows(&images)?.iter().map(|v| text(v)).collect());
         }
         // So are the training images.
-        let real = (0..k).map(|y| to_text(&train[y])).collect();
+        let real = (0..k).map(|y| text(&train[y])).collect();
         Ok(Shown { real, shape: (channels, height, width), classes, between })
     }
 }
@@ -110,12 +103,5 @@ mod tests {
         let length = |p: &[f64]| p.iter().map(|v| v * v).sum::<f64>().sqrt();
         assert!(path.chunks(3).all(|p| (length(p) - 5.0).abs() < 1e-12));
         assert!(path[..3].iter().zip(&a).chain(path[12..].iter().zip(&b)).all(|(x, y)| (x - y).abs() < 1e-12));
-    }
-
-    #[test]
-    fn an_image_survives_its_text() {
-        assert_eq!(to_text(&[0.0, 1.0, 0.5]), "00ff80");
-        assert_eq!(from_text("00ff").unwrap(), [0.0, 1.0]);
-        assert!(from_text("zz").is_err());
     }
 }
