@@ -36,6 +36,24 @@ impl Bounds {
     }
 }
 
+/// A reason, known without a run of the model, not to trust the gradient at its input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caveat {
+    /// The place in the model, such as the operator and the node.
+    pub place: String,
+    /// What it does to the gradient.
+    pub effect: Effect,
+}
+
+/// What a part of a model does to the gradient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It is zero almost everywhere, although the outputs change: rounding, thresholds, quantisation.
+    Masked,
+    /// It differs from pass to pass.
+    Random,
+}
+
 /// A model that gives one score per class.
 pub trait Classifier {
     /// (N, ...) -> (N, K): the scores before any softmax, in evaluation mode, differentiable in `x`.
@@ -53,6 +71,11 @@ pub trait Classifier {
     /// The interval of valid input elements, in the units of the data: normalisation is part of the model.
     fn bounds(&self) -> Bounds {
         Bounds::UNIT
+    }
+
+    /// The parts of the model that make its gradient untrustworthy, where the model knows them.
+    fn caveats(&self) -> Vec<Caveat> {
+        Vec::new()
     }
 }
 

@@ -16,6 +16,7 @@ pub use conv::Conv2d;
 pub use linear::Linear;
 pub use normalize::Normalize;
 
+use crate::classifier::Caveat;
 use crate::{Bounds, Classifier, Error, Params, Result};
 use candle_core::{Tensor, Var};
 
@@ -74,6 +75,11 @@ pub trait Network: Module + Classifier {
     fn input_bounds(&self) -> Bounds {
         Bounds::UNIT
     }
+
+    /// The parts of the network that make its gradient untrustworthy, where the network knows them.
+    fn gradient_caveats(&self) -> Vec<Caveat> {
+        Vec::new()
+    }
 }
 
 impl<N: Network + ?Sized> Classifier for N {
@@ -87,6 +93,10 @@ impl<N: Network + ?Sized> Classifier for N {
 
     fn bounds(&self) -> Bounds {
         self.input_bounds()
+    }
+
+    fn caveats(&self) -> Vec<Caveat> {
+        self.gradient_caveats()
     }
 }
 
@@ -111,5 +121,9 @@ impl<N: Network + ?Sized> Network for Box<N> {
 
     fn input_bounds(&self) -> Bounds {
         (**self).input_bounds()
+    }
+
+    fn gradient_caveats(&self) -> Vec<Caveat> {
+        (**self).gradient_caveats()
     }
 }

@@ -1,0 +1,404 @@
+//! An ONNX file as a classifying network.
+
+use crate::file::{self, Beside, of};
+use crate::graph::{Graph, Port};
+use crate::model::{Model, ModelConfig};
+use crate::output::{Peeled, choose, peel};
+use crate::value::Value;
+use candle_core::{DType, Device, Tensor};
+use sconce_tensor_core::classifier::{Caveat, Effect};
+use sconce_tensor_core::nn::Normalize;
+use sconce_tensor_core::{Bounds, Error, Mode, Module, Network, Params, Result, Rng};
+use std::path::Path;
+
+/// The order of an image's axes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Channels first, as PyTorch has it.
+    Nchw,
+    /// Channels last, as TensorFlow has it.
+    Nhwc,
+}
+
+/// How a file becomes a classifier of examples.
+///
+/// | Name | Default | Purpose | Range |
+/// |---|---|---|---|
+/// | `example` | empty | the shape of one example of the data, such as (3, 224, 224) | not empty |
+/// | `output` | none | the output, or any value of the graph; none: the first with floating-point numbers | |
+/// | `layout` | none | the order of axes that the model expects; none: read off its input's shape | |
+/// | `range` | none | the interval that [0, 1] of the data is mapped to; none: [0, 1], or [0, 255] for an input of bytes | finite, increasing |
+/// | `normalize` | none | means and deviations of channels, in [0, 1] | not with `range` |
+/// | `fuse` | true | several nodes as one pass | |
+/// | `dtype`, `device` | f32, CPU | | f32 or f64 |
+#[derive(Clone, Debug)]
+pub struct OnnxConfig {
+    /// The shape of one example of the data.
+    pub example: Vec<usize>,
+    /// The output, or any value of the graph.
+    pub output: Option<String>,
+    /// The order of axes that the model expects.
+    pub layout: Option<Layout>,
+    /// The interval that [0, 1] of the data is mapped to.
+    pub range: Option<(f64, f64)>,
+    /// Means and deviations of channels.
+    pub normalize: Option<Normalize>,
+    /// Several nodes as one pass.
+    pub fuse: bool,
+    /// The type of all floating-point numbers.
+    pub dtype: DType,
+    /// The device.
+    pub device: Device,
+}
+
+impl Default for OnnxConfig {
+    fn default() -> Self {
+        let ModelConfig { fuse, dtype, device, .. } = ModelConfig::default();
+        Self { example: Vec::new(), output: None, layout: None, range: None, normalize: None, fuse, dtype, device }
+    }
+}
+
+/// How the examples of one batch reach the graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Batch {
+    /// Any number at once.
+    Any,
+    /// This many at once; the last ones are repeated to fill them.
+    Fixed(usize),
+    /// One example, repeated this many times: the outputs of one depend on the others.
+    Alone(usize),
+}
+
+/// An ONNX file as a [`Network`]: a [`Classifier`](sconce_tensor_core::Classifier) of images in [0, 1] whose gradients reach the input and the weights.
+///
+/// A Softmax, LogSoftmax or Sigmoid at the end is left out, so that the outputs are logits. A network with one output z is two classes
+/// with the logits (0, z). Normalisation layers keep the file's statistics in every [`Mode`].
+pub struct OnnxNet {
+    model: Model,
+    input: Port,
+    output: String,
+    features: Option<String>,
+    form: Form,
+    batch: Batch,
+    outputs: usize,
+    peeled: Option<Peeled>,
+    notes: Vec<String>,
+}
+
+/// From data to the model's input.
+#[derive(Clone, Debug)]
+struct Form {
+    example: Vec<usize>,
+    layout: Layout,
+    range: (f64, f64),
+    normalize: Option<Normalize>,
+    /// The shape of one example as the model declares it, where it is another one.
+    reshape: Option<Vec<usize>>,
+}
+
+impl OnnxNet {
+    /// Reads a file and tries it on two examples.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the field; a file that is not a whole ONNX model or has operators that are not supported; more than one
+    /// input; examples that do not fit the input; an output that is not one row of scores for each example.
+    pub fn open(path: &Path, cfg: &OnnxConfig) -> Result<Self> {
+        if cfg.example.is_empty() || cfg.example.contains(&0) {
+            return Err(Error::config("OnnxConfig.example", format!("must be the shape of one example, got {:?}", cfg.example)));
+        }
+        if let Some((lo, hi)) = cfg.range {
+            Bounds::new(lo, hi).map_err(|e| Error::config("OnnxConfig.range", e.to_string()))?;
+        }
+        if cfg.range.is_some_and(|r| r != (0.0, 1.0)) && cfg.normalize.is_some() {
+            return Err(Error::config("OnnxConfig.range", "cannot be given together with `normalize`, which is in [0, 1]"));
+        }
+        let file = file::read(path)?;
+        let graph = Graph::read(&file, &Beside::of(path)).map_err(of(path))?;
+        Self::build(graph, cfg).map_err(of(path))
+    }
+
+    fn build(mut graph: Graph, cfg: &OnnxConfig) -> Result<Self> {
+        let mut notes = Vec::new();
+        let named = choose(&graph, cfg.output.as_deref())?;
+        if cfg.output.is_none() && graph.outputs.len() > 1 {
+            let all: Vec<&str> = graph.outputs.iter().map(|p| p.name.as_str()).collect();
+            notes.push(format!("of the outputs {all:?}, `{named}` is taken"));
+        }
+        let (output, peeled) = peel(&graph, &named);
+        if let Some(p) = peeled {
+            notes.push(format!("the {} at the end is left out: attacks need the values before it", p.name()));
+        }
+        graph.keep(&[output.clone()]);
+        let used: Vec<Port> = graph.inputs.iter().filter(|p| graph.nodes.iter().any(|n| n.inputs.contains(&p.name))).cloned().collect();
+        let [input] = &used[..] else {
+            let all: Vec<String> = used.iter().map(|p| format!("`{}` {}", p.name, p.describe())).collect();
+            let reason = format!("the output `{output}` needs {} inputs ({}); a classifier has one", used.len(), all.join(", "));
+            return Err(Error::value("inputs", reason));
+        };
+        let input = input.clone();
+        graph.inputs.retain(|p| p.name == input.name);
+        let form = Form::new(&input, cfg, &mut notes)?;
+        let features = features(&graph, &output);
+        let model = ModelConfig { outputs: vec![output.clone()], fuse: cfg.fuse, dtype: cfg.dtype, device: cfg.device.clone() };
+        let model = Model::build(graph, &model)?;
+        let batch = match input.shape.first() {
+            Some(Ok(n)) => Batch::Fixed(*n),
+            _ => Batch::Any,
+        };
+        let mut net = Self { model, input, output, features, form, batch, outputs: 0, peeled, notes };
+        net.probe(cfg)?;
+        Ok(net)
+    }
+
+    /// Finds the number of outputs, and how many examples can run at once.
+    fn probe(&mut self, cfg: &OnnxConfig) -> Result<()> {
+        let shape = |n: usize| [&[n], self.form.example.as_slice()].concat();
+        let x = Rng::new(0).stream("onnx-probe").uniform(shape(2), 0.0..1.0, cfg.dtype, &cfg.device)?;
+        let first = x.narrow(0, 0, 1)?;
+        if self.batch == Batch::Any {
+            let alone = self.raw(&first, Mode::Frozen)?;
+            self.outputs = columns(&alone, 1, &self.output)?;
+            match self.raw(&x, Mode::Frozen).and_then(|y| rows(&y, 2, self.outputs, &self.output)) {
+                Ok(both) => {
+                    if self.is_deterministic() && differ(&both.narrow(0, 0, 1)?, &rows(&alone, 1, self.outputs, &self.output)?)? {
+                        self.batch = Batch::Alone(1);
+                        self.notes.push("the outputs of an example depend on the other examples of its batch, so each runs alone".to_owned());
+                    }
+                }
+                Err(_) => {
+                    self.batch = Batch::Fixed(1);
+                    self.notes.push("the graph has a batch size of 1 built in, so each example runs alone".to_owned());
+                }
+            }
+            return Ok(());
+        }
+        let Batch::Fixed(n) = self.batch else { return Ok(()) };
+        let repeated = Tensor::cat(&vec![first.clone(); n], 0)?;
+        let same = self.raw(&repeated, Mode::Frozen)?;
+        self.outputs = columns(&same, n, &self.output)?;
+        if n > 1 {
+            self.notes.push(format!("the graph has a batch size of {n} built in: examples run in batches of {n}"));
+            let mixed = Tensor::cat(&[first, Tensor::cat(&vec![x.narrow(0, 1, 1)?; n - 1], 0)?], 0)?;
+            let mixed = rows(&self.raw(&mixed, Mode::Frozen)?, n, self.outputs, &self.output)?;
+            let same = rows(&same, n, self.outputs, &self.output)?;
+            if self.is_deterministic() && differ(&mixed.narrow(0, 0, 1)?, &same.narrow(0, 0, 1)?)? {
+                self.batch = Batch::Alone(n);
+                self.notes.push("the outputs of an example depend on the other examples of its batch, so each runs alone".to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    fn is_deterministic(&self) -> bool {
+        !self.model.caveats().iter().any(|c| c.effect == Effect::Random)
+    }
+
+    /// What is worth knowing of how the file was read, one sentence each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The operation at the end that was left out.
+    pub fn peeled(&self) -> Option<Peeled> {
+        self.peeled
+    }
+
+    /// The input as the file declares it.
+    pub fn input(&self) -> &Port {
+        &self.input
+    }
+
+    /// The graph's output for examples that are prepared and fit its batch.
+    fn raw(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        self.value(&self.output, x, mode)
+    }
+
+    fn value(&self, name: &str, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        let given = [(self.input.name.as_str(), Value::Tensor(self.form.prepare(x)?))];
+        match self.model.values(&given, &[name], mode)?.pop() {
+            Some(Value::Tensor(t)) => Ok(t),
+            Some(v) => Err(Error::value("output", format!("`{name}` has {} values, not floating-point numbers", v.kind()))),
+            None => Err(Error::value("output", format!("no node makes `{name}`"))),
+        }
+    }
+
+    /// A value of the graph, (N, D), for any number of examples.
+    fn batched(&self, name: &str, x: &Tensor, mode: Mode, take: impl Fn(&Tensor, usize) -> Result<Tensor>) -> Result<Tensor> {
+        let n = x.dim(0)?;
+        let (size, alone) = match self.batch {
+            Batch::Any => return take(&self.value(name, x, mode)?, n),
+            Batch::Fixed(b) => (b, false),
+            Batch::Alone(b) => (b, true),
+        };
+        let step = if alone { 1 } else { size };
+        let mut all = Vec::with_capacity(n.div_ceil(step));
+        for at in (0..n).step_by(step) {
+            let given = step.min(n - at);
+            let part = x.narrow(0, at, given)?;
+            let full = if given == size {
+                part
+            } else {
+                let last = part.narrow(0, given - 1, 1)?.detach();
+                Tensor::cat(&[&[part], vec![last; size - given].as_slice()].concat(), 0)?
+            };
+            all.push(take(&self.value(name, &full, mode)?, size)?.narrow(0, 0, given)?);
+        }
+        Ok(if all.len() == 1 { all.remove(0) } else { Tensor::cat(&all, 0)? })
+    }
+
+    fn check(&self, x: &Tensor) -> Result<()> {
+        let fits = x.rank() > 0 && x.dims()[1..] == self.form.example && x.dims()[0] > 0;
+        let expected = || format!("(N, {})", self.form.example.iter().map(usize::to_string).collect::<Vec<_>>().join(", "));
+        if fits { Ok(()) } else { Err(Error::shape("input", expected(), x.dims())) }
+    }
+}
+
+impl Module for OnnxNet {
+    fn params(&self) -> &Params {
+        self.model.params()
+    }
+}
+
+impl Network for OnnxNet {
+    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        self.check(x)?;
+        let y = self.batched(&self.output, x, mode, |y, n| rows(y, n, self.outputs, &self.output))?;
+        // One score is that of the second class against 0.
+        Ok(if self.outputs == 1 { Tensor::cat(&[y.zeros_like()?, y], 1)? } else { y })
+    }
+
+    fn features(&self, x: &Tensor) -> Result<Tensor> {
+        self.check(x)?;
+        let name = self.features.as_ref().ok_or_else(|| Error::Unsupported {
+            what: "penultimate features",
+            reason: "the last node is no matrix product with weights; use the outputs".to_owned(),
+        })?;
+        self.batched(name, x, Mode::Frozen, |y, n| match y.dims() {
+            [rows, _] if *rows == n => Ok(y.clone()),
+            got => Err(Error::shape("penultimate features", format!("({n}, D)"), got)),
+        })
+    }
+
+    fn outputs(&self) -> usize {
+        self.outputs.max(2)
+    }
+
+    fn gradient_caveats(&self) -> Vec<Caveat> {
+        self.model.caveats().to_vec()
+    }
+}
+
+/// The number of scores for each example.
+fn columns(y: &Tensor, n: usize, name: &str) -> Result<usize> {
+    let refused = || {
+        let reason = format!(
+            "`{name}` has the shape {:?} for {n} examples; a classifier's output is one row of scores for each, so name another output",
+            y.dims()
+        );
+        Error::value("output", reason)
+    };
+    match y.dims() {
+        [rows] if *rows == n => Ok(1),
+        [rows, k, rest @ ..] if *rows == n && *k > 0 && rest.iter().all(|d| *d == 1) => Ok(*k),
+        [k] if n == 1 && *k > 0 => Ok(*k),
+        _ => Err(refused()),
+    }
+}
+
+/// The scores as (N, K).
+fn rows(y: &Tensor, n: usize, k: usize, name: &str) -> Result<Tensor> {
+    match columns(y, n, name)? {
+        got if got == k => Ok(y.reshape((n, k))?),
+        got => Err(Error::value("output", format!("`{name}` has {got} scores for each example, not {k} as at first"))),
+    }
+}
+
+/// Whether two rows differ by more than rounding.
+fn differ(a: &Tensor, b: &Tensor) -> Result<bool> {
+    let host = |t: &Tensor| -> Result<Vec<f64>> { Ok(t.detach().flatten_all()?.to_dtype(DType::F64)?.to_vec1()?) };
+    let (a, b) = (host(a)?, host(b)?);
+    let size = a.iter().fold(1e-6f64, |m, v| m.max(v.abs()));
+    Ok(a.iter().zip(&b).any(|(a, b)| (a - b).abs() > 1e-3 * size))
+}
+
+/// The input of the last matrix product, if the output is one with weights of the file.
+fn features(graph: &Graph, output: &str) -> Option<String> {
+    let node = graph.maker(output)?;
+    let weight = |n: &crate::node::Node| n.inputs.get(1).is_some_and(|w| graph.constants.contains_key(w));
+    let product = match node.op.as_str() {
+        "Gemm" | "MatMul" => node,
+        "Add" => node.inputs.iter().filter_map(|i| graph.maker(i)).find(|n| n.op == "MatMul")?,
+        _ => return None,
+    };
+    weight(product).then(|| product.inputs[0].clone())
+}
+
+impl Form {
+    fn new(input: &Port, cfg: &OnnxConfig, notes: &mut Vec<String>) -> Result<Self> {
+        let example = cfg.example.clone();
+        let bytes = input.element == "uint8";
+        if !bytes && !input.element.starts_with("float") {
+            let reason = format!("`{}` has elements of {}; gradients need floating-point numbers", input.name, input.element);
+            return Err(Error::value("input", reason));
+        }
+        if bytes {
+            notes.push("the input is one of bytes: it is attacked as real numbers in [0, 255], so deployed, with rounding, the model may differ".to_owned());
+        }
+        let declared = input.shape.get(1..).unwrap_or_default();
+        let known = |axes: &[usize], d: &[Result<usize, String>]| {
+            axes.len() == d.len() && axes.iter().zip(d).all(|(a, d)| d.as_ref().map_or(true, |d| d == a))
+        };
+        let channels = |d: Option<&Result<usize, String>>| matches!(d, Some(Ok(1 | 3 | 4)));
+        let read = match declared {
+            [first, _, last] if !channels(Some(first)) && first.is_ok() && channels(Some(last)) => Layout::Nhwc,
+            _ => Layout::Nchw,
+        };
+        let layout = cfg.layout.unwrap_or(read);
+        if cfg.layout.is_none() && layout == Layout::Nhwc {
+            notes.push("the input has its channels last (NHWC)".to_owned());
+        }
+        let given = match (layout, &example[..]) {
+            (Layout::Nhwc, [c, h, w]) => vec![*h, *w, *c],
+            _ => example.clone(),
+        };
+        let mut reshape = None;
+        if !declared.is_empty() && !known(&given, declared) {
+            let total: usize = given.iter().product();
+            let sizes: Option<Vec<usize>> = declared.iter().map(|d| d.as_ref().ok().copied()).collect();
+            match sizes {
+                // One axis of all elements, or one less for images of one channel.
+                Some(s) if s.iter().product::<usize>() == total && (s.len() == 1 || s.len() + 1 == given.len() || s.len() == given.len() + 1) && s.len() != given.len() => {
+                    notes.push(format!("each example is reshaped from {given:?} to {s:?}"));
+                    reshape = Some(s);
+                }
+                _ => {
+                    let reason = format!(
+                        "the model's input `{}` is {}, but an example is {given:?}{}; bring the images to the model's size",
+                        input.name,
+                        input.describe(),
+                        if layout == Layout::Nhwc { " with its channels last" } else { "" }
+                    );
+                    return Err(Error::value("input", reason));
+                }
+            }
+        }
+        let range = cfg.range.unwrap_or(if bytes { (0.0, 255.0) } else { (0.0, 1.0) });
+        Ok(Self { example, layout, range, normalize: cfg.normalize.clone(), reshape })
+    }
+
+    fn prepare(&self, x: &Tensor) -> Result<Tensor> {
+        let (lo, hi) = self.range;
+        let mut x = match &self.normalize {
+            Some(n) => n.forward(x)?,
+            None if self.range == (0.0, 1.0) => x.clone(),
+            None => x.affine(hi - lo, lo)?,
+        };
+        if self.layout == Layout::Nhwc && x.rank() == 4 {
+            x = x.permute((0, 2, 3, 1))?.contiguous()?;
+        }
+        if let Some(shape) = &self.reshape {
+            x = x.contiguous()?.reshape([&[x.dim(0)?], shape.as_slice()].concat())?;
+        }
+        Ok(x)
+    }
+}
