@@ -91,7 +91,7 @@ impl<'a> View<'a> {
         let (mut readers, mut makers): (HashMap<&str, Vec<usize>>, HashMap<&str, usize>) = Default::default();
         for (i, n) in nodes.iter().enumerate() {
             n.inputs.iter().for_each(|v| readers.entry(v).or_default().push(i));
-            n.outputs.iter().for_each(|v| drop(makers.insert(v, i)));
+            makers.extend(n.outputs.iter().map(|v| (v.as_str(), i)));
         }
         Self { nodes, constants, readers, makers, targets }
     }

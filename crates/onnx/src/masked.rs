@@ -42,8 +42,9 @@ pub(crate) fn caveats(graph: &Graph, training: &dyn Fn(&str) -> bool) -> Vec<Cav
 fn chooses(graph: &Graph, node: &Node) -> bool {
     let mut values: HashSet<&str> = node.outputs.iter().map(String::as_str).collect();
     for n in &graph.nodes {
-        for (i, _) in n.inputs.iter().enumerate().filter(|(_, v)| values.contains(v.as_str())) {
+        for i in 0..n.inputs.len() {
             match n.op.as_str() {
+                _ if !values.contains(n.inputs[i].as_str()) => {}
                 "Where" if i == 0 => {}
                 "And" | "Or" | "Xor" | "Not" | "Identity" | "Reshape" | "Expand" | "Unsqueeze" => {
                     values.extend(n.outputs.iter().map(String::as_str));

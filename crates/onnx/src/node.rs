@@ -62,11 +62,6 @@ impl Node {
         self.outputs.get(output).is_some_and(|o| !o.is_empty())
     }
 
-    /// Whether an optional input is there.
-    pub(crate) fn has(&self, input: usize) -> bool {
-        self.inputs.get(input).is_some_and(|i| !i.is_empty())
-    }
-
     /// Refuses outputs from the given number on.
     pub(crate) fn only(&self, outputs: usize) -> Result<()> {
         match self.outputs.iter().skip(outputs).find(|o| !o.is_empty()) {
@@ -140,11 +135,6 @@ impl Attributes<'_> {
     }
 
     /// Sizes of at least `least`, one for each of `rank` axes.
-    pub(crate) fn sizes(&self, name: &'static str, rank: usize, least: i64, default: usize) -> Result<Vec<usize>> {
-        let Some(given) = self.ints(name)? else { return Ok(vec![default; rank]) };
-        self.check(name, &given, rank, least)
-    }
-
     pub(crate) fn check(&self, name: &str, given: &[i64], rank: usize, least: i64) -> Result<Vec<usize>> {
         if given.len() != rank || given.iter().any(|v| *v < least || *v > i64::from(u32::MAX)) {
             let reason = format!("attribute `{name}` must be {rank} numbers of at least {least}, but is {given:?}");

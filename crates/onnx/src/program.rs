@@ -41,7 +41,9 @@ impl Program {
             let next = slots.len();
             *slots.entry(name.to_owned()).or_insert(next)
         };
-        inputs.iter().for_each(|i| drop(slot(i)));
+        for name in inputs {
+            slot(name);
+        }
         let weights: Vec<(usize, Var)> = weights.into_iter().map(|(n, v)| (slot(&n), v)).collect();
         let constants: Vec<(usize, Value)> = constants.into_iter().map(|(n, v)| (slot(&n), v)).collect();
         let mut known: Vec<bool> = vec![true; slots.len()];
@@ -91,7 +93,7 @@ impl Program {
     fn plan(&mut self) {
         let mut last: HashMap<usize, usize> = HashMap::new();
         for (i, s) in self.steps.iter().enumerate() {
-            s.inputs.iter().chain(&s.outputs).flatten().for_each(|v| drop(last.insert(*v, i)));
+            last.extend(s.inputs.iter().chain(&s.outputs).flatten().map(|v| (*v, i)));
         }
         for (v, i) in last {
             self.steps[i].free.push(v);

@@ -123,7 +123,7 @@ impl Args<'_> {
         match v {
             Value::Tensor(t) => Ok(t.clone()),
             Value::Array(a) if a.is_float() => a.tensor(self.context.dtype, &self.context.device),
-            v => Err(Error::value("inputs", format!("floating-point numbers were expected, but these are {}", v.kind()))),
+            v => Err(Error::value("inputs", format!("elements of {} are not supported here, only floating-point numbers", v.kind()))),
         }
     }
 
@@ -132,7 +132,7 @@ impl Args<'_> {
         match v {
             Value::Mask(t) => Ok(t.clone()),
             Value::Array(a) => a.mask(&self.context.device),
-            v => Err(Error::value("inputs", format!("truth values were expected, but these are {}", v.kind()))),
+            v => Err(Error::value("inputs", format!("elements of {} are not supported here, only truth values", v.kind()))),
         }
     }
 
@@ -148,11 +148,6 @@ impl Args<'_> {
     /// Whole numbers that must not depend on the network's input.
     pub(crate) fn ints(&self, i: usize) -> Result<Option<Vec<i64>>> {
         self.host(i)?.map(|a| a.to_ints()).transpose()
-    }
-
-    /// All inputs, if every one is on the host.
-    pub(crate) fn all_host(&self) -> Option<Vec<Arc<Array>>> {
-        self.values.iter().flatten().map(|v| if let Value::Array(a) = v { Some(a.clone()) } else { None }).collect()
     }
 }
 

@@ -15,15 +15,6 @@ pub(crate) enum Constant {
     Host(Array),
 }
 
-impl Constant {
-    pub(crate) fn shape(&self) -> &[usize] {
-        match self {
-            Self::Float(t) => t.dims(),
-            Self::Host(a) => a.shape(),
-        }
-    }
-}
-
 /// The name of an element type.
 pub(crate) fn element_name(kind: i32) -> String {
     let names = [

@@ -17,7 +17,10 @@ fn simple(f: impl Fn(&Tensor) -> Result<Tensor> + Send + Sync + 'static) -> F {
 pub(super) fn maker(node: &Node, a: &Attributes<'_>) -> Result<Run> {
     let f = match node.op.as_str() {
         "Relu" => return Ok(one(relu)),
-        "PRelu" => return Ok(one(prelu)),
+        "PRelu" => {
+            let old = node.opset < 7;
+            return Ok(one(move |args| prelu(args, old)));
+        }
         "Clip" => return clip(node, a),
         "LeakyRelu" => {
             let slope = a.float("alpha", 0.01)?;
@@ -70,7 +73,6 @@ pub(crate) enum Fused {
     Silu,
     HardSwish,
     Gelu,
-    GeluTanh,
     Mish,
 }
 
@@ -82,7 +84,6 @@ pub(crate) fn fused(f: Fused) -> Run {
             Fused::Silu => ops::silu(&x),
             Fused::HardSwish => ops::hard_swish(&x),
             Fused::Gelu => ops::gelu(&x, Gelu::Erf),
-            Fused::GeluTanh => ops::gelu(&x, Gelu::Tanh),
             Fused::Mish => ops::mish(&x),
         }?
         .into())
@@ -98,8 +99,12 @@ fn relu(args: &Args<'_>) -> Result<Value> {
     }
 }
 
-fn prelu(args: &Args<'_>) -> Result<Value> {
-    let (x, slope) = (args.tensor(0)?, args.tensor(1)?);
+fn prelu(args: &Args<'_>, old: bool) -> Result<Value> {
+    let (x, mut slope) = (args.tensor(0)?, args.tensor(1)?);
+    // Before operator set 7 there is one slope for each channel.
+    if old && slope.rank() == 1 && x.rank() > 1 {
+        slope = slope.reshape([&[slope.elem_count()], vec![1; x.rank() - 2].as_slice()].concat())?;
+    }
     let below = ops::relu(&x.neg()?)?;
     Ok((ops::relu(&x)? - below.broadcast_mul(&slope)?)?.into())
 }

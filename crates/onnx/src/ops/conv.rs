@@ -101,7 +101,7 @@ pub(super) fn transpose(node: &Node, a: &Attributes<'_>) -> Result<Run> {
         let (weight, _) = planar(&weight)?;
         let image = &x.dims()[if line { 3 } else { 2 }..];
         let along = window.along(image, &k)?;
-        let extra = extra.clone().unwrap_or_else(|| vec![0; k.len()]);
+        let mut extra = extra.clone().unwrap_or_else(|| vec![0; k.len()]);
         // Output sizes that are asked for have no batch and channels, or both.
         let wanted = wanted.as_ref().map(|w| w[w.len().saturating_sub(k.len())..].to_vec());
         if extra.len() != k.len() || wanted.as_ref().is_some_and(|w| w.len() != k.len()) {
@@ -110,7 +110,7 @@ pub(super) fn transpose(node: &Node, a: &Attributes<'_>) -> Result<Run> {
         // Per axis: what is cut from the start and the end of the whole result, and what is added to its end.
         let mut cuts = Vec::new();
         for (i, at) in along.iter().enumerate() {
-            let whole = (image[i].max(1) - 1) * at.stride + (k[i].max(1) - 1) * at.dilation + 1 + extra[i];
+            let mut whole = (image[i].max(1) - 1) * at.stride + (k[i].max(1) - 1) * at.dilation + 1 + extra[i];
             let target = match (&wanted, window.same()) {
                 (Some(w), _) => Some(w[i]),
                 (None, Some(_)) => Some(image[i] * at.stride),
@@ -119,7 +119,10 @@ pub(super) fn transpose(node: &Node, a: &Attributes<'_>) -> Result<Run> {
             let (begin, end) = match target {
                 None => (at.begin, at.end),
                 Some(t) if t > whole => {
-                    return Err(Error::value("output_shape", format!("{t} along axis {i}, but at most {whole} can be reached")));
+                    // The rest is padding of the output.
+                    extra[i] += t - whole;
+                    whole = t;
+                    (0, 0)
                 }
                 Some(t) => {
                     let total = whole - t;

@@ -76,7 +76,11 @@ fn binary(args: &Args<'_>, f: Binary, a: &Value, b: &Value) -> Result<Value> {
         return Ok(power(&args.as_tensor(a)?, e)?.into());
     }
     within(&broadcast(a.shape(), b.shape())?, MOST_ELEMENTS)?;
-    let (a, b) = (args.as_tensor(a)?, args.as_tensor(b)?);
+    let exponent = match b {
+        Value::Array(b) if f == Binary::Pow => b.tensor(args.context.dtype, &args.context.device)?,
+        b => args.as_tensor(b)?,
+    };
+    let (a, b) = (args.as_tensor(a)?, exponent);
     let y = match f {
         Binary::Add => a.broadcast_add(&b),
         Binary::Sub => a.broadcast_sub(&b),
@@ -123,13 +127,19 @@ fn host(f: Binary, a: &Array, b: &Array) -> Result<Value> {
         let values = values.ok_or_else(|| Error::value("integers", "a division by zero, or a result beyond 64 bits"))?;
         return Ok(Array::new(shape, Data::Int(values))?.into());
     }
-    if !a.is_float() || !(b.is_float() || f == Binary::Pow) {
+    let power = f == Binary::Pow && !matches!(a.data(), Data::Bool(_));
+    if !(a.is_float() && b.is_float() || power) {
         let reason = format!("they must be of one type of numbers, but are {} and {}", a.data().kind(), b.data().kind());
         return Err(Error::value("inputs", reason));
     }
     let (x, y) = (a.to_f64(), b.to_f64());
     let (shape, values) = zip(a, b, |i, j| real(f, x[i], y[j]))?;
-    Ok(Array::new(shape, rounded(values, matches!(a.data(), Data::Double(_))))?.into())
+    // A power has the type of its base.
+    let data = match a.data() {
+        Data::Int(_) => Data::Int(values.into_iter().map(|v| v as i64).collect()),
+        data => rounded(values, matches!(data, Data::Double(_))),
+    };
+    Ok(Array::new(shape, data)?.into())
 }
 
 /// Numbers of 64 or 32 bits.

@@ -61,20 +61,29 @@ pub(super) fn batch(node: &Node, a: &Attributes<'_>) -> Result<Run> {
     }))
 }
 
-/// `LayerNormalization`.
+/// `LayerNormalization`, with the mean and the inverse deviation where they are outputs.
 pub(super) fn layer(node: &Node, a: &Attributes<'_>) -> Result<Run> {
     let (eps, first) = (a.float("epsilon", 1e-5)?, a.int("axis", -1)?);
     a.int("stash_type", 1)?;
-    node.only(1)?;
-    Ok(one(move |args| {
+    let moments = node.wants(1) || node.wants(2);
+    Ok(Box::new(move |args| {
         let x = args.tensor(0)?;
         let first = axis(first, x.rank())?;
         let rest = x.dims()[first..].to_vec();
         let size = rest.iter().product::<usize>();
         let flat = |t: Tensor| -> Result<Tensor> { Ok(t.broadcast_as(rest.as_slice())?.contiguous()?.reshape(size)?) };
         let (scale, shift) = (args.optional(1)?.map(flat).transpose()?, args.optional(2)?.map(flat).transpose()?);
-        let y = ops::layer_norm(&x.contiguous()?.reshape(((), size))?, scale.as_ref(), shift.as_ref(), eps)?;
-        Ok(y.reshape(x.dims())?.into())
+        let rows = x.contiguous()?.reshape(((), size))?;
+        let y = ops::layer_norm(&rows, scale.as_ref(), shift.as_ref(), eps)?;
+        let mut all = vec![y.reshape(x.dims())?.into()];
+        if moments {
+            let mean = rows.mean_keepdim(1)?;
+            let var = rows.broadcast_sub(&mean)?.sqr()?.mean_keepdim(1)?;
+            let shape = [&x.dims()[..first], vec![1; rest.len()].as_slice()].concat();
+            all.push(mean.reshape(shape.as_slice())?.into());
+            all.push((var + eps)?.sqrt()?.recip()?.reshape(shape)?.into());
+        }
+        Ok(all)
     }))
 }
 

@@ -5,7 +5,7 @@ use crate::array::{Array, Data};
 use crate::node::{Attributes, Node, axis};
 use crate::value::{Run, Value, one};
 use candle_core::{D, Tensor};
-use sconce_tensor_core::{Error, Result};
+use sconce_tensor_core::Result;
 
 pub(super) fn maker(node: &Node, a: &Attributes<'_>) -> Result<Run> {
     let (given, keep) = (a.ints("axes")?, a.flag("keepdims", true)?);
@@ -34,6 +34,9 @@ pub(super) fn maker(node: &Node, a: &Attributes<'_>) -> Result<Run> {
             return on_host(a, &op, &kept, &axes, shape);
         }
         let x = args.tensor(0)?;
+        if x.elem_count() == 0 {
+            return on_host(&x_array(&x)?, &op, &kept, &axes, shape);
+        }
         let y = match op.as_str() {
             "ReduceSum" => x.sum_keepdim(axes.as_slice())?,
             "ReduceMean" => x.mean_keepdim(axes.as_slice())?,
@@ -51,6 +54,11 @@ pub(super) fn maker(node: &Node, a: &Attributes<'_>) -> Result<Run> {
         };
         Ok(y.reshape(shape.as_slice())?.into())
     }))
+}
+
+/// A tensor without elements.
+fn x_array(x: &Tensor) -> Result<Array> {
+    Array::new(x.dims().to_vec(), Data::Single(Vec::new()))
 }
 
 /// `sqrt(s)` with the gradient 0 at 0, which is one of the norm's subgradients.
@@ -89,13 +97,13 @@ fn on_host(a: &Array, op: &str, kept: &[usize], axes: &[usize], shape: Vec<usize
     // Offsets of all combinations of some axes, in row order.
     let offsets = |axes: &[usize]| {
         axes.iter().fold(vec![0], |all: Vec<usize>, i| {
-            all.iter().flat_map(|o| (0..dims[*i]).map(move |v| o + v * strides[*i])).collect()
+            let stride = strides[*i];
+            all.iter().flat_map(|o| (0..dims[*i]).map(move |v| o + v * stride)).collect()
         })
     };
     let (outer, inner) = (offsets(kept), offsets(axes));
     let values = a.to_f64();
-    let all: Option<Vec<f64>> = outer.iter().map(|o| number(op, inner.iter().map(|i| values[o + i]))).collect();
-    let all = all.ok_or_else(|| Error::value("inputs", "there is no extreme of no elements"))?;
+    let all: Vec<f64> = outer.iter().map(|o| number(op, inner.iter().map(|i| values[o + i]))).collect();
     let data = match a.data() {
         Data::Int(v) if op == "ReduceMax" || op == "ReduceMin" => {
             let extreme = |o: &usize| {
@@ -111,18 +119,18 @@ fn on_host(a: &Array, op: &str, kept: &[usize], axes: &[usize], shape: Vec<usize
     Ok(Array::new(shape, data)?.into())
 }
 
-fn number(op: &str, all: impl Iterator<Item = f64> + Clone) -> Option<f64> {
+fn number(op: &str, all: impl Iterator<Item = f64> + Clone) -> f64 {
     let n = all.clone().count() as f64;
-    Some(match op {
+    match op {
         "ReduceSum" => all.sum(),
         "ReduceMean" => all.sum::<f64>() / n,
-        "ReduceMax" => all.reduce(f64::max)?,
-        "ReduceMin" => all.reduce(f64::min)?,
+        "ReduceMax" => all.fold(f64::NEG_INFINITY, f64::max),
+        "ReduceMin" => all.fold(f64::INFINITY, f64::min),
         "ReduceProd" => all.product(),
         "ReduceL1" => all.map(f64::abs).sum(),
         "ReduceL2" => all.map(|v| v * v).sum::<f64>().sqrt(),
         "ReduceSumSquare" => all.map(|v| v * v).sum(),
         "ReduceLogSum" => all.sum::<f64>().ln(),
         _ => all.map(f64::exp).sum::<f64>().ln(),
-    })
+    }
 }

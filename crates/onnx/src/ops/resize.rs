@@ -180,7 +180,8 @@ fn taps(i: usize, len: usize, out: usize, scale: f64, rule: Rule) -> Vec<(usize,
         Place::PytorchHalfPixel if out == 1 => 0.0,
         Place::PytorchHalfPixel => (i + 0.5) / scale - 0.5,
         Place::AlignCorners if out == 1 => 0.0,
-        Place::AlignCorners => i * last / (out as f64 - 1.0),
+        // The length before it was rounded down, as the specification has it.
+        Place::AlignCorners => i * last / (scale * len as f64 - 1.0),
         Place::Asymmetric => i / scale,
     };
     let inside = |v: f64| v.clamp(0.0, last) as usize;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// What became of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// The outputs are the expected ones.
     Passed,
     /// The file was refused, with the reason.
@@ -22,7 +22,7 @@ fn numbered(folder: &Path, what: &str) -> Vec<PathBuf> {
 }
 
 /// Runs the case of a folder that has `model.onnx`, and its inputs and outputs beside it or in `test_data_set_0`.
-pub fn case(folder: &Path) -> Outcome {
+pub(crate) fn case(folder: &Path) -> Outcome {
     let data = Some(folder.join("test_data_set_0")).filter(|d| d.exists()).unwrap_or_else(|| folder.to_owned());
     let read = |what| numbered(&data, what).iter().map(|p| read_value(p)).collect::<Result<Vec<_>, _>>();
     let (inputs, expected) = match (read("input"), read("output")) {
