@@ -166,7 +166,8 @@ impl<'a> View<'a> {
     fn sum(&self, at: usize) -> Option<Found> {
         let last = self.next_is(at, "Relu")?;
         let (node, outputs) = (&self.nodes[at], self.nodes[last].outputs.clone());
-        let stage = Stage { place: node.place(), inputs: node.inputs.clone(), outputs, run: ops::add_relu(), random: false };
+        let stage =
+            Stage { place: node.place(), inputs: node.inputs.clone(), outputs, run: ops::add_relu(), random: false };
         Some((last, stage, vec![at, last]))
     }
 
@@ -206,7 +207,8 @@ impl<'a> View<'a> {
         }
         let mul = self.next_is(at, "Mul").filter(|m| self.other(*m, self.output(at)) == Some(x))?;
         let last = self.next_is(mul, "Div").filter(|d| self.nodes[*d].inputs[0] == self.output(mul))?;
-        self.is(&self.nodes[last].inputs[1], 6.0).then(|| self.unary(Fused::HardSwish, x, last, vec![add, at, mul, last]))
+        self.is(&self.nodes[last].inputs[1], 6.0)
+            .then(|| self.unary(Fused::HardSwish, x, last, vec![add, at, mul, last]))
     }
 
     /// `x (1 + erf(x / sqrt 2)) / 2` with its factors in any order.
@@ -222,12 +224,14 @@ impl<'a> View<'a> {
             "Mul" => self.is(factor, std::f64::consts::FRAC_1_SQRT_2),
             _ => false,
         };
-        let add = self.next_is(at, "Add").filter(|a| self.other(*a, self.output(at)).is_some_and(|o| self.is(o, 1.0)))?;
+        let add =
+            self.next_is(at, "Add").filter(|a| self.other(*a, self.output(at)).is_some_and(|o| self.is(o, 1.0)))?;
         let first = self.next_is(add, "Mul").filter(|_| scaled)?;
         let with = self.other(first, self.output(add))?;
         let mut members = vec![inner, at, add, first];
         // Half of x, made before.
-        if let Some(half) = self.makers.get(with).copied().filter(|h| self.nodes[*h].op == "Mul" && self.next(*h) == Some(first))
+        if let Some(half) =
+            self.makers.get(with).copied().filter(|h| self.nodes[*h].op == "Mul" && self.next(*h) == Some(first))
             && self.other(half, x).is_some_and(|o| self.is(o, 0.5))
         {
             members.push(half);

@@ -36,7 +36,8 @@ impl Port {
 
     /// `float32 (N, 3, 224, 224)`.
     pub fn describe(&self) -> String {
-        let sizes: Vec<String> = self.shape.iter().map(|d| d.as_ref().map_or_else(Clone::clone, usize::to_string)).collect();
+        let sizes: Vec<String> =
+            self.shape.iter().map(|d| d.as_ref().map_or_else(Clone::clone, usize::to_string)).collect();
         format!("{} ({})", self.element, sizes.join(", "))
     }
 }
@@ -105,7 +106,10 @@ impl Graph {
     }
 
     /// Drops all nodes and constants that some values do not need.
-    pub(crate) fn keep(&mut self, values: &[String]) {
+    ///
+    /// # Errors
+    /// A value that nobody makes, with the node that reads it.
+    pub(crate) fn keep(&mut self, values: &[String]) -> Result<()> {
         let mut needed: HashSet<String> = values.iter().cloned().collect();
         let mut kept = Vec::new();
         for node in std::mem::take(&mut self.nodes).into_iter().rev() {
@@ -128,6 +132,17 @@ impl Graph {
                 node.outputs.pop();
             }
         }
+        let given = self.inputs.iter().map(|p| p.name.as_str()).chain(self.constants.keys().map(String::as_str));
+        let mut made: HashSet<&str> = given.collect();
+        for node in &self.nodes {
+            if let Some(i) = node.inputs.iter().find(|i| !i.is_empty() && !made.contains(i.as_str())) {
+                return Err(node.error(format!(
+                    "its input `{i}` is neither an input of the model, nor a constant, nor made by a node"
+                )));
+            }
+            made.extend(node.outputs.iter().map(String::as_str));
+        }
+        Ok(())
     }
 
     /// The values that depend on the input's values (not only on its shape).
@@ -195,17 +210,22 @@ fn role(node: &Node, input: usize, constant: &Constant) -> Option<Role> {
         ("Conv" | "ConvTranspose" | "Gemm", 2) => Some(Role::Bias),
         ("Gemm", 0 | 1) | ("MatMul", _) => Some(Role::Weight),
         ("BatchNormalization", 3 | 4) => Some(Role::Buffer),
-        ("BatchNormalization" | "LayerNormalization" | "InstanceNormalization" | "GroupNormalization", 1) | ("PRelu", 1) => {
-            Some(Role::Scale)
+        ("BatchNormalization" | "LayerNormalization" | "InstanceNormalization" | "GroupNormalization", 1)
+        | ("PRelu", 1) => Some(Role::Scale),
+        ("BatchNormalization" | "LayerNormalization" | "InstanceNormalization" | "GroupNormalization", 2) => {
+            Some(Role::Shift)
         }
-        ("BatchNormalization" | "LayerNormalization" | "InstanceNormalization" | "GroupNormalization", 2) => Some(Role::Shift),
         _ => None,
     };
     if layer.is_some() || t.elem_count() <= 1 {
         return layer;
     }
     match (node.op.as_str(), input) {
-        ("Resize" | "Upsample" | "Pad" | "Clip" | "Range" | "Dropout" | "QuantizeLinear" | "DequantizeLinear", i) if i > 0 => None,
+        ("Resize" | "Upsample" | "Pad" | "Clip" | "Range" | "Dropout" | "QuantizeLinear" | "DequantizeLinear", i)
+            if i > 0 =>
+        {
+            None
+        }
         ("Pow", 1) | ("CastLike", 1) | ("Shape" | "Size", _) => None,
         ("Mul" | "Div", _) => Some(Role::Scale),
         ("Add" | "Sub", _) => Some(Role::Bias),
@@ -251,7 +271,8 @@ fn sorted(nodes: Vec<Node>) -> Result<Vec<Node>> {
             }
         }
     }
-    let sources: Vec<Vec<usize>> = nodes.iter().map(|n| n.inputs.iter().filter_map(|i| made.get(i.as_str()).copied()).collect()).collect();
+    let sources: Vec<Vec<usize>> =
+        nodes.iter().map(|n| n.inputs.iter().filter_map(|i| made.get(i.as_str()).copied()).collect()).collect();
     // Depth first without recursion: a file can be deeper than a stack.
     let (mut order, mut state) = (Vec::with_capacity(nodes.len()), vec![0u8; nodes.len()]);
     for start in 0..nodes.len() {

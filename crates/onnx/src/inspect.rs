@@ -33,6 +33,8 @@ pub struct Inspection {
     pub output: Option<(String, Option<Peeled>)>,
     /// The nodes between the input and that value that mask or randomise the gradient.
     pub caveats: Vec<Caveat>,
+    /// Why the file is no classifier that can be attacked, although every node of it may be supported.
+    pub obstacles: Vec<String>,
 }
 
 impl Inspection {
@@ -69,16 +71,30 @@ impl Inspection {
             refused,
             output: None,
             caveats: Vec::new(),
+            obstacles: Vec::new(),
         };
-        if let Ok(named) = choose(&graph, None) {
+        if let Ok(named) = choose(&graph, None).map_err(|e| inspection.obstacles.push(e.to_string())) {
             let (output, peeled) = peel(&graph, &named);
-            graph.keep(&[output.clone()]);
+            if let Err(e) = graph.keep(&[output.clone()]) {
+                inspection.obstacles.push(e.to_string());
+            }
             let truth = |name: &str| match graph.constants.get(name) {
                 Some(file::Constant::Host(a)) => a.to_f64().first() == Some(&1.0),
                 _ => false,
             };
             inspection.caveats = masked::caveats(&graph, &truth);
             inspection.output = Some((output, peeled));
+            let used: Vec<&Port> =
+                graph.inputs.iter().filter(|p| graph.nodes.iter().any(|n| n.inputs.contains(&p.name))).collect();
+            if used.len() != 1 {
+                inspection.obstacles.push(format!("it needs {} inputs; a classifier has one", used.len()));
+            }
+            for p in used.iter().filter(|p| !p.element.starts_with("float") && p.element != "uint8") {
+                inspection.obstacles.push(format!(
+                    "its input `{}` has elements of {}; gradients need floating-point numbers",
+                    p.name, p.element
+                ));
+            }
         }
         Ok(inspection)
     }

@@ -43,6 +43,14 @@ pub struct Model {
     caveats: Vec<Caveat>,
 }
 
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Model");
+        shown.field("inputs", &self.inputs).field("outputs", &self.outputs);
+        shown.field("weights", &self.params.count()).finish_non_exhaustive()
+    }
+}
+
 impl Model {
     /// Reads a file.
     ///
@@ -62,13 +70,15 @@ impl Model {
         let names: Vec<String> = graph.outputs.iter().map(|p| p.name.clone()).collect();
         let wanted = if cfg.outputs.is_empty() { names } else { cfg.outputs.clone() };
         for name in &wanted {
-            let there = graph.maker(name).is_some() || graph.constants.contains_key(name) || graph.inputs.iter().any(|p| p.name == *name);
+            let there = graph.maker(name).is_some()
+                || graph.constants.contains_key(name)
+                || graph.inputs.iter().any(|p| p.name == *name);
             if !there {
                 let known: Vec<&str> = graph.outputs.iter().map(|p| p.name.as_str()).collect();
                 return Err(Error::value("output", format!("no node makes `{name}`; the outputs are {known:?}")));
             }
         }
-        graph.keep(&wanted);
+        graph.keep(&wanted)?;
         let unsupported: Vec<String> = graph
             .nodes
             .iter()
@@ -148,7 +158,8 @@ impl Model {
         if let Some((n, _)) = inputs.iter().find(|(n, _)| !self.inputs.iter().any(|p| p.name == *n)) {
             return Err(Error::value("inputs", format!("the model has no input `{n}`")));
         }
-        let slot = |n: &&str| self.program.slot(n).ok_or_else(|| Error::value("output", format!("no node makes `{n}`")));
+        let slot =
+            |n: &&str| self.program.slot(n).ok_or_else(|| Error::value("output", format!("no node makes `{n}`")));
         let targets = names.iter().map(slot).collect::<Result<Vec<_>>>()?;
         self.program.run(given, &targets, mode)
     }

@@ -104,13 +104,19 @@ impl OnnxNet {
     /// input; examples that do not fit the input; an output that is not one row of scores for each example.
     pub fn open(path: &Path, cfg: &OnnxConfig) -> Result<Self> {
         if cfg.example.is_empty() || cfg.example.contains(&0) {
-            return Err(Error::config("OnnxConfig.example", format!("must be the shape of one example, got {:?}", cfg.example)));
+            return Err(Error::config(
+                "OnnxConfig.example",
+                format!("must be the shape of one example, got {:?}", cfg.example),
+            ));
         }
         if let Some((lo, hi)) = cfg.range {
             Bounds::new(lo, hi).map_err(|e| Error::config("OnnxConfig.range", e.to_string()))?;
         }
         if cfg.range.is_some_and(|r| r != (0.0, 1.0)) && cfg.normalize.is_some() {
-            return Err(Error::config("OnnxConfig.range", "cannot be given together with `normalize`, which is in [0, 1]"));
+            return Err(Error::config(
+                "OnnxConfig.range",
+                "cannot be given together with `normalize`, which is in [0, 1]",
+            ));
         }
         let file = file::read(path)?;
         let graph = Graph::read(&file, &Beside::of(path)).map_err(of(path))?;
@@ -128,18 +134,21 @@ impl OnnxNet {
         if let Some(p) = peeled {
             notes.push(format!("the {} at the end is left out: attacks need the values before it", p.name()));
         }
-        graph.keep(&[output.clone()]);
-        let used: Vec<Port> = graph.inputs.iter().filter(|p| graph.nodes.iter().any(|n| n.inputs.contains(&p.name))).cloned().collect();
+        graph.keep(&[output.clone()])?;
+        let used: Vec<Port> =
+            graph.inputs.iter().filter(|p| graph.nodes.iter().any(|n| n.inputs.contains(&p.name))).cloned().collect();
         let [input] = &used[..] else {
             let all: Vec<String> = used.iter().map(|p| format!("`{}` {}", p.name, p.describe())).collect();
-            let reason = format!("the output `{output}` needs {} inputs ({}); a classifier has one", used.len(), all.join(", "));
+            let reason =
+                format!("the output `{output}` needs {} inputs ({}); a classifier has one", used.len(), all.join(", "));
             return Err(Error::value("inputs", reason));
         };
         let input = input.clone();
         graph.inputs.retain(|p| p.name == input.name);
         let form = Form::new(&input, cfg, &mut notes)?;
         let features = features(&graph, &output);
-        let model = ModelConfig { outputs: vec![output.clone()], fuse: cfg.fuse, dtype: cfg.dtype, device: cfg.device.clone() };
+        let model =
+            ModelConfig { outputs: vec![output.clone()], fuse: cfg.fuse, dtype: cfg.dtype, device: cfg.device.clone() };
         let model = Model::build(graph, &model)?;
         let batch = match input.shape.first() {
             Some(Ok(n)) => Batch::Fixed(*n),
@@ -160,9 +169,14 @@ impl OnnxNet {
             self.outputs = columns(&alone, 1, &self.output)?;
             match self.raw(&x, Mode::Frozen).and_then(|y| rows(&y, 2, self.outputs, &self.output)) {
                 Ok(both) => {
-                    if self.is_deterministic() && differ(&both.narrow(0, 0, 1)?, &rows(&alone, 1, self.outputs, &self.output)?)? {
+                    if self.is_deterministic()
+                        && differ(&both.narrow(0, 0, 1)?, &rows(&alone, 1, self.outputs, &self.output)?)?
+                    {
                         self.batch = Batch::Alone(1);
-                        self.notes.push("the outputs of an example depend on the other examples of its batch, so each runs alone".to_owned());
+                        self.notes.push(
+                            "the outputs of an example depend on the other examples of its batch, so each runs alone"
+                                .to_owned(),
+                        );
                     }
                 }
                 Err(_) => {
@@ -183,7 +197,10 @@ impl OnnxNet {
             let same = rows(&same, n, self.outputs, &self.output)?;
             if self.is_deterministic() && differ(&mixed.narrow(0, 0, 1)?, &same.narrow(0, 0, 1)?)? {
                 self.batch = Batch::Alone(n);
-                self.notes.push("the outputs of an example depend on the other examples of its batch, so each runs alone".to_owned());
+                self.notes.push(
+                    "the outputs of an example depend on the other examples of its batch, so each runs alone"
+                        .to_owned(),
+                );
             }
         }
         Ok(())
@@ -217,13 +234,21 @@ impl OnnxNet {
         let given = [(self.input.name.as_str(), Value::Tensor(self.form.prepare(x)?))];
         match self.model.values(&given, &[name], mode)?.pop() {
             Some(Value::Tensor(t)) => Ok(t),
-            Some(v) => Err(Error::value("output", format!("`{name}` has {} values, not floating-point numbers", v.kind()))),
+            Some(v) => {
+                Err(Error::value("output", format!("`{name}` has {} values, not floating-point numbers", v.kind())))
+            }
             None => Err(Error::value("output", format!("no node makes `{name}`"))),
         }
     }
 
     /// A value of the graph, (N, D), for any number of examples.
-    fn batched(&self, name: &str, x: &Tensor, mode: Mode, take: impl Fn(&Tensor, usize) -> Result<Tensor>) -> Result<Tensor> {
+    fn batched(
+        &self,
+        name: &str,
+        x: &Tensor,
+        mode: Mode,
+        take: impl Fn(&Tensor, usize) -> Result<Tensor>,
+    ) -> Result<Tensor> {
         let n = x.dim(0)?;
         let (size, alone) = match self.batch {
             Batch::Any => return take(&self.value(name, x, mode)?, n),
@@ -248,8 +273,17 @@ impl OnnxNet {
 
     fn check(&self, x: &Tensor) -> Result<()> {
         let fits = x.rank() > 0 && x.dims()[1..] == self.form.example && x.dims()[0] > 0;
-        let expected = || format!("(N, {})", self.form.example.iter().map(usize::to_string).collect::<Vec<_>>().join(", "));
+        let expected =
+            || format!("(N, {})", self.form.example.iter().map(usize::to_string).collect::<Vec<_>>().join(", "));
         if fits { Ok(()) } else { Err(Error::shape("input", expected(), x.dims())) }
+    }
+}
+
+impl std::fmt::Debug for OnnxNet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("OnnxNet");
+        shown.field("input", &self.input).field("output", &self.output).field("outputs", &self.outputs);
+        shown.field("weights", &self.model.params().count()).finish_non_exhaustive()
     }
 }
 
@@ -338,7 +372,8 @@ impl Form {
         let example = cfg.example.clone();
         let bytes = input.element == "uint8";
         if !bytes && !input.element.starts_with("float") {
-            let reason = format!("`{}` has elements of {}; gradients need floating-point numbers", input.name, input.element);
+            let reason =
+                format!("`{}` has elements of {}; gradients need floating-point numbers", input.name, input.element);
             return Err(Error::value("input", reason));
         }
         if bytes {
@@ -367,7 +402,11 @@ impl Form {
             let sizes: Option<Vec<usize>> = declared.iter().map(|d| d.as_ref().ok().copied()).collect();
             match sizes {
                 // One axis of all elements, or one less for images of one channel.
-                Some(s) if s.iter().product::<usize>() == total && (s.len() == 1 || s.len() + 1 == given.len() || s.len() == given.len() + 1) && s.len() != given.len() => {
+                Some(s)
+                    if s.iter().product::<usize>() == total
+                        && (s.len() == 1 || s.len() + 1 == given.len() || s.len() == given.len() + 1)
+                        && s.len() != given.len() =>
+                {
                     notes.push(format!("each example is reshaped from {given:?} to {s:?}"));
                     reshape = Some(s);
                 }

@@ -87,11 +87,15 @@ impl Attributes<'_> {
         self.read.borrow_mut().insert(name);
         let Some(a) = self.node.attributes.get(name) else { return Ok(None) };
         if a.ref_attr_name.as_deref().is_some_and(|n| !n.is_empty()) {
-            return Err(self.node.error(format!("attribute `{name}` refers to one of a function, outside of any function")));
+            return Err(self
+                .node
+                .error(format!("attribute `{name}` refers to one of a function, outside of any function")));
         }
         // Files of the first IR versions do not say the type.
         match a.kind {
-            Some(k) if k != 0 && k != kind => Err(self.node.error(format!("attribute `{name}` has type {k}, not {kind}"))),
+            Some(k) if k != 0 && k != kind => {
+                Err(self.node.error(format!("attribute `{name}` has type {k}, not {kind}")))
+            }
             _ => Ok(Some(a)),
         }
     }
@@ -147,7 +151,9 @@ impl Attributes<'_> {
     pub(crate) fn finish(&self) -> Result<()> {
         let read = self.read.borrow();
         match self.node.attributes.keys().find(|k| !read.contains(k.as_str())) {
-            Some(k) => Err(self.node.error(format!("its attribute `{k}` is not known for operator set {}", self.node.opset))),
+            Some(k) => {
+                Err(self.node.error(format!("its attribute `{k}` is not known for operator set {}", self.node.opset)))
+            }
             None => Ok(()),
         }
     }

@@ -30,12 +30,16 @@ pub(crate) fn choose(graph: &Graph, named: Option<&str>) -> Result<String> {
     if let Some(name) = named {
         return Ok(name.to_owned());
     }
-    let floats: Vec<&str> = graph.outputs.iter().filter(|p| p.element.starts_with("float")).map(|p| p.name.as_str()).collect();
+    let floats: Vec<&str> =
+        graph.outputs.iter().filter(|p| p.element.starts_with("float")).map(|p| p.name.as_str()).collect();
     match floats[..] {
         [first, ..] => Ok(first.to_owned()),
         [] => {
             let all: Vec<String> = graph.outputs.iter().map(|p| format!("`{}` {}", p.name, p.describe())).collect();
-            let reason = format!("no output has floating-point numbers, only {}; name a value before them as the output", all.join(", "));
+            let reason = format!(
+                "no output has floating-point numbers, only {}; name a value before them as the output",
+                all.join(", ")
+            );
             Err(Error::value("outputs", reason))
         }
     }

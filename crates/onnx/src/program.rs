@@ -58,7 +58,9 @@ impl Program {
                 let at = (!name.is_empty()).then(|| slot(name));
                 if let Some(at) = at.filter(|at| known.get(*at) != Some(&true)) {
                     let _ = at;
-                    let reason = format!("its input `{name}` is neither an input of the model, nor a constant, nor made by a node before it");
+                    let reason = format!(
+                        "its input `{name}` is neither an input of the model, nor a constant, nor made by a node before it"
+                    );
                     return Err(Error::value(stage.place, reason));
                 }
                 read.push(at);

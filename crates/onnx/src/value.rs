@@ -64,8 +64,12 @@ impl Value {
                 let data = if t.dtype() == DType::F64 { Data::Double(values) } else { Data::Single(values) };
                 Array::new(t.dims().to_vec(), data)
             }
-            Self::Mask(t) => Array::new(t.dims().to_vec(), Data::Bool(host(t)?.into_iter().map(|v| v != 0.0).collect())),
-            Self::Whole(t) => Array::new(t.dims().to_vec(), Data::Int(host(t)?.into_iter().map(|v| v as i64).collect())),
+            Self::Mask(t) => {
+                Array::new(t.dims().to_vec(), Data::Bool(host(t)?.into_iter().map(|v| v != 0.0).collect()))
+            }
+            Self::Whole(t) => {
+                Array::new(t.dims().to_vec(), Data::Int(host(t)?.into_iter().map(|v| v as i64).collect()))
+            }
         }
     }
 }
@@ -123,7 +127,10 @@ impl Args<'_> {
         match v {
             Value::Tensor(t) => Ok(t.clone()),
             Value::Array(a) if a.is_float() => a.tensor(self.context.dtype, &self.context.device),
-            v => Err(Error::value("inputs", format!("elements of {} are not supported here, only floating-point numbers", v.kind()))),
+            v => Err(Error::value(
+                "inputs",
+                format!("elements of {} are not supported here, only floating-point numbers", v.kind()),
+            )),
         }
     }
 
@@ -132,7 +139,10 @@ impl Args<'_> {
         match v {
             Value::Mask(t) => Ok(t.clone()),
             Value::Array(a) => a.mask(&self.context.device),
-            v => Err(Error::value("inputs", format!("elements of {} are not supported here, only truth values", v.kind()))),
+            v => Err(Error::value(
+                "inputs",
+                format!("elements of {} are not supported here, only truth values", v.kind()),
+            )),
         }
     }
 
@@ -141,7 +151,9 @@ impl Args<'_> {
         match self.get(i) {
             None => Ok(None),
             Some(Value::Array(a)) => Ok(Some(a.clone())),
-            Some(_) => Err(Error::value("inputs", format!("input {i} depends on the network's input, which is not supported"))),
+            Some(_) => {
+                Err(Error::value("inputs", format!("input {i} depends on the network's input, which is not supported")))
+            }
         }
     }
 

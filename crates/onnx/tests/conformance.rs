@@ -2,27 +2,7 @@
 
 mod support;
 
-use sconce_tensor_core::candle_core::Device;
-use std::collections::BTreeMap;
-use std::io::Read;
-use std::path::Path;
-use support::{Outcome, case};
-
-/// Unpacks the cases, one folder each.
-fn unpack(into: &Path) -> Vec<String> {
-    let packed = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/cases.safetensors.gz");
-    let mut bytes = Vec::new();
-    flate2::read::GzDecoder::new(std::fs::File::open(packed).unwrap()).read_to_end(&mut bytes).unwrap();
-    let entries = sconce_tensor_core::candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).unwrap();
-    let mut cases = BTreeMap::new();
-    for (name, bytes) in entries {
-        let (folder, file) = name.rsplit_once('/').unwrap();
-        std::fs::create_dir_all(into.join(folder)).unwrap();
-        std::fs::write(into.join(folder).join(file), bytes.to_vec1::<u8>().unwrap()).unwrap();
-        cases.insert(folder.to_owned(), ());
-    }
-    cases.into_keys().collect()
-}
+use support::{Outcome, case, unpack};
 
 /// Why a case may be refused: a part of the reason.
 const REASONS: [&str; 10] = [
@@ -51,8 +31,13 @@ fn the_cases_of_onnx() {
     for name in unpack(folder.path()) {
         match case(&folder.path().join(&name)) {
             Outcome::Passed => passed += 1,
-            Outcome::Refused(why) if REASONS.iter().any(|r| why.contains(r)) || OTHERS.iter().any(|o| name.ends_with(o)) => refused += 1,
-            Outcome::Failed(_) if EXCEPTIONS.iter().any(|e| name.ends_with(e) || (*e == "BFLOAT16" && name.contains(e))) => {}
+            Outcome::Refused(why)
+                if REASONS.iter().any(|r| why.contains(r)) || OTHERS.iter().any(|o| name.ends_with(o)) =>
+            {
+                refused += 1
+            }
+            Outcome::Failed(_)
+                if EXCEPTIONS.iter().any(|e| name.ends_with(e) || (*e == "BFLOAT16" && name.contains(e))) => {}
             other => faults.push(format!("{name}: {other:?}")),
         }
     }

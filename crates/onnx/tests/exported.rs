@@ -98,7 +98,8 @@ fn fusion_changes_rounding_alone() {
     let values = values();
     for (file, name) in FILES {
         let (x, _, v, _) = expected(&values, name, DType::F64);
-        let (fused, plain) = (run(&open(file, &x, true, DType::F64), &x, &v), run(&open(file, &x, false, DType::F64), &x, &v));
+        let (fused, plain) =
+            (run(&open(file, &x, true, DType::F64), &x, &v), run(&open(file, &x, false, DType::F64), &x, &v));
         // Files have constants such as sqrt(2) in 32 bits.
         assert!(deviation(&fused.0, &plain.0) < 1e-8, "{file}: logits by {}", deviation(&fused.0, &plain.0));
         assert!(deviation(&fused.1, &plain.1) < 1e-7, "{file}: gradient by {}", deviation(&fused.1, &plain.1));
@@ -147,7 +148,12 @@ fn gradients_of_the_weights() {
             let slope = (moved(h) - moved(-h)) / (2.0 * h);
             p.var().set(&old).unwrap();
             let size = g.iter().fold(1e-3f64, |m, v| m.max(v.abs()));
-            assert!((slope - g[at]).abs() < 1e-4 * size, "{file} `{}`: {slope} by differences, {} by the graph", p.name(), g[at]);
+            assert!(
+                (slope - g[at]).abs() < 1e-4 * size,
+                "{file} `{}`: {slope} by differences, {} by the graph",
+                p.name(),
+                g[at]
+            );
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::args::{Cli, Command, Job};
 use crate::terminal::Terminal;
-use crate::{attack, augment, data, detect, dossier, fidelity, generate, pretrain, shell};
+use crate::{attack, augment, data, detect, dossier, fidelity, generate, inspect, pretrain, shell};
 use anyhow::{Context, Result};
 use clap::Parser;
 use sconce_tensor_core::error::describe;
@@ -46,6 +46,7 @@ fn job(job: &Job, terminal: &mut Terminal) -> Result<Outcome> {
         Job::Attack(args) => attack::main(args, terminal),
         Job::Detect(args) => detect::main(args, terminal),
         Job::Dossier(args) => dossier::main(args, terminal),
+        Job::Model(verb) => inspect::main(verb, terminal),
         Job::Data(args) => data::main(args, terminal),
         Job::Pretrain(args) => pretrain::pretrain(args, terminal),
         Job::Probe(args) => pretrain::probe(args, terminal),

@@ -7,7 +7,7 @@ use crate::loss::Loss;
 use crate::probe::Probe;
 use crate::{Square, SquareConfig};
 use candle_core::{DType, Tensor};
-use sconce_tensor_core::classifier::{host_logits, logits};
+use sconce_tensor_core::classifier::{Caveat, Effect, host_logits, logits};
 use sconce_tensor_core::{Bounds, Classifier, Result};
 
 /// Relative difference of two passes above which rounding does not explain it.
@@ -35,6 +35,18 @@ pub(super) fn non_unit_bounds(bounds: Bounds) -> Option<Flag> {
     let (lo, hi) = (bounds.lo(), bounds.hi());
     flag_if((lo, hi) != (0.0, 1.0), FlagKind::NonUnitBounds, hi - lo, || {
         format!("the model's inputs lie in [{lo}, {hi}], and the radius is in these units")
+    })
+}
+
+/// The model knows of parts that mask or randomise its gradient.
+pub(super) fn masked_gradient(caveats: &[Caveat]) -> Option<Flag> {
+    flag_if(!caveats.is_empty(), FlagKind::MaskedGradient, caveats.len() as f64, || {
+        let said = |c: &Caveat| match c.effect {
+            Effect::Masked => format!("the gradient is masked by {}", c.place),
+            Effect::Random => format!("the gradient is random because of {}", c.place),
+        };
+        let rest = if caveats.len() > 1 { format!(" and {} more", caveats.len() - 1) } else { String::new() };
+        caveats.first().map_or_else(String::new, said) + &rest
     })
 }
 

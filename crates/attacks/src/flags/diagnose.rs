@@ -34,6 +34,7 @@ pub fn diagnose(
     goals(&Goal::Untargeted(labels.clone()), x.dim(0)?, model.classes())?;
     let mut found = Vec::new();
     found.extend(checks::non_unit_bounds(model.bounds()));
+    found.extend(checks::masked_gradient(&model.caveats()));
     let x = x.narrow(0, 0, x.dim(0)?.min(4 * cfg.examples))?.contiguous()?;
     let answer = classifier::logits(model, &x)?;
     let logits = host_logits(&answer)?;

@@ -29,11 +29,13 @@ pub enum FlagKind {
     ChanceAccuracy,
     #[doc = include_str!("../../docs/flags/rounded-logits.md")]
     RoundedLogits,
+    #[doc = include_str!("../../docs/flags/masked-gradient.md")]
+    MaskedGradient,
 }
 
 impl FlagKind {
     /// All kinds.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ProbabilityOutputs,
         Self::VanishingGradients,
         Self::BlackBoxWins,
@@ -46,6 +48,7 @@ impl FlagKind {
         Self::NonUnitBounds,
         Self::ChanceAccuracy,
         Self::RoundedLogits,
+        Self::MaskedGradient,
     ];
 
     /// The name of the flag in reports.
@@ -63,6 +66,7 @@ impl FlagKind {
             Self::NonUnitBounds => "non-unit-bounds",
             Self::ChanceAccuracy => "chance-accuracy",
             Self::RoundedLogits => "rounded-logits",
+            Self::MaskedGradient => "masked-gradient",
         }
     }
 
@@ -81,6 +85,7 @@ impl FlagKind {
             Self::NonUnitBounds => include_str!("../../docs/flags/non-unit-bounds.md"),
             Self::ChanceAccuracy => include_str!("../../docs/flags/chance-accuracy.md"),
             Self::RoundedLogits => include_str!("../../docs/flags/rounded-logits.md"),
+            Self::MaskedGradient => include_str!("../../docs/flags/masked-gradient.md"),
         }
     }
 }

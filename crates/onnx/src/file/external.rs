@@ -28,18 +28,25 @@ impl Beside {
         let location = get("location").ok_or_else(|| Error::value("external data", "it has no location"))?;
         let number = |key: &'static str| match get(key) {
             None => Ok(None),
-            Some(v) => v.parse::<u64>().map(Some).map_err(|_| Error::value("external data", format!("{key} is {v:?}, not a number"))),
+            Some(v) => v
+                .parse::<u64>()
+                .map(Some)
+                .map_err(|_| Error::value("external data", format!("{key} is {v:?}, not a number"))),
         };
         let (offset, length) = (number("offset")?.unwrap_or(0), number("length")?);
         if length.is_some_and(|l| l != expected as u64) {
-            let reason = format!("`{location}` has {} bytes for it, but its shape needs {expected}", length.unwrap_or(0));
+            let reason =
+                format!("`{location}` has {} bytes for it, but its shape needs {expected}", length.unwrap_or(0));
             return Err(Error::value("external data", reason));
         }
         let path = self.place(location)?;
         let mut file = std::fs::File::open(&path).map_err(|cause| match cause.kind() {
             std::io::ErrorKind::NotFound => Error::value(
                 "external data",
-                format!("{} is missing; torch writes the weights to this file, so copy it together with the model", path.display()),
+                format!(
+                    "{} is missing; torch writes the weights to this file, so copy it together with the model",
+                    path.display()
+                ),
             ),
             _ => Error::io(&path)(cause),
         })?;
@@ -63,7 +70,8 @@ impl Beside {
             Error::value("external data", reason)
         };
         let relative = Path::new(location);
-        if location.is_empty() || relative.components().any(|c| !matches!(c, Component::Normal(_) | Component::CurDir)) {
+        if location.is_empty() || relative.components().any(|c| !matches!(c, Component::Normal(_) | Component::CurDir))
+        {
             return Err(outside());
         }
         let path = self.0.join(relative);
@@ -93,7 +101,14 @@ mod tests {
         let absolute = dir.path().join("secret").display().to_string();
         #[cfg(unix)]
         std::os::unix::fs::symlink(dir.path().join("secret"), folder.join("link")).unwrap();
-        for location in ["../secret", absolute.as_str(), "a/../../secret", "", #[cfg(unix)] "link"] {
+        for location in [
+            "../secret",
+            absolute.as_str(),
+            "a/../../secret",
+            "",
+            #[cfg(unix)]
+            "link",
+        ] {
             let e = beside.read(&entries(&[("location", location)]), 4).unwrap_err().to_string();
             assert!(e.contains("not in the model's folder"), "{location}: {e}");
         }

@@ -31,14 +31,21 @@ pub(crate) fn of(path: &Path) -> impl Fn(Error) -> Error + '_ {
 /// A file that cannot be read or that is no ONNX model, with what it seems to be.
 pub(crate) fn read(path: &Path) -> Result<proto::Model> {
     let bytes = std::fs::read(path).map_err(Error::io(path))?;
-    let seems = match bytes.get(..8) {
-        _ if bytes.is_empty() => Some("it is empty"),
-        Some([b'P', b'K', 3, 4, ..]) => Some("it is a zip archive, as torch.save writes: export it with torch.onnx.export"),
-        Some([_, _, _, _, b'T', b'F', b'L', b'3']) => Some("it is a TensorFlow Lite model: convert it with tf2onnx"),
-        Some([b'v', b'e', b'r', b's', b'i', b'o', b'n', b' ']) => Some("it is a pointer of Git LFS: fetch the file with `git lfs pull`"),
-        Some([0x89, b'H', b'D', b'F', ..]) => Some("it is an HDF5 file, as Keras writes: convert it with tf2onnx"),
-        Some([0x80, 2..=5, ..]) => Some("it is a pickle: export the model with torch.onnx.export"),
-        _ => None,
+    let starts = |with: &[u8]| bytes.starts_with(with);
+    let seems = if bytes.is_empty() {
+        Some("it is empty")
+    } else if starts(b"PK\x03\x04") {
+        Some("it is a zip archive, as torch.save writes: export it with torch.onnx.export")
+    } else if bytes.get(4..8) == Some(b"TFL3") {
+        Some("it is a TensorFlow Lite model: convert it with tf2onnx")
+    } else if starts(b"version https://git-lfs") {
+        Some("it is a pointer of Git LFS: fetch the file with `git lfs pull`")
+    } else if starts(b"\x89HDF") {
+        Some("it is an HDF5 file, as Keras writes: convert it with tf2onnx")
+    } else if matches!(bytes[..], [0x80, 2..=5, ..]) {
+        Some("it is a pickle: export the model with torch.onnx.export")
+    } else {
+        None
     };
     if let Some(seems) = seems {
         return Err(broken(path, format!("not an ONNX model: {seems}")));
@@ -57,7 +64,8 @@ pub(crate) fn read(path: &Path) -> Result<proto::Model> {
 /// A file that cannot be read, is no tensor, or has a type without numbers.
 pub fn read_value(path: &Path) -> Result<Value> {
     let bytes = std::fs::read(path).map_err(Error::io(path))?;
-    let tensor = proto::Tensor::decode(bytes.as_slice()).map_err(|e| broken(path, format!("not a whole tensor: {e}")))?;
+    let tensor =
+        proto::Tensor::decode(bytes.as_slice()).map_err(|e| broken(path, format!("not a whole tensor: {e}")))?;
     match read_tensor(&tensor, &Beside::of(path)).map_err(of(path))? {
         Constant::Float(t) => Ok(Value::Tensor(t)),
         Constant::Host(a) => Ok(a.into()),

@@ -18,8 +18,23 @@ pub(crate) enum Constant {
 /// The name of an element type.
 pub(crate) fn element_name(kind: i32) -> String {
     let names = [
-        "undefined", "float32", "uint8", "int8", "uint16", "int16", "int32", "int64", "string", "bool", "float16", "float64",
-        "uint32", "uint64", "complex64", "complex128", "bfloat16",
+        "undefined",
+        "float32",
+        "uint8",
+        "int8",
+        "uint16",
+        "int16",
+        "int32",
+        "int64",
+        "string",
+        "bool",
+        "float16",
+        "float64",
+        "uint32",
+        "uint64",
+        "complex64",
+        "complex128",
+        "bfloat16",
     ];
     usize::try_from(kind).ok().and_then(|k| names.get(k)).map_or_else(|| format!("type {kind}"), |n| (*n).to_owned())
 }
@@ -32,7 +47,10 @@ fn width(kind: i32) -> Result<usize> {
         1 | 6 | 12 => Ok(4),
         7 | 11 | 13 => Ok(8),
         _ => {
-            let reason = format!("elements of {} are not supported; float, double, half, integer and bool are", element_name(kind));
+            let reason = format!(
+                "elements of {} are not supported; float, double, half, integer and bool are",
+                element_name(kind)
+            );
             Err(Error::value("constant", reason))
         }
     }
@@ -96,7 +114,8 @@ fn inner(t: &proto::Tensor, beside: &Beside) -> Result<Constant> {
 }
 
 fn whole(v: u64) -> Result<i64> {
-    i64::try_from(v).map_err(|_| Error::value("data", format!("{v} is beyond the largest integer of 64 bits, 2^63 - 1")))
+    i64::try_from(v)
+        .map_err(|_| Error::value("data", format!("{v} is beyond the largest integer of 64 bits, 2^63 - 1")))
 }
 
 fn raw(bytes: &[u8], kind: i32, shape: Vec<usize>) -> Result<Constant> {

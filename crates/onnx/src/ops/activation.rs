@@ -92,9 +92,7 @@ pub(crate) fn fused(f: Fused) -> Run {
 
 fn relu(args: &Args<'_>) -> Result<Value> {
     match args.need(0)? {
-        Value::Array(a) if !a.is_float() => {
-            host_unary(a, |v| v.max(0.0), |v| Some(v.max(0)))
-        }
+        Value::Array(a) if !a.is_float() => host_unary(a, |v| v.max(0.0), |v| Some(v.max(0))),
         _ => Ok(ops::relu(&args.tensor(0)?)?.into()),
     }
 }
@@ -125,10 +123,20 @@ fn clip(node: &Node, a: &Attributes<'_>) -> Result<Run> {
         let (lo, hi) = (bound(1, lo)?, bound(2, hi)?);
         match args.need(0)? {
             Value::Array(a) if matches!(a.data(), Data::Int(_)) => {
-                let whole = |v: f64| if v.is_finite() { v as i64 } else if v < 0.0 { i64::MIN } else { i64::MAX };
+                let whole = |v: f64| {
+                    if v.is_finite() {
+                        v as i64
+                    } else if v < 0.0 {
+                        i64::MIN
+                    } else {
+                        i64::MAX
+                    }
+                };
                 host_unary(a, |v| v, |v| Some(v.max(whole(lo)).min(whole(hi))))
             }
-            Value::Whole(t) => Ok(Value::Whole(t.maximum(lo.max(f64::from(f32::MIN)))?.minimum(hi.min(f64::from(f32::MAX)))?)),
+            Value::Whole(t) => {
+                Ok(Value::Whole(t.maximum(lo.max(f64::from(f32::MIN)))?.minimum(hi.min(f64::from(f32::MAX)))?))
+            }
             _ if lo == f64::NEG_INFINITY && hi == f64::INFINITY => Ok(args.need(0)?.clone()),
             // A lower bound above the upper one gives the upper one everywhere.
             _ => Ok(ops::clamp(&args.tensor(0)?, lo.min(hi), hi)?.into()),

@@ -104,15 +104,21 @@ fn choose(args: &Args<'_>) -> Result<Value> {
         let (ia, ib) = (broadcast_indices(a.shape(), &shape), broadcast_indices(b.shape(), &shape));
         let c = c.to_bools()?;
         let ic = broadcast_indices_of(&c, args.need(0)?.shape(), &shape);
-        let at: Vec<Option<usize>> =
-            ic.into_iter().zip(ia.into_iter().zip(ib)).map(|(c, (i, j))| Some(if c { i } else { a.len() + j })).collect();
+        let at: Vec<Option<usize>> = ic
+            .into_iter()
+            .zip(ia.into_iter().zip(ib))
+            .map(|(c, (i, j))| Some(if c { i } else { a.len() + j }))
+            .collect();
         return Ok(both.pick(shape, &at, 0.0)?.into());
     }
     let wide = |t: Tensor| -> Result<Tensor> { Ok(t.broadcast_as(shape.as_slice())?.contiguous()?) };
     let (c, a, b) = (wide(args.as_mask(c)?)?, args.as_tensor(a), args.as_tensor(b));
     match (a, b) {
         (Ok(a), Ok(b)) => Ok(c.where_cond(&wide(a)?, &wide(b)?)?.into()),
-        _ => Err(Error::value("inputs", "a choice by the network's input between integers or truth values is not supported")),
+        _ => Err(Error::value(
+            "inputs",
+            "a choice by the network's input between integers or truth values is not supported",
+        )),
     }
 }
 

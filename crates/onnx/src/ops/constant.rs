@@ -136,7 +136,11 @@ fn cast(args: &Args<'_>, to: i32) -> Result<Value> {
 
 /// As two's complement drops the upper bits.
 fn wrapped(v: i64, (lo, hi): (i64, i64)) -> i64 {
-    if (lo..=hi).contains(&v) { v } else { (i128::from(v) - i128::from(lo)).rem_euclid(i128::from(hi) - i128::from(lo) + 1) as i64 + lo }
+    if (lo..=hi).contains(&v) {
+        v
+    } else {
+        (i128::from(v) - i128::from(lo)).rem_euclid(i128::from(hi) - i128::from(lo) + 1) as i64 + lo
+    }
 }
 
 fn range(args: &Args<'_>) -> Result<Value> {

@@ -28,7 +28,11 @@ struct Convolution {
 impl Convolution {
     fn read(node: &Node, a: &Attributes<'_>) -> Result<Self> {
         node.only(1)?;
-        Ok(Self { window: Window::read(a)?, groups: a.int("group", 1)?.max(0) as usize, shape: a.ints("kernel_shape")? })
+        Ok(Self {
+            window: Window::read(a)?,
+            groups: a.int("group", 1)?.max(0) as usize,
+            shape: a.ints("kernel_shape")?,
+        })
     }
 
     fn run(&self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, relu: bool) -> Result<Tensor> {
@@ -40,8 +44,12 @@ impl Convolution {
         let apart = h.begin != h.end || w.begin != w.end;
         let x = if apart { zeros_around(&x, h, w)? } else { x };
         let padding = if apart { (0, 0) } else { (h.begin, w.begin) };
-        let spec =
-            Conv2dSpec { stride: (h.stride, w.stride), padding, dilation: (h.dilation, w.dilation), groups: self.groups };
+        let spec = Conv2dSpec {
+            stride: (h.stride, w.stride),
+            padding,
+            dilation: (h.dilation, w.dilation),
+            groups: self.groups,
+        };
         let convolve = if relu { ops::conv2d_relu } else { ops::conv2d };
         back(convolve(&x, &weight, bias, spec)?, line)
     }
@@ -105,7 +113,10 @@ pub(super) fn transpose(node: &Node, a: &Attributes<'_>) -> Result<Run> {
         // Output sizes that are asked for have no batch and channels, or both.
         let wanted = wanted.as_ref().map(|w| w[w.len().saturating_sub(k.len())..].to_vec());
         if extra.len() != k.len() || wanted.as_ref().is_some_and(|w| w.len() != k.len()) {
-            return Err(Error::value("attributes", format!("output_padding and output_shape must have {} axes", k.len())));
+            return Err(Error::value(
+                "attributes",
+                format!("output_padding and output_shape must have {} axes", k.len()),
+            ));
         }
         // Per axis: what is cut from the start and the end of the whole result, and what is added to its end.
         let mut cuts = Vec::new();
@@ -126,7 +137,11 @@ pub(super) fn transpose(node: &Node, a: &Attributes<'_>) -> Result<Run> {
                 }
                 Some(t) => {
                     let total = whole - t;
-                    if window.same() == Some(true) { (total / 2, total - total / 2) } else { (total - total / 2, total / 2) }
+                    if window.same() == Some(true) {
+                        (total / 2, total - total / 2)
+                    } else {
+                        (total - total / 2, total / 2)
+                    }
                 }
             };
             if begin + end >= whole {

@@ -36,7 +36,8 @@ pub(super) fn maker(node: &Node, a: &Attributes<'_>) -> Result<Run> {
     let mean = node.op == "Mean";
     a.ints("consumed_inputs")?;
     // Before operator set 7 the second input lies along the first one's axes from this one on.
-    let from = if node.opset < 7 && a.flag("broadcast", false)? && a.has("axis") { Some(a.int("axis", 0)?) } else { None };
+    let from =
+        if node.opset < 7 && a.flag("broadcast", false)? && a.has("axis") { Some(a.int("axis", 0)?) } else { None };
     Ok(one(move |args| {
         if let (Some(from), [Some(x), Some(y)]) = (from, args.values) {
             let rank = x.shape().len();
@@ -124,12 +125,14 @@ fn host(f: Binary, a: &Array, b: &Array) -> Result<Value> {
     if let (Data::Int(x), Data::Int(y)) = (a.data(), b.data()) {
         let (shape, values) = zip(a, b, |i, j| whole(f, x[i], y[j]))?;
         let values = values.into_iter().collect::<Option<Vec<i64>>>();
-        let values = values.ok_or_else(|| Error::value("integers", "a division by zero, or a result beyond 64 bits"))?;
+        let values =
+            values.ok_or_else(|| Error::value("integers", "a division by zero, or a result beyond 64 bits"))?;
         return Ok(Array::new(shape, Data::Int(values))?.into());
     }
     let power = f == Binary::Pow && !matches!(a.data(), Data::Bool(_));
     if !(a.is_float() && b.is_float() || power) {
-        let reason = format!("they must be of one type of numbers, but are {} and {}", a.data().kind(), b.data().kind());
+        let reason =
+            format!("they must be of one type of numbers, but are {} and {}", a.data().kind(), b.data().kind());
         return Err(Error::value("inputs", reason));
     }
     let (x, y) = (a.to_f64(), b.to_f64());
@@ -157,7 +160,9 @@ fn whole(f: Binary, x: i64, y: i64) -> Option<i64> {
         Binary::Min => Some(x.min(y)),
         Binary::Max => Some(x.max(y)),
         Binary::Mod { dividend: true } => x.checked_rem(y),
-        Binary::Mod { dividend: false } => x.checked_rem(y).map(|r| if r != 0 && (r < 0) != (y < 0) { r + y } else { r }),
+        Binary::Mod { dividend: false } => {
+            x.checked_rem(y).map(|r| if r != 0 && (r < 0) != (y < 0) { r + y } else { r })
+        }
     }
 }
 
@@ -181,12 +186,16 @@ pub(super) fn unary(node: &Node, _: &Attributes<'_>) -> Result<Run> {
     Ok(one(move |args| {
         let x = match args.need(0)? {
             Value::Array(a) => {
-                return host_unary(a, |v| real_unary(&op, v), |v| match op.as_str() {
-                    "Neg" => v.checked_neg(),
-                    "Abs" => v.checked_abs(),
-                    "Sign" => Some(v.signum()),
-                    _ => None,
-                });
+                return host_unary(
+                    a,
+                    |v| real_unary(&op, v),
+                    |v| match op.as_str() {
+                        "Neg" => v.checked_neg(),
+                        "Abs" => v.checked_abs(),
+                        "Sign" => Some(v.signum()),
+                        _ => None,
+                    },
+                );
             }
             _ => args.tensor(0)?,
         };

@@ -44,7 +44,9 @@ pub(super) fn maker(node: &Node, a: &Attributes<'_>) -> Result<Run> {
                 let most = len.div_ceil(outputs);
                 (0..outputs).map(|i| len.saturating_sub(i * most).min(most)).collect()
             }
-            None => return Err(Error::value("axis", format!("{len} elements cannot be split into {outputs} equal parts"))),
+            None => {
+                return Err(Error::value("axis", format!("{len} elements cannot be split into {outputs} equal parts")));
+            }
         };
         if lengths.len() != outputs || lengths.iter().try_fold(0usize, |n, l| n.checked_add(*l)) != Some(len) {
             return Err(Error::value("split", format!("{lengths:?} for {outputs} outputs and an axis of {len}")));

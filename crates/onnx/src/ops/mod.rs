@@ -15,8 +15,8 @@ mod pool;
 mod quantize;
 pub(crate) mod random;
 mod reduce;
-mod resize;
 mod reshape;
+mod resize;
 mod slice;
 mod softmax;
 mod window;
@@ -46,16 +46,19 @@ fn table(op: &str) -> Option<Maker> {
         "InstanceNormalization" => norm::instance,
         "GroupNormalization" => norm::group,
         "LRN" => norm::local_response,
-        "Relu" | "LeakyRelu" | "PRelu" | "Elu" | "Celu" | "Selu" | "Sigmoid" | "HardSigmoid" | "HardSwish" | "Gelu" | "Erf" | "Tanh"
-        | "Softplus" | "Softsign" | "Mish" | "ThresholdedRelu" | "Clip" => activation::maker,
+        "Relu" | "LeakyRelu" | "PRelu" | "Elu" | "Celu" | "Selu" | "Sigmoid" | "HardSigmoid" | "HardSwish" | "Gelu"
+        | "Erf" | "Tanh" | "Softplus" | "Softsign" | "Mish" | "ThresholdedRelu" | "Clip" => activation::maker,
         "Softmax" | "LogSoftmax" => softmax::maker,
         "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Mod" | "Min" | "Max" | "Sum" | "Mean" => elementwise::maker,
-        "Sqrt" | "Exp" | "Log" | "Neg" | "Abs" | "Reciprocal" | "Round" | "Floor" | "Ceil" | "Sign" | "Sin" | "Cos" => elementwise::unary,
-        "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "And" | "Or" | "Xor" | "Not" | "Where" | "IsNaN" => compare::maker,
-        "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin" | "ReduceProd" | "ReduceL1" | "ReduceL2" | "ReduceSumSquare"
-        | "ReduceLogSum" | "ReduceLogSumExp" => reduce::maker,
-        "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose" | "Expand" | "Tile" | "DepthToSpace" | "SpaceToDepth"
-        | "Identity" | "Dropout" => reshape::maker,
+        "Sqrt" | "Exp" | "Log" | "Neg" | "Abs" | "Reciprocal" | "Round" | "Floor" | "Ceil" | "Sign" | "Sin" | "Cos" => {
+            elementwise::unary
+        }
+        "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "And" | "Or" | "Xor" | "Not" | "Where"
+        | "IsNaN" => compare::maker,
+        "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin" | "ReduceProd" | "ReduceL1" | "ReduceL2"
+        | "ReduceSumSquare" | "ReduceLogSum" | "ReduceLogSumExp" => reduce::maker,
+        "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose" | "Expand" | "Tile" | "DepthToSpace"
+        | "SpaceToDepth" | "Identity" | "Dropout" => reshape::maker,
         "Concat" | "Split" => join::maker,
         "Slice" => slice::maker,
         "Gather" | "GatherElements" | "ScatterND" => gather::maker,

@@ -26,7 +26,8 @@ pub(super) fn moved(v: &Value, f: impl Fn(&Tensor) -> Result<Tensor>) -> Result<
 
 /// Applies a movement of several values of one type.
 pub(super) fn together(args: &Args<'_>, values: &[&Value], f: impl Fn(&[Tensor]) -> Result<Tensor>) -> Result<Value> {
-    let arrays: Option<Vec<&Array>> = values.iter().map(|v| if let Value::Array(a) = v { Some(&**a) } else { None }).collect();
+    let arrays: Option<Vec<&Array>> =
+        values.iter().map(|v| if let Value::Array(a) = v { Some(&**a) } else { None }).collect();
     if let Some(arrays) = arrays {
         let (mut places, mut from) = (Vec::new(), 1);
         for a in &arrays {

@@ -23,10 +23,14 @@ fn statistics(node: &Node, a: &Attributes<'_>) -> Result<f64> {
     a.float("momentum", 0.9)?;
     a.ints("consumed_inputs")?;
     if !a.flag("is_test", node.opset >= 7)? {
-        return Err(node.error("it computes the batch's statistics: the model was exported in training mode; call model.eval() before"));
+        return Err(node.error(
+            "it computes the batch's statistics: the model was exported in training mode; call model.eval() before",
+        ));
     }
     if a.flag("training_mode", false)? || (node.opset < 14 && node.outputs.iter().skip(1).any(|o| !o.is_empty())) {
-        return Err(node.error("it computes the batch's statistics: the model was exported in training mode; call model.eval() before"));
+        return Err(node.error(
+            "it computes the batch's statistics: the model was exported in training mode; call model.eval() before",
+        ));
     }
     if !a.flag("spatial", true)? {
         return Err(node.error("spatial 0 is not supported"));

@@ -60,7 +60,10 @@ fn one_axis(t: &Tensor, along: usize, (begin, end): (i64, i64), border: Border, 
         return Ok(t.clone());
     }
     if begin + end + len < 0 {
-        return Err(Error::value("pads", format!("{begin} and {end} cut more than the {len} elements of axis {along}")));
+        return Err(Error::value(
+            "pads",
+            format!("{begin} and {end} cut more than the {len} elements of axis {along}"),
+        ));
     }
     if border == Border::Constant {
         let (from, to) = ((-begin).max(0), len - (-end).max(0));

@@ -31,6 +31,11 @@ pub(super) fn maker(node: &Node, a: &Attributes<'_>) -> Result<Run> {
         let shape = shape.clone().map_or_else(|| args.need(0).map(|v| v.shape().to_vec()), Ok)?;
         within(&shape, MOST_ELEMENTS)?;
         let (rng, c) = (args.context.draws.next(), args.context);
-        Ok(if normal { rng.normal(shape, mean, scale, c.dtype, &c.device)? } else { rng.uniform(shape, low..high, c.dtype, &c.device)? }.into())
+        Ok(if normal {
+            rng.normal(shape, mean, scale, c.dtype, &c.device)?
+        } else {
+            rng.uniform(shape, low..high, c.dtype, &c.device)?
+        }
+        .into())
     }))
 }

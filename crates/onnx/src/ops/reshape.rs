@@ -42,7 +42,8 @@ pub(super) fn maker(node: &Node, a: &Attributes<'_>) -> Result<Run> {
             one(move |args| {
                 let axes = given.clone().map_or_else(|| args.ints(1), |g| Ok(Some(g)))?;
                 let x = args.need(0)?;
-                let shape = if add { unsqueezed(x.shape(), &axes.unwrap_or_default())? } else { squeezed(x.shape(), axes)? };
+                let shape =
+                    if add { unsqueezed(x.shape(), &axes.unwrap_or_default())? } else { squeezed(x.shape(), axes)? };
                 shaped(x, shape)
             })
         }
@@ -105,8 +106,12 @@ fn target(from: &[usize], wanted: &[i64], zero: bool) -> Result<Vec<usize>> {
     for (i, d) in wanted.iter().enumerate() {
         shape.push(match d {
             -1 => None,
-            0 if !zero => Some(*from.get(i).ok_or_else(|| Error::value("shape", format!("{wanted:?} copies axis {i} of {from:?}")))?),
-            d => Some(usize::try_from(*d).map_err(|_| Error::value("shape", format!("{wanted:?} has a negative size")))?),
+            0 if !zero => Some(
+                *from.get(i).ok_or_else(|| Error::value("shape", format!("{wanted:?} copies axis {i} of {from:?}")))?,
+            ),
+            d => Some(
+                usize::try_from(*d).map_err(|_| Error::value("shape", format!("{wanted:?} has a negative size")))?,
+            ),
         });
     }
     let known = crate::array::count(&shape.iter().flatten().copied().collect::<Vec<_>>())?;
@@ -123,7 +128,8 @@ fn unsqueezed(from: &[usize], axes: &[i64]) -> Result<Vec<usize>> {
     let rank = from.len() + axes.len();
     let at = axes.iter().map(|a| axis(*a, rank)).collect::<Result<Vec<_>>>()?;
     let mut rest = from.iter();
-    let shape: Vec<usize> = (0..rank).map(|i| if at.contains(&i) { 1 } else { rest.next().copied().unwrap_or(1) }).collect();
+    let shape: Vec<usize> =
+        (0..rank).map(|i| if at.contains(&i) { 1 } else { rest.next().copied().unwrap_or(1) }).collect();
     if rest.next().is_some() {
         return Err(Error::value("axes", format!("{axes:?} names an axis twice")));
     }
@@ -152,7 +158,10 @@ fn dropout(node: &Node, a: &Attributes<'_>) -> Result<Run> {
         let ratio = args.host(1)?.and_then(|r| r.to_f64().first().copied()).unwrap_or(attribute);
         let mut out = if training && ratio > 0.0 {
             if mask || !(0.0..1.0).contains(&ratio) {
-                return Err(Error::value("inputs", format!("a drop rate of {ratio} with its mask as output is not supported")));
+                return Err(Error::value(
+                    "inputs",
+                    format!("a drop rate of {ratio} with its mask as output is not supported"),
+                ));
             }
             let x = args.tensor(0)?;
             let u = args.context.draws.next().uniform(x.dims(), 0.0..1.0, x.dtype(), x.device())?;

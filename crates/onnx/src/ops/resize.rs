@@ -50,7 +50,8 @@ enum Ratio {
 
 pub(super) fn maker(node: &Node, a: &Attributes<'_>) -> Result<Run> {
     let old = node.op == "Upsample" || node.opset < 11;
-    let place = match a.text("coordinate_transformation_mode", if old { "asymmetric" } else { "half_pixel" })?.as_str() {
+    let place = match a.text("coordinate_transformation_mode", if old { "asymmetric" } else { "half_pixel" })?.as_str()
+    {
         "half_pixel" => Place::HalfPixel,
         "half_pixel_symmetric" => Place::HalfPixelSymmetric,
         "pytorch_half_pixel" => Place::PytorchHalfPixel,
@@ -105,9 +106,8 @@ pub(super) fn maker(node: &Node, a: &Attributes<'_>) -> Result<Run> {
 
 /// Scales or sizes, as the inputs give them.
 fn asked(args: &Args<'_>, old: bool, fixed: Option<&[f64]>) -> Result<(Option<Vec<f64>>, Option<Vec<usize>>)> {
-    let floats = |i: usize| -> Result<Option<Vec<f64>>> {
-        Ok(args.host(i)?.map(|a| a.to_f64()).filter(|v| !v.is_empty()))
-    };
+    let floats =
+        |i: usize| -> Result<Option<Vec<f64>>> { Ok(args.host(i)?.map(|a| a.to_f64()).filter(|v| !v.is_empty())) };
     if let Some(s) = fixed {
         return Ok((Some(s.to_vec()), None));
     }
@@ -118,7 +118,12 @@ fn asked(args: &Args<'_>, old: bool, fixed: Option<&[f64]>) -> Result<(Option<Ve
 }
 
 /// The size and the scale of each axis.
-fn plan(lengths: &[usize], scales: Option<Vec<f64>>, targets: Option<Vec<usize>>, ratio: Ratio) -> Result<Vec<(usize, f64)>> {
+fn plan(
+    lengths: &[usize],
+    scales: Option<Vec<f64>>,
+    targets: Option<Vec<usize>>,
+    ratio: Ratio,
+) -> Result<Vec<(usize, f64)>> {
     let fits = |n: usize, what: &str| {
         let reason = format!("there are {n} for {} axes", lengths.len());
         if n == lengths.len() { Ok(()) } else { Err(Error::value(what, reason)) }
@@ -197,7 +202,8 @@ fn taps(i: usize, len: usize, out: usize, scale: f64, rule: Rule) -> Vec<(usize,
         Take::Cubic { a } => (2.0, Box::new(move |d: f64| cubic(d.abs(), a))),
     };
     let (from, to) = ((at - reach / width).floor() as i64, (at + reach / width).ceil() as i64);
-    let mut all: Vec<(i64, f64)> = (from..=to).map(|j| (j, kernel((j as f64 - at) * width))).filter(|t| t.1 != 0.0).collect();
+    let mut all: Vec<(i64, f64)> =
+        (from..=to).map(|j| (j, kernel((j as f64 - at) * width))).filter(|t| t.1 != 0.0).collect();
     if rule.exclude_outside {
         all.retain(|(j, _)| (0..len as i64).contains(j));
     }

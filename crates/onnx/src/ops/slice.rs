@@ -18,7 +18,9 @@ pub(super) fn maker(_: &Node, a: &Attributes<'_>) -> Result<Run> {
         let axes = list(&given.2, 3)?.unwrap_or_else(|| (0..n as i64).collect());
         let steps = args.ints(4)?.unwrap_or_else(|| vec![1; n]);
         if [ends.len(), axes.len(), steps.len()] != [n; 3] || steps.contains(&0) {
-            let reason = format!("starts {starts:?}, ends {ends:?}, axes {axes:?} and steps {steps:?} must go together, no step 0");
+            let reason = format!(
+                "starts {starts:?}, ends {ends:?}, axes {axes:?} and steps {steps:?} must go together, no step 0"
+            );
             return Err(Error::value("inputs", reason));
         }
         let axes = axes.into_iter().map(|v| axis(v, rank)).collect::<Result<Vec<_>>>()?;
@@ -45,7 +47,11 @@ fn range(len: usize, start: i64, end: i64, step: i64) -> (i64, usize) {
     let (lo, hi) = if step > 0 { (0, len) } else { (-1, len - 1) };
     let at = |v: i64| (if v < 0 { v.saturating_add(len) } else { v }).clamp(lo, hi);
     let (from, to) = (at(start), at(end));
-    let count = if step > 0 { (to - from).max(0).div_ceil_by(step) } else { (from - to).max(0).div_ceil_by(step.saturating_neg()) };
+    let count = if step > 0 {
+        (to - from).max(0).div_ceil_by(step)
+    } else {
+        (from - to).max(0).div_ceil_by(step.saturating_neg())
+    };
     (from.max(0), count)
 }
 

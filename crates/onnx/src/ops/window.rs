@@ -9,7 +9,9 @@ use sconce_tensor_core::{Error, Result};
 pub(super) enum Padding {
     Given(Vec<(usize, usize)>),
     /// So that the output is the input over the stride, rounded up; the odd one at the end (or the start).
-    Same { upper: bool },
+    Same {
+        upper: bool,
+    },
 }
 
 /// Strides, dilations and padding; an axis that is not given has 1, 1 and 0.
@@ -48,7 +50,9 @@ impl Window {
             "VALID" => None,
             "SAME_UPPER" => Some(Padding::Same { upper: true }),
             "SAME_LOWER" => Some(Padding::Same { upper: false }),
-            other => return Err(a.error(format!("auto_pad {other:?} is not one of NOTSET, VALID, SAME_UPPER, SAME_LOWER"))),
+            other => {
+                return Err(a.error(format!("auto_pad {other:?} is not one of NOTSET, VALID, SAME_UPPER, SAME_LOWER")));
+            }
         };
         Ok(Self { strides, dilations, padding })
     }
@@ -62,7 +66,8 @@ impl Window {
         let rank = image.len();
         let fits = |len: Option<usize>| len.is_none_or(|l| l == rank);
         let given = if let Some(Padding::Given(p)) = &self.padding { Some(p.len()) } else { None };
-        let all = [self.strides.as_ref().map(Vec::len), self.dilations.as_ref().map(Vec::len), given, Some(kernel.len())];
+        let all =
+            [self.strides.as_ref().map(Vec::len), self.dilations.as_ref().map(Vec::len), given, Some(kernel.len())];
         if !all.into_iter().all(fits) {
             let reason = format!("strides, dilations, pads and kernel must have {rank} axes each, as the image has");
             return Err(Error::value("attributes", reason));

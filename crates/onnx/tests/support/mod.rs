@@ -1,8 +1,9 @@
 //! Runs one conformance case: a model with inputs and expected outputs as files.
+#![allow(dead_code)] // each test and the example use a part
 
 use sconce_onnx::{Array, Data, Error, Model, ModelConfig, Value, read_value};
 use sconce_tensor_core::Mode;
-use sconce_tensor_core::candle_core::DType;
+use sconce_tensor_core::candle_core::{DType, Device};
 use std::path::{Path, PathBuf};
 
 /// What became of a case.
@@ -19,6 +20,28 @@ pub(crate) enum Outcome {
 /// The files `input_0.pb`, `input_1.pb`, ... of a folder.
 fn numbered(folder: &Path, what: &str) -> Vec<PathBuf> {
     (0..).map(|i| folder.join(format!("{what}_{i}.pb"))).take_while(|p| p.exists()).collect()
+}
+
+/// Unpacks the cases that are committed, one folder each, and returns their names.
+pub(crate) fn unpack(into: &Path) -> Vec<String> {
+    use std::io::Read;
+    let packed = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/cases.safetensors.gz");
+    let mut bytes = Vec::new();
+    flate2::read::GzDecoder::new(std::fs::File::open(packed).unwrap()).read_to_end(&mut bytes).unwrap();
+    let entries = sconce_tensor_core::candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).unwrap();
+    let mut cases = std::collections::BTreeSet::new();
+    for (name, bytes) in entries {
+        let (folder, file) = name.rsplit_once('/').unwrap();
+        std::fs::create_dir_all(into.join(folder)).unwrap();
+        std::fs::write(into.join(folder).join(file), bytes.to_vec1::<u8>().unwrap()).unwrap();
+        cases.insert(folder.to_owned());
+    }
+    cases.into_iter().collect()
+}
+
+/// The inputs of the case of a folder.
+pub(crate) fn inputs(folder: &Path) -> Vec<Value> {
+    numbered(folder, "input").iter().filter_map(|p| read_value(p).ok()).collect()
 }
 
 /// Runs the case of a folder that has `model.onnx`, and its inputs and outputs beside it or in `test_data_set_0`.

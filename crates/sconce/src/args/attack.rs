@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// Evaluate the robustness of your model: robust accuracy under a suite of attacks, with warnings when the number may be too optimistic.
 #[derive(Clone, Debug, Args)]
 pub struct Attack {
-    /// File with the weights: safetensors, or what torch.save writes (its content says which, not its ending)
+    /// An ONNX file, or a file with the weights of --arch: safetensors, or what torch.save writes (its content says which, not its ending)
     #[arg(long, value_name = "FILE")]
     pub model: PathBuf,
     /// The weights to take where the file holds several: the key, or keys joined by dots, such as ema_state_dict (default: trained weights before
@@ -16,7 +16,16 @@ pub struct Attack {
     pub weights_key: Option<String>,
     /// Architecture: smallcnn, resnet10, resnet18 or resnet34. The sizes are read from the weights
     #[arg(long)]
-    pub arch: String,
+    pub arch: Option<String>,
+    /// The value of an ONNX file to attack, such as an output (default: the first output, without a Softmax or Sigmoid at its end)
+    #[arg(long, value_name = "NAME")]
+    pub output: Option<String>,
+    /// The order of axes that an ONNX file expects (default: read off the shape of its input)
+    #[arg(long, value_enum)]
+    pub layout: Option<Layout>,
+    /// What 0 and 1 of the images are to an ONNX file, for example 0,255 or -1,1 (default: 0,1)
+    #[arg(long, value_name = "LOW,HIGH", allow_hyphen_values = true, conflicts_with = "mean")]
+    pub input_range: Option<String>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub data: Data,
@@ -65,6 +74,15 @@ pub struct Attack {
     /// Device: auto, cpu, cuda:N or metal
     #[arg(long, default_value = "auto")]
     pub device: String,
+}
+
+/// The order of an image's axes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Layout {
+    /// Channels first, as in PyTorch
+    Nchw,
+    /// Channels last, as in TensorFlow
+    Nhwc,
 }
 
 /// The suites of attacks.

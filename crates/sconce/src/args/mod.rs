@@ -7,9 +7,10 @@ mod detect;
 mod dossier;
 mod fidelity;
 mod generate;
+mod model;
 mod pretrain;
 
-pub use attack::{Attack, Suite};
+pub use attack::{Attack, Layout, Suite};
 pub use augment::{Arm, Augment, GanNet};
 pub use data::{Data, DataVerb, Places};
 pub use detect::{
@@ -18,6 +19,7 @@ pub use detect::{
 pub use dossier::Dossier;
 pub use fidelity::{Extractor, Fidelity};
 pub use generate::Generate;
+pub use model::{Inspect, ModelVerb};
 pub use pretrain::{Pretrain, Probe};
 
 use clap::{Args, Parser, Subcommand};
@@ -84,6 +86,9 @@ pub enum Job {
     Detect(Detect),
     /// Write one report on a checkpoint: robust accuracy, curvature, loss landscape, gradient smoothness, Fourier heat map
     Dossier(Dossier),
+    /// Look into a model's file
+    #[command(subcommand)]
+    Model(ModelVerb),
     /// List, download and verify data sets
     #[command(subcommand)]
     Data(DataVerb),
@@ -109,7 +114,7 @@ impl Job {
             Self::Probe(p) => &p.device,
             Self::Fidelity(f) => &f.device,
             Self::Augment(a) => &a.device,
-            Self::Detect(_) | Self::Data(_) | Self::Generate(_) => "cpu",
+            Self::Detect(_) | Self::Model(_) | Self::Data(_) | Self::Generate(_) => "cpu",
         }
     }
 }

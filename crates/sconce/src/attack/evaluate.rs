@@ -1,9 +1,9 @@
 //! The work: a suite of attacks on a network.
 
-use super::input::{Examples, device, network, sha256};
+use super::input::{Examples, device, sha256};
+use super::model::{Opened, Told, open};
 use super::pictures::{Picture, pictures};
 use super::threat::{Threats, radius};
-use super::weights;
 use crate::args::{Attack, Suite as SuiteName};
 use crate::terminal::Terminal;
 use anyhow::{Result, bail};
@@ -13,7 +13,6 @@ use sconce_attacks::{
     evaluate as run,
 };
 use sconce_tensor_core::error::describe;
-use sconce_tensor_core::nets::load::{Choice, Loaded};
 
 /// An evaluation with all that a reader of its report wants to know.
 pub(crate) struct Evaluated {
@@ -24,8 +23,8 @@ pub(crate) struct Evaluated {
     pub(crate) pictures: Vec<Picture>,
     /// SHA-256 of the weights' file.
     pub(crate) weights: String,
-    /// What was taken from it.
-    pub(crate) choice: Choice,
+    /// What is told of the model.
+    pub(crate) told: Told,
     pub(crate) device: String,
     pub(crate) seconds: f64,
 }
@@ -75,11 +74,10 @@ pub(crate) fn evaluate(args: &Attack, with_pictures: bool, terminal: &Terminal) 
     let examples = Examples::read(&args.data, size(args.examples))?;
     let (x, y) = (examples.x.to_device(&device)?, examples.y.to_device(&device)?);
     examples.notes.iter().for_each(|n| terminal.note(n));
-    let Loaded { network: net, choice } = network(args, &x, DType::F32, &device)?;
+    let Opened { network: net, told } = open(args, &x, DType::F32, &device)?;
     let sha256 = sha256(&args.model)?;
-    weights::notes(&choice).iter().for_each(|n| terminal.note(&format!("weights: {n}")));
-    let Choice { key, prefix, dropped, .. } = &choice;
-    terminal.detail(&format!("weights: key `{key}`, prefix `{prefix}`, left out {dropped:?}"));
+    told.notes.iter().for_each(|n| terminal.note(n));
+    terminal.detail(&told.detail);
     terminal.detail(&format!("{}: {} weights, sha256 {sha256}", args.model.display(), net.params().count()));
     let suite = suite(args.suite, threats.norm, net.outputs())?;
     let cfg = EvaluationConfig {
@@ -118,5 +116,5 @@ pub(crate) fn evaluate(args: &Attack, with_pictures: bool, terminal: &Terminal) 
         Vec::new()
     });
     let device = if device.is_cpu() { "cpu".to_owned() } else { format!("{:?}", device.location()) };
-    Ok(Evaluated { result, threats, examples, pictures, weights: sha256, choice, device, seconds: terminal.seconds() })
+    Ok(Evaluated { result, threats, examples, pictures, weights: sha256, told, device, seconds: terminal.seconds() })
 }

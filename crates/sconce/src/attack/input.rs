@@ -1,7 +1,7 @@
 //! What is evaluated: a network, and images with labels.
 
 use super::arrays::{self, ImagesAndLabels, Names};
-use crate::args::{Attack, Data};
+use crate::args::Data;
 use crate::places;
 use anyhow::Context;
 use candle_core::{DType, Tensor};
@@ -87,17 +87,6 @@ pub(crate) fn device(name: &str) -> anyhow::Result<Device> {
     })
 }
 
-/// Loads the network of the arguments for images like those of `x`.
-///
-/// # Errors
-/// A file that cannot be read, weights that do not fit the architecture.
-pub(crate) fn network(args: &Attack, x: &Tensor, dtype: DType, device: &Device) -> anyhow::Result<Loaded> {
-    let (_, c, h, w) = x.dims4()?;
-    let normalize = (args.mean.as_deref(), args.std.as_deref());
-    let weights = Weights { arch: &args.arch, file: &args.model, key: args.weights_key.as_deref(), normalize };
-    weights.load((c, h, w), dtype, device)
-}
-
 /// A file of weights, with what is not in it.
 pub(crate) struct Weights<'a> {
     pub(crate) arch: &'a str,
@@ -112,7 +101,7 @@ impl Weights<'_> {
     /// The network for images of some channels, height and width.
     ///
     /// # Errors
-    /// As [`network`].
+    /// A file that cannot be read, weights that do not fit the architecture.
     pub(crate) fn load(&self, input: (usize, usize, usize), dtype: DType, device: &Device) -> anyhow::Result<Loaded> {
         let normalize = match self.normalize {
             (Some(m), Some(s)) => Some(Normalize::new(m.to_vec(), s.to_vec())?),

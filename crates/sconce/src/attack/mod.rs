@@ -4,6 +4,7 @@ mod arrays;
 mod evaluate;
 mod input;
 mod judge;
+mod model;
 mod page;
 mod pictures;
 mod text;
@@ -11,8 +12,9 @@ mod threat;
 mod weights;
 
 pub(crate) use evaluate::{Evaluated, evaluate};
-pub(crate) use input::{Weights, device, network, read_images, sha256};
+pub(crate) use input::{Weights, device, read_images, sha256};
 pub(crate) use judge::judge;
+pub(crate) use model::{Opened, Told, open};
 pub(crate) use page::{flags, opening, provenance, robustness};
 pub(crate) use text::{fields, text};
 pub(crate) use threat::{Threats, radius};

@@ -2,7 +2,6 @@
 
 use super::evaluate::Evaluated;
 use super::threat::{name, radius};
-use super::weights;
 use crate::args::{Attack, Suite};
 use anyhow::Result;
 use sconce_attacks::Status;
@@ -54,7 +53,7 @@ pub(crate) fn fields(args: &Attack, done: &Evaluated) -> Result<Value> {
         }
         _ => Vec::new(),
     };
-    let (clean, choice) = (done.result.clean_accuracy(), &done.choice);
+    let clean = done.result.clean_accuracy();
     let ci = clean.wilson95();
     let robust = done.result.robust_accuracies()?;
     let robust: Vec<Value> = robust
@@ -75,11 +74,7 @@ pub(crate) fn fields(args: &Attack, done: &Evaluated) -> Result<Value> {
         })
     });
     Ok(json!({
-        "model": args.model, "sha256": done.weights, "weights": {
-            "key": choice.key, "others": choice.others, "prefix": choice.prefix, "left_out": choice.dropped.iter().chain(&choice.outside).collect::<Vec<_>>(),
-            "mean": choice.normalize.as_ref().map(|n| &n.0), "std": choice.normalize.as_ref().map(|n| &n.1),
-            "notes": weights::notes(choice),
-        }, "arch": args.arch, "data": args.data.name, "suite": done.result.suite,
+        "model": args.model, "sha256": done.weights, "weights": done.told.fields, "arch": done.told.arch, "data": args.data.name, "suite": done.result.suite,
         "data_notes": done.examples.notes, "upper_bound": args.suite == Suite::Quick, "notes": done.result.notes, "seed": args.seed, "device": done.device,
         "seconds": done.seconds, "status": done.status(), "flags": flags,
         "clean": { "accuracy": clean.rate(), "ci95": [ci.lo, ci.hi], "correct": clean.hits, "examples": clean.total },

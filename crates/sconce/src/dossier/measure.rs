@@ -3,13 +3,12 @@
 use super::curvature::{Spectrum, layers, spectrum};
 use super::smoothness::{Smoothness, smoothness};
 use crate::args::Dossier;
-use crate::attack::{Threats, radius};
+use crate::attack::{Threats, Told, radius};
 use crate::terminal::Terminal;
 use anyhow::{Context, Result};
 use candle_core::Tensor;
 use sconce_attacks::fourier::{HeatMap, Sweep, SweepConfig};
 use sconce_attacks::{Attack, Norm, Pgd, PgdConfig, StepSize};
-use sconce_tensor_core::nets::load::Choice;
 use sconce_tensor_core::store::Digest;
 use sconce_tensor_core::{Network, Rng};
 use sconce_theory::Weights;
@@ -58,10 +57,9 @@ pub(crate) struct Geometry {
 }
 
 /// Whether the network is a chain of layers that have bounds: without shortcuts and batch norm.
-fn is_chain(args: &Dossier, net: &dyn Network, choice: &Choice) -> bool {
-    let plain = args.attack.mean.is_none() && choice.normalize.is_none();
-    let small = args.attack.arch.to_lowercase().replace(['-', '_'], "") == "smallcnn";
-    small && plain && !net.params().iter().any(|p| p.name().contains("running"))
+fn is_chain(net: &dyn Network, told: &Told) -> bool {
+    let small = told.arch.to_lowercase().replace(['-', '_'], "") == "smallcnn";
+    small && !told.normalized && !net.params().iter().any(|p| p.name().contains("running"))
 }
 
 /// Measures all of it. The landscape is kept in the folder, so that an interrupted run continues there.
@@ -70,7 +68,7 @@ fn is_chain(args: &Dossier, net: &dyn Network, choice: &Choice) -> bool {
 /// Those of the parts, with the part's name.
 pub(super) fn all(
     args: &Dossier,
-    (threats, choice): (&Threats, &Choice),
+    (threats, told): (&Threats, &Told),
     net: &dyn Network,
     few: &(Tensor, Tensor),
     out: &Path,
@@ -115,7 +113,7 @@ pub(super) fn all(
     };
     let grid = Grid::plane(axis(0)?, axis(1)?)?;
     let data = Digest::new().tensor(&few.0)?.tensor(&few.1)?.hex();
-    let (arch, mean, std) = (&args.attack.arch, &args.attack.mean, &args.attack.std);
+    let (arch, mean, std) = (&told.arch, &args.attack.mean, &args.attack.std);
     let note = format!(
         "{} examples with the digest {data}, {arch}, mean {mean:?}, deviation {std:?}, PGD of {STEPS} steps in {norm:?} {eps}, frozen; running \
          statistics kept",
@@ -147,7 +145,7 @@ pub(super) fn all(
         adversarial,
         layers,
         smoothness,
-        chain: is_chain(args, net, choice).then(|| chain_bound(&bounds)).transpose()?,
+        chain: is_chain(net, told).then(|| chain_bound(&bounds)).transpose()?,
         lipschitz: bounds.into_iter().map(|l| (l.name, l.bound)).collect(),
         planes: [found.measure("clean")?, found.measure("adversarial")?],
         steps: side,

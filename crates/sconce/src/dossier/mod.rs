@@ -7,7 +7,7 @@ mod smoothness;
 mod summary;
 
 use crate::args::Dossier;
-use crate::attack::{self, evaluate, judge, network};
+use crate::attack::{self, Opened, evaluate, judge, open};
 use crate::program::Outcome;
 use crate::terminal::{Terminal, json};
 use anyhow::{Context, Result, bail};
@@ -58,8 +58,8 @@ pub(crate) fn main(args: &Dossier, terminal: &mut Terminal) -> Result<Outcome> {
     terminal.result(&attack::text(&args.attack, &done)?)?;
     let n = usize::try_from(args.geometry_examples)?.min(done.examples.len()?);
     let few = (done.examples.x.narrow(0, 0, n)?.to_dtype(DType::F64)?, done.examples.y.narrow(0, 0, n)?);
-    let net = network(&args.attack, &few.0, DType::F64, &Device::Cpu)?.network;
-    let found = match measure::all(args, (&done.threats, &done.choice), &*net, &few, &folder, terminal) {
+    let Opened { network: net, .. } = open(&args.attack, &few.0, DType::F64, &Device::Cpu)?;
+    let found = match measure::all(args, (&done.threats, &done.told), &*net, &few, &folder, terminal) {
         Ok(found) => found,
         Err(e) => {
             let fields = json!({ "attack": attack::fields(&args.attack, &done)?, "stopped": describe(e.as_ref()) });
