@@ -71,9 +71,11 @@ impl Case {
 prop_compose! {
     fn cases()(
         n in prop_oneof![1usize..4, 15usize..19, Just(33)],
-        cg in prop_oneof![1usize..5, 14usize..20],
-        og in prop_oneof![1usize..5, 11usize..27],
-        image in (1usize..8, prop_oneof![1usize..8, 14usize..20]),
+        (cg, og) in prop_oneof![
+            2 => (prop_oneof![1usize..5, 14usize..20], prop_oneof![1usize..5, 11usize..27]),
+            1 => Just((1, 1)), // depthwise
+        ],
+        image in (1usize..8, prop_oneof![3 => 1usize..8, 3 => 14usize..20, 1 => 32usize..70]),
         kernel in (1usize..5, 1usize..6),
         stride in (1usize..4, 1usize..4),
         padding in (0usize..4, 0usize..4),
@@ -85,7 +87,7 @@ prop_compose! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 160, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 240, ..ProptestConfig::default() })]
 
     /// The three maps and the transposed convolution against the sum of products in f64, in both types.
     #[test]
@@ -278,9 +280,11 @@ fn everything() -> Result<Vec<Vec<f64>>> {
         ([40, 48, 6, 6], 40, Conv2dSpec { stride: (2, 2), ..Conv2dSpec::same(3) }),
         ([40, 1, 28, 28], 16, Conv2dSpec::same(5)),
         ([8, 160, 4, 4], 300, Conv2dSpec::same(3)),
+        ([12, 20, 33, 40], 20, Conv2dSpec { groups: 20, stride: (2, 2), ..Conv2dSpec::same(5) }),
+        ([3, 40, 14, 14], 40, Conv2dSpec { groups: 40, ..Conv2dSpec::same(3) }),
     ] {
         let k = 2 * spec.padding.0 + 1;
-        let (x, w, b) = (n(1, &shape), n(2, &[o, shape[1], k, k]), n(3, &[o]));
+        let (x, w, b) = (n(1, &shape), n(2, &[o, shape[1] / spec.groups, k, k]), n(3, &[o]));
         let (scale, shift) = (n(4, &[o]), n(5, &[o]));
         let y = ops::conv2d(&x, &w, Some(&b), spec)?;
         let y = ops::batch_norm(&y, &scale, &shift, 1e-5, Some(&y), Some(0.0))?.output;

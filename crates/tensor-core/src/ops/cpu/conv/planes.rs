@@ -18,8 +18,8 @@ pub(super) struct Taps {
 /// Sizes of the padded planes that some correlations with one stride read.
 #[derive(Clone, Debug)]
 pub(super) struct Planes {
-    source: (usize, usize),
-    stride: (usize, usize),
+    pub(super) source: (usize, usize),
+    pub(super) stride: (usize, usize),
     /// The source's position at the planes' origin: minus the padding.
     origin: (isize, isize),
     /// Rows and columns of the plane of one phase.
@@ -115,5 +115,26 @@ impl Planes {
                 }
             }
         }
+    }
+
+    /// The rows of one plane in its copy: (place in the copy, place in the source, length). A source's columns are `stride`
+    /// apart. All other elements of the copy are padding.
+    pub(super) fn lines(&self) -> Vec<(usize, usize, usize)> {
+        let ((h, w), (sy, sx), (rows, cols)) = (self.source, self.stride, self.size);
+        let mut lines = Vec::new();
+        for phase in 0..sy * sx {
+            // Columns j of the phase's plane hold source columns j sx + first.
+            let first = (phase % sx) as isize + self.origin.1;
+            let skip = if first < 0 { ((-first) as usize).div_ceil(sx).min(cols) } else { 0 };
+            let start = (first + (skip * sx) as isize) as usize;
+            let n = if start < w { ((w - 1 - start) / sx + 1).min(cols - skip) } else { 0 };
+            for i in 0..rows {
+                let y = (i * sy + phase / sx) as isize + self.origin.0;
+                if n > 0 && (0..h as isize).contains(&y) {
+                    lines.push(((phase * rows + i) * cols + skip, y as usize * w + start, n));
+                }
+            }
+        }
+        lines
     }
 }
