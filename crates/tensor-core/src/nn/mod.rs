@@ -1,5 +1,6 @@
 //! Layers made of [`crate::ops`], and the builder that names and initialises their parameters.
 
+mod activation;
 mod batch_norm;
 mod builder;
 #[cfg(feature = "candle-nn")]
@@ -8,8 +9,10 @@ mod conv;
 mod linear;
 mod normalize;
 
+pub use activation::Activation;
 pub use batch_norm::BatchNorm2d;
 pub use builder::{Builder, Init};
+pub(crate) use builder::{Values, Weights};
 #[cfg(feature = "candle-nn")]
 pub use candle_module::{CandleModule, GradientFault, GradientWarning};
 pub use conv::Conv2d;
