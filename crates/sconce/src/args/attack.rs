@@ -14,9 +14,14 @@ pub struct Attack {
     /// averages)
     #[arg(long, value_name = "KEY")]
     pub weights_key: Option<String>,
-    /// Architecture: smallcnn, resnet10, resnet18 or resnet34. The sizes are read from the weights
+    /// Architecture by its published name, such as wrn-28-10, preactresnet18, resnet18 to resnet152, resnet20 to resnet110 (CIFAR), vgg16_bn, densenet121,
+    /// mobilenet_v2, vit, mlp or smallcnn; or its family, such as resnet or wideresnet. The sizes are read from the weights; a name that says other
+    /// ones is an error
     #[arg(long)]
     pub arch: String,
+    /// Activation, if it is not the architecture's own (weights do not say it): relu, relu6, leaky-relu, silu or gelu
+    #[arg(long, value_name = "NAME")]
+    pub activation: Option<String>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub data: Data,
@@ -65,6 +70,13 @@ pub struct Attack {
     /// Device: auto, cpu, cuda:N or metal
     #[arg(long, default_value = "auto")]
     pub device: String,
+}
+
+impl Attack {
+    /// The architecture and its activation, as they were asked for.
+    pub fn network(&self) -> String {
+        self.activation.as_ref().map_or_else(|| self.arch.clone(), |a| format!("{} with {a}", self.arch))
+    }
 }
 
 /// The suites of attacks.

@@ -35,7 +35,7 @@ pub(crate) fn opening(kind: &str, args: &Attack, done: &Evaluated) -> Result<Pag
     let name = args.model.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
     let lead = format!(
         "Architecture {}, {} examples of {}, suite {}.",
-        args.arch,
+        args.network(),
         done.result.ledger.len(),
         data(args),
         done.result.suite

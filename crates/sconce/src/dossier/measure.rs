@@ -115,7 +115,7 @@ pub(super) fn all(
     };
     let grid = Grid::plane(axis(0)?, axis(1)?)?;
     let data = Digest::new().tensor(&few.0)?.tensor(&few.1)?.hex();
-    let (arch, mean, std) = (&args.attack.arch, &args.attack.mean, &args.attack.std);
+    let (arch, mean, std) = (args.attack.network(), &args.attack.mean, &args.attack.std);
     let note = format!(
         "{} examples with the digest {data}, {arch}, mean {mean:?}, deviation {std:?}, PGD of {STEPS} steps in {norm:?} {eps}, frozen; running \
          statistics kept",

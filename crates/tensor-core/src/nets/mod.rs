@@ -9,6 +9,7 @@ mod resnet;
 mod small_cnn;
 mod unit;
 mod vgg;
+mod vit;
 mod wide_resnet;
 
 pub use densenet::{DenseNet, DenseNetConfig};
@@ -19,6 +20,7 @@ pub use resnet::{ResNet, ResNetBlock, ResNetConfig, Shortcut};
 pub use small_cnn::{SmallCnn, SmallCnnConfig};
 pub use unit::Stem;
 pub use vgg::{Vgg, VggConfig};
+pub use vit::{Vit, VitConfig, VitPooling};
 pub use wide_resnet::{WideResNet, WideResNetConfig};
 
 #[cfg(test)]

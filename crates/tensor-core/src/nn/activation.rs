@@ -43,10 +43,8 @@ impl Activation {
             // Exact below 6, and the derivative is 0 at both ends' far sides.
             Self::Relu6 => Ok((ops::relu(x)? - ops::relu(&(x - 6.0)?)?)?),
             Self::LeakyRelu => ops::leaky_relu(x, SLOPE),
-            Self::Silu => Ok((x * ops::sigmoid(x)?)?),
-            Self::Gelu => {
-                Err(Error::Unsupported { what: "gelu", reason: "its operation is not there yet".to_owned() })
-            }
+            Self::Silu => ops::silu(x),
+            Self::Gelu => ops::gelu(x, ops::Gelu::Erf),
         }
     }
 

@@ -6,6 +6,7 @@ mod builder;
 #[cfg(feature = "candle-nn")]
 mod candle_module;
 mod conv;
+mod layer_norm;
 mod linear;
 mod normalize;
 
@@ -16,6 +17,7 @@ pub(crate) use builder::{Values, Weights};
 #[cfg(feature = "candle-nn")]
 pub use candle_module::{CandleModule, GradientFault, GradientWarning};
 pub use conv::Conv2d;
+pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use normalize::Normalize;
 

@@ -7,12 +7,13 @@ mod preact_resnet;
 mod resnet;
 mod small_cnn;
 mod vgg;
+mod vit;
 mod wide_resnet;
 
 use super::family::Family;
 
 /// All families.
-pub(super) static FAMILIES: [&Family; 8] = [
+pub(super) static FAMILIES: [&Family; 9] = [
     &small_cnn::FAMILY,
     &resnet::FAMILY,
     &wide_resnet::FAMILY,
@@ -20,6 +21,7 @@ pub(super) static FAMILIES: [&Family; 8] = [
     &vgg::FAMILY,
     &densenet::FAMILY,
     &mobilenet_v2::FAMILY,
+    &vit::FAMILY,
     &mlp::FAMILY,
 ];
 
