@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Tensor};
 use proptest::prelude::*;
 use sconce_tensor_core::gradcheck::GradCheck;
 use sconce_tensor_core::nets::{ResNet, ResNetConfig, SmallCnn, SmallCnnConfig};
-use sconce_tensor_core::ops::{self, Conv2dSpec, ConvTranspose2dSpec, LstmWeights, Pool2dSpec};
+use sconce_tensor_core::ops::{self, Conv2dSpec, ConvTranspose2dSpec, Gelu, LstmWeights, Pool2dSpec};
 use sconce_tensor_core::{Error, ExampleRng, Mode, Network, Result, Rng};
 
 fn normal(seed: u64, shape: &[usize]) -> Tensor {
@@ -22,6 +22,19 @@ fn check(inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>) {
     GradCheck::default().check(inputs, |t| weighted(f(t)?)).unwrap();
 }
 
+/// Windows with every option.
+fn uneven(count_include_pad: bool) -> Pool2dSpec {
+    Pool2dSpec {
+        kernel: (2, 3),
+        stride: (2, 2),
+        padding: (0, 1),
+        padding_end: Some((1, 2)),
+        dilation: (2, 1),
+        ceil_mode: true,
+        count_include_pad,
+    }
+}
+
 #[test]
 fn linear_maps() {
     let spec = Conv2dSpec { stride: (2, 1), padding: (1, 2), dilation: (1, 2), groups: 2 };
@@ -32,17 +45,21 @@ fn linear_maps() {
     check(&[normal(1, &[2, 3, 4]), normal(2, &[5, 4])], |t| ops::linear(&t[0], &t[1], None));
     check(&[normal(1, &[3, 4]), normal(2, &[4, 2])], |t| ops::matmul(&t[0], &t[1]));
     check(&[normal(1, &[2, 3, 5, 4])], |t| {
-        ops::avg_pool2d(&t[0], Pool2dSpec { kernel: (3, 2), stride: (2, 1), padding: (1, 1) })
+        ops::avg_pool2d(&t[0], Pool2dSpec { kernel: (3, 2), stride: (2, 1), padding: (1, 1), ..Pool2dSpec::default() })
     });
     check(&[normal(1, &[2, 3, 5, 4])], |t| ops::global_avg_pool2d(&t[0]));
+    for count_include_pad in [false, true] {
+        check(&[normal(1, &[2, 1, 6, 7])], |t| ops::avg_pool2d(&t[0], uneven(count_include_pad)));
+    }
 }
 
 #[test]
 fn curved_maps() {
     check(&[normal(1, &[2, 2, 7, 5])], |t| {
-        ops::max_pool2d(&t[0], Pool2dSpec { kernel: (3, 2), stride: (2, 2), padding: (1, 1) })
+        ops::max_pool2d(&t[0], Pool2dSpec { kernel: (3, 2), stride: (2, 2), padding: (1, 1), ..Pool2dSpec::default() })
     });
     check(&[normal(1, &[2, 2, 6, 6])], |t| ops::max_pool2d(&t[0], Pool2dSpec::default()));
+    check(&[normal(1, &[2, 1, 6, 7])], |t| ops::max_pool2d(&t[0], uneven(true)));
     check(&[normal(1, &[40])], |t| ops::relu(&t[0]));
     check(&[normal(1, &[3, 2, 4, 3]), normal(2, &[2]), normal(3, &[2])], |t| {
         ops::batch_norm_train(&t[0], &t[1], &t[2], 1e-5)
@@ -52,6 +69,81 @@ fn curved_maps() {
     let labels = Tensor::new(&[0u32, 5, 2, 2], &Device::Cpu).unwrap();
     check(&[normal(1, &[4, 6])], |t| ops::cross_entropy(&t[0], &labels));
     check(&[normal(1, &[4, 6]), normal(2, &[4, 6])], |t| ops::soft_cross_entropy(&t[0], &t[1]));
+}
+
+type Unary = fn(&Tensor) -> Result<Tensor>;
+
+/// Functions of one number.
+const UNARY: [(&str, Unary); 13] = [
+    ("gelu", |x| ops::gelu(x, Gelu::Erf)),
+    ("gelu by tanh", |x| ops::gelu(x, Gelu::Tanh)),
+    ("silu", ops::silu),
+    ("hard swish", ops::hard_swish),
+    ("hard sigmoid", |x| ops::hard_sigmoid(x, 0.3, 0.4)),
+    ("mish", ops::mish),
+    ("softplus", ops::softplus),
+    ("elu", |x| ops::elu(x, 0.7)),
+    ("selu", ops::selu),
+    ("tanh", ops::tanh),
+    ("erf", ops::erf),
+    ("clamp", |x| ops::clamp(x, -0.6, f64::INFINITY)),
+    ("sigmoid", ops::sigmoid),
+];
+
+#[test]
+fn functions_of_one_number() {
+    for (name, f) in UNARY {
+        let x = (normal(1, &[60]) * 2.5).unwrap();
+        let worst = GradCheck::default().check(&[x], |t| weighted(f(&t[0])?));
+        assert!(worst.is_ok(), "{name}: {worst:?}");
+        // The ends, and the two types against each other.
+        let ends = Tensor::new(&[-700f64, -30.0, -1e-9, 0.0, 1e-9, 30.0, 700.0, f64::NAN], &Device::Cpu).unwrap();
+        let wide: Vec<f64> = f(&ends).unwrap().to_vec1().unwrap();
+        let narrow: Vec<f32> = f(&ends.to_dtype(DType::F32).unwrap()).unwrap().to_vec1().unwrap();
+        assert!(wide[7].is_nan() && narrow[7].is_nan(), "{name} of NaN");
+        for (a, b) in wide[..7].iter().zip(&narrow) {
+            assert!((a - f64::from(*b)).abs() <= 1e-6 * a.abs().max(1e-3), "{name}: {a} and {b}");
+        }
+    }
+    check(&[normal(1, &[3, 2, 4, 3]), normal(2, &[2])], |t| ops::prelu(&t[0], &t[1]));
+    check(&[normal(1, &[5, 2]), normal(2, &[1])], |t| ops::prelu(&t[0], &t[1]));
+    for bad in [
+        ops::clamp(&normal(1, &[2]), 1.0, 0.0),
+        ops::clamp(&normal(1, &[2]), f64::NAN, 0.0),
+        ops::elu(&normal(1, &[2]), f64::NAN),
+        ops::hard_sigmoid(&normal(1, &[2]), f64::INFINITY, 0.0),
+        ops::prelu(&normal(1, &[2, 3]), &normal(1, &[2])),
+        ops::prelu(&normal(1, &[2]), &normal(1, &[2])),
+    ] {
+        assert!(bad.is_err());
+    }
+}
+
+#[test]
+fn maps_of_transformers() {
+    check(&[normal(1, &[3, 2, 5])], |t| ops::softmax(&t[0]));
+    check(&[normal(1, &[3, 2, 5]), normal(2, &[5]), normal(3, &[5])], |t| {
+        ops::layer_norm(&t[0], Some(&t[1]), Some(&t[2]), 1e-5)
+    });
+    check(&[normal(1, &[4, 6])], |t| ops::layer_norm(&t[0], None, None, 0.1));
+    check(&[normal(1, &[2, 1, 3, 4]), normal(2, &[3, 4, 2])], |t| ops::batched_matmul(&t[0], &t[1]));
+    check(&[normal(1, &[2, 3, 4]), normal(2, &[2, 5, 4])], |t| ops::batched_matmul(&t[0], &t[1].t()?));
+    check(&[normal(1, &[2, 3, 4]), normal(2, &[4, 5])], |t| ops::batched_matmul(&t[0], &t[1]));
+    check(&[normal(1, &[2, 2, 3, 4])], |t| ops::resize2d(&t[0], &[(0, 2, 0.3), (1, 1, 0.0)], &[(3, 0, -0.2)]));
+    let x = normal(1, &[2, 3, 4]);
+    for bad in [
+        ops::softmax(&Tensor::zeros((2, 0), DType::F64, &Device::Cpu).unwrap()),
+        ops::layer_norm(&x, Some(&normal(2, &[3])), None, 1e-5),
+        ops::layer_norm(&x, None, None, 0.0),
+        ops::batched_matmul(&x, &normal(2, &[3, 4, 5])),
+        ops::batched_matmul(&x, &normal(2, &[2, 3, 5])),
+        ops::batched_matmul(&x, &normal(2, &[4])),
+        ops::resize2d(&normal(1, &[1, 1, 2, 2]), &[(0, 2, 0.0)], &[(0, 0, 0.0)]),
+        ops::resize2d(&normal(1, &[1, 1, 2, 2]), &[(0, 1, f64::NAN)], &[(0, 0, 0.0)]),
+        ops::resize2d(&normal(1, &[1, 1, 2, 2]), &[], &[(0, 0, 0.0)]),
+    ] {
+        assert!(bad.is_err());
+    }
 }
 
 #[test]
@@ -236,7 +328,8 @@ proptest! {
     fn pooling_passes_the_whole_gradient_on(
         (h, w, k, s) in (2usize..9, 2usize..9, 1usize..4, 1usize..4), seed in 0u64..1000,
     ) {
-        let spec = Pool2dSpec { kernel: (k, k), stride: (s, s), padding: (k / 2, k / 2) };
+        let spec =
+            Pool2dSpec { kernel: (k, k), stride: (s, s), padding: (k / 2, k / 2), ..Pool2dSpec::default() };
         let x = candle_core::Var::from_tensor(&normal(seed, &[2, 3, h, w]).round().unwrap()).unwrap();
         let y = ops::max_pool2d(&x, spec).unwrap();
         let g = y.sum_all().unwrap().backward().unwrap();

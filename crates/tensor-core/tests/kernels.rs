@@ -71,9 +71,11 @@ impl Case {
 prop_compose! {
     fn cases()(
         n in prop_oneof![1usize..4, 15usize..19, Just(33)],
-        cg in prop_oneof![1usize..5, 14usize..20],
-        og in prop_oneof![1usize..5, 11usize..27],
-        image in (1usize..8, prop_oneof![1usize..8, 14usize..20]),
+        (cg, og) in prop_oneof![
+            2 => (prop_oneof![1usize..5, 14usize..20], prop_oneof![1usize..5, 11usize..27]),
+            1 => Just((1, 1)), // depthwise
+        ],
+        image in (1usize..8, prop_oneof![3 => 1usize..8, 3 => 14usize..20, 1 => 32usize..70]),
         kernel in (1usize..5, 1usize..6),
         stride in (1usize..4, 1usize..4),
         padding in (0usize..4, 0usize..4),
@@ -85,7 +87,7 @@ prop_compose! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 160, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 240, ..ProptestConfig::default() })]
 
     /// The three maps and the transposed convolution against the sum of products in f64, in both types.
     #[test]
@@ -182,6 +184,61 @@ proptest! {
         }
     }
 
+    /// Both poolings against their definition, window by window; what has no window, or an empty one, is an error.
+    #[test]
+    fn poolings_agree_with_the_definition(
+        (h, w) in (1usize..12, 1usize..20),
+        kernel in (1usize..5, 1usize..5),
+        stride in (1usize..4, 1usize..4),
+        padding in (0usize..3, 0usize..3),
+        padding_end in prop_oneof![Just(None), (0usize..3, 0usize..3).prop_map(Some)],
+        dilation in (1usize..3, 1usize..3),
+        (ceil_mode, count_include_pad) in (any::<bool>(), any::<bool>()),
+    ) {
+        let spec = Pool2dSpec { kernel, stride, padding, padding_end, dilation, ceil_mode, count_include_pad };
+        let x = normal(5, &[2, 1, h, w], DType::F64);
+        let xs = numbers(&x);
+        let end = padding_end.unwrap_or(padding);
+        let outputs = |len: usize, k: usize, s: usize, p: usize, e: usize, d: usize| -> usize {
+            let reach = d * (k - 1) + 1;
+            // Windows from the first start on, while they fit, or with ceil_mode while they start in time.
+            let fits = |o: usize| o * s + reach <= len + p + e;
+            let late = |o: usize| (o == 0 || o * s < len + p) && o * s + reach < len + p + e + s;
+            (0..).take_while(|&o| fits(o) || (ceil_mode && late(o))).filter(|&o| !ceil_mode || o == 0 || o * s < len + p).count()
+        };
+        let oh = outputs(h, kernel.0, stride.0, padding.0, end.0, dilation.0);
+        let ow = outputs(w, kernel.1, stride.1, padding.1, end.1, dilation.1);
+        let fits = |k: usize, p: usize, e: usize, d: usize| p.max(e) < d * (k - 1) + 1;
+        let valid = oh * ow > 0 && fits(kernel.0, padding.0, end.0, dilation.0) && fits(kernel.1, padding.1, end.1, dilation.1);
+        let (mut maxima, mut means, mut hollow) = (Vec::new(), Vec::new(), false);
+        for (n, i, j) in (0..2).flat_map(|n| (0..oh).flat_map(move |i| (0..ow).map(move |j| (n, i, j)))) {
+            let (mut top, mut sum, mut inside, mut padded) = (f64::NEG_INFINITY, 0.0, 0, 0);
+            for (u, v) in (0..kernel.0).flat_map(|u| (0..kernel.1).map(move |v| (u, v))) {
+                let (y, x) = (i * stride.0 + u * dilation.0, j * stride.1 + v * dilation.1);
+                padded += usize::from(y < h + padding.0 + end.0 && x < w + padding.1 + end.1);
+                if (padding.0..padding.0 + h).contains(&y) && (padding.1..padding.1 + w).contains(&x) {
+                    let value = xs[(n * h + y - padding.0) * w + x - padding.1];
+                    (top, sum, inside) = (top.max(value), sum + value, inside + 1);
+                }
+            }
+            hollow |= inside == 0;
+            maxima.push(top);
+            means.push(sum / if count_include_pad { padded } else { inside } as f64);
+        }
+        for (ours, want, whole) in [
+            (ops::max_pool2d(&x, spec), &maxima, valid && !hollow),
+            (ops::composed::max_pool2d(&x, spec), &maxima, valid && !hollow),
+            (ops::avg_pool2d(&x, spec), &means, valid && (count_include_pad || !hollow)),
+            (ops::composed::avg_pool2d(&x, spec), &means, valid && (count_include_pad || !hollow)),
+        ] {
+            prop_assert_eq!(ours.is_ok(), whole, "{:?}", ours);
+            if let Ok(y) = ours {
+                prop_assert_eq!(y.dims(), &[2, 1, oh, ow]);
+                prop_assert!(close(&numbers(&y), want, 1e-14));
+            }
+        }
+    }
+
     /// Pooling and resizing never panic, and stay within the values they are made of.
     #[test]
     fn poolings_are_errors_or_within_bounds(
@@ -189,12 +246,14 @@ proptest! {
         kernel in (0usize..5, 0usize..5),
         stride in (0usize..4, 0usize..4),
         padding in (0usize..3, 0usize..3),
+        (padding_end, dilation) in (prop_oneof![Just(None), Just(Some((0, 1)))], (0usize..3, 1usize..3)),
+        (ceil_mode, count_include_pad) in (any::<bool>(), any::<bool>()),
         out in (0usize..6, 0usize..6),
     ) {
         let x = normal(5, &[shape.0, shape.1, shape.2, shape.3], DType::F32);
         let all = numbers(&x);
         let (low, high) = all.iter().fold((0f64, f64::MIN), |(l, h), v| (l.min(*v), h.max(*v)));
-        let spec = Pool2dSpec { kernel, stride, padding };
+        let spec = Pool2dSpec { kernel, stride, padding, padding_end, dilation, ceil_mode, count_include_pad };
         let results = [
             ops::max_pool2d(&x, spec),
             ops::avg_pool2d(&x, spec),
@@ -221,9 +280,11 @@ fn everything() -> Result<Vec<Vec<f64>>> {
         ([40, 48, 6, 6], 40, Conv2dSpec { stride: (2, 2), ..Conv2dSpec::same(3) }),
         ([40, 1, 28, 28], 16, Conv2dSpec::same(5)),
         ([8, 160, 4, 4], 300, Conv2dSpec::same(3)),
+        ([12, 20, 33, 40], 20, Conv2dSpec { groups: 20, stride: (2, 2), ..Conv2dSpec::same(5) }),
+        ([3, 40, 14, 14], 40, Conv2dSpec { groups: 40, ..Conv2dSpec::same(3) }),
     ] {
         let k = 2 * spec.padding.0 + 1;
-        let (x, w, b) = (n(1, &shape), n(2, &[o, shape[1], k, k]), n(3, &[o]));
+        let (x, w, b) = (n(1, &shape), n(2, &[o, shape[1] / spec.groups, k, k]), n(3, &[o]));
         let (scale, shift) = (n(4, &[o]), n(5, &[o]));
         let y = ops::conv2d(&x, &w, Some(&b), spec)?;
         let y = ops::batch_norm(&y, &scale, &shift, 1e-5, Some(&y), Some(0.0))?.output;
@@ -234,6 +295,12 @@ fn everything() -> Result<Vec<Vec<f64>>> {
             all.push(numbers(grads.get(v).unwrap()));
         }
     }
+    let (x, a) = (n(1, &[12, 90, 96]), n(2, &[96]));
+    let y = ops::layer_norm(&x, Some(&a), Some(&a), 1e-5)?;
+    let y = ops::batched_matmul(&ops::softmax(&ops::batched_matmul(&y, &y.t()?)?)?, &ops::mish(&y)?)?;
+    let grads = ops::backward(&ops::mse_loss(&y, &y.zeros_like()?)?)?;
+    all.push(numbers(&y));
+    all.extend([&x, &a].map(|v| numbers(grads.get(v).unwrap())));
     let (x, w, r, h) = (n(1, &[6, 20, 70]), n(2, &[4 * 50, 70]), n(3, &[4 * 50, 50]), n(4, &[20, 50]));
     let weights = LstmWeights { input: &w, recurrent: &r, bias: None };
     let out = ops::lstm(&x, &h, &h, weights, None)?.outputs.reshape((120, 50))?;
@@ -244,6 +311,34 @@ fn everything() -> Result<Vec<Vec<f64>>> {
     all.push(numbers(&loss));
     all.extend([&x, &w, &r, &h, &table].map(|v| numbers(grads.get(v).unwrap())));
     Ok(all)
+}
+
+/// Rows and matrices alone and among others.
+#[test]
+fn a_row_and_a_matrix_do_not_feel_their_batch() {
+    let n = |seed: u64, shape: &[usize]| normal(seed, shape, DType::F32);
+    let (x, a, b) = (n(1, &[200, 130]), n(2, &[130]), n(3, &[130]));
+    let maps: [&dyn Fn(&Tensor) -> Tensor; 3] =
+        [&|x| ops::softmax(x).unwrap(), &|x| ops::layer_norm(x, Some(&a), Some(&b), 1e-5).unwrap(), &|x| {
+            ops::gelu(x, ops::Gelu::Erf).unwrap()
+        }];
+    for map in maps {
+        let all = map(&x);
+        for i in [0, 77, 199] {
+            assert_eq!(numbers(&map(&x.narrow(0, i, 1).unwrap())), numbers(&all.narrow(0, i, 1).unwrap()));
+        }
+    }
+    for (m, k, q) in [(3, 5, 4), (40, 33, 70), (130, 64, 130)] {
+        let (a, b, one) = (n(4, &[50, m, k]), n(5, &[50, k, q]), n(6, &[k, q]));
+        let (all, shared) = (ops::batched_matmul(&a, &b).unwrap(), ops::batched_matmul(&a, &one).unwrap());
+        for i in [0, 31, 49] {
+            let (a, b) = (a.get(i).unwrap(), b.get(i).unwrap());
+            let alone = numbers(&ops::batched_matmul(&a, &b).unwrap());
+            assert_eq!(alone, numbers(&all.get(i).unwrap()));
+            assert_eq!(alone, numbers(&ops::matmul(&a, &b).unwrap()));
+            assert_eq!(numbers(&ops::matmul(&a, &one).unwrap()), numbers(&shared.get(i).unwrap()));
+        }
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
 use candle_core::{DType, Device, Tensor, Var};
-use sconce_tensor_core::ops::{self, Conv2dSpec, ConvTranspose2dSpec, Output, Pool2dSpec};
+use sconce_tensor_core::ops::{self, Conv2dSpec, ConvTranspose2dSpec, Gelu, Output, Pool2dSpec};
 use sconce_tensor_core::{Result, Rng};
 use std::process::Command;
 
@@ -17,8 +17,14 @@ fn loss(v: &[Tensor]) -> Result<Tensor> {
     let spec = Conv2dSpec { stride: (1, 2), padding: (1, 1), ..Conv2dSpec::default() };
     let h = ops::conv2d(&v[0], &v[1], Some(&v[2]), spec)?;
     let h = ops::channel_affine(&h, &v[3], &v[2])?.tanh()?;
+    let h = ops::prelu(&h, &v[3].affine(0.2, 0.1)?)?;
+    let h = [ops::silu, ops::mish, ops::softplus, ops::selu, ops::tanh, ops::erf, ops::hard_swish]
+        .iter()
+        .try_fold(h.clone(), |sum, f| -> Result<Tensor> { Ok((sum + (f(&h)? * 0.2)?)?) })?;
+    let h = (ops::gelu(&h, Gelu::Erf)? + ops::gelu(&h, Gelu::Tanh)?)?;
+    let h = (ops::elu(&h, 0.7)? + ops::clamp(&ops::hard_sigmoid(&h, 0.2, 0.5)?, 0.1, 0.9)?)?;
     let h = ops::relu(&ops::max_pool2d(&h, Pool2dSpec::default())?)?;
-    let h = ops::avg_pool2d(&h, Pool2dSpec { kernel: (2, 1), stride: (1, 1), padding: (0, 0) })?;
+    let h = ops::avg_pool2d(&h, Pool2dSpec { kernel: (2, 1), stride: (1, 1), ..Pool2dSpec::default() })?;
     let up = ConvTranspose2dSpec { stride: (2, 1), padding: (0, 1), ..ConvTranspose2dSpec::default() };
     let h = ops::conv_transpose2d(&ops::sigmoid(&h)?, &v[5], Some(&v[6]), up)?;
     let h = ops::upsample_bilinear2d(&ops::leaky_relu(&h, 0.1)?, (2, 3), false)?;
@@ -26,7 +32,7 @@ fn loss(v: &[Tensor]) -> Result<Tensor> {
     let h = ops::conv2d_relu(&h, &v[7], None, Conv2dSpec::default())?;
     let h = ops::add_relu(&h.sqr()?, &h)?;
     let e = ops::embedding(&v[8], &Tensor::new(&[1u32, 0], &Device::Cpu)?)?;
-    let h = (h.flatten_from(1)? * e)?;
+    let h = (h.flatten_from(1)? * &e)?;
     let z = ops::linear(&h, &v[4], Some(&v[9]))?;
     let y = Tensor::new(&[0u32, 3], &Device::Cpu)?;
     let smooth = ops::log_softmax(&z)?.sqr()?.mean_all()?;
@@ -38,6 +44,11 @@ fn loss(v: &[Tensor]) -> Result<Tensor> {
         let log = ops::log_output(z, output)?.sqr()?.mean_all()?;
         smooth = ((smooth + log)? + ops::output_nll(z, &y, output)?.mean_all()?)?;
     }
+    // A head of attention over the columns of `e`'s rows, normalised.
+    let tokens = ops::layer_norm(&e.reshape((2, 3, 4))?, Some(&v[9]), Some(&v[9].affine(0.3, 0.1)?), 1e-3)?;
+    let weights = ops::softmax(&ops::batched_matmul(&tokens, &tokens.t()?)?)?;
+    let mixed = ops::batched_matmul(&ops::batched_matmul(&weights, &tokens)?, &v[4])?;
+    smooth = (smooth + mixed.sqr()?.mean_all()?)?;
     let far = ops::mse_loss(&z, &z.ones_like()?)?;
     Ok(((ops::cross_entropy(&z, &y)?.mean_all()? + smooth)? + far)?)
 }

@@ -46,7 +46,7 @@ impl Pooling {
         [Self::windows(6, 3), Self::windows(4, 0), Self::windows(3, 1), Self::windows(3, 1), Self::windows(2, 0)];
 
     const fn windows(size: usize, padding: usize) -> Self {
-        Self::Windows(Pool2dSpec { kernel: (size, size), stride: (size, size), padding: (padding, padding) })
+        Self::Windows(Pool2dSpec { padding: (padding, padding), ..Pool2dSpec::tiles(size) })
     }
 
     /// [`Pooling::Average`] with at most so many features.

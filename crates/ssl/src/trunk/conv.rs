@@ -71,7 +71,7 @@ impl ConvTrunkConfig {
     /// Source: the authors' code, `gidariss/FeatureLearningRotNet`, `architectures/NetworkInNetwork.py`.
     #[must_use]
     pub fn nin() -> Self {
-        let spec = Pool2dSpec { kernel: (3, 3), stride: (2, 2), padding: (1, 1) };
+        let spec = Pool2dSpec { kernel: (3, 3), stride: (2, 2), padding: (1, 1), ..Pool2dSpec::default() };
         let block = |first: (usize, usize), second, third, pool| BlockConfig {
             convolutions: vec![first, (second, 1), (third, 1)],
             pool,

@@ -16,7 +16,7 @@ use candle_core::{Shape, Tensor};
 /// `a` (M, K), `b` (K, N) -> (M, N).
 ///
 /// # Errors
-/// Ranks other than 2, inner sizes that differ, an empty axis.
+/// Ranks other than 2 (see [`batched_matmul`](super::batched_matmul)), inner sizes that differ, an empty axis.
 pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     product(a, b, Product { ta: false, tb: false })
 }
@@ -59,9 +59,9 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
 
 /// a, b -> a' b', where a' is a or its transpose, and b' likewise. Its derivatives are products of the same kind.
 #[derive(Clone, Copy)]
-struct Product {
-    ta: bool,
-    tb: bool,
+pub(super) struct Product {
+    pub(super) ta: bool,
+    pub(super) tb: bool,
 }
 
 impl Product {
@@ -73,7 +73,7 @@ impl Product {
     }
 }
 
-fn product(a: &Tensor, b: &Tensor, op: Product) -> Result<Tensor> {
+pub(super) fn product(a: &Tensor, b: &Tensor, op: Product) -> Result<Tensor> {
     if op.sizes(a.dims(), b.dims()).is_none() {
         let expected = format!("matrices whose inner sizes agree, none of them 0; the other is {:?}", b.dims());
         return Err(Error::shape("matrix product", expected, a.dims()));

@@ -13,13 +13,20 @@
 //! | [`conv_transpose2d`] | the adjoint of [`conv2d`] | input, weight, bias | yes |
 //! | [`conv2d_input_gradient`], [`conv2d_weight_gradient`] | the two gradients of [`conv2d`] as operations | both factors | yes |
 //! | [`linear`], [`matmul`] | `x w^T + b`, `a b` | both factors, bias | yes |
+//! | [`batched_matmul`] | products of many matrices, the leading axes broadcast | both factors | yes |
 //! | [`batch_norm`], [`batch_norm_train`] | normalisation with the batch's statistics, then optionally a residual and a ReLU | input, scale, shift, residual | no: an error |
+//! | [`layer_norm`] | `scale (x - mean) / sqrt(var + eps) + shift` over the last axis | input, scale, shift | yes |
 //! | [`channel_affine`] | `scale x + shift` for each channel | input, scale, shift | yes |
-//! | [`max_pool2d`], [`adaptive_max_pool2d`] | window maxima | input (one maximum per window gets the gradient) | yes (zero almost everywhere) |
+//! | [`max_pool2d`], [`adaptive_max_pool2d`] | window maxima; any stride, padding, dilation, rounding up | input (one maximum per window gets the gradient) | yes (zero almost everywhere) |
 //! | [`avg_pool2d`], [`adaptive_avg_pool2d`], [`global_avg_pool2d`] | window means | input | yes |
-//! | [`upsample_nearest2d`], [`upsample_bilinear2d`] | resizing | input | yes |
+//! | [`upsample_nearest2d`], [`upsample_bilinear2d`], [`resize2d`] | resizing by two taps per axis | input | yes |
 //! | [`relu`], [`leaky_relu`], [`add_relu`] | `max(x, 0)`, `max(x, slope x)`, `max(a + b, 0)` | all (`slope` at 0, as in PyTorch) | yes (zero almost everywhere) |
-//! | [`sigmoid`] | `1 / (1 + e^-x)` | input | yes |
+//! | [`sigmoid`], [`tanh`], [`erf`] | `1 / (1 + e^-x)`, the hyperbolic tangent, the error function | input | yes |
+//! | [`gelu`], [`silu`], [`mish`], [`softplus`] | `x Phi(x)`, `x sigmoid(x)`, `x tanh(softplus(x))`, `log(1 + e^x)` | input | yes |
+//! | [`elu`], [`selu`] | `x`, or `alpha (e^x - 1)` where it is negative | input (`alpha` at 0, as in PyTorch) | yes |
+//! | [`hard_swish`], [`hard_sigmoid`], [`clamp`] | `x min(max(x + 3, 0), 6) / 6`, `min(max(alpha x + beta, 0), 1)`, `min(max(x, low), high)` | input | yes |
+//! | [`prelu`] | `x`, or `slope x` where it is negative, a slope per channel | input, slope | yes |
+//! | [`softmax`] | `exp z / sum exp z` over the last axis | input | yes |
 //! | [`log_softmax`], [`log_output`] | `z - log sum exp z`; the logarithms of sigsoftmax and other output functions ([`Output`]) | input | yes |
 //! | [`cross_entropy`], [`output_nll`] | `-log softmax(z)[label]`, and the same for other output functions, fused | logits | yes |
 //! | [`linear_nll`] | [`output_nll`] of [`linear`], in blocks | all | yes |
@@ -46,6 +53,7 @@
 //! [`keeps_graph`] tells whether it is set.
 
 mod activation;
+mod batched_matmul;
 pub mod composed;
 mod conv;
 mod conv_transpose;
@@ -55,6 +63,7 @@ mod embedding;
 pub(crate) mod in_place;
 mod kernel;
 mod labels;
+mod layer_norm;
 mod linear_nll;
 mod loss;
 mod lstm;
@@ -62,16 +71,21 @@ mod matmul;
 mod norm;
 mod output;
 mod pool;
+mod prelu;
+mod softmax;
 mod tape;
+mod unary;
 mod upsample;
 
 use activation::add;
 pub use activation::{add_relu, leaky_relu, relu, sigmoid};
+pub use batched_matmul::batched_matmul;
 pub use conv::{Conv2dSpec, conv2d, conv2d_input_gradient, conv2d_leaky_relu, conv2d_relu, conv2d_weight_gradient};
 pub use conv_transpose::{ConvTranspose2dSpec, conv_transpose2d};
 pub use dropout::{dropout, dropout_mask, masked};
 pub use embedding::embedding;
 pub use labels::nll;
+pub use layer_norm::layer_norm;
 pub use linear_nll::linear_nll;
 pub use loss::{cross_entropy, log_softmax, mse_loss, soft_cross_entropy};
 pub use lstm::{LstmOutput, LstmWeights, lstm};
@@ -79,8 +93,11 @@ pub use matmul::{linear, matmul};
 pub use norm::{Normed, batch_norm, batch_norm_train, channel_affine, channel_moments};
 pub use output::{Output, log_output, output_nll};
 pub use pool::{Pool2dSpec, adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, global_avg_pool2d, max_pool2d};
+pub use prelu::prelu;
+pub use softmax::softmax;
 pub use tape::{backward, keeps_graph, last_backward};
-pub use upsample::{upsample_bilinear2d, upsample_nearest2d};
+pub use unary::{Gelu, clamp, elu, erf, gelu, hard_sigmoid, hard_swish, mish, selu, silu, softplus, tanh};
+pub use upsample::{Taps, resize2d, upsample_bilinear2d, upsample_nearest2d};
 
 use crate::{Error, Result};
 use candle_core::{DType, Tensor};

@@ -1,4 +1,4 @@
-//! Resizing of maps: nearest and bilinear.
+//! Resizing of maps: nearest, bilinear, and any rule with two taps per axis.
 
 use super::cpu::element::Element;
 use super::cpu::resample::{Axis, Resample};
@@ -43,16 +43,52 @@ pub fn upsample_bilinear2d(x: &Tensor, out: (usize, usize), align_corners: bool)
     })
 }
 
+/// Where one output of an axis comes from: `(a, b, w)` is `(1 - w) x[a] + w x[b]`.
+pub type Taps = (usize, usize, f64);
+
+/// Resizing by any rule that takes each output row from two rows of the input, and each output column from two columns:
+/// `y[i, j] = sum of the four x[a or b, c or d]` with the weights `1 - v` and `v` of the row's taps `(a, b, v)` times `1 - u` and `u`
+/// of the column's `(c, d, u)`. Weights may lie outside of [0, 1].
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use sconce_tensor_core::ops::resize2d;
+/// let x = Tensor::new(&[[[[0f32, 4.0], [8.0, 12.0]]]], &Device::Cpu)?;
+/// let y = resize2d(&x, &[(1, 1, 0.0)], &[(0, 1, 0.25), (1, 0, 0.0)])?;
+/// assert_eq!(y.flatten_all()?.to_vec1::<f32>()?, [9.0, 12.0]);
+/// # Ok::<(), sconce_tensor_core::Error>(())
+/// ```
+///
+/// # Shapes
+/// (N, C, H, W) -> (N, C, OH, OW) for OH row taps and OW column taps.
+///
+/// # Errors
+/// An empty axis, no taps, a row or column that is not there, a weight that is not finite.
+pub fn resize2d(x: &Tensor, rows: &[Taps], cols: &[Taps]) -> Result<Tensor> {
+    let (_, _, h, w) = dims4("resize2d input", "(N, C, H, W)", x)?;
+    for (what, taps, len) in [("resize2d rows", rows, h), ("resize2d cols", cols, w)] {
+        require(what, !taps.is_empty(), "not empty", taps.len())?;
+        if let Some(tap) = taps.iter().find(|(a, b, weight)| *a >= len || *b >= len || !weight.is_finite()) {
+            require(what, false, "places below the input's size with finite weights", format!("{tap:?} for {len}"))?;
+        }
+    }
+    let axis = |from: usize, taps: &[Taps]| Axis { from, taps: taps.to_vec() };
+    resample(x, Resample { rows: axis(h, rows), cols: axis(w, cols) })
+}
+
 fn resize(
     what: &'static str,
     x: &Tensor,
     out: (usize, usize),
-    tap: impl Fn(usize, usize, usize) -> (usize, usize, f64),
+    tap: impl Fn(usize, usize, usize) -> Taps,
 ) -> Result<Tensor> {
     let (_, _, h, w) = dims4(what, "(N, C, H, W)", x)?;
     require(what, out.0 >= 1 && out.1 >= 1, "given an output of at least 1x1", format!("{}x{}", out.0, out.1))?;
     let axis = |len: usize, out: usize| Axis { from: len, taps: (0..out).map(|i| tap(i, len, out)).collect() };
-    let map = Resample { rows: axis(h, out.0), cols: axis(w, out.1) };
+    resample(x, Resample { rows: axis(h, out.0), cols: axis(w, out.1) })
+}
+
+fn resample(x: &Tensor, map: Resample) -> Result<Tensor> {
     if !own_kernels(x) {
         return composed::resample2d(x, &map.rows.taps, &map.cols.taps);
     }

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 const RUN: usize = 1 << 14;
 
 /// `y = f(x)`.
-fn map<T: Element>(x: &[T], f: impl Fn(T) -> T + Sync) -> Vec<T> {
+pub(super) fn map<T: Element>(x: &[T], f: impl Fn(T) -> T + Sync) -> Vec<T> {
     // SAFETY: every element of the run is written.
     unsafe {
         fill(x.len(), 0, RUN, |i, y: &mut [T]| {
@@ -28,7 +28,7 @@ fn map<T: Element>(x: &[T], f: impl Fn(T) -> T + Sync) -> Vec<T> {
 }
 
 /// `y = f(a, b)`.
-fn zip<T: Element>(a: &[T], b: &[T], f: impl Fn(T, T) -> T + Sync) -> Vec<T> {
+pub(super) fn zip<T: Element>(a: &[T], b: &[T], f: impl Fn(T, T) -> T + Sync) -> Vec<T> {
     // SAFETY: every element of the run is written.
     unsafe {
         fill(a.len(), 0, RUN, |i, y: &mut [T]| {
@@ -165,6 +165,51 @@ pub(crate) fn add<T: Element>(a: &[T], b: &[T]) -> Vec<T> {
         b,
         #[inline(always)]
         |a, b| a + b,
+    )
+}
+
+/// `y = f(x, v, a[channel])` of tensors (n, channels, p).
+fn by_channel<T: Element>(x: &[T], v: &[T], a: &[T], p: usize, f: impl Fn(T, T, T) -> T + Sync) -> Vec<T> {
+    let planes = (RUN / p.max(1)).max(1);
+    let run = planes * p;
+    // SAFETY: every element of the run is written.
+    unsafe {
+        fill(x.len(), 0, run, |i, y: &mut [T]| {
+            let (x, v) = (&x[i * run..][..y.len()], &v[i * run..][..y.len()]);
+            vectorized(
+                #[inline(always)]
+                || {
+                    for (j, y) in y.chunks_exact_mut(p).enumerate() {
+                        let a = a[(i * planes + j) % a.len()];
+                        for (y, (x, v)) in y.iter_mut().zip(x[j * p..][..p].iter().zip(&v[j * p..][..p])) {
+                            *y = f(*x, *v, a);
+                        }
+                    }
+                },
+            );
+        })
+    }
+}
+
+/// `v` where `x > 0`, otherwise `a v`, with one `a` per channel of p elements.
+pub(crate) fn channel_slopes<T: Element>(x: &[T], v: &[T], a: &[T], p: usize) -> Vec<T> {
+    by_channel(
+        x,
+        v,
+        a,
+        p,
+        #[inline(always)]
+        |x, v, a| if x > T::ZERO { v } else { a * v },
+    )
+}
+
+/// 0 where `x > 0`, otherwise `g`.
+pub(crate) fn negative<T: Element>(x: &[T], g: &[T]) -> Vec<T> {
+    zip(
+        x,
+        g,
+        #[inline(always)]
+        |x, g| if x > T::ZERO { T::ZERO } else { g },
     )
 }
 

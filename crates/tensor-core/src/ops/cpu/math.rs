@@ -1,6 +1,7 @@
 //! Exponentials that the compiler can vectorise.
 
 use super::element::Element;
+use super::erf::{near_f32, near_f64, tail_f32, tail_f64};
 use pulp::{Arch, Simd, WithSimd};
 
 /// Runs `f` compiled for the widest vectors of this machine. What `f` calls must be `#[inline(always)]`, and its
@@ -50,8 +51,11 @@ pub(crate) fn exp_f32(x: f32) -> f32 {
     }
 }
 
-/// Functions of one number, vectorisable in f32 and the standard library's in f64.
+/// Functions of one number, vectorisable in f32 and mostly the standard library's in f64.
 pub(crate) trait Math: Element {
+    /// A constant.
+    fn constant(x: f64) -> Self;
+
     /// `e^x`.
     fn exponential(self) -> Self;
 
@@ -66,9 +70,65 @@ pub(crate) trait Math: Element {
 
     /// `log(1 + x)` for x in [0, 1].
     fn log_one_plus(self) -> Self;
+
+    /// `e^x - 1` for x <= 0.
+    fn exponential_minus_one(self) -> Self;
+
+    /// `erf x` for |x| <= 1.
+    fn erf_near(self) -> Self;
+
+    /// `1 - erf x` for x >= 1.
+    fn erf_tail(self) -> Self;
+
+    /// `|x|`.
+    #[inline(always)]
+    fn magnitude(self) -> Self {
+        if self < Self::ZERO { Self::ZERO - self } else { self }
+    }
+
+    /// The error function `2 / sqrt(pi) int_0^x e^-t^2 dt`.
+    #[inline(always)]
+    fn error_function(self) -> Self {
+        let a = self.magnitude();
+        let far = Self::ONE - a.erf_tail();
+        let far = if self < Self::ZERO { Self::ZERO - far } else { far };
+        if a < Self::ONE { self.erf_near() } else { far }
+    }
+
+    /// The distribution function of the normal distribution, accurate in both tails.
+    #[inline(always)]
+    fn normal_cdf(self) -> Self {
+        let half = Self::constant(0.5);
+        let z = self * Self::constant(std::f64::consts::FRAC_1_SQRT_2);
+        let a = z.magnitude();
+        let far = half * a.erf_tail();
+        let far = if z < Self::ZERO { far } else { Self::ONE - far };
+        if a < Self::ONE { half + half * z.erf_near() } else { far }
+    }
 }
 
 impl Math for f32 {
+    #[inline(always)]
+    fn constant(x: f64) -> Self {
+        x as Self
+    }
+
+    #[inline(always)]
+    fn exponential_minus_one(self) -> Self {
+        let t = (0.5 * self).tangent();
+        (t + t) / (1.0 - t)
+    }
+
+    #[inline(always)]
+    fn erf_near(self) -> Self {
+        near_f32(self)
+    }
+
+    #[inline(always)]
+    fn erf_tail(self) -> Self {
+        tail_f32(self, exp_f32(-self * self))
+    }
+
     #[inline(always)]
     fn exponential(self) -> Self {
         exp_f32(self)
@@ -106,6 +166,26 @@ impl Math for f32 {
 
 impl Math for f64 {
     #[inline(always)]
+    fn constant(x: f64) -> Self {
+        x
+    }
+
+    #[inline(always)]
+    fn exponential_minus_one(self) -> Self {
+        self.exp_m1()
+    }
+
+    #[inline(always)]
+    fn erf_near(self) -> Self {
+        near_f64(self)
+    }
+
+    #[inline(always)]
+    fn erf_tail(self) -> Self {
+        tail_f64(self, (-self * self).exp())
+    }
+
+    #[inline(always)]
     fn exponential(self) -> Self {
         self.exp()
     }
@@ -142,7 +222,38 @@ mod tests {
         assert!(worst(exp_f32, f64::exp, -87.0..88.7) < 2.0);
         assert!(worst(|x| x.tangent(), f64::tanh, -9.0..9.0) < 3.0);
         assert!(worst(|x| x.log_one_plus(), f64::ln_1p, 0.0..1.0) < 3.0);
+        assert!(worst(|x| x.exponential_minus_one(), f64::exp_m1, -90.0..0.0) < 4.0);
+        // `worst` divides by f32's spacing: 1e-7 relative.
+        let erf = |x: f64| x.error_function();
+        assert!(worst(|x| x.error_function(), erf, -6.0..6.0) < 1e-7 / f64::from(f32::EPSILON));
+        // The square of x is rounded before its exponential.
+        assert!(worst(|x| x.normal_cdf(), |x| x.normal_cdf(), -5.0..9.0) < 30.0);
         assert!(worst(|x| x.logistic(), |x| 1.0 / (1.0 + (-x).exp()), -80.0..30.0) < 3.0);
+    }
+
+    #[test]
+    fn error_function_in_f64() {
+        // Values of mpmath with 40 digits.
+        for (x, erf, cdf) in [
+            (1e-9, 1.128_379_167_095_512_6e-9, 0.500_000_000_398_942_3),
+            (0.3, 0.328_626_759_459_127_4, 0.617_911_422_188_952_7),
+            (0.999, 0.842_285_270_206_496_9, 0.841_102_654_358_681_7),
+            (1.0, 0.842_700_792_949_714_9, 0.841_344_746_068_542_9),
+            (2.5, 0.999_593_047_982_555, 0.993_790_334_674_223_8),
+            (-0.7, -0.677_801_193_837_418_4, 0.241_963_652_223_073_03),
+            (-3.0, -0.999_977_909_503_001_4, 0.001_349_898_031_630_094_5),
+            (-20.0, -1.0, 2.753_624_118_606_233_7e-89),
+        ] {
+            let off = |ours: f64, truth: f64| (ours / truth - 1.0).abs();
+            assert!(off(x.error_function(), erf) < 1e-15, "erf {x}: {}", x.error_function());
+            assert!(off(x.normal_cdf(), cdf) < 1e-13, "cdf {x}: {}", x.normal_cdf());
+        }
+        let inf = f64::INFINITY;
+        assert_eq!(
+            [inf.error_function(), (-inf).error_function(), inf.normal_cdf(), (-inf).normal_cdf()],
+            [1.0, -1.0, 1.0, 0.0]
+        );
+        assert!(f32::NAN.error_function().is_nan() && f64::NAN.normal_cdf().is_nan());
     }
 
     #[test]

@@ -25,7 +25,7 @@ const BLOCK: usize = 32 * LANES;
 /// Two sums over pairs of elements, `f(x, g)` gives the terms: lanes in the element type over short blocks, these in
 /// f64.
 #[inline(always)]
-fn sums<T: Element>(x: &[T], g: &[T], f: impl Fn(T, T) -> (T, T)) -> (f64, f64) {
+pub(super) fn sums<T: Element>(x: &[T], g: &[T], f: impl Fn(T, T) -> (T, T)) -> (f64, f64) {
     let (mut first, mut second) = (0.0, 0.0);
     for (x, g) in x.chunks(BLOCK).zip(g.chunks(BLOCK)) {
         let (mut a, mut b) = ([T::ZERO; LANES], [T::ZERO; LANES]);
@@ -50,7 +50,7 @@ fn sums<T: Element>(x: &[T], g: &[T], f: impl Fn(T, T) -> (T, T)) -> (f64, f64) 
 
 /// One sum of terms `f(x)`.
 #[inline(always)]
-fn sum<T: Element>(x: &[T], f: impl Fn(T) -> T) -> f64 {
+pub(super) fn sum<T: Element>(x: &[T], f: impl Fn(T) -> T) -> f64 {
     sums(
         x,
         x,

@@ -18,7 +18,7 @@ fn rows_per_task(k: usize) -> usize {
 
 /// The largest element, NaN where there is one, in lanes.
 #[inline(always)]
-fn largest<T: Element>(row: &[T]) -> T {
+pub(super) fn largest<T: Element>(row: &[T]) -> T {
     let mut lanes = [row[0]; 64];
     for c in row.chunks_exact(64) {
         for (l, v) in lanes.iter_mut().zip(c) {

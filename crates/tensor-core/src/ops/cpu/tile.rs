@@ -84,7 +84,7 @@ struct Fixed<'a, T, const R: usize, const V: usize, const PACKED: bool>(Tile<'a,
 /// # Safety
 /// The address must be valid for reads of a vector.
 #[inline(always)]
-unsafe fn load<S: Simd, T: Element>(p: *const T) -> T::V<S> {
+pub(crate) unsafe fn load<S: Simd, T: Element>(p: *const T) -> T::V<S> {
     // SAFETY: the caller vouches for it.
     unsafe { p.cast::<T::V<S>>().read_unaligned() }
 }

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 mod correlate;
+mod depthwise;
 mod planes;
 mod weight;
 
@@ -40,13 +41,45 @@ impl Geometry {
         self.groups * self.out_channels * self.out.0 * self.out.1
     }
 
-    /// `y (n, o, oh, ow) = x * w + b`, or rectified with a slope.
-    pub(crate) fn forward<T: Element>(&self, x: &[T], w: &[T], bias: Option<&[T]>, slope: Option<f64>) -> Vec<T> {
+    /// The taps' numbers and their offsets in the image, in the order of the sum.
+    fn tap_offsets(&self) -> (Vec<usize>, Vec<(isize, isize)>) {
         let ((kh, kw), (py, px), (dy, dx)) = (self.kernel, self.padding, self.dilation);
         let offset = |k: usize, d: usize, p: usize| (k * d) as isize - p as isize;
-        let offsets: Vec<_> =
-            (0..kh).flat_map(|y| (0..kw).map(move |x| (offset(y, dy, py), offset(x, dx, px)))).collect();
-        let order: Vec<usize> = (0..self.taps()).collect();
+        let offsets = (0..kh).flat_map(|y| (0..kw).map(move |x| (offset(y, dy, py), offset(x, dx, px))));
+        ((0..self.taps()).collect(), offsets.collect())
+    }
+
+    /// The correlations of the map to the input, one for each phase (y, x) of the stride, with the numbers of their taps:
+    /// position i gets from output (i + p - k d) / s through the taps k for which that is whole. `None` where there are none.
+    fn phases(&self) -> impl Iterator<Item = Option<((usize, usize), Taps, Vec<usize>)>> {
+        let axis = |phase: usize, s: usize, p: usize, d: usize, k: usize, len: usize| {
+            let taps: Vec<(usize, isize)> = (0..k)
+                .map(|k| (k, phase as isize + p as isize - (k * d) as isize))
+                .filter(|(_, at)| at.rem_euclid(s as isize) == 0)
+                .map(|(k, at)| (k, at.div_euclid(s as isize)))
+                .collect();
+            (taps, (len + s - 1 - phase) / s)
+        };
+        let (sy, sx) = self.stride;
+        (0..sy).flat_map(move |y| (0..sx).map(move |x| (y, x))).map(move |(fy, fx)| {
+            let (ty, oh) = axis(fy, sy, self.padding.0, self.dilation.0, self.kernel.0, self.image.0);
+            let (tx, ow) = axis(fx, sx, self.padding.1, self.dilation.1, self.kernel.1, self.image.1);
+            if oh * ow * ty.len() * tx.len() == 0 {
+                return None;
+            }
+            let pairs = || ty.iter().flat_map(|y| tx.iter().map(move |x| (y, x)));
+            let order = pairs().map(|(y, x)| y.0 * self.kernel.1 + x.0).collect();
+            let taps = Taps { out: (oh, ow), offsets: pairs().map(|(y, x)| (y.1, x.1)).collect() };
+            Some(((fy, fx), taps, order))
+        })
+    }
+
+    /// `y (n, o, oh, ow) = x * w + b`, or rectified with a slope.
+    pub(crate) fn forward<T: Element>(&self, x: &[T], w: &[T], bias: Option<&[T]>, slope: Option<f64>) -> Vec<T> {
+        if self.depthwise() {
+            return self.depthwise_forward(x, w, bias, slope);
+        }
+        let (order, offsets) = self.tap_offsets();
         let (channels, o, taps) = (self.channels, self.out_channels, self.taps());
         let grid = Grid { map: self.out, first: (0, 0), step: (1, 1) };
         let group = |w: &[T]| {
@@ -61,31 +94,16 @@ impl Geometry {
 
     /// `gx (n, c, h, w)`: the adjoint of [`Geometry::forward`] in `x`, applied to `gy`; plus a bias (c,).
     pub(crate) fn input_grad<T: Element>(&self, gy: &[T], w: &[T], bias: Option<&[T]>) -> Vec<T> {
-        // One correlation for each phase of the stride: position i gets from output (i + p - k d) / s
-        // through the taps k for which that is whole.
-        let axis = |phase: usize, s: usize, p: usize, d: usize, k: usize, len: usize| {
-            let taps: Vec<(usize, isize)> = (0..k)
-                .map(|k| (k, phase as isize + p as isize - (k * d) as isize))
-                .filter(|(_, at)| at.rem_euclid(s as isize) == 0)
-                .map(|(k, at)| (k, at.div_euclid(s as isize)))
-                .collect();
-            (taps, (len + s - 1 - phase) / s)
-        };
-        let (c, o, (sy, sx)) = (self.channels, self.out_channels, self.stride);
+        if self.depthwise() {
+            return self.depthwise_input_grad(gy, w, bias);
+        }
+        let (c, o) = (self.channels, self.out_channels);
         let group = |w: &[T]| {
-            let mut passes = Vec::new();
-            for (fy, fx) in (0..sy).flat_map(|y| (0..sx).map(move |x| (y, x))) {
-                let (ty, oh) = axis(fy, sy, self.padding.0, self.dilation.0, self.kernel.0, self.image.0);
-                let (tx, ow) = axis(fx, sx, self.padding.1, self.dilation.1, self.kernel.1, self.image.1);
-                if oh * ow * ty.len() * tx.len() == 0 {
-                    continue;
-                }
-                let pairs = || ty.iter().flat_map(|y| tx.iter().map(move |x| (y, x)));
-                let order: Vec<usize> = pairs().map(|(y, x)| y.0 * self.kernel.1 + x.0).collect();
-                let taps = Taps { out: (oh, ow), offsets: pairs().map(|(y, x)| (y.1, x.1)).collect() };
+            let pass = |((fy, fx), taps, order): ((usize, usize), Taps, Vec<usize>)| {
                 let kernels = Kernels::new(c, o, &order, w, (self.taps(), c * self.taps()));
-                passes.push(Pass { taps, kernels, grid: Grid { map: self.image, first: (fy, fx), step: self.stride } });
-            }
+                Pass { taps, kernels, grid: Grid { map: self.image, first: (fy, fx), step: self.stride } }
+            };
+            let passes = self.phases().flatten().map(pass).collect();
             Correlation { source: self.out, stride: (1, 1), channels: o, passes }
         };
         let maps: Vec<_> = w.chunks_exact(o * c * self.taps()).map(group).collect();

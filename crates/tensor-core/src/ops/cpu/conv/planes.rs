@@ -18,7 +18,7 @@ pub(super) struct Taps {
 /// Sizes of the padded planes that some correlations with one stride read.
 #[derive(Clone, Debug)]
 pub(super) struct Planes {
-    source: (usize, usize),
+    pub(super) source: (usize, usize),
     stride: (usize, usize),
     /// The source's position at the planes' origin: minus the padding.
     origin: (isize, isize),
@@ -111,6 +111,49 @@ impl Planes {
                                 *t = from[image * step + start + j * sx];
                             }
                         }
+                    }
+                }
+            }
+        }
+    }
+
+    /// [`Planes::lay`] of one plane of one image, for vectorised code.
+    #[inline(always)]
+    pub(super) fn lay_plane<T: Element>(&self, x: &[T], to: &mut [T]) {
+        let ((h, w), (sy, sx), (rows, cols)) = (self.source, self.stride, self.size);
+        for phase in 0..sy * sx {
+            // Columns j of the phase's plane hold source columns j sx + first.
+            let first = (phase % sx) as isize + self.origin.1;
+            let skip = if first < 0 { ((-first) as usize).div_ceil(sx).min(cols) } else { 0 };
+            let start = (first + (skip * sx) as isize) as usize;
+            let n = if start < w { ((w - 1 - start) / sx + 1).min(cols - skip) } else { 0 };
+            for i in 0..rows {
+                let line = &mut to[(phase * rows + i) * cols..][..cols];
+                let y = (i * sy + phase / sx) as isize + self.origin.0;
+                let n = if y < 0 || y >= h as isize { 0 } else { n };
+                for v in line[..skip].iter_mut() {
+                    *v = T::ZERO;
+                }
+                for v in line[skip + n..].iter_mut() {
+                    *v = T::ZERO;
+                }
+                if n == 0 {
+                    continue;
+                }
+                let (line, from) = (&mut line[skip..skip + n], &x[y as usize * w + start..(y as usize + 1) * w]);
+                if sx == 1 {
+                    line.copy_from_slice(&from[..n]);
+                } else if sx == 2 {
+                    let pairs = n.min(from.len() / 2);
+                    for (t, f) in line[..pairs].iter_mut().zip(from.chunks_exact(2)) {
+                        *t = f[0];
+                    }
+                    if pairs < n {
+                        line[pairs] = from[2 * pairs];
+                    }
+                } else {
+                    for (t, f) in line.iter_mut().zip(from.iter().step_by(sx)) {
+                        *t = *f;
                     }
                 }
             }

@@ -26,6 +26,9 @@ const MAX_LANES: usize = 16;
 impl Geometry {
     /// `gw (o, c/groups, kh, kw)`: the adjoint of [`Geometry::forward`] in `w`, applied to `gy`.
     pub(crate) fn weight_grad<T: Element>(&self, x: &[T], gy: &[T]) -> Vec<T> {
+        if self.depthwise() {
+            return self.depthwise_weight_grad(x, gy);
+        }
         struct Run<'a, T>(&'a Geometry, &'a [T], &'a [T]);
         impl<T: Element> WithSimd for Run<'_, T> {
             type Output = Vec<T>;

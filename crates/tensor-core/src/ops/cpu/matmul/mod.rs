@@ -7,7 +7,7 @@
 mod block;
 mod pack;
 
-use super::build::{build, split};
+use super::build::{build, fill, split};
 use super::element::Element;
 use super::tile::{self, Panels, VECTORS, lanes};
 use block::Block;
@@ -101,6 +101,26 @@ pub(crate) fn parallel_product<T: Element>(
         c.set_len(m * n);
     }
     c
+}
+
+/// `count` products `a (m, k) b (k, n)`, one after the other, with the factors that `f` gives; on all threads.
+pub(crate) fn batch_product<'a, T: Element>(
+    (m, n, k): (usize, usize, usize),
+    count: usize,
+    f: impl Fn(usize) -> (Mat<'a, T>, Mat<'a, T>) + Sync,
+) -> Vec<T> {
+    // Small products are done several to a task, large ones are cut into tasks themselves.
+    let run = (SMALL / (m * n * k).max(1)).max(1);
+    let one = |i: usize, c: &mut [T]| {
+        for (j, c) in c.chunks_exact_mut(m * n).enumerate() {
+            let (a, b) = f(i * run + j);
+            assert!(k > 0 && b.holds(k, n), "matrix product out of bounds");
+            // SAFETY: `c` holds (m, n), and its elements are started before they are read; `b` was checked above.
+            unsafe { multiply((m, n, k), c.as_mut_ptr(), a, Factor::Plain(b), None, false) }
+        }
+    };
+    // SAFETY: a product with k > 0 writes every element of its result.
+    unsafe { fill(count * m * n, 0, run * m * n, one) }
 }
 
 /// `c (m, n) += a (m, k) b`.

@@ -3,9 +3,14 @@
 //! They use only operations that candle differentiates correctly: gathers by index instead of its pooling, and reductions
 //! instead of its normalisation. They are public so that tests can compare the kernels with them.
 
+mod elementwise;
+
+pub use elementwise::{clamp, elu, gelu, hard_sigmoid, hard_swish, mish, prelu, selu, silu, softplus};
+
+use super::cpu::pool::{Axis, Windows};
 use super::{Conv2dSpec, ConvTranspose2dSpec, Pool2dSpec};
 use crate::{Error, Result};
-use candle_core::{D, DType, Tensor};
+use candle_core::{D, DType, Device, Tensor};
 
 /// [`super::conv2d`] on candle's convolution.
 ///
@@ -33,48 +38,59 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, spec: Conv2dSp
 }
 
 /// Each tap of the windows as its own (N, C, OH, OW), stacked on a new last axis, `border` outside.
-fn taps(x: &Tensor, spec: Pool2dSpec, border: f64) -> Result<Tensor> {
-    let Pool2dSpec { kernel, stride, padding } = spec;
-    let (n, c, h, w) = x.dims4()?;
+fn taps(x: &Tensor, windows: &Windows, border: f64) -> Result<Tensor> {
+    let (n, c, _, _) = x.dims4()?;
     let mut x = x.clone();
-    for (axis, p) in [(2, padding.0), (3, padding.1)] {
-        if p > 0 {
-            let mut shape = x.dims().to_vec();
-            shape[axis] = p;
-            let edge = Tensor::full(border, shape, x.device())?.to_dtype(x.dtype())?;
-            x = Tensor::cat(&[&edge, &x, &edge], axis)?;
-        }
+    for (axis, along) in [(2, &windows.rows), (3, &windows.cols)] {
+        // The last window may reach past the border.
+        let reach = (along.out - 1) * along.stride + (along.kernel - 1) * along.dilation + 1;
+        let mut edge = |p: usize, at_end: bool| -> Result<()> {
+            if p > 0 {
+                let mut shape = x.dims().to_vec();
+                shape[axis] = p;
+                let edge = Tensor::full(border, shape, x.device())?.to_dtype(x.dtype())?;
+                x = if at_end { Tensor::cat(&[&x, &edge], axis)? } else { Tensor::cat(&[&edge, &x], axis)? };
+            }
+            Ok(())
+        };
+        edge(along.padding, false)?;
+        edge(reach.saturating_sub(along.padding + along.image), true)?;
     }
-    let out = ((h + 2 * padding.0 - kernel.0) / stride.0 + 1, (w + 2 * padding.1 - kernel.1) / stride.1 + 1);
-    let index = |from: usize, count: usize, step: usize| {
-        Tensor::from_iter((0..count).map(|i| (from + i * step) as u32), x.device())
+    let index = |k: usize, along: &Axis| {
+        Tensor::from_iter((0..along.out).map(|i| (k * along.dilation + i * along.stride) as u32), x.device())
     };
-    let mut all = Vec::with_capacity(kernel.0 * kernel.1);
-    for ky in 0..kernel.0 {
-        let rows = x.index_select(&index(ky, out.0, stride.0)?, 2)?;
-        for kx in 0..kernel.1 {
-            all.push(rows.index_select(&index(kx, out.1, stride.1)?, 3)?);
+    let (kh, kw) = (windows.rows.kernel, windows.cols.kernel);
+    let mut all = Vec::with_capacity(kh * kw);
+    for ky in 0..kh {
+        let rows = x.index_select(&index(ky, &windows.rows)?, 2)?;
+        for kx in 0..kw {
+            all.push(rows.index_select(&index(kx, &windows.cols)?, 3)?);
         }
     }
-    Ok(Tensor::stack(&all, 4)?.reshape((n, c, out.0, out.1, kernel.0 * kernel.1))?)
+    Ok(Tensor::stack(&all, 4)?.reshape((n, c, windows.rows.out, windows.cols.out, kh * kw))?)
 }
 
 /// [`super::max_pool2d`] as a gather at each window's arg-max.
 ///
 /// # Errors
-/// candle's only.
+/// As [`super::max_pool2d`].
 pub fn max_pool2d(x: &Tensor, spec: Pool2dSpec) -> Result<Tensor> {
-    let taps = taps(x, spec, f64::NEG_INFINITY)?.contiguous()?;
+    let (_, _, h, w) = x.dims4()?;
+    let taps = taps(x, &spec.windows(h, w, true)?, f64::NEG_INFINITY)?.contiguous()?;
     let at = taps.detach().argmax_keepdim(4)?;
     Ok(taps.gather(&at, 4)?.squeeze(4)?)
 }
 
-/// [`super::avg_pool2d`] as a mean of taps.
+/// [`super::avg_pool2d`] as a weighted sum of taps.
 ///
 /// # Errors
-/// candle's only.
+/// As [`super::avg_pool2d`].
 pub fn avg_pool2d(x: &Tensor, spec: Pool2dSpec) -> Result<Tensor> {
-    Ok(taps(x, spec, 0.0)?.mean(4)?)
+    let (_, _, h, w) = x.dims4()?;
+    let windows = spec.windows(h, w, !spec.count_include_pad)?;
+    let shares = Tensor::from_vec(windows.shares::<f64>(), windows.out(), &Device::Cpu)?;
+    let shares = shares.to_dtype(x.dtype())?.to_device(x.device())?;
+    Ok(taps(x, &windows, 0.0)?.sum(4)?.broadcast_mul(&shares)?)
 }
 
 /// [`super::channel_moments`] by reductions.
@@ -110,6 +126,34 @@ pub fn log_softmax(logits: &Tensor) -> Result<Tensor> {
     Ok(shifted.broadcast_sub(&lse)?)
 }
 
+/// [`super::softmax`] of candle's elementwise operations.
+///
+/// # Errors
+/// candle's only.
+pub fn softmax(z: &Tensor) -> Result<Tensor> {
+    // The shift cancels, so its gradient does too: it must not enter the graph.
+    let powers = z.broadcast_sub(&z.detach().max_keepdim(D::Minus1)?)?.exp()?;
+    Ok(powers.broadcast_div(&powers.sum_keepdim(D::Minus1)?)?)
+}
+
+/// [`super::layer_norm`] by reductions.
+///
+/// # Errors
+/// candle's only.
+pub fn layer_norm(x: &Tensor, scale: Option<&Tensor>, shift: Option<&Tensor>, eps: f64) -> Result<Tensor> {
+    let full = if matches!(x.dtype(), DType::F16 | DType::BF16) { x.to_dtype(DType::F32)? } else { x.clone() };
+    let centred = full.broadcast_sub(&full.mean_keepdim(D::Minus1)?)?;
+    let spread = (centred.sqr()?.mean_keepdim(D::Minus1)? + eps)?.sqrt()?;
+    let mut y = centred.broadcast_div(&spread)?.to_dtype(x.dtype())?;
+    if let Some(scale) = scale {
+        y = y.broadcast_mul(scale)?;
+    }
+    if let Some(shift) = shift {
+        y = y.broadcast_add(shift)?;
+    }
+    Ok(y)
+}
+
 /// [`super::adaptive_avg_pool2d`] and [`super::adaptive_max_pool2d`], window by window.
 ///
 /// # Errors
@@ -126,7 +170,7 @@ pub fn adaptive_pool2d(x: &Tensor, (oh, ow): (usize, usize), max: bool) -> Resul
     Ok(Tensor::cat(&all, 2)?.reshape((n, c, oh, ow))?)
 }
 
-/// [`super::upsample_nearest2d`] and [`super::upsample_bilinear2d`] as products with the matrices of the two axes.
+/// [`super::resize2d`] as products with the matrices of the two axes.
 ///
 /// # Errors
 /// candle's only.
@@ -138,7 +182,7 @@ pub fn resample2d(x: &Tensor, rows: &[(usize, usize, f64)], cols: &[(usize, usiz
             line[a] += 1.0 - weight;
             line[b] += weight;
         }
-        Tensor::from_vec(m, (taps.len(), len), &candle_core::Device::Cpu)?.to_dtype(x.dtype())?.to_device(x.device())
+        Tensor::from_vec(m, (taps.len(), len), &Device::Cpu)?.to_dtype(x.dtype())?.to_device(x.device())
     };
     let wide = x.reshape((n * c * h, w))?.matmul(&matrix(cols, w)?.t()?)?;
     let wide = wide.reshape((n * c, h, cols.len()))?;
