@@ -40,20 +40,29 @@ impl Activation {
     pub fn forward(self, x: &Tensor) -> Result<Tensor> {
         match self {
             Self::Relu => ops::relu(x),
-            // Exact below 6, and the derivative is 0 at both ends' far sides.
-            Self::Relu6 => Ok((ops::relu(x)? - ops::relu(&(x - 6.0)?)?)?),
+            Self::Relu6 => ops::clamp(&ops::relu(x)?, 0.0, 6.0),
             Self::LeakyRelu => ops::leaky_relu(x, SLOPE),
             Self::Silu => ops::silu(x),
             Self::Gelu => ops::gelu(x, ops::Gelu::Erf),
         }
     }
 
-    /// The slope at negative numbers where it is one of the rectifiers, which layers compute in one pass with what precedes them.
+    /// The slope at negative numbers of those that are a rectifier, perhaps with something behind it ([`Activation::rest`]). Layers compute the
+    /// rectifier in one pass with what precedes it.
     pub(crate) fn slope(self) -> Option<f64> {
         match self {
-            Self::Relu => Some(0.0),
+            Self::Relu | Self::Relu6 => Some(0.0),
             Self::LeakyRelu => Some(SLOPE),
-            _ => None,
+            Self::Silu | Self::Gelu => None,
+        }
+    }
+
+    /// What remains to be done behind a rectifier of the [`Activation::slope`], or all of it where there is none.
+    pub(crate) fn rest(self, x: Tensor) -> Result<Tensor> {
+        match self {
+            Self::Relu | Self::LeakyRelu => Ok(x),
+            Self::Relu6 => ops::clamp(&x, 0.0, 6.0),
+            Self::Silu | Self::Gelu => self.forward(&x),
         }
     }
 }

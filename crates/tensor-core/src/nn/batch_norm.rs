@@ -73,7 +73,7 @@ impl BatchNorm2d {
     /// As [`BatchNorm2d::forward`].
     pub fn forward_activated(&self, x: &Tensor, activation: Activation, mode: Mode) -> Result<Tensor> {
         match activation.slope() {
-            Some(slope) => self.forward_rectified(x, slope, mode),
+            Some(slope) => activation.rest(self.forward_rectified(x, slope, mode)?),
             None => activation.forward(&self.forward(x, mode)?),
         }
     }

@@ -105,10 +105,7 @@ impl Conv2d {
         mode: Mode,
     ) -> Result<Tensor> {
         let slope = activation.and_then(Activation::slope);
-        let after = |y: Tensor| match activation {
-            Some(a) if slope.is_none() => a.forward(&y),
-            _ => Ok(y),
-        };
+        let after = |y: Tensor| activation.map_or(Ok(y.clone()), |a| a.rest(y));
         if mode == Mode::Train {
             return after(norm.train(&self.forward(x, mode)?, residual, slope)?);
         }
