@@ -141,7 +141,9 @@ fn our_own_files_are_read() -> Result<()> {
 }
 
 fn refusal(path: &Path, case: &Value, arch: &str) -> String {
-    read(path, case, arch, DType::F32).err().map_or_else(|| format!("no refusal of {case} as {arch}"), |e| e.to_string())
+    read(path, case, arch, DType::F32)
+        .err()
+        .map_or_else(|| format!("no refusal of {case} as {arch}"), |e| e.to_string())
 }
 
 /// A name that says other sizes than the weights.
@@ -243,7 +245,12 @@ fn full_size() -> Result<()> {
     for case in all["cases"].as_array().unwrap() {
         let name = case["name"].as_str().unwrap();
         let start = std::time::Instant::now();
-        let network = match read(&folder.join(case["file"].as_str().unwrap()), case, case["arch"].as_str().unwrap(), DType::F32) {
+        let network = match read(
+            &folder.join(case["file"].as_str().unwrap()),
+            case,
+            case["arch"].as_str().unwrap(),
+            DType::F32,
+        ) {
             Ok(loaded) => loaded.network,
             Err(e) => {
                 eprintln!("{name}: {e}");

@@ -127,7 +127,10 @@ impl Weights<'_> {
             _ => None,
         };
         let arch = self.arch.parse::<Arch>().with_context(|| format!("--arch {}", self.arch))?;
-        let activation = self.activation.map(|a| a.parse::<Activation>().with_context(|| format!("--activation {a}"))).transpose()?;
+        let activation = self
+            .activation
+            .map(|a| a.parse::<Activation>().with_context(|| format!("--activation {a}")))
+            .transpose()?;
         let cfg = LoadConfig { input, normalize, key: self.key, activation, heads: None, dtype, device };
         Ok(load::read(arch, self.file, &cfg)?)
     }

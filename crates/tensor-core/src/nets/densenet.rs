@@ -145,7 +145,8 @@ impl DenseNet {
         for part in &self.parts {
             x = match part {
                 Part::Layer(norm, unit, conv) => {
-                    let on = unit.forward(&norm.forward_activated(&x, activation, mode)?, None, Some(activation), mode)?;
+                    let on =
+                        unit.forward(&norm.forward_activated(&x, activation, mode)?, None, Some(activation), mode)?;
                     let new = conv.forward(&on, mode)?;
                     Tensor::cat(&if self.cfg.newest_first { [new, x] } else { [x, new] }, 1)?
                 }

@@ -30,13 +30,7 @@ pub struct MlpConfig {
 
 impl Default for MlpConfig {
     fn default() -> Self {
-        Self {
-            input: (1, 28, 28),
-            classes: 10,
-            hidden: vec![256; 2],
-            activation: Activation::Relu,
-            normalize: None,
-        }
+        Self { input: (1, 28, 28), classes: 10, hidden: vec![256; 2], activation: Activation::Relu, normalize: None }
     }
 }
 

@@ -165,9 +165,8 @@ impl MobileNetV2 {
         require("MobileNetV2Config.width", (1..=65536).contains(&cfg.width), "1 to 65536", cfg.width)?;
         require("MobileNetV2Config.last_width", (1..=65536).contains(&cfg.last_width), "1 to 65536", cfg.last_width)?;
         let size = |v: usize| (1..=65536).contains(&v);
-        let sound = |s: &MobileStage| {
-            size(s.expansion) && size(s.channels) && size(s.blocks) && [1, 2].contains(&s.stride)
-        };
+        let sound =
+            |s: &MobileStage| size(s.expansion) && size(s.channels) && size(s.blocks) && [1, 2].contains(&s.stride);
         let ok = !cfg.stages.is_empty() && cfg.stages.iter().all(sound);
         require("MobileNetV2Config.stages", ok, "stages of 1 to 65536, of stride 1 or 2", format!("{:?}", cfg.stages))?;
 

@@ -29,9 +29,7 @@ impl Stem {
     pub(super) fn pool(self, x: Tensor) -> Result<Tensor> {
         match self {
             Self::Small => Ok(x),
-            Self::Large => {
-                ops::max_pool2d(&x, Pool2dSpec { stride: (2, 2), padding: (1, 1), ..Pool2dSpec::tiles(3) })
-            }
+            Self::Large => ops::max_pool2d(&x, Pool2dSpec { stride: (2, 2), padding: (1, 1), ..Pool2dSpec::tiles(3) }),
         }
     }
 }
@@ -120,11 +118,7 @@ macro_rules! network {
         }
 
         impl crate::nn::Network for $name {
-            fn forward(
-                &self,
-                x: &candle_core::Tensor,
-                mode: crate::nn::Mode,
-            ) -> crate::Result<candle_core::Tensor> {
+            fn forward(&self, x: &candle_core::Tensor, mode: crate::nn::Mode) -> crate::Result<candle_core::Tensor> {
                 self.last.forward(&self.body(x, mode)?, mode)
             }
 

@@ -70,11 +70,7 @@ impl Block {
             norm: BatchNorm2d::new(&mut b.scope("bn1"), from)?,
             first: Unit::new(b, ("conv1", "bn2"), (from, to), 3, spec)?,
             second: conv(b, "conv2", (to, to), 3, strided(3, 1))?,
-            shortcut: if from == to {
-                None
-            } else {
-                Some(conv(b, "convShortcut", (from, to), 1, strided(1, stride))?)
-            },
+            shortcut: if from == to { None } else { Some(conv(b, "convShortcut", (from, to), 1, strided(1, stride))?) },
             border,
         })
     }

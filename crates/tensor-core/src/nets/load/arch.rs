@@ -162,7 +162,8 @@ mod tests {
     /// A name leads to one architecture.
     #[test]
     fn names_differ() {
-        let all: Vec<String> = FAMILIES.iter().flat_map(|f| f.names.iter().chain(f.published)).map(|n| plain(n)).collect();
+        let all: Vec<String> =
+            FAMILIES.iter().flat_map(|f| f.names.iter().chain(f.published)).map(|n| plain(n)).collect();
         assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
     }
 }

@@ -178,7 +178,9 @@ pub fn read(arch: Arch, path: &Path, cfg: &LoadConfig<'_>) -> Result<Loaded> {
         }
     }
     // The first is taken or its error told: another one in its place would be a wrong answer.
-    let Some(Candidate { key, set, fitting }) = all.into_iter().next() else { return Err(bad(source.nothing(arch, cfg.input.0))) };
+    let Some(Candidate { key, set, fitting }) = all.into_iter().next() else {
+        return Err(bad(source.nothing(arch, cfg.input.0)));
+    };
     let (network, layer) = source.load(arch, set, &fitting, cfg).map_err(|e| {
         let mut reason = e.to_string();
         if !fitting.foreign.is_empty() && cfg.key.is_none() {
@@ -225,7 +227,8 @@ pub fn load(
     dtype: DType,
     device: &Device,
 ) -> Result<Box<dyn Network>> {
-    Ok(read(arch, path, &LoadConfig { input, normalize, key: None, activation: None, heads: None, dtype, device })?.network)
+    Ok(read(arch, path, &LoadConfig { input, normalize, key: None, activation: None, heads: None, dtype, device })?
+        .network)
 }
 
 #[cfg(test)]

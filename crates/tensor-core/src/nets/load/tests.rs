@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::formats::torch::tests::Item;
-use crate::nets::{ResNet, ResNetConfig, SmallCnn, SmallCnnConfig};
+use crate::nets::*;
 use crate::{Module, Rng};
 use candle_core::Tensor;
 use std::collections::HashMap;
@@ -53,31 +53,78 @@ fn sizes_are_read_off_the_weights_and_what_does_not_fit_is_named() {
     assert!(e.contains("no.pth") && e.contains("PyTorch"), "{e}");
 }
 
+/// The smallest network of every family, for images of 1x4x4.
+fn networks() -> Vec<(&'static str, Box<dyn Network>)> {
+    let (rng, f, d) = (Rng::new(0), DType::F32, &Device::Cpu);
+    let (channels, classes, width) = (1, 2, 1);
+    let small =
+        SmallCnnConfig { input: (1, 4, 4), classes, channels: (1, 1), kernel: 1, hidden: 2, ..Default::default() };
+    let resnet = ResNetConfig { width, blocks: vec![1, 1], classes, channels, ..Default::default() };
+    let bottleneck = ResNetBlock::Bottleneck { inner: 2, groups: 2 };
+    let resnext = ResNetConfig { block: bottleneck, ..resnet.clone() };
+    let wide = WideResNetConfig { depth: 10, widen: 2, base: 1, classes, channels, ..Default::default() };
+    let preact = PreActResNetConfig { width, blocks: vec![1, 1], classes, channels, ..Default::default() };
+    let stages = vec![vec![1, 2], vec![1]];
+    let vgg = VggConfig { stages, hidden: vec![2], classes, channels, ..Default::default() };
+    let dense =
+        DenseNetConfig { width, growth: 1, inner: 1, blocks: vec![1, 1], classes, channels, ..Default::default() };
+    let mut mobile = MobileNetV2Config { width, last_width: 1, classes, channels, ..Default::default() };
+    for (i, stage) in mobile.stages.iter_mut().enumerate() {
+        (stage.channels, stage.expansion, stage.blocks) = (1 + i % 2, 1, 1);
+    }
+    let vit =
+        VitConfig { input: (1, 4, 4), patch: 2, dim: 64, depth: 1, heads: 1, hidden: 1, classes, ..Default::default() };
+    let mlp = MlpConfig { input: (1, 4, 4), hidden: vec![2], classes, ..Default::default() };
+    vec![
+        ("smallcnn", Box::new(SmallCnn::new(small, rng, f, d).unwrap())),
+        ("resnet", Box::new(ResNet::new(resnet, rng, f, d).unwrap())),
+        ("resnet", Box::new(ResNet::new(resnext, rng, f, d).unwrap())),
+        ("wrn", Box::new(WideResNet::new(wide, rng, f, d).unwrap())),
+        ("preactresnet", Box::new(PreActResNet::new(preact, rng, f, d).unwrap())),
+        ("vgg", Box::new(Vgg::new(vgg, rng, f, d).unwrap())),
+        ("densenet", Box::new(DenseNet::new(dense, rng, f, d).unwrap())),
+        ("mobilenet_v2", Box::new(MobileNetV2::new(mobile, rng, f, d).unwrap())),
+        ("vit", Box::new(Vit::new(vit, rng, f, d).unwrap())),
+        ("mlp", Box::new(Mlp::new(mlp, rng, f, d).unwrap())),
+    ]
+}
+
+/// Networks with initial values of ours are saved and read again, to the same bytes.
+#[test]
+fn every_family_is_read_as_it_was_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("w.safetensors");
+    for (name, net) in networks() {
+        net.params().save(&path).unwrap();
+        let back = load(arch(name), &path, (1, 4, 4), None, DType::F32, &Device::Cpu).unwrap();
+        let values = |n: &dyn Network| -> Vec<(String, Vec<f32>)> {
+            let flat = |t: Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            n.params().snapshot().unwrap().into_iter().map(|(n, t)| (n, flat(t))).collect()
+        };
+        assert!(values(&*back) == values(&*net), "{name}");
+    }
+}
+
 /// Files with some bytes changed or cut: nothing panics, and no network is made that is larger than its file.
 #[test]
 fn damaged_weights_are_errors() {
     use proptest::prelude::*;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("w.safetensors");
-    let cfg =
-        SmallCnnConfig { input: (1, 4, 4), classes: 2, channels: (1, 1), kernel: 1, hidden: 2, ..Default::default() };
-    let small = SmallCnn::new(cfg, crate::Rng::new(0), DType::F32, &Device::Cpu).unwrap();
-    let resnet = ResNetConfig { width: 1, blocks: vec![1], classes: 2, channels: 1, ..ResNetConfig::default() };
-    let resnet = ResNet::new(resnet, crate::Rng::new(0), DType::F32, &Device::Cpu).unwrap();
     // Without the checksum of this workspace, so that what is behind it is reached.
     let bytes = |params: &crate::Params| {
         let all: Vec<(String, Tensor)> = params.snapshot().unwrap();
         safetensors::serialize(all.iter().map(|(n, t)| (n, t)), None).unwrap()
     };
-    let good = [(arch("smallcnn"), bytes(small.params())), (arch("resnet"), bytes(resnet.params()))];
-    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1500) };
+    let good: Vec<(Arch, Vec<u8>)> = networks().into_iter().map(|(a, n)| (arch(a), bytes(n.params()))).collect();
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(3000) };
     let edits = prop::collection::vec(
         (any::<prop::sample::Index>(), prop::sample::select(b"0123456789[],:{}\"wF4.\x00\xff".to_vec())),
         0..4,
     );
     proptest::test_runner::TestRunner::new(config)
-        .run(&(0..2usize, edits, any::<bool>()), |(which, edits, header)| {
-            let (arch, mut bytes) = good[which].clone();
+        .run(&(0..good.len(), edits, any::<bool>()), |(which, edits, header)| {
+            let (arch, mut bytes) = (good[which].0, good[which].1.clone());
             let end =
                 if header { 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize } else { bytes.len() };
             for (i, v) in edits {

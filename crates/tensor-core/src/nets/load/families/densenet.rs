@@ -7,8 +7,12 @@ use crate::nets::{DenseNet, DenseNetConfig, Stem};
 use crate::nn::{Activation, Network};
 use crate::{Error, Result};
 
-const NEEDS: &[&str] =
-    &["features.conv0.weight", "features.denseblock1.denselayer1.conv1.weight", "features.norm5.weight", "classifier.weight"];
+const NEEDS: &[&str] = &[
+    "features.conv0.weight",
+    "features.denseblock1.denselayer1.conv1.weight",
+    "features.norm5.weight",
+    "classifier.weight",
+];
 const PARTS: &[&str] = &["features", "classifier"];
 
 pub(super) static FAMILY: Family = Family {

@@ -32,8 +32,7 @@ fn name(theirs: &str) -> String {
 
 fn build(mut found: Found<'_>) -> Result<Box<dyn Network>> {
     let (c, h, w) = found.at.input;
-    let mut places: Vec<usize> =
-        found.tensors.keys().filter_map(|n| number(n.strip_suffix(".weight")?, "")).collect();
+    let mut places: Vec<usize> = found.tensors.keys().filter_map(|n| number(n.strip_suffix(".weight")?, "")).collect();
     places.sort_unstable();
     let (mut widths, mut from) = (Vec::new(), c * h * w);
     for (i, place) in places.iter().enumerate() {

@@ -92,10 +92,8 @@ fn build(mut found: Found<'_>) -> Result<Box<dyn Network>> {
         stages.push(MobileStage { expansion, channels, blocks: length, stride });
         at += length;
     }
-    let ([last_width, ..], [classes, _]) = (
-        found.shape::<4>(&format!("features.{}.0.weight", count + 1))?,
-        found.shape::<2>("classifier.1.weight")?,
-    );
+    let ([last_width, ..], [classes, _]) =
+        (found.shape::<4>(&format!("features.{}.0.weight", count + 1))?, found.shape::<2>("classifier.1.weight")?);
     let cfg = MobileNetV2Config {
         channels: found.at.input.0,
         classes,

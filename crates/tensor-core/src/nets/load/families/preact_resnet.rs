@@ -58,7 +58,8 @@ fn build(found: Found<'_>) -> Result<Box<dyn Network>> {
     let (width, _) = found.first("conv1.weight")?;
     found.expect("conv1.weight", [width, found.at.input.0, 3, 3], "the stem for small images")?;
     if found.tensors.contains_key("bn1.weight") {
-        let reason = "`bn1` behind the first convolution is that of a residual network without pre-activation: `resnet`";
+        let reason =
+            "`bn1` behind the first convolution is that of a residual network without pre-activation: `resnet`";
         return Err(Error::value("parameters", reason));
     }
     let blocks = found.stages(|stage, i| format!("layer{}.{i}.conv1.weight", stage + 1));

@@ -62,7 +62,8 @@ fn build(found: Found<'_>) -> Result<Box<dyn Network>> {
         3 => Stem::Small,
         7 => Stem::Large,
         k => {
-            let reason = format!("a kernel of {k}x{k}; stems of 3x3, and of 7x7 with stride 2 and a pooling, are known");
+            let reason =
+                format!("a kernel of {k}x{k}; stems of 3x3, and of 7x7 with stride 2 and a pooling, are known");
             return Err(Error::value("weight `stem.conv.weight` (conv1.weight)", reason));
         }
     };

@@ -75,9 +75,9 @@ fn build(mut found: Found<'_>) -> Result<Box<dyn Network>> {
         let to = if count == 1 { "classifier".to_owned() } else { format!("classifier.{}", 3 * i) };
         found.rename(&format!("linear{i}"), &to);
     }
-    let place = |i: usize| if count <= 1 { "classifier.weight".to_owned() } else { format!("classifier.{}.weight", 3 * i) };
-    let widths: Vec<usize> =
-        (0..count.max(1)).map(|i| Ok(found.shape::<2>(&place(i))?[0])).collect::<Result<_>>()?;
+    let place =
+        |i: usize| if count <= 1 { "classifier.weight".to_owned() } else { format!("classifier.{}.weight", 3 * i) };
+    let widths: Vec<usize> = (0..count.max(1)).map(|i| Ok(found.shape::<2>(&place(i))?[0])).collect::<Result<_>>()?;
     let Some((&classes, hidden)) = widths.split_last() else {
         return Err(Error::value("parameters", "missing `classifier`"));
     };

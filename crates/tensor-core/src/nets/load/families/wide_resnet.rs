@@ -56,7 +56,10 @@ fn build(found: Found<'_>) -> Result<Box<dyn Network>> {
     let [first, ..] = found.shape::<4>("block1.layer.0.conv1.weight")?;
     let blocks = found.stages(|stage, i| format!("block{}.layer.{i}.conv1.weight", stage + 1));
     let &[n, a, b] = blocks.as_slice() else {
-        return Err(Error::value("parameters", format!("stages of {blocks:?} blocks; a wide residual network has three")));
+        return Err(Error::value(
+            "parameters",
+            format!("stages of {blocks:?} blocks; a wide residual network has three"),
+        ));
     };
     if n != a || n != b || first % base != 0 {
         let reason = format!(
