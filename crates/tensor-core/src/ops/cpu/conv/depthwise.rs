@@ -1,8 +1,7 @@
 //! Depthwise convolution: every channel has a kernel of its own, and no sum runs over channels.
 //!
 //! The maps go plane by plane, so that a plane is read from memory once. A padded copy of it is in the first two caches;
-//! there each tap of the kernel is one offset ([`Planes`]), and the vectors run along the rows. Where rows are shorter
-//! than two vectors, they run on over the padding between rows, whose results are dropped.
+//! there each tap of the kernel is one offset ([`Planes`]). The result is cut into pieces of rows, a vector each.
 #![allow(unsafe_code)]
 
 use super::Geometry;
@@ -24,6 +23,16 @@ const MANY: usize = 9;
 const TASKS: usize = 32;
 /// The most lanes of a vector.
 const MAX_LANES: usize = 16;
+/// Vectors that are added in lanes before the lanes are added in f64, about.
+const CHAIN: usize = 256;
+
+/// A vector of results: where it is read in the padded copy (plus the taps' offsets), where it goes, how many are valid.
+#[derive(Clone, Copy)]
+struct Piece {
+    from: usize,
+    to: usize,
+    valid: usize,
+}
 
 /// The correlation for one phase of the result.
 struct Pass {
@@ -32,11 +41,14 @@ struct Pass {
     order: Vec<usize>,
     /// Where its taps start in the padded copy.
     offsets: Vec<usize>,
+    pieces: Vec<Piece>,
 }
 
 /// A map of planes.
 struct Map {
     planes: Planes,
+    /// [`Planes::lines`].
+    lines: Vec<(usize, usize, usize)>,
     target: (usize, usize),
     /// Rows and columns of the result belong to phases `row mod step`; each phase has its pass, if any tap reaches it.
     step: (usize, usize),
@@ -48,22 +60,48 @@ impl Map {
         source: (usize, usize),
         target: (usize, usize),
         (stride, step): ((usize, usize), (usize, usize)),
+        lanes: usize,
         passes: Vec<Option<(Taps, Vec<usize>)>>,
     ) -> Self {
         let planes = Planes::new(source, stride, passes.iter().flatten().map(|p| &p.0), 1);
-        let pass = |(taps, order): (Taps, Vec<usize>)| Pass { out: taps.out, order, offsets: planes.offsets(&taps, 1) };
+        let pass = |(taps, order): (Taps, Vec<usize>)| {
+            let (oh, ow) = taps.out;
+            let piece =
+                |i: usize, j: usize| Piece { from: i * planes.row() + j, to: i * ow + j, valid: lanes.min(ow - j) };
+            let pieces = (0..oh).flat_map(|i| (0..ow).step_by(lanes).map(move |j| piece(i, j))).collect();
+            Pass { out: taps.out, order, offsets: planes.offsets(&taps, 1), pieces }
+        };
         let passes = passes.into_iter().map(|p| p.map(pass)).collect();
-        Self { planes, target, step, passes }
-    }
-
-    /// Results of a pass with the padding between its rows.
-    fn len(&self, pass: &Pass) -> usize {
-        (pass.out.0 - 1) * self.planes.row() + pass.out.1
+        Self { lines: planes.lines(), planes, target, step, passes }
     }
 
     /// Elements of the padded copy, and of what is read past its end.
     fn room(&self, lanes: usize) -> usize {
-        self.planes.channel() + self.planes.row() + WIDE * lanes
+        self.planes.channel() + self.planes.row() + lanes
+    }
+
+    /// Copies a plane between the padding, which stays as it is.
+    #[inline(always)]
+    fn lay<S: Simd, T: Element>(&self, s: S, x: &[T], to: &mut [T]) {
+        let sx = self.planes.stride.1;
+        for &(at, from, n) in &self.lines {
+            let (to, from) = (&mut to[at..at + n], &x[from..]);
+            if sx == 1 {
+                copy(s, &from[..n], to);
+            } else if sx == 2 {
+                let pairs = n.min(from.len() / 2);
+                for (t, f) in to[..pairs].iter_mut().zip(from.chunks_exact(2)) {
+                    *t = f[0];
+                }
+                if pairs < n {
+                    to[pairs] = from[2 * pairs];
+                }
+            } else {
+                for (t, f) in to.iter_mut().zip(from.iter().step_by(sx)) {
+                    *t = *f;
+                }
+            }
+        }
     }
 
     /// Runs the map over all planes of `x`; plane i has the kernel and bias of channel `i mod channels`.
@@ -72,20 +110,11 @@ impl Map {
         let run = (RUN / to.max(from)).max(1);
         let lanes = tile::lanes::<T>();
         let taps = w.len() / channels;
-        let beside: usize = self.passes.iter().flatten().map(|p| self.len(p)).sum();
+        let beside = if self.step == (1, 1) { 0 } else { to };
         let task = |i: usize, y: &mut [T]| {
             T::scratch(self.room(lanes) + beside + taps, |scratch| {
-                Arch::new().dispatch(Run {
-                    map: self,
-                    x: &x[i * run * from..],
-                    w,
-                    bias,
-                    slope,
-                    channels,
-                    first: i * run,
-                    y,
-                    scratch,
-                });
+                let (x, first) = (&x[i * run * from..], i * run);
+                Arch::new().dispatch(Run { map: self, x, w, bias, slope, channels, first, y, scratch });
             });
         };
         // SAFETY: every element of each plane is written.
@@ -114,36 +143,27 @@ impl<T: Element> WithSimd for Run<'_, T> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
         let Self { map, x, w, bias, slope, channels, first, y, scratch } = self;
-        let (planes, lanes, taps) = (&map.planes, T::lanes::<S>(), w.len() / channels);
-        let from = planes.source.0 * planes.source.1;
-        let (source, rest) = scratch.split_at_mut(map.room(lanes));
+        let taps = w.len() / channels;
+        let from = map.planes.source.0 * map.planes.source.1;
+        let (source, rest) = scratch.split_at_mut(map.room(T::lanes::<S>()));
         let (weights, beside) = rest.split_at_mut(taps);
-        for v in source[planes.channel()..].iter_mut() {
-            *v = T::ZERO;
-        }
+        source.fill(T::ZERO);
         for (j, y) in y.chunks_exact_mut(map.target.0 * map.target.1).enumerate() {
             let channel = (first + j) % channels;
             let (w, start) = (&w[channel * taps..][..taps], bias.map_or(T::ZERO, |b| b[channel]));
-            planes.lay_plane(&x[j * from..][..from], source);
-            // Long rows are written where they belong, others beside.
-            let direct = map.step == (1, 1) && map.target.1 >= 2 * lanes;
-            let mut at = 0;
-            for pass in map.passes.iter().flatten() {
-                for (to, tap) in weights.iter_mut().zip(&pass.order) {
-                    *to = w[*tap];
-                }
-                let weights = &weights[..pass.order.len()];
-                if direct {
-                    for (row, y) in y.chunks_exact_mut(map.target.1).enumerate() {
-                        correlate(s, weights, &pass.offsets, &source[row * planes.row()..], start, y);
+            map.lay(s, &x[j * from..][..from], source);
+            if let ((1, 1), [Some(pass)]) = (map.step, &map.passes[..]) {
+                correlate(s, w, pass, source, start, y);
+            } else {
+                let mut at = 0;
+                for pass in map.passes.iter().flatten() {
+                    for (to, tap) in weights.iter_mut().zip(&pass.order) {
+                        *to = w[*tap];
                     }
-                } else {
-                    let len = map.len(pass);
-                    correlate(s, weights, &pass.offsets, source, start, &mut beside[at..at + len]);
-                    at += len;
+                    let size = pass.out.0 * pass.out.1;
+                    correlate(s, &weights[..pass.order.len()], pass, source, start, &mut beside[at..at + size]);
+                    at += size;
                 }
-            }
-            if !direct {
                 map.gather(beside, start, y);
             }
             if let Some(slope) = slope {
@@ -156,41 +176,72 @@ impl<T: Element> WithSimd for Run<'_, T> {
     }
 }
 
-/// `to[i] = start + sum_t w[t] from[offsets[t] + i]`, each a chain in the order of the taps.
+/// Copies a row. A call to copy memory, or to load a part of a vector, costs more than a short row does: the last of several
+/// moves overlaps its neighbour.
 #[inline(always)]
-fn correlate<S: Simd, T: Element>(s: S, w: &[T], offsets: &[usize], from: &[T], start: T, to: &mut [T]) {
-    let (lanes, len) = (T::lanes::<S>(), to.len());
-    let mut farthest = 0;
-    for o in offsets {
-        farthest = farthest.max(*o);
-    }
-    assert!(farthest + len.div_ceil(lanes) * lanes <= from.len() && w.len() == offsets.len(), "reads past its source");
-    let (from, out) = (from.as_ptr(), to.as_mut_ptr());
-    let mut i = 0;
-    while i + WIDE * lanes <= len {
-        let mut acc = [T::splat(s, start); WIDE];
-        for (w, o) in w.iter().zip(offsets) {
-            let w = T::splat(s, *w);
-            for (v, acc) in acc.iter_mut().enumerate() {
-                // SAFETY: the farthest read was checked above.
-                *acc = T::fma(s, w, unsafe { load::<S, T>(from.add(o + i + v * lanes)) }, *acc);
+fn copy<S: Simd, T: Element>(_: S, from: &[T], to: &mut [T]) {
+    let (lanes, n) = (T::lanes::<S>(), from.len());
+    assert!(n <= to.len(), "a row that does not fit");
+    let (from, to) = (from.as_ptr(), to.as_mut_ptr());
+    // SAFETY: both have n elements, and no move goes past them.
+    unsafe {
+        if n >= lanes {
+            for j in (0..n).step_by(lanes) {
+                let j = j.min(n - lanes);
+                to.add(j).cast::<T::V<S>>().write_unaligned(load::<S, T>(from.add(j)));
+            }
+        } else if n >= 8 {
+            let (a, b) = (from.cast::<[T; 8]>().read_unaligned(), from.add(n - 8).cast::<[T; 8]>().read_unaligned());
+            to.cast::<[T; 8]>().write_unaligned(a);
+            to.add(n - 8).cast::<[T; 8]>().write_unaligned(b);
+        } else if n >= 4 {
+            let (a, b) = (from.cast::<[T; 4]>().read_unaligned(), from.add(n - 4).cast::<[T; 4]>().read_unaligned());
+            to.cast::<[T; 4]>().write_unaligned(a);
+            to.add(n - 4).cast::<[T; 4]>().write_unaligned(b);
+        } else {
+            for j in 0..n {
+                *to.add(j) = *from.add(j);
             }
         }
-        for (v, acc) in acc.iter().enumerate() {
-            // SAFETY: these are whole vectors below `len`.
-            unsafe { out.add(i + v * lanes).cast::<T::V<S>>().write_unaligned(*acc) }
-        }
-        i += WIDE * lanes;
     }
-    while i < len {
-        let mut acc = T::splat(s, start);
+}
+
+/// `to[i] = start + sum_t w[t] from[offsets[t] + place of i]`, each a chain in the order of the taps.
+#[inline(always)]
+#[allow(clippy::needless_range_loop)] // fixed indices keep the sums in registers
+fn correlate<S: Simd, T: Element>(s: S, w: &[T], pass: &Pass, from: &[T], start: T, to: &mut [T]) {
+    let (lanes, offsets) = (T::lanes::<S>(), &pass.offsets[..]);
+    let Some(&last) = pass.pieces.last() else { return };
+    let farthest = offsets.iter().max().unwrap_or(&0) + last.from + lanes;
+    assert!(farthest <= from.len() && w.len() == offsets.len(), "depthwise convolution reads past its source");
+    assert!(last.to + last.valid <= to.len(), "depthwise convolution writes past its result");
+    let (from, len) = (from.as_ptr(), to.len());
+    let mut edge = [T::ZERO; MAX_LANES];
+    for pieces in pass.pieces.chunks(WIDE) {
+        // What is missing at the end is computed twice.
+        let piece: [Piece; WIDE] = std::array::from_fn(|v| pieces[v.min(pieces.len() - 1)]);
+        let mut acc = [T::splat(s, start); WIDE];
         for (w, o) in w.iter().zip(offsets) {
-            // SAFETY: the farthest read was checked above.
-            acc = T::fma(s, T::splat(s, *w), unsafe { load::<S, T>(from.add(o + i)) }, acc);
+            // SAFETY: the last piece reads farthest, and this was checked above.
+            unsafe {
+                let (w, from) = (T::splat(s, *w), from.add(*o));
+                for v in 0..WIDE {
+                    acc[v] = T::fma(s, w, load::<S, T>(from.add(piece[v].from)), acc[v]);
+                }
+            }
         }
-        // SAFETY: what is left of `to`.
-        unsafe { T::store_part(s, out.add(i), lanes.min(len - i), acc) }
-        i += lanes;
+        for v in 0..WIDE {
+            let Piece { to: at, valid, .. } = piece[v];
+            // What a whole vector writes too much belongs to the pieces after it.
+            if at + lanes <= len {
+                // SAFETY: a whole vector inside of `to`.
+                unsafe { to.as_mut_ptr().add(at).cast::<T::V<S>>().write_unaligned(acc[v]) }
+            } else {
+                // SAFETY: there is room for the widest vector.
+                unsafe { edge.as_mut_ptr().cast::<T::V<S>>().write_unaligned(acc[v]) }
+                copy(s, &edge[..valid], &mut to[at..]);
+            }
+        }
     }
 }
 
@@ -198,7 +249,7 @@ impl Map {
     /// Puts the passes' results together; where no tap reaches, `start` stands.
     #[inline(always)]
     fn gather<T: Element>(&self, beside: &[T], start: T, y: &mut [T]) {
-        let ((_, w), (sy, sx), row) = (self.target, self.step, self.planes.row());
+        let ((_, w), (sy, sx)) = (self.target, self.step);
         let mut at = 0;
         for fy in 0..sy {
             let phases = &self.passes[fy * sx..][..sx];
@@ -207,10 +258,10 @@ impl Map {
                 _ => None,
             };
             if let Some((a, b)) = pairs {
-                let (even, odd) = (&beside[at..], &beside[at + self.len(a)..]);
+                let (even, odd) = (&beside[at..], &beside[at + a.out.0 * a.out.1..]);
                 for i in 0..a.out.0 {
                     let line = &mut y[(fy + i * sy) * w..][..w];
-                    let (even, odd) = (&even[i * row..][..a.out.1], &odd[i * row..][..b.out.1]);
+                    let (even, odd) = (&even[i * a.out.1..][..a.out.1], &odd[i * b.out.1..][..b.out.1]);
                     for (to, (e, o)) in line.chunks_exact_mut(2).zip(even.iter().zip(odd)) {
                         to[0] = *e;
                         to[1] = *o;
@@ -219,7 +270,7 @@ impl Map {
                         line[w - 1] = even[a.out.1 - 1];
                     }
                 }
-                at += self.len(a) + self.len(b);
+                at += a.out.0 * (a.out.1 + b.out.1);
                 continue;
             }
             let whole = sx == 1 && phases[0].is_some();
@@ -234,7 +285,7 @@ impl Map {
                 let Some(pass) = pass else { continue };
                 for i in 0..pass.out.0 {
                     let line = &mut y[(fy + i * sy) * w..][..w];
-                    let from = &beside[at + i * row..][..pass.out.1];
+                    let from = &beside[at + i * pass.out.1..][..pass.out.1];
                     if sx == 1 {
                         line.copy_from_slice(from);
                     } else {
@@ -243,7 +294,7 @@ impl Map {
                         }
                     }
                 }
-                at += self.len(pass);
+                at += pass.out.0 * pass.out.1;
             }
         }
     }
@@ -255,10 +306,10 @@ impl Geometry {
         self.channels == 1 && self.out_channels == 1
     }
 
-    fn depthwise_map(&self) -> Map {
+    fn depthwise_map(&self, lanes: usize) -> Map {
         let (order, offsets) = self.tap_offsets();
         let pass = Some((Taps { out: self.out, offsets }, order));
-        Map::new(self.image, self.out, (self.stride, (1, 1)), vec![pass])
+        Map::new(self.image, self.out, (self.stride, (1, 1)), lanes, vec![pass])
     }
 
     /// [`Geometry::forward`] of a depthwise convolution.
@@ -269,40 +320,30 @@ impl Geometry {
         bias: Option<&[T]>,
         slope: Option<f64>,
     ) -> Vec<T> {
-        self.depthwise_map().run(x, w, (bias, slope), self.groups)
+        self.depthwise_map(tile::lanes::<T>()).run(x, w, (bias, slope), self.groups)
     }
 
     /// [`Geometry::input_grad`] of a depthwise convolution.
     pub(super) fn depthwise_input_grad<T: Element>(&self, gy: &[T], w: &[T], bias: Option<&[T]>) -> Vec<T> {
         let passes = self.phases().map(|p| p.map(|(_, taps, order)| (taps, order))).collect();
-        Map::new(self.out, self.image, ((1, 1), self.stride), passes).run(gy, w, (bias, None), self.groups)
+        let map = Map::new(self.out, self.image, ((1, 1), self.stride), tile::lanes::<T>(), passes);
+        map.run(gy, w, (bias, None), self.groups)
     }
 
-    /// [`Geometry::weight_grad`] of a depthwise convolution: for each image a sum in lanes, these and the images in f64.
+    /// [`Geometry::weight_grad`] of a depthwise convolution: sums in lanes over about [`CHAIN`] vectors, these in f64.
     pub(super) fn depthwise_weight_grad<T: Element>(&self, x: &[T], gy: &[T]) -> Vec<T> {
-        let (map, taps, lanes) = (self.depthwise_map(), self.taps(), tile::lanes::<T>());
-        let Some(Some(pass)) = map.passes.first() else { return vec![T::ZERO; self.groups * taps] };
+        let (taps, lanes) = (self.taps(), tile::lanes::<T>());
+        let map = self.depthwise_map(lanes);
         let parts = TASKS.div_ceil(self.groups).min(self.batch);
         let share = self.batch.div_ceil(parts);
-        let len = map.len(pass).div_ceil(lanes) * lanes;
+        let len = ((self.out.0 - 1) * map.planes.row() + self.out.1).next_multiple_of(lanes);
         let one = |i: usize| {
             let (channel, part) = (i / parts, i % parts);
             let mut sums = vec![0f64; taps];
-            T::scratch(map.room(lanes) + len, |scratch| {
-                let (source, g) = scratch.split_at_mut(map.room(lanes));
+            T::scratch(map.room(lanes) + len + taps * lanes, |scratch| {
                 let images = part * share..((part + 1) * share).min(self.batch);
-                Arch::new().dispatch(Sums {
-                    geo: self,
-                    map: &map,
-                    pass,
-                    x,
-                    gy,
-                    channel,
-                    images,
-                    source,
-                    g,
-                    sums: &mut sums,
-                });
+                let sums = &mut sums[..];
+                Arch::new().dispatch(Sums { geo: self, map: &map, x, gy, channel, images, len, scratch, sums });
             });
             sums
         };
@@ -316,14 +357,13 @@ impl Geometry {
 struct Sums<'a, T> {
     geo: &'a Geometry,
     map: &'a Map,
-    pass: &'a Pass,
     x: &'a [T],
     gy: &'a [T],
     channel: usize,
     images: std::ops::Range<usize>,
-    source: &'a mut [T],
-    /// The gradient to the result with zeros between its rows.
-    g: &'a mut [T],
+    /// Elements of a map with the padding between its rows.
+    len: usize,
+    scratch: &'a mut [T],
     sums: &'a mut [f64],
 }
 
@@ -332,60 +372,70 @@ impl<T: Element> WithSimd for Sums<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
-        let Self { geo, map, pass, x, gy, channel, images, source, g, sums } = self;
-        let planes = &map.planes;
-        let (from, to, row) = (geo.image.0 * geo.image.1, geo.out.0 * geo.out.1, planes.row());
-        for v in source[planes.channel()..].iter_mut().chain(g.iter_mut()) {
-            *v = T::ZERO;
-        }
+        let Self { geo, map, x, gy, channel, images, len, scratch, sums } = self;
+        let [Some(pass)] = &map.passes[..] else { return };
+        let (lanes, taps) = (T::lanes::<S>(), sums.len());
+        let (from, to) = (geo.image.0 * geo.image.1, geo.out.0 * geo.out.1);
+        scratch.fill(T::ZERO);
+        let (source, rest) = scratch.split_at_mut(map.room(lanes));
+        let (g, acc) = rest.split_at_mut(len);
+        let (mut chain, last) = (0, images.end);
         for n in images {
             let plane = n * geo.groups + channel;
-            planes.lay_plane(&x[plane * from..][..from], source);
+            map.lay(s, &x[plane * from..][..from], source);
+            // The rows of the gradient lie as far apart as those of the source, with zeros between them.
             for (i, line) in gy[plane * to..][..to].chunks_exact(geo.out.1).enumerate() {
-                g[i * row..][..geo.out.1].copy_from_slice(line);
+                copy(s, line, &mut g[i * map.planes.row()..]);
             }
             let mut at = 0;
-            while at < sums.len() {
-                let (offsets, sums) = (&pass.offsets[at..], &mut sums[at..]);
-                at += match sums.len() {
-                    0 => break,
-                    1 => dots::<S, T, 1>(s, g, source, offsets, sums),
-                    2..=4 => dots::<S, T, 2>(s, g, source, offsets, sums),
-                    5..MANY => dots::<S, T, 5>(s, g, source, offsets, sums),
-                    _ => dots::<S, T, MANY>(s, g, source, offsets, sums),
+            while at < taps {
+                let (offsets, acc) = (&pass.offsets[at..], &mut acc[at * lanes..]);
+                at += match taps - at {
+                    1 => dots::<S, T, 1>(s, g, source, offsets, acc),
+                    2..=4 => dots::<S, T, 2>(s, g, source, offsets, acc),
+                    5..MANY => dots::<S, T, 5>(s, g, source, offsets, acc),
+                    _ => dots::<S, T, MANY>(s, g, source, offsets, acc),
                 };
+            }
+            chain += len / lanes;
+            if chain >= CHAIN || n + 1 == last {
+                for (sum, acc) in sums.iter_mut().zip(acc.chunks_exact_mut(lanes)) {
+                    for v in acc.iter_mut() {
+                        *sum += v.to_f64();
+                        *v = T::ZERO;
+                    }
+                }
+                chain = 0;
             }
         }
     }
 }
 
-/// `sums[t] += sum_i g[i] from[offsets[t] + i]` for the first `N` taps; returns `N`.
+/// `acc[t] += sum_i g[i] from[offsets[t] + i]` in lanes, for the first `N` taps; returns `N`.
 #[inline(always)]
-fn dots<S: Simd, T: Element, const N: usize>(s: S, g: &[T], from: &[T], offsets: &[usize], sums: &mut [f64]) -> usize {
+#[allow(clippy::needless_range_loop)] // fixed indices keep the sums in registers
+fn dots<S: Simd, T: Element, const N: usize>(s: S, g: &[T], from: &[T], offsets: &[usize], acc: &mut [T]) -> usize {
     let lanes = T::lanes::<S>();
     let mut own = [0; N];
     own.copy_from_slice(&offsets[..N]);
-    let mut farthest = 0;
-    for o in own {
-        farthest = farthest.max(o);
-    }
-    assert!(farthest + g.len() <= from.len() && g.len() % lanes == 0, "reads past its source");
-    let mut acc = [T::splat(s, T::ZERO); N];
-    for i in (0..g.len()).step_by(lanes) {
-        // SAFETY: whole vectors of `g`, and of `from` as checked above.
-        unsafe {
-            let v = load::<S, T>(g.as_ptr().add(i));
-            for (acc, o) in acc.iter_mut().zip(own) {
-                *acc = T::fma(s, v, load::<S, T>(from.as_ptr().add(o + i)), *acc);
+    let farthest = own.iter().max().unwrap_or(&0) + g.len();
+    assert!(farthest <= from.len() && g.len().is_multiple_of(lanes), "depthwise convolution reads past its source");
+    assert!(acc.len() >= N * lanes, "room for the sums");
+    let (g, len, from, acc) = (g.as_ptr(), g.len(), from.as_ptr(), acc.as_mut_ptr());
+    // SAFETY: `g` is whole vectors, the farthest read of `from` was checked above, and so was the room for N vectors.
+    unsafe {
+        let mut sums = [load::<S, T>(acc); N];
+        for t in 0..N {
+            sums[t] = load::<S, T>(acc.add(t * lanes));
+        }
+        for i in (0..len).step_by(lanes) {
+            let v = load::<S, T>(g.add(i));
+            for t in 0..N {
+                sums[t] = T::fma(s, v, load::<S, T>(from.add(own[t] + i)), sums[t]);
             }
         }
-    }
-    for (sum, acc) in sums.iter_mut().zip(acc) {
-        let mut parts = [T::ZERO; MAX_LANES];
-        // SAFETY: there is room for the widest vector.
-        unsafe { T::store_part(s, parts.as_mut_ptr(), lanes, acc) }
-        for p in &parts[..lanes] {
-            *sum += p.to_f64();
+        for t in 0..N {
+            acc.add(t * lanes).cast::<T::V<S>>().write_unaligned(sums[t]);
         }
     }
     N

@@ -19,7 +19,7 @@ pub(super) struct Taps {
 #[derive(Clone, Debug)]
 pub(super) struct Planes {
     pub(super) source: (usize, usize),
-    stride: (usize, usize),
+    pub(super) stride: (usize, usize),
     /// The source's position at the planes' origin: minus the padding.
     origin: (isize, isize),
     /// Rows and columns of the plane of one phase.
@@ -117,10 +117,11 @@ impl Planes {
         }
     }
 
-    /// [`Planes::lay`] of one plane of one image, for vectorised code.
-    #[inline(always)]
-    pub(super) fn lay_plane<T: Element>(&self, x: &[T], to: &mut [T]) {
+    /// The rows of one plane in its copy: (place in the copy, place in the source, length). A source's columns are `stride`
+    /// apart. All other elements of the copy are padding.
+    pub(super) fn lines(&self) -> Vec<(usize, usize, usize)> {
         let ((h, w), (sy, sx), (rows, cols)) = (self.source, self.stride, self.size);
+        let mut lines = Vec::new();
         for phase in 0..sy * sx {
             // Columns j of the phase's plane hold source columns j sx + first.
             let first = (phase % sx) as isize + self.origin.1;
@@ -128,35 +129,12 @@ impl Planes {
             let start = (first + (skip * sx) as isize) as usize;
             let n = if start < w { ((w - 1 - start) / sx + 1).min(cols - skip) } else { 0 };
             for i in 0..rows {
-                let line = &mut to[(phase * rows + i) * cols..][..cols];
                 let y = (i * sy + phase / sx) as isize + self.origin.0;
-                let n = if y < 0 || y >= h as isize { 0 } else { n };
-                for v in line[..skip].iter_mut() {
-                    *v = T::ZERO;
-                }
-                for v in line[skip + n..].iter_mut() {
-                    *v = T::ZERO;
-                }
-                if n == 0 {
-                    continue;
-                }
-                let (line, from) = (&mut line[skip..skip + n], &x[y as usize * w + start..(y as usize + 1) * w]);
-                if sx == 1 {
-                    line.copy_from_slice(&from[..n]);
-                } else if sx == 2 {
-                    let pairs = n.min(from.len() / 2);
-                    for (t, f) in line[..pairs].iter_mut().zip(from.chunks_exact(2)) {
-                        *t = f[0];
-                    }
-                    if pairs < n {
-                        line[pairs] = from[2 * pairs];
-                    }
-                } else {
-                    for (t, f) in line.iter_mut().zip(from.iter().step_by(sx)) {
-                        *t = *f;
-                    }
+                if n > 0 && (0..h as isize).contains(&y) {
+                    lines.push(((phase * rows + i) * cols + skip, y as usize * w + start, n));
                 }
             }
         }
+        lines
     }
 }
