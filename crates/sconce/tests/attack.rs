@@ -178,3 +178,50 @@ fn a_dossier_fails_early_or_keeps_what_it_has() {
         "{read}"
     );
 }
+
+/// Weights do not say the activation; a published name says sizes.
+#[test]
+fn a_wide_network_by_its_name_and_activation() {
+    use candle_core::{DType, Device, Tensor};
+    use sconce_tensor_core::nets::{WideResNet, WideResNetConfig};
+    use sconce_tensor_core::{Classifier, Module, Rng, classifier, nn::Activation, store};
+    let f = Folder::new();
+    let cfg = WideResNetConfig { depth: 16, widen: 2, base: 2, classes: 5, ..WideResNetConfig::default() };
+    let net = |activation| {
+        let cfg = WideResNetConfig { activation, ..cfg.clone() };
+        WideResNet::new(cfg, Rng::new(3), DType::F32, &Device::Cpu).unwrap()
+    };
+    // Images of one colour each, which differ more than noise does.
+    let x = Rng::new(1).uniform((40, 3, 1, 1), 0.0..1.0, DType::F32, &Device::Cpu).unwrap();
+    let x = x.broadcast_as((40, 3, 8, 8)).unwrap().contiguous().unwrap();
+    let (silu, relu) = (net(Activation::Silu), net(Activation::Relu));
+    // No class is preferred on average.
+    let mean = silu.logits(&x).unwrap().mean(0).unwrap();
+    for n in [&silu, &relu] {
+        let bias = n.params().get("fc.bias").unwrap().var();
+        bias.set(&(bias.as_detached_tensor() - &mean).unwrap()).unwrap();
+    }
+    let labels = classifier::predict(&silu, &x, 40).unwrap();
+    let others = classifier::predict(&relu, &x, 40).unwrap();
+    let same = labels.iter().zip(&others).filter(|(a, b)| a == b).count();
+    assert!(same < 40, "the activation matters");
+    let y = Tensor::from_iter(labels.into_iter().map(i64::from), &Device::Cpu).unwrap();
+    store::save(&f.path("data.safetensors"), [("x", x), ("y", y)], "").unwrap();
+    relu.params().save(&f.path("wrn.safetensors")).unwrap();
+
+    let (model, data) = (f.text("wrn.safetensors"), f.text("data.safetensors"));
+    let run = |more: &[&str]| {
+        let first = ["attack", "--model", &model, "--data", &data, "--suite", "quick", "--threat", "linf:0"];
+        sconce(&[&first[..], &["--device", "cpu", "--json", "-"], more].concat())
+    };
+    let told = run(&["--arch", "WRN-16-2", "--activation", "silu"]).json();
+    assert_eq!((told["clean"]["correct"].as_u64(), &told["activation"]), (Some(40), &"silu".into()));
+    let told = run(&["--arch", "wideresnet"]).json();
+    assert_eq!((told["clean"]["correct"].as_u64(), &told["activation"]), (Some(same as u64), &().into()));
+    let e = run(&["--arch", "wrn-28-10"]).fails(1);
+    assert!(e.contains("`wrn-28-10` was asked for, but the weights are those of `wrn-16-2`"), "{e}");
+    let e = run(&["--arch", "wrn-16-2", "--activation", "swoosh"]).fails(1);
+    assert!(e.contains("--activation swoosh") && e.contains("relu, relu6, leaky-relu, silu, gelu"), "{e}");
+    let e = run(&["--arch", "inception"]).fails(1);
+    assert!(e.contains("--arch inception") && e.contains("vgg16_bn") && e.contains("mobilenet_v2"), "{e}");
+}

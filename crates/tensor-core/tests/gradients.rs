@@ -235,7 +235,7 @@ fn whole_networks_in_their_input() {
         SmallCnnConfig { input: (2, 8, 8), classes: 3, channels: (2, 3), kernel: 3, hidden: 5, ..Default::default() };
     let net = SmallCnn::new(cfg, Rng::new(0), DType::F64, &Device::Cpu).unwrap();
     check(&[normal(1, &[2, 2, 8, 8])], |t| net.forward(&t[0], Mode::Eval));
-    let cfg = ResNetConfig { channels: 1, classes: 3, width: 2, blocks: vec![1, 1], normalize: None };
+    let cfg = ResNetConfig { channels: 1, classes: 3, width: 2, blocks: vec![1, 1], ..ResNetConfig::default() };
     let net = ResNet::new(cfg, Rng::new(0), DType::F64, &Device::Cpu).unwrap();
     check(&[normal(1, &[3, 1, 8, 8])], |t| net.forward(&t[0], Mode::Eval));
 }

@@ -14,7 +14,9 @@ pub struct Attack {
     /// averages)
     #[arg(long, value_name = "KEY")]
     pub weights_key: Option<String>,
-    /// Architecture: smallcnn, resnet10, resnet18 or resnet34. The sizes are read from the weights
+    /// Architecture by its published name, such as wrn-28-10, preactresnet18, resnet18 to resnet152, resnet20 to resnet110 (CIFAR), vgg16_bn, densenet121,
+    /// mobilenet_v2, vit, mlp or smallcnn; or its family, such as resnet or wideresnet. The sizes are read from the weights; a name that says other
+    /// ones is an error
     #[arg(long)]
     pub arch: Option<String>,
     /// The value of an ONNX file to attack, such as an output (default: the first output, without a Softmax or Sigmoid at its end)
@@ -26,6 +28,9 @@ pub struct Attack {
     /// What 0 and 1 of the images are to an ONNX file, for example 0,255 or -1,1 (default: 0,1)
     #[arg(long, value_name = "LOW,HIGH", allow_hyphen_values = true, conflicts_with = "mean")]
     pub input_range: Option<String>,
+    /// Activation, if it is not the architecture's own (weights do not say it): relu, relu6, leaky-relu, silu or gelu
+    #[arg(long, value_name = "NAME")]
+    pub activation: Option<String>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub data: Data,

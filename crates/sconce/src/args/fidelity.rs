@@ -11,7 +11,7 @@ pub struct Extractor {
     /// Without --model and --trunk the pixels themselves are compared
     #[arg(long, value_name = "FILE", requires = "arch", conflicts_with = "trunk")]
     pub model: Option<PathBuf>,
-    /// Its architecture: smallcnn, resnet10, resnet18 or resnet34. The sizes are read from the weights
+    /// Its architecture, as for `sconce attack`: resnet18, wrn-28-10, vgg16_bn, ... The sizes are read from the weights
     #[arg(long, requires = "model")]
     pub arch: Option<String>,
     /// The weights to take where the file of --model holds several: the key, or keys joined by dots, such as ema_state_dict

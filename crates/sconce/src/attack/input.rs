@@ -6,8 +6,8 @@ use crate::places;
 use anyhow::Context;
 use candle_core::{DType, Tensor};
 use sconce_datasets::{Images, Split, catalog};
-use sconce_tensor_core::nets::load::{self, LoadConfig, Loaded};
-use sconce_tensor_core::nn::Normalize;
+use sconce_tensor_core::nets::load::{self, Arch, LoadConfig, Loaded};
+use sconce_tensor_core::nn::{Activation, Normalize};
 use sconce_tensor_core::{Device, DeviceSpec, Error};
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -90,6 +90,8 @@ pub(crate) fn device(name: &str) -> anyhow::Result<Device> {
 /// A file of weights, with what is not in it.
 pub(crate) struct Weights<'a> {
     pub(crate) arch: &'a str,
+    /// The activation, if it is not the architecture's own.
+    pub(crate) activation: Option<&'a str>,
     pub(crate) file: &'a Path,
     /// Which set of weights, where the file has several.
     pub(crate) key: Option<&'a str>,
@@ -107,8 +109,13 @@ impl Weights<'_> {
             (Some(m), Some(s)) => Some(Normalize::new(m.to_vec(), s.to_vec())?),
             _ => None,
         };
-        let cfg = LoadConfig { input, normalize, key: self.key, dtype, device };
-        Ok(load::read(self.arch.parse()?, self.file, &cfg)?)
+        let arch = self.arch.parse::<Arch>().with_context(|| format!("--arch {}", self.arch))?;
+        let activation = self
+            .activation
+            .map(|a| a.parse::<Activation>().with_context(|| format!("--activation {a}")))
+            .transpose()?;
+        let cfg = LoadConfig { input, normalize, key: self.key, activation, heads: None, dtype, device };
+        Ok(load::read(arch, self.file, &cfg)?)
     }
 }
 

@@ -96,8 +96,10 @@ fn is_onnx(args: &Attack) -> Result<bool> {
 pub(crate) fn open(args: &Attack, x: &Tensor, dtype: DType, device: &Device) -> Result<Opened> {
     let normalize = (args.mean.as_deref(), args.std.as_deref());
     if is_onnx(args)? {
-        if args.weights_key.is_some() {
-            bail!("--weights-key: an ONNX file has one set of weights");
+        for (option, given) in [("--weights-key", args.weights_key.is_some()), ("--activation", args.activation.is_some())] {
+            if given {
+                bail!("{option}: an ONNX file has one set of weights, and its activations in it");
+            }
         }
         let cfg = OnnxConfig {
             example: x.dims()[1..].to_vec(),
@@ -132,9 +134,11 @@ pub(crate) fn open(args: &Attack, x: &Tensor, dtype: DType, device: &Device) -> 
     }
     let (_, c, h, w) = x.dims4()?;
     let arch = args.arch.as_deref().context("--arch is missing")?;
-    let weights = Weights { arch, file: &args.model, key: args.weights_key.as_deref(), normalize };
+    let (file, key, activation) = (args.model.as_path(), args.weights_key.as_deref(), args.activation.as_deref());
+    let weights = Weights { arch, activation, file, key, normalize };
     let Loaded { network, choice } = weights.load((c, h, w), dtype, device)?;
-    Ok(Opened { network, told: Told::of_weights(arch, &choice, normalize.0.is_some()) })
+    let named = activation.map_or_else(|| arch.to_owned(), |a| format!("{arch} with {a}"));
+    Ok(Opened { network, told: Told::of_weights(&named, &choice, normalize.0.is_some()) })
 }
 
 /// `0,255`.

@@ -1,11 +1,27 @@
 //! Network architectures that several papers use.
 
+mod densenet;
 pub mod load;
+mod mlp;
+mod mobilenet_v2;
+mod preact_resnet;
 mod resnet;
 mod small_cnn;
+mod unit;
+mod vgg;
+mod vit;
+mod wide_resnet;
 
-pub use resnet::{ResNet, ResNetConfig};
+pub use densenet::{DenseNet, DenseNetConfig};
+pub use mlp::{Mlp, MlpConfig};
+pub use mobilenet_v2::{MobileNetV2, MobileNetV2Config, MobileStage};
+pub use preact_resnet::{PreActResNet, PreActResNetConfig, PreActShortcut};
+pub use resnet::{ResNet, ResNetBlock, ResNetConfig, Shortcut};
 pub use small_cnn::{SmallCnn, SmallCnnConfig};
+pub use unit::Stem;
+pub use vgg::{Vgg, VggConfig};
+pub use vit::{Vit, VitConfig, VitPooling};
+pub use wide_resnet::{WideResNet, WideResNetConfig};
 
 #[cfg(test)]
 mod tests {

@@ -1,9 +1,34 @@
-//! Residual networks for 32x32 images.
+//! Residual networks.
 
-use crate::nn::{BatchNorm2d, Builder, Conv2d, Init, Linear, Mode, Module, Network, Normalize};
-use crate::ops::{self, Conv2dSpec};
-use crate::{Error, Params, Result, Rng, error::require};
+use super::unit::{Stem, Unit, entry, network, strided};
+use crate::nn::{Activation, Builder, Linear, Mode, Normalize, Values};
+use crate::ops::{self, Conv2dSpec, Pool2dSpec};
+use crate::{Params, Result, Rng, error::require};
 use candle_core::{DType, Device, Tensor};
+
+/// The residual branch of a [`ResNet`]'s block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ResNetBlock {
+    /// Two 3x3 convolutions.
+    Basic,
+    /// Convolutions of 1x1, 3x3 (which has the stride) and 1x1, the last to four times the channels of the stage.
+    Bottleneck {
+        /// Channels of the 3x3 convolution in the first stage; each further stage doubles them. ResNet-50 has as many as `width`,
+        /// wide_resnet50_2 and ResNeXt-50 32x4d twice as many.
+        inner: usize,
+        /// Groups of the 3x3 convolution.
+        groups: usize,
+    },
+}
+
+/// The shortcut around a block that changes the shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Shortcut {
+    /// A 1x1 convolution with batch norm (option B of He et al.).
+    Projection,
+    /// Every second row and column, and as many channels of zeros before and behind (option A, without parameters).
+    ZeroPadding,
+}
 
 /// Configuration of a [`ResNet`].
 ///
@@ -11,8 +36,12 @@ use candle_core::{DType, Device, Tensor};
 /// |---|---|---|---|
 /// | `channels` | 3 | channels of the images | >= 1 |
 /// | `classes` | 10 | outputs | >= 2 |
-/// | `width` | 64 | channels of the first stage; each further stage doubles them | >= 1 |
-/// | `blocks` | [2, 2, 2, 2] | basic blocks of each stage (this is ResNet-18) | not empty, each >= 1 |
+/// | `width` | 64 | channels of the first stage; each further stage doubles them | 1 to 65536 |
+/// | `blocks` | [2, 2, 2, 2] | blocks of each stage (this is ResNet-18) | not empty, each >= 1 |
+/// | `block` | `Basic` | what a block is | `inner` >= 1, a multiple of `groups` |
+/// | `stem` | `Small` | what stands before the stages | |
+/// | `shortcut` | `Projection` | around blocks that change the shape | |
+/// | `activation` | `Relu` | after each normalisation and each sum | |
 /// | `normalize` | none | means and deviations of the channels, applied to the input | |
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResNetConfig {
@@ -22,141 +51,174 @@ pub struct ResNetConfig {
     pub classes: usize,
     /// Channels of the first stage.
     pub width: usize,
-    /// Basic blocks of each stage.
+    /// Blocks of each stage.
     pub blocks: Vec<usize>,
+    /// What a block is.
+    pub block: ResNetBlock,
+    /// What stands before the stages.
+    pub stem: Stem,
+    /// The shortcut around blocks that change the shape.
+    pub shortcut: Shortcut,
+    /// The nonlinearity.
+    pub activation: Activation,
     /// Normalisation of the input.
     pub normalize: Option<Normalize>,
 }
 
 impl Default for ResNetConfig {
     fn default() -> Self {
-        Self { channels: 3, classes: 10, width: 64, blocks: vec![2; 4], normalize: None }
+        Self {
+            channels: 3,
+            classes: 10,
+            width: 64,
+            blocks: vec![2; 4],
+            block: ResNetBlock::Basic,
+            stem: Stem::Small,
+            shortcut: Shortcut::Projection,
+            activation: Activation::Relu,
+            normalize: None,
+        }
     }
 }
 
 #[derive(Clone, Debug)]
-struct Unit {
-    conv: Conv2d,
-    norm: BatchNorm2d,
+enum Skip {
+    Same,
+    Projection(Unit),
+    /// Channels of zeros before and behind.
+    Zeros(usize, usize),
 }
 
-impl Unit {
-    fn new(b: &mut Builder<'_>, name: &str, from: usize, to: usize, kernel: usize, stride: usize) -> Result<Self> {
-        let spec = Conv2dSpec { stride: (stride, stride), ..Conv2dSpec::same(kernel) };
-        let init = Init::he_fan_out(to * kernel * kernel);
-        let (conv, norm) = (format!("{name}.conv"), format!("{name}.bn"));
-        Ok(Self {
-            conv: Conv2d::without_bias(&mut b.scope(&conv), from, to, kernel, spec, init)?,
-            norm: BatchNorm2d::new(&mut b.scope(&norm), to)?,
-        })
-    }
-
-    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, relu: bool, mode: Mode) -> Result<Tensor> {
-        self.conv.forward_norm(x, &self.norm, residual, relu, mode)
+impl Skip {
+    fn forward(&self, x: &Tensor, stride: usize, mode: Mode) -> Result<Tensor> {
+        match self {
+            Self::Same => Ok(x.clone()),
+            Self::Projection(unit) => unit.forward(x, None, None, mode),
+            Self::Zeros(before, behind) => {
+                let spec = Pool2dSpec { kernel: (1, 1), stride: (stride, stride), ..Pool2dSpec::default() };
+                let x = if stride == 1 { x.clone() } else { ops::avg_pool2d(x, spec)? };
+                Ok(x.pad_with_zeros(1, *before, *behind)?)
+            }
+        }
     }
 }
 
 #[derive(Clone, Debug)]
 struct Block {
-    first: Unit,
-    second: Unit,
-    shortcut: Option<Unit>,
+    units: Vec<Unit>,
+    skip: Skip,
+    stride: usize,
 }
 
 impl Block {
-    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        let skip = match &self.shortcut {
-            Some(s) => s.forward(x, None, false, mode)?,
-            None => x.clone(),
+    fn new(b: &mut Builder<'_>, cfg: &ResNetConfig, stage: usize, from: usize, stride: usize) -> Result<Self> {
+        let (width, to) = (cfg.width << stage, cfg.outputs(stage));
+        let unit = |b: &mut Builder<'_>, at: &str, sizes, kernel, spec| {
+            Unit::new(b, (&format!("{at}.conv"), &format!("{at}.bn")), sizes, kernel, spec)
         };
-        self.second.forward(&self.first.forward(x, None, true, mode)?, Some(&skip), true, mode)
+        let units = match cfg.block {
+            ResNetBlock::Basic => vec![
+                unit(b, "1", (from, width), 3, strided(3, stride))?,
+                unit(b, "2", (width, width), 3, strided(3, 1))?,
+            ],
+            ResNetBlock::Bottleneck { inner, groups } => {
+                let inner = inner << stage;
+                vec![
+                    unit(b, "1", (from, inner), 1, strided(1, 1))?,
+                    unit(b, "2", (inner, inner), 3, Conv2dSpec { groups, ..strided(3, stride) })?,
+                    unit(b, "3", (inner, to), 1, strided(1, 1))?,
+                ]
+            }
+        };
+        let skip = match cfg.shortcut {
+            _ if stride == 1 && from == to => Skip::Same,
+            Shortcut::Projection => Skip::Projection(unit(b, "shortcut", (from, to), 1, strided(1, stride))?),
+            Shortcut::ZeroPadding => {
+                let more = to.saturating_sub(from);
+                Skip::Zeros(more / 2, more - more / 2)
+            }
+        };
+        Ok(Self { units, skip, stride })
+    }
+
+    fn forward(&self, x: &Tensor, activation: Activation, mode: Mode) -> Result<Tensor> {
+        let skip = self.skip.forward(x, self.stride, mode)?;
+        let mut x = x.clone();
+        for (i, unit) in self.units.iter().enumerate() {
+            let residual = (i + 1 == self.units.len()).then_some(&skip);
+            x = unit.forward(&x, residual, Some(activation), mode)?;
+        }
+        Ok(x)
     }
 }
 
-/// A residual network of basic blocks with a 3x3 stem and no first pooling, as is usual for 32x32
-/// images (He et al. 2016, section 4.2, with the widths of ResNet-18 in their table 1).
+impl ResNetConfig {
+    /// Channels that a stage has at its end.
+    fn outputs(&self, stage: usize) -> usize {
+        let width = self.width << stage;
+        if self.block == ResNetBlock::Basic { width } else { 4 * width }
+    }
+}
+
+/// A residual network (He et al. 2016): ResNet-18 to 152, ResNet-20 to 110 for CIFAR (three stages of width 16 with
+/// [`Shortcut::ZeroPadding`]), wide_resnet50_2 and ResNeXt, with torchvision's strides.
 #[derive(Clone, Debug)]
 pub struct ResNet {
     params: Params,
     cfg: ResNetConfig,
     stem: Unit,
     blocks: Vec<Block>,
-    fc: Linear,
+    last: Linear,
 }
 
 impl ResNet {
     /// Makes the network with initial values from `rng`.
     ///
     /// # Errors
-    /// [`Error::Config`] naming the field.
+    /// [`crate::Error::Config`] naming the field.
     pub fn new(cfg: ResNetConfig, rng: Rng, dtype: DType, device: &Device) -> Result<Self> {
+        Self::make(cfg, Values::Drawn(rng), dtype, device)
+    }
+
+    pub(crate) fn make(cfg: ResNetConfig, values: Values<'_>, dtype: DType, device: &Device) -> Result<Self> {
         require("ResNetConfig.channels", cfg.channels >= 1, "at least 1", cfg.channels)?;
         require("ResNetConfig.classes", cfg.classes >= 2, "at least 2", cfg.classes)?;
-        require("ResNetConfig.width", cfg.width >= 1, "at least 1", cfg.width)?;
+        require("ResNetConfig.width", (1..=65536).contains(&cfg.width), "1 to 65536", cfg.width)?;
         let ok = !cfg.blocks.is_empty() && cfg.blocks.iter().all(|&n| n >= 1) && cfg.blocks.len() <= 16;
         require("ResNetConfig.blocks", ok, "1 to 16 stages of at least one block", format!("{:?}", cfg.blocks))?;
+        if let ResNetBlock::Bottleneck { inner, groups } = cfg.block {
+            let ok = groups >= 1 && (1..=65536).contains(&inner) && inner.is_multiple_of(groups);
+            require("ResNetConfig.block", ok, "1 to 65536 channels in groups", format!("{inner} in {groups} groups"))?;
+        }
 
         let mut params = Params::new();
-        let mut b = Builder::new(&mut params, rng, dtype, device);
-        let stem = Unit::new(&mut b, "stem", cfg.channels, cfg.width, 3, 1)?;
+        let mut b = Builder::with(&mut params, values, dtype, device);
+        let sizes = (cfg.channels, cfg.width);
+        let stem = Unit::new(&mut b, ("stem.conv", "stem.bn"), sizes, cfg.stem.kernel(), cfg.stem.spec())?;
         let mut blocks = Vec::new();
         let mut from = cfg.width;
         for (stage, &count) in cfg.blocks.iter().enumerate() {
-            let to = cfg.width << stage;
             for i in 0..count {
                 let stride = if stage > 0 && i == 0 { 2 } else { 1 };
                 let b = &mut b.scope(&format!("stage{}.{i}", stage + 1));
-                blocks.push(Block {
-                    first: Unit::new(b, "1", from, to, 3, stride)?,
-                    second: Unit::new(b, "2", to, to, 3, 1)?,
-                    shortcut: if stride != 1 || from != to {
-                        Some(Unit::new(b, "shortcut", from, to, 1, stride)?)
-                    } else {
-                        None
-                    },
-                });
-                from = to;
+                blocks.push(Block::new(b, &cfg, stage, from, stride)?);
+                from = cfg.outputs(stage);
             }
         }
-        let fc = Linear::new(&mut b.scope("fc"), from, cfg.classes)?;
-        Ok(Self { params, cfg, stem, blocks, fc })
+        let last = Linear::new(&mut b.scope("fc"), from, cfg.classes)?;
+        Ok(Self { params, cfg, stem, blocks, last })
     }
-}
 
-impl ResNet {
     /// (N, C, H, W) -> (N, D): all layers but the last.
-    fn pooled(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        if x.rank() != 4 || x.dim(1)? != self.cfg.channels {
-            return Err(Error::shape("input", format!("(N, {}, H, W)", self.cfg.channels), x.dims()));
-        }
-        let x = match &self.cfg.normalize {
-            Some(n) => n.forward(x)?,
-            None => x.clone(),
-        };
-        let mut x = self.stem.forward(&x, None, true, mode)?;
+    fn body(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        let activation = self.cfg.activation;
+        let x = entry(x, self.cfg.channels, self.cfg.normalize.as_ref())?;
+        let mut x = self.cfg.stem.pool(self.stem.forward(&x, None, Some(activation), mode)?)?;
         for block in &self.blocks {
-            x = block.forward(&x, mode)?;
+            x = block.forward(&x, activation, mode)?;
         }
         ops::global_avg_pool2d(&x)
     }
 }
 
-impl Module for ResNet {
-    fn params(&self) -> &Params {
-        &self.params
-    }
-}
-
-impl Network for ResNet {
-    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        self.fc.forward(&self.pooled(x, mode)?, mode)
-    }
-
-    fn features(&self, x: &Tensor) -> Result<Tensor> {
-        self.pooled(x, Mode::Frozen)
-    }
-
-    fn outputs(&self) -> usize {
-        self.cfg.classes
-    }
-}
+network!(ResNet);

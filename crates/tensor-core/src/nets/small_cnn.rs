@@ -1,6 +1,7 @@
 //! A small image classifier: two convolutions and two linear layers.
 
-use crate::nn::{BatchNorm2d, Builder, Conv2d, Init, Linear, Mode, Module, Network, Normalize};
+use super::unit::network;
+use crate::nn::{BatchNorm2d, Builder, Conv2d, Init, Linear, Mode, Normalize, Values};
 use crate::ops::{self, Conv2dSpec, Pool2dSpec};
 use crate::{Error, Params, Result, Rng, error::require};
 use candle_core::{DType, Device, Tensor};
@@ -64,7 +65,8 @@ pub struct SmallCnn {
     cfg: SmallCnnConfig,
     conv: [Conv2d; 2],
     norm: Option<[BatchNorm2d; 2]>,
-    fc: [Linear; 2],
+    fc: Linear,
+    last: Linear,
 }
 
 impl SmallCnn {
@@ -73,6 +75,10 @@ impl SmallCnn {
     /// # Errors
     /// [`Error::Config`] naming the field.
     pub fn new(cfg: SmallCnnConfig, rng: Rng, dtype: DType, device: &Device) -> Result<Self> {
+        Self::make(cfg, Values::Drawn(rng), dtype, device)
+    }
+
+    pub(crate) fn make(cfg: SmallCnnConfig, values: Values<'_>, dtype: DType, device: &Device) -> Result<Self> {
         let (c, h, w) = cfg.input;
         require("SmallCnnConfig.input", c >= 1 && h >= 4 && w >= 4, "at least 1x4x4", format!("{c}x{h}x{w}"))?;
         require("SmallCnnConfig.classes", cfg.classes >= 2, "at least 2", cfg.classes)?;
@@ -82,7 +88,7 @@ impl SmallCnn {
         require("SmallCnnConfig.channels", a >= 1 && b >= 1, "at least 1", format!("({a}, {b})"))?;
 
         let mut params = Params::new();
-        let mut build = Builder::new(&mut params, rng, dtype, device);
+        let mut build = Builder::with(&mut params, values, dtype, device);
         let mut conv = |name: &str, from, to| {
             let (b, spec) = (&mut build.scope(name), Conv2dSpec::same(cfg.kernel));
             if cfg.batch_norm {
@@ -98,17 +104,15 @@ impl SmallCnn {
             None
         };
         let flat = b * (h / 2 / 2) * (w / 2 / 2);
-        let fc = [
-            Linear::new(&mut build.scope("fc1"), flat, cfg.hidden)?,
-            Linear::new(&mut build.scope("fc2"), cfg.hidden, cfg.classes)?,
-        ];
-        Ok(Self { params, cfg, conv, norm, fc })
+        let fc = Linear::new(&mut build.scope("fc1"), flat, cfg.hidden)?;
+        let last = Linear::new(&mut build.scope("fc2"), cfg.hidden, cfg.classes)?;
+        Ok(Self { params, cfg, conv, norm, fc, last })
     }
 }
 
 impl SmallCnn {
     /// (N, C, H, W) -> (N, hidden): all layers but the last.
-    fn hidden(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+    fn body(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         let (c, h, w) = self.cfg.input;
         if x.rank() != 4 || x.dims()[1..] != [c, h, w] {
             return Err(Error::shape("input", format!("(N, {c}, {h}, {w})"), x.dims()));
@@ -125,26 +129,8 @@ impl SmallCnn {
             // ReLU is monotone, so it commutes with max-pooling; after pooling it has a quarter of the elements.
             x = ops::relu(&ops::max_pool2d(&x, Pool2dSpec::default())?)?;
         }
-        ops::relu(&self.fc[0].forward(&x.flatten_from(1)?, mode)?)
+        ops::relu(&self.fc.forward(&x.flatten_from(1)?, mode)?)
     }
 }
 
-impl Module for SmallCnn {
-    fn params(&self) -> &Params {
-        &self.params
-    }
-}
-
-impl Network for SmallCnn {
-    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        self.fc[1].forward(&self.hidden(x, mode)?, mode)
-    }
-
-    fn features(&self, x: &Tensor) -> Result<Tensor> {
-        self.hidden(x, Mode::Frozen)
-    }
-
-    fn outputs(&self) -> usize {
-        self.cfg.classes
-    }
-}
+network!(SmallCnn);

@@ -1,6 +1,6 @@
 //! The batch-normalisation layer.
 
-use super::{Builder, Init, Mode};
+use super::{Activation, Builder, Init, Mode};
 use crate::Result;
 use crate::ops::{self, Normed};
 use crate::params::Role;
@@ -62,6 +62,20 @@ impl BatchNorm2d {
             return self.train(x, None, Some(rectify));
         }
         ops::leaky_relu(&self.forward(x, mode)?, rectify)
+    }
+
+    /// `activation` of the result; in [`Mode::Train`] a rectifier is one operation with it.
+    ///
+    /// # Shapes
+    /// As [`BatchNorm2d::forward`].
+    ///
+    /// # Errors
+    /// As [`BatchNorm2d::forward`].
+    pub fn forward_activated(&self, x: &Tensor, activation: Activation, mode: Mode) -> Result<Tensor> {
+        match activation.slope() {
+            Some(slope) => activation.rest(self.forward_rectified(x, slope, mode)?),
+            None => activation.forward(&self.forward(x, mode)?),
+        }
     }
 
     /// The forward pass of [`Mode::Train`]: the result plus `residual`, then a leaky ReLU ([`ops::batch_norm`]).

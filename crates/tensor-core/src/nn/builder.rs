@@ -1,8 +1,10 @@
 //! Names and initial values of parameters.
 
-use crate::params::{Params, Role};
-use crate::{Result, Rng};
+use crate::params::{Param, Params, Role};
+use crate::{Error, Result, Rng};
 use candle_core::{DType, Device, Shape, Tensor, Var};
+use std::cell::RefCell;
+use std::collections::HashMap;
 
 /// The initial values of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,6 +29,57 @@ impl Init {
     }
 }
 
+/// Weights that a network is built from instead of random ones. Their names and shapes are checked one by one while it is built, so no network
+/// becomes larger than they are.
+#[derive(Debug, Default)]
+pub(crate) struct Weights {
+    pub(crate) tensors: HashMap<String, Tensor>,
+    missing: RefCell<Vec<String>>,
+}
+
+impl Weights {
+    pub(crate) fn new(tensors: HashMap<String, Tensor>) -> Self {
+        Self { tensors, missing: RefCell::default() }
+    }
+
+    /// What is put in the place of a parameter; a single zero where it is missing, which [`Weights::finish`] reports.
+    fn take(&self, name: &str, shape: &Shape, dtype: DType, device: &Device) -> Result<Tensor> {
+        let Some(t) = self.tensors.get(name) else {
+            self.missing.borrow_mut().push(name.to_owned());
+            return Ok(Tensor::zeros(1, dtype, device)?);
+        };
+        if t.shape() != shape {
+            return Err(Error::shape(format!("weight `{name}`"), format!("{:?}", shape.dims()), t.dims()));
+        }
+        Ok(t.to_device(device)?.to_dtype(dtype)?.contiguous()?)
+    }
+
+    /// Refuses a network that lacks some of the weights, or has none for some of them.
+    ///
+    /// # Errors
+    /// [`Error::Value`] with their names.
+    pub(crate) fn finish(&self, params: &Params) -> Result<()> {
+        let missing = self.missing.borrow();
+        let known: std::collections::HashSet<&str> = params.iter().map(Param::name).collect();
+        let mut unexpected: Vec<&str> =
+            self.tensors.keys().map(String::as_str).filter(|n| !known.contains(n)).collect();
+        unexpected.sort_unstable();
+        if missing.is_empty() && unexpected.is_empty() {
+            return Ok(());
+        }
+        Err(Error::value("parameters", format!("missing {missing:?}, unexpected {unexpected:?}")))
+    }
+}
+
+/// Where the values of parameters come from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Values<'w> {
+    /// Random ones.
+    Drawn(Rng),
+    /// These, by name.
+    Given(&'w Weights),
+}
+
 /// Makes the parameters of a network. Each parameter draws its initial values from the random stream of its own name, so
 /// adding a layer does not change the others.
 ///
@@ -43,7 +96,7 @@ impl Init {
 pub struct Builder<'a> {
     params: &'a mut Params,
     prefix: String,
-    rng: Rng,
+    values: Values<'a>,
     dtype: DType,
     device: Device,
 }
@@ -51,7 +104,16 @@ pub struct Builder<'a> {
 impl<'a> Builder<'a> {
     /// A builder at the root.
     pub fn new(params: &'a mut Params, rng: Rng, dtype: DType, device: &Device) -> Self {
-        Self { params, prefix: String::new(), rng: rng.stream("init"), dtype, device: device.clone() }
+        Self::with(params, Values::Drawn(rng), dtype, device)
+    }
+
+    /// A builder at the root that takes its values from `values`.
+    pub(crate) fn with(params: &'a mut Params, values: Values<'a>, dtype: DType, device: &Device) -> Self {
+        let values = match values {
+            Values::Drawn(rng) => Values::Drawn(rng.stream("init")),
+            given @ Values::Given(_) => given,
+        };
+        Self { params, prefix: String::new(), values, dtype, device: device.clone() }
     }
 
     /// A builder whose names start with `name.`.
@@ -59,7 +121,7 @@ impl<'a> Builder<'a> {
         Builder {
             prefix: format!("{}{name}.", self.prefix),
             params: &mut *self.params,
-            rng: self.rng,
+            values: self.values,
             dtype: self.dtype,
             device: self.device.clone(),
         }
@@ -71,7 +133,13 @@ impl<'a> Builder<'a> {
     /// A name that is taken, or candle's.
     pub fn param(&mut self, name: &str, role: Role, shape: impl Into<Shape>, init: Init) -> Result<Var> {
         let (name, shape) = (format!("{}{name}", self.prefix), shape.into());
-        let rng = self.rng.stream(&name);
+        let rng = match self.values {
+            Values::Drawn(rng) => rng.stream(&name),
+            Values::Given(weights) => {
+                let value = weights.take(&name, &shape, self.dtype, &self.device)?;
+                return self.params.add(name, role, &value);
+            }
+        };
         let value = match init {
             Init::Constant(c) => Tensor::full(c, shape, &self.device)?.to_dtype(self.dtype)?,
             Init::Uniform(b) => rng.uniform(shape, -b..b, self.dtype, &self.device)?,

@@ -1,6 +1,6 @@
 //! The convolution layer.
 
-use super::{BatchNorm2d, Builder, Init, Mode};
+use super::{Activation, BatchNorm2d, Builder, Init, Mode};
 use crate::ops::{self, Conv2dSpec};
 use crate::params::Role;
 use crate::{Result, error::require};
@@ -68,10 +68,7 @@ impl Conv2d {
         ops::conv2d_relu(x, &mode.tensor(&self.weight), bias.as_ref(), self.spec)
     }
 
-    /// The convolution, then `norm`, then `+ residual`, then `max(., 0)` if `relu` is set.
-    ///
-    /// In training the last three steps are one operation. In the other modes the normalisation is folded into the kernel,
-    /// `norm(w * x + b) = (slope w) * x + (slope b + offset)`, so it costs nothing per position.
+    /// The convolution, then `norm`, then `+ residual`, then `max(., 0)` if `relu` is set: [`Conv2d::forward_norm_activated`].
     ///
     /// # Shapes
     /// As [`Conv2d::forward`]; `residual` has the shape of the result.
@@ -86,21 +83,49 @@ impl Conv2d {
         relu: bool,
         mode: Mode,
     ) -> Result<Tensor> {
+        self.forward_norm_activated(x, norm, residual, relu.then_some(Activation::Relu), mode)
+    }
+
+    /// The convolution, then `norm`, then `+ residual`, then `activation` if there is one.
+    ///
+    /// In training the last three steps are one operation. In the other modes the normalisation is folded into the kernel,
+    /// `norm(w * x + b) = (scale w) * x + (scale b + offset)`, so it costs nothing per position.
+    ///
+    /// # Shapes
+    /// As [`Conv2d::forward`]; `residual` has the shape of the result.
+    ///
+    /// # Errors
+    /// As [`ops::conv2d`] and [`ops::batch_norm`].
+    pub fn forward_norm_activated(
+        &self,
+        x: &Tensor,
+        norm: &BatchNorm2d,
+        residual: Option<&Tensor>,
+        activation: Option<Activation>,
+        mode: Mode,
+    ) -> Result<Tensor> {
+        let slope = activation.and_then(Activation::slope);
+        let after = |y: Tensor| activation.map_or(Ok(y.clone()), |a| a.rest(y));
         if mode == Mode::Train {
-            return norm.train(&self.forward(x, mode)?, residual, relu.then_some(0.0));
+            return after(norm.train(&self.forward(x, mode)?, residual, slope)?);
         }
-        let (slope, mut offset) = norm.frozen(mode)?;
-        let weight = mode.tensor(&self.weight).broadcast_mul(&slope.reshape(((), 1, 1, 1))?)?;
+        let (scale, mut offset) = norm.frozen(mode)?;
+        let weight = mode.tensor(&self.weight).broadcast_mul(&scale.reshape(((), 1, 1, 1))?)?;
         if let Some(b) = &self.bias {
-            offset = (offset + (mode.tensor(b) * &slope)?)?;
+            offset = (offset + (mode.tensor(b) * &scale)?)?;
         }
-        match residual {
-            None if relu => ops::conv2d_relu(x, &weight, Some(&offset), self.spec),
-            None => ops::conv2d(x, &weight, Some(&offset), self.spec),
-            Some(r) => {
+        let y = match (residual, slope) {
+            (None, Some(slope)) => ops::conv2d_leaky_relu(x, &weight, Some(&offset), self.spec, slope)?,
+            (None, None) => ops::conv2d(x, &weight, Some(&offset), self.spec)?,
+            (Some(r), slope) => {
                 let y = ops::conv2d(x, &weight, Some(&offset), self.spec)?;
-                if relu { ops::add_relu(&y, r) } else { Ok((y + r)?) }
+                match slope {
+                    Some(0.0) => ops::add_relu(&y, r)?,
+                    Some(slope) => ops::leaky_relu(&(y + r)?, slope)?,
+                    None => (y + r)?,
+                }
             }
-        }
+        };
+        after(y)
     }
 }

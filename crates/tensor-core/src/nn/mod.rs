@@ -1,18 +1,23 @@
 //! Layers made of [`crate::ops`], and the builder that names and initialises their parameters.
 
+mod activation;
 mod batch_norm;
 mod builder;
 #[cfg(feature = "candle-nn")]
 mod candle_module;
 mod conv;
+mod layer_norm;
 mod linear;
 mod normalize;
 
+pub use activation::Activation;
 pub use batch_norm::BatchNorm2d;
 pub use builder::{Builder, Init};
+pub(crate) use builder::{Values, Weights};
 #[cfg(feature = "candle-nn")]
 pub use candle_module::{CandleModule, GradientFault, GradientWarning};
 pub use conv::Conv2d;
+pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use normalize::Normalize;
 

@@ -78,6 +78,7 @@ impl Net {
                     width: n.width,
                     blocks: n.blocks.clone(),
                     normalize: Some(Normalize::new(n.mean.clone(), n.std.clone())?),
+                    ..ResNetConfig::default()
                 },
                 Rng::new(seed),
                 dtype,

@@ -1,180 +1,135 @@
-//! The architectures: which weights they need, and the network from them.
+//! The architectures by their published names.
 
-use crate::nets::{ResNet, ResNetConfig, SmallCnn, SmallCnnConfig};
-use crate::nn::{Network, Normalize};
-use crate::{Error, Result, Rng};
-use candle_core::{DType, Device, Tensor};
+use super::families::FAMILIES;
+use super::family::{Family, Form, Found, Setting};
+use crate::nn::Network;
+use crate::{Error, Result};
+use candle_core::Tensor;
 use std::collections::{BTreeSet, HashMap};
 
-/// The kind of network that a weights file holds.
+/// The kind of network that a weights file holds: a family, such as `resnet` or `wideresnet`, or a member of it by its published name, such as
+/// `resnet50` or `wrn-28-10`. Case, `-` and `_` do not matter. Sizes are read from the weights; where a name says other ones, that is an error.
+#[derive(Clone, Copy, Debug)]
+pub struct Arch {
+    family: &'static Family,
+    asked: Option<Asked>,
+}
+
+/// A published name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arch {
-    /// [`SmallCnn`].
-    SmallCnn,
-    /// [`ResNet`] with basic blocks, of any width and depth.
-    ResNet,
+enum Asked {
+    Listed(&'static str),
+    /// Depth and widen factor of a wide residual network.
+    Wide(usize, usize),
+}
+
+impl std::fmt::Display for Asked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Listed(name) => f.write_str(name),
+            Self::Wide(depth, widen) => write!(f, "wrn-{depth}-{widen}"),
+        }
+    }
+}
+
+/// A name without what does not matter in it.
+pub(super) fn plain(name: &str) -> String {
+    name.to_lowercase().replace(['-', '_'], "")
+}
+
+/// Depth and widen factor in `wrn-28-10`, `WRN_28_10` or `wideresnet28-10`.
+fn wide(name: &str) -> Option<(usize, usize)> {
+    let name = name.to_lowercase().replace('_', "-");
+    let rest = ["wrn", "wideresnet", "wide-resnet"].iter().find_map(|p| name.strip_prefix(p))?;
+    let (depth, widen) = rest.strip_prefix('-').unwrap_or(rest).split_once('-')?;
+    Some((depth.parse().ok()?, widen.parse().ok()?))
 }
 
 impl std::str::FromStr for Arch {
     type Err = Error;
 
     fn from_str(s: &str) -> Result<Self> {
-        match s.to_lowercase().replace(['-', '_'], "").as_str() {
-            "smallcnn" => Ok(Self::SmallCnn),
-            "resnet" | "resnet10" | "resnet18" | "resnet34" => Ok(Self::ResNet),
-            _ => Err(Error::config("Arch", format!("must be smallcnn, resnet10, resnet18 or resnet34, got `{s}`"))),
+        let name = plain(s);
+        for family in FAMILIES {
+            if let Some(found) = family.published.iter().find(|p| plain(p) == name) {
+                return Ok(Self { family, asked: Some(Asked::Listed(found)) });
+            }
+            if family.names.iter().any(|n| plain(n) == name) {
+                return Ok(Self { family, asked: None });
+            }
         }
+        if let (Some((depth, widen)), Some(family)) = (wide(s), FAMILIES.iter().find(|f| f.names.contains(&"wrn"))) {
+            return Ok(Self { family, asked: Some(Asked::Wide(depth, widen)) });
+        }
+        Err(Error::config("Arch", format!("must be one of {}; got `{s}`", Self::known())))
     }
 }
 
-/// The name that this workspace gives a parameter of a residual network of PyTorch (torchvision's names, or those of the
-/// usual CIFAR form: `conv1`, `bn1`, `layer1.0.conv2`, `shortcut.0` or `downsample.0`, `linear` or `fc`).
-fn resnet_name(name: &str) -> String {
-    let parts: Vec<&str> = name.split('.').collect();
-    let stage = |p: &str| p.strip_prefix("layer").map(|s| format!("stage{s}"));
-    match parts.as_slice() {
-        ["conv1", rest] => format!("stem.conv.{rest}"),
-        ["bn1", rest] => format!("stem.bn.{rest}"),
-        ["linear" | "fc", rest] => format!("fc.{rest}"),
-        [layer, block, "shortcut" | "downsample", at, rest] if stage(layer).is_some() => {
-            let kind = if *at == "0" { "conv" } else { "bn" };
-            format!("{}.{block}.shortcut.{kind}.{rest}", stage(layer).unwrap_or_default())
-        }
-        [layer, block, unit, rest] if stage(layer).is_some() && unit.is_ascii() => {
-            let (kind, at) = unit.split_at(unit.len().saturating_sub(1));
-            format!("{}.{block}.{at}.{kind}.{rest}", stage(layer).unwrap_or_default())
-        }
-        _ => name.to_owned(),
+impl PartialEq for Arch {
+    fn eq(&self, other: &Self) -> bool {
+        (self.family.title, self.asked) == (other.family.title, other.asked)
     }
 }
 
-/// What every network that is built here has in common.
-pub(super) struct Setting<'a> {
-    pub(super) input: (usize, usize, usize),
-    pub(super) normalize: Option<Normalize>,
-    pub(super) dtype: DType,
-    pub(super) device: &'a Device,
+impl Eq for Arch {}
+
+/// The family: `ResNet`.
+impl std::fmt::Display for Arch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.family.title)
+    }
 }
 
 impl Arch {
-    /// The weights by one of whose names the place of a network in a longer name is found.
-    pub(super) fn anchors(self) -> &'static [&'static str] {
-        match self {
-            Self::SmallCnn => &["conv1.weight"],
-            Self::ResNet => &["conv1.weight", "stem.conv.weight"],
-        }
-    }
-
-    /// The name that this workspace gives a weight.
-    pub(super) fn name(self, theirs: &str) -> String {
-        match self {
-            Self::SmallCnn => theirs.to_owned(),
-            Self::ResNet => resnet_name(theirs),
-        }
-    }
-
-    /// The first weight that every network of this kind has and these names lack.
-    pub(super) fn lacks(self, names: &BTreeSet<String>) -> Option<&'static str> {
-        let needs: &[&str] = match self {
-            Self::SmallCnn => &["conv1.weight", "conv2.weight", "fc1.weight", "fc2.weight"],
-            Self::ResNet => &["stem.conv.weight", "stage1.0.1.conv.weight", "fc.weight"],
+    /// The names that are known, as one reads them.
+    pub fn known() -> String {
+        let of = |f: &&Family| {
+            let published = f.published.iter().copied();
+            let wide = f.names.contains(&"wrn").then_some("wrn-DEPTH-WIDEN (such as wrn-28-10)");
+            f.names.iter().take(1).copied().chain(published).chain(wide).collect::<Vec<_>>().join(", ")
         };
-        needs.iter().copied().find(|n| !names.contains(*n))
+        FAMILIES.iter().map(of).collect::<Vec<_>>().join(", ")
     }
 
-    /// Whether a network of this kind may have a weight of this name, by its first part.
-    pub(super) fn knows(self, name: &str) -> bool {
-        let first = name.split('.').next().unwrap_or_default();
-        match self {
-            Self::SmallCnn => ["conv1", "bn1", "conv2", "bn2", "fc1", "fc2"].contains(&first),
-            Self::ResNet => {
-                ["stem", "conv1", "bn1", "fc", "linear"].contains(&first)
-                    || ["stage", "layer"].iter().any(|s| first.starts_with(s))
-            }
-        }
+    pub(super) fn forms(self) -> &'static [Form] {
+        self.family.forms
+    }
+
+    /// The families that have the names of a set, other than this one.
+    pub(super) fn others(self, fits: impl Fn(Self) -> bool) -> Vec<&'static str> {
+        let others = FAMILIES.iter().filter(|f| f.title != self.family.title);
+        others.filter(|family| fits(Self { family, asked: None })).map(|f| f.names[0]).collect()
+    }
+
+    /// The first weight that every network of this kind has and a set lacks, in the form that lacks the fewest.
+    pub(super) fn lacks<'n>(self, names: impl Iterator<Item = &'n str> + Clone) -> Option<&'static str> {
+        let lacking = |form: &Form| {
+            let ours: BTreeSet<String> = names.clone().map(|n| (form.name)(n)).collect();
+            form.needs.iter().copied().filter(|n| !ours.contains(*n)).collect::<Vec<_>>()
+        };
+        let fewest = self.family.forms.iter().map(lacking).min_by_key(Vec::len)?;
+        fewest.first().copied()
     }
 
     /// The network with these weights, whose sizes follow from their shapes.
     ///
     /// # Errors
     /// What does not fit, by name.
-    pub(super) fn build(self, found: &HashMap<String, Tensor>, at: Setting<'_>) -> Result<Box<dyn Network>> {
-        for (name, t) in found {
+    pub(super) fn build(
+        self,
+        tensors: HashMap<String, Tensor>,
+        form: usize,
+        at: Setting<'_>,
+    ) -> Result<Box<dyn Network>> {
+        for (name, t) in &tensors {
             if t.elem_count() == 0 {
                 return Err(Error::shape(format!("weight `{name}`"), "one with elements", t.dims()));
             }
             crate::classifier::require_finite(&format!("weight `{name}`"), t)?;
         }
-        let net: Box<dyn Network> = match self {
-            Self::SmallCnn => small_cnn(found, at)?,
-            Self::ResNet => resnet(found, at)?,
-        };
-        net.params().restore(found)?;
-        Ok(net)
+        let asked = self.asked.map(|a| a.to_string());
+        (self.family.build)(Found { tensors, form, asked, at })
     }
-}
-
-/// The shape of a weight.
-fn shape<const R: usize>(found: &HashMap<String, Tensor>, name: &str) -> Result<[usize; R]> {
-    let dims = found.get(name).ok_or_else(|| Error::value("parameters", format!("missing `{name}`")))?.dims();
-    dims.try_into().map_err(|_| Error::shape(format!("weight `{name}`"), format!("{R} axes"), dims))
-}
-
-/// A weight must have the shape that follows from the others. It is checked before the network is made, so that no file makes a network that is
-/// larger than its weights.
-fn expect<const R: usize>(found: &HashMap<String, Tensor>, name: &str, want: [usize; R], from: &str) -> Result<()> {
-    let got = shape::<R>(found, name)?;
-    if got == want {
-        return Ok(());
-    }
-    Err(Error::shape(format!("weight `{name}`"), format!("{want:?}, {from}"), &got))
-}
-
-fn small_cnn(found: &HashMap<String, Tensor>, at: Setting<'_>) -> Result<Box<dyn Network>> {
-    let (c, h, w) = at.input;
-    let ([a, _, k, _], [b, ..]) = (shape::<4>(found, "conv1.weight")?, shape::<4>(found, "conv2.weight")?);
-    let ([hidden, _], [classes, _]) = (shape::<2>(found, "fc1.weight")?, shape::<2>(found, "fc2.weight")?);
-    expect(found, "conv1.weight", [a, c, k, k], &format!("for images of {c} channels and a square kernel"))?;
-    expect(found, "conv2.weight", [b, a, k, k], "as conv1.weight says")?;
-    expect(found, "fc1.weight", [hidden, b * (h / 2 / 2) * (w / 2 / 2)], &format!("for images of {h}x{w}"))?;
-    expect(found, "fc2.weight", [classes, hidden], "as fc1.weight says")?;
-    let batch_norm = found.contains_key("bn1.weight");
-    let cfg = SmallCnnConfig {
-        input: at.input,
-        classes,
-        channels: (a, b),
-        kernel: k,
-        hidden,
-        batch_norm,
-        normalize: at.normalize,
-    };
-    Ok(Box::new(SmallCnn::new(cfg, Rng::new(0), at.dtype, at.device)?))
-}
-
-fn resnet(found: &HashMap<String, Tensor>, at: Setting<'_>) -> Result<Box<dyn Network>> {
-    let [width, channels, height, _] = shape::<4>(found, "stem.conv.weight")?;
-    if height == 7 {
-        let reason = "a kernel of 7x7 is that of torchvision's networks for large images, which have a stride and a pooling behind it and are \
-                      not supported; the stem of those here is a kernel of 3x3 for small images";
-        return Err(Error::value("weight `stem.conv.weight` (conv1.weight)", reason));
-    }
-    let name = |stage: usize, block: usize| format!("stage{stage}.{block}.1.conv.weight");
-    let count = |stage: usize| (0..).take_while(|i| found.contains_key(&name(stage, *i))).count();
-    let blocks: Vec<usize> = (1..).map(count).take_while(|n| *n > 0).take(16).collect();
-    let mut from = width;
-    expect(found, "stem.conv.weight", [width, at.input.0, 3, 3], &format!("for images of {} channels", at.input.0))?;
-    for (stage, n) in blocks.iter().enumerate() {
-        let to = width << stage;
-        for block in 0..*n {
-            expect(found, &name(stage + 1, block), [to, from, 3, 3], "as the stem says")?;
-            expect(found, &format!("stage{}.{block}.2.conv.weight", stage + 1), [to, to, 3, 3], "as the stem says")?;
-            from = to;
-        }
-    }
-    let [classes, _] = shape::<2>(found, "fc.weight")?;
-    expect(found, "fc.weight", [classes, from], "as the last stage says")?;
-    let cfg = ResNetConfig { channels, classes, width, blocks, normalize: at.normalize };
-    Ok(Box::new(ResNet::new(cfg, Rng::new(0), at.dtype, at.device)?))
 }
 
 #[cfg(test)]
@@ -182,19 +137,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_pytorch_are_understood() {
-        for (theirs, ours) in [
-            ("conv1.weight", "stem.conv.weight"),
-            ("bn1.running_mean", "stem.bn.running_mean"),
-            ("layer1.0.conv2.weight", "stage1.0.2.conv.weight"),
-            ("layer3.1.bn1.bias", "stage3.1.1.bn.bias"),
-            ("layer2.0.shortcut.0.weight", "stage2.0.shortcut.conv.weight"),
-            ("layer2.0.downsample.1.running_var", "stage2.0.shortcut.bn.running_var"),
-            ("linear.bias", "fc.bias"),
-            ("stage1.0.1.conv.weight", "stage1.0.1.conv.weight"),
-            ("layer1.0.é.weight", "layer1.0.é.weight"),
+    fn published_names_are_understood() {
+        for (name, family, asked) in [
+            ("smallcnn", "SmallCnn", None),
+            ("Small-CNN", "SmallCnn", None),
+            ("resnet", "ResNet", None),
+            ("ResNet-50", "ResNet", Some(Asked::Listed("resnet50"))),
+            ("wide_resnet50_2", "ResNet", Some(Asked::Listed("wide_resnet50_2"))),
+            ("wrn-28-10", "WideResNet", Some(Asked::Wide(28, 10))),
+            ("WideResNet_34_10", "WideResNet", Some(Asked::Wide(34, 10))),
+            ("wideresnet", "WideResNet", None),
+            ("PreActResNet18", "PreActResNet", Some(Asked::Listed("preactresnet18"))),
+            ("vgg16_bn", "Vgg", Some(Asked::Listed("vgg16_bn"))),
+            ("mobilenet_v2", "MobileNetV2", None),
+            ("mlp", "Mlp", None),
         ] {
-            assert_eq!(resnet_name(theirs), ours);
+            let arch: Arch = name.parse().unwrap();
+            assert_eq!((arch.family.title, arch.asked), (family, asked), "{name}");
         }
+        let e = "wrn-28".parse::<Arch>().unwrap_err().to_string();
+        assert!(e.contains("got `wrn-28`") && e.contains("wrn-DEPTH-WIDEN") && e.contains("densenet121"), "{e}");
+    }
+
+    /// A name leads to one architecture.
+    #[test]
+    fn names_differ() {
+        let all: Vec<String> =
+            FAMILIES.iter().flat_map(|f| f.names.iter().chain(f.published)).map(|n| plain(n)).collect();
+        assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
     }
 }

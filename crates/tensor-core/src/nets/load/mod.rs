@@ -1,12 +1,14 @@
 //! Networks from weights files; the sizes follow from the shapes of the weights.
 
 mod arch;
+mod families;
+mod family;
 mod names;
 mod source;
 
 pub use arch::Arch;
 
-use crate::nn::{Network, Normalize};
+use crate::nn::{Activation, Network, Normalize};
 use crate::{Error, Result};
 
 use candle_core::{DType, Device};
@@ -21,6 +23,8 @@ use std::path::Path;
 /// | `input` | channels, height and width of the images |
 /// | `normalize` | means and deviations of the channels, applied to the input, where the file does not have them |
 /// | `key` | the weights to take where the file holds several: the keys that lead to them, joined by dots, or the last of these |
+/// | `activation` | the nonlinearity, which no file says, where it is not the architecture's own |
+/// | `heads` | the attention heads of a ViT, which no file says, where a head does not have 64 channels |
 /// | `dtype`, `device` | of the network |
 #[derive(Clone, Debug)]
 pub struct LoadConfig<'a> {
@@ -30,6 +34,10 @@ pub struct LoadConfig<'a> {
     pub normalize: Option<Normalize>,
     /// The weights to take where the file holds several.
     pub key: Option<&'a str>,
+    /// The nonlinearity, if it is not the architecture's own.
+    pub activation: Option<Activation>,
+    /// The attention heads of a ViT, if there is not one for every 64 channels.
+    pub heads: Option<usize>,
     /// The type of the weights.
     pub dtype: DType,
     /// Where the network is.
@@ -156,7 +164,7 @@ pub fn read(arch: Arch, path: &Path, cfg: &LoadConfig<'_>) -> Result<Loaded> {
         }));
     }
     if all.is_empty() {
-        return Err(bad(source.nothing(arch)));
+        return Err(bad(source.nothing(arch, cfg.input.0)));
     }
     all.sort_by_key(Candidate::rank);
     let keys: Vec<String> = all.iter().map(|c| c.key.clone()).collect();
@@ -165,12 +173,14 @@ pub fn read(arch: Arch, path: &Path, cfg: &LoadConfig<'_>) -> Result<Loaded> {
         all.retain(|c| c.answers_to(key));
         if all.is_empty() {
             return Err(bad(format!(
-                "no weights of {arch:?} under the key `{key}`; the keys of those that fit are {keys:?}"
+                "no weights of {arch} under the key `{key}`; the keys of those that fit are {keys:?}"
             )));
         }
     }
     // The first is taken or its error told: another one in its place would be a wrong answer.
-    let Some(Candidate { key, set, fitting }) = all.into_iter().next() else { return Err(bad(source.nothing(arch))) };
+    let Some(Candidate { key, set, fitting }) = all.into_iter().next() else {
+        return Err(bad(source.nothing(arch, cfg.input.0)));
+    };
     let (network, layer) = source.load(arch, set, &fitting, cfg).map_err(|e| {
         let mut reason = e.to_string();
         if !fitting.foreign.is_empty() && cfg.key.is_none() {
@@ -217,7 +227,8 @@ pub fn load(
     dtype: DType,
     device: &Device,
 ) -> Result<Box<dyn Network>> {
-    Ok(read(arch, path, &LoadConfig { input, normalize, key: None, dtype, device })?.network)
+    Ok(read(arch, path, &LoadConfig { input, normalize, key: None, activation: None, heads: None, dtype, device })?
+        .network)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The names of a file's tensors: what wrappers put around them, and what stands beside a network's weights.
 
 use super::arch::Arch;
+use super::family::Form;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A tensor of a file, before it is read.
@@ -26,6 +27,8 @@ pub(super) struct Fitting {
     pub(super) averaged: bool,
     /// Tensors of other things in the same dictionary, outside of the prefix.
     pub(super) outside: Vec<String>,
+    /// Which of the architecture's forms its names have.
+    pub(super) form: usize,
     /// Tensors under the prefix whose names no network of the architecture has.
     pub(super) foreign: Vec<String>,
     /// A normalising layer for another number of channels: with it the network is another one.
@@ -85,9 +88,24 @@ fn inside(prefix: &str) -> bool {
     number(last) && ["layer", "stage"].iter().any(|s| stage.strip_prefix(s).is_some_and(number))
 }
 
-/// The networks of an architecture that these names hold, each with the prefix that all of its names have. Counters (single integers) are
-/// left out, and so are the two buffers of a normalising layer for `channels` channels, or for all of them alike.
+/// The networks of an architecture that these names hold, each with the prefix that all of its names have, in the first of the architecture's forms
+/// that fits. Counters (single integers) are left out, and so are the two buffers of a normalising layer for `channels` channels, or for all of
+/// them alike.
 pub(super) fn fittings(arch: Arch, all: &[Named], channels: usize) -> Vec<Fitting> {
+    let of = |(form, found): (usize, &Form)| -> Vec<Fitting> {
+        in_form(found, all, channels).into_iter().map(|f| Fitting { form, ..f }).collect()
+    };
+    arch.forms().iter().enumerate().map(of).find(|found| !found.is_empty()).unwrap_or_default()
+}
+
+/// Whether the tensors of two networks have the same names and sizes.
+fn alike(a: &Fitting, b: &Fitting, all: &[Named]) -> bool {
+    let of = |f: &Fitting| f.tensors.iter().map(|(i, n)| (n.clone(), all[*i].elements)).collect::<BTreeSet<_>>();
+    of(a) == of(b)
+}
+
+/// The networks whose names have a form.
+fn in_form(form: &Form, all: &[Named], channels: usize) -> Vec<Fitting> {
     let names = unwrapped(all);
     let counter = |i: usize| all[i].elements == 1 && (all[i].integer || BOOKKEEPING.contains(&split(&names[i]).1));
     let place: BTreeMap<&str, usize> = names.iter().enumerate().map(|(i, n)| (n.as_str(), i)).collect();
@@ -112,7 +130,7 @@ pub(super) fn fittings(arch: Arch, all: &[Named], channels: usize) -> Vec<Fittin
     let rest: Vec<usize> = (0..all.len()).filter(|i| !aside.contains(i)).collect();
 
     let anchor = |i: &usize| {
-        arch.anchors().iter().find_map(|a| {
+        form.anchors.iter().find_map(|a| {
             let before = names[*i].strip_suffix(a)?;
             if before.is_empty() { Some("") } else { before.strip_suffix('.') }
         })
@@ -124,14 +142,21 @@ pub(super) fn fittings(arch: Arch, all: &[Named], channels: usize) -> Vec<Fittin
     let (mut found, mut owned) = (Vec::new(), BTreeSet::new());
     for prefix in prefixes.into_iter().take(PREFIXES) {
         let free = rest.iter().filter(|i| !owned.contains(*i));
+        let under: Vec<(usize, &str)> = free.filter_map(|i| Some((*i, after(&names[*i], prefix)?))).collect();
+        // What published networks have and do not use is outside.
+        let used = |name: &str| !form.unused.contains(&name.split('.').next().unwrap_or_default());
         let tensors: Vec<(usize, String)> =
-            free.filter_map(|i| Some((*i, arch.name(after(&names[*i], prefix)?)))).collect();
-        let own: BTreeSet<String> = tensors.iter().map(|t| t.1.clone()).collect();
-        if own.len() == tensors.len() && arch.lacks(&own).is_none() {
+            under.into_iter().filter(|t| used(t.1)).map(|(i, n)| (i, (form.name)(n))).collect();
+        let own: BTreeSet<&str> = tensors.iter().map(|t| t.1.as_str()).collect();
+        if own.len() == tensors.len() && form.needs.iter().all(|n| own.contains(n)) {
             owned.extend(tensors.iter().map(|t| t.0));
-            let foreign = tensors.iter().filter(|t| !arch.knows(&t.1)).map(|t| all[t.0].name.clone()).collect();
+            let foreign = tensors.iter().filter(|t| !form.knows(&t.1)).map(|t| all[t.0].name.clone()).collect();
             found.push(Fitting { prefix: prefix.to_owned(), tensors, foreign, ..Fitting::default() });
         }
+    }
+    // Names as usual as these may be parts of one network.
+    if form.alone && found.iter().any(|f: &Fitting| !alike(f, &found[0], all)) {
+        return Vec::new();
     }
     // In the order of the file.
     found.sort_by_key(|f: &Fitting| f.tensors.iter().map(|t| t.0).min());
@@ -175,6 +200,10 @@ mod tests {
         "fc2.bias",
     ];
 
+    fn small() -> Arch {
+        "smallcnn".parse().unwrap()
+    }
+
     fn named(names: &[String]) -> Vec<Named> {
         let integer = |n: &str| n.ends_with("n_averaged") || n.ends_with("tracked");
         let elements = |n: &str| if integer(n) { 1 } else { 3 };
@@ -192,7 +221,7 @@ mod tests {
         {
             let mut names = under(prefix);
             names.push("n_averaged".to_owned());
-            let found = fittings(Arch::SmallCnn, &named(&names), 3);
+            let found = fittings(small(), &named(&names), 3);
             assert_eq!(found.len(), 1, "{prefix}");
             let f = &found[0];
             assert!(f.outside.is_empty() && f.foreign.is_empty() && f.misfit.is_empty(), "{prefix}: {found:?}");
@@ -201,44 +230,44 @@ mod tests {
         }
         // In the middle of a name, too.
         let names: Vec<String> = SMALL.iter().map(|n| n.replace(".", "._orig_mod.")).collect();
-        assert_eq!(fittings(Arch::SmallCnn, &named(&names), 3).len(), 1);
+        assert_eq!(fittings(small(), &named(&names), 3).len(), 1);
     }
 
     #[test]
     fn what_stands_beside_is_a_network_a_normalising_layer_or_something_else() {
         let normal = ["0.mean".to_owned(), "0.std".to_owned()];
-        let found = fittings(Arch::SmallCnn, &named(&[&normal[..], &under("1.")].concat()), 3);
+        let found = fittings(small(), &named(&[&normal[..], &under("1.")].concat()), 3);
         assert_eq!((found[0].normalize, found[0].prefix.as_str()), (Some((0, 1)), "1"));
         assert!(found[0].outside.is_empty() && found[0].misfit.is_empty());
         // Weights of the whole file, and others under a name.
-        let found = fittings(Arch::SmallCnn, &named(&[under(""), under("ema.")].concat()), 3);
+        let found = fittings(small(), &named(&[under(""), under("ema.")].concat()), 3);
         assert_eq!(found.iter().map(|f| f.prefix.as_str()).collect::<Vec<_>>(), ["", "ema"]);
         // Of another number of channels it is no normalising layer.
-        let found = fittings(Arch::SmallCnn, &named(&[&normal[..], &under("1.")].concat()), 1);
+        let found = fittings(small(), &named(&[&normal[..], &under("1.")].concat()), 1);
         assert_eq!((found[0].normalize, found[0].misfit.as_slice()), (None, &normal[..]));
         let two = [under("model."), under("model_ema.")].concat();
-        let found = fittings(Arch::SmallCnn, &named(&two), 3);
+        let found = fittings(small(), &named(&two), 3);
         assert_eq!(found.iter().map(|f| f.prefix.as_str()).collect::<Vec<_>>(), ["model", "model_ema"]);
         assert!(found.iter().all(|f| f.outside.is_empty()));
         // Outside of the prefix, and under it.
         let more = |prefix: &str| [under(prefix), vec!["head.weight".to_owned(), "decay".to_owned()]].concat();
         let mut all = named(&more("model."));
         all[9].elements = 1;
-        let found = fittings(Arch::SmallCnn, &all, 3);
+        let found = fittings(small(), &all, 3);
         assert_eq!(
             (&found[0].outside[..], &found[0].dropped[..]),
             (&["head.weight".into()][..], &["decay".into()][..])
         );
-        let found = fittings(Arch::SmallCnn, &named(&more("")), 3);
+        let found = fittings(small(), &named(&more("")), 3);
         assert_eq!((found[0].outside.len(), &found[0].foreign[..]), (0, &["head.weight".into(), "decay".into()][..]));
-        assert!(fittings(Arch::SmallCnn, &named(&under("model.")[..5]), 3).is_empty(), "half of a network is none");
+        assert!(fittings(small(), &named(&under("model.")[..5]), 3).is_empty(), "half of a network is none");
     }
 
     /// `ema.n_averaged` counts the networks of `ema` alone.
     #[test]
     fn an_average_is_told_by_its_counter() {
         let all = [under("model."), under("ema."), vec!["ema.n_averaged".to_owned()]].concat();
-        let found = fittings(Arch::SmallCnn, &named(&all), 3);
+        let found = fittings(small(), &named(&all), 3);
         let told = |f: &Fitting| (f.averaged, f.dropped.len());
         assert_eq!(found.iter().map(told).collect::<Vec<_>>(), [(false, 0), (true, 1)]);
     }
@@ -248,7 +277,7 @@ mod tests {
     fn a_normalising_layer_may_have_one_number() {
         let mut all = named(&[vec!["mean".to_owned(), "std".to_owned()], under("net.")].concat());
         all[1].elements = 1;
-        assert_eq!(fittings(Arch::SmallCnn, &all, 3)[0].normalize, Some((0, 1)));
+        assert_eq!(fittings(small(), &all, 3)[0].normalize, Some((0, 1)));
     }
 
     /// Each block of a residual network has a `conv1`, which is no place of a network.
@@ -261,7 +290,7 @@ mod tests {
             ends.into_iter().chain(units).map(|n| format!("{name}.{n}")).collect::<Vec<_>>()
         };
         let all: Vec<String> = ["a", "b", "c", "d"].into_iter().flat_map(resnet34).collect();
-        let found = fittings(Arch::ResNet, &named(&all), 3);
+        let found = fittings("resnet".parse().unwrap(), &named(&all), 3);
         assert_eq!(found.iter().map(|f| f.prefix.as_str()).collect::<Vec<_>>(), ["a", "b", "c", "d"]);
         assert!(found.iter().all(|f| f.tensors.len() == 35 && f.foreign.is_empty() && f.outside.is_empty()));
     }

@@ -1,7 +1,8 @@
 //! The sets of named tensors that a file holds.
 
 use super::LoadConfig;
-use super::arch::{Arch, Setting};
+use super::arch::Arch;
+use super::family::Setting;
 use super::names::{self, Fitting, Named};
 use crate::formats::Content;
 use crate::formats::arrays::safetensor;
@@ -51,7 +52,7 @@ fn steps(keys: &[String]) -> String {
 
 /// A weight that an architecture needs and a set lacks.
 fn lacking(arch: Arch, named: &[Named]) -> &'static str {
-    arch.lacks(&named.iter().map(|n| arch.name(&n.name)).collect()).unwrap_or("a weight")
+    arch.lacks(named.iter().map(|n| n.name.as_str())).unwrap_or("a weight")
 }
 
 impl<'a> Source<'a> {
@@ -148,7 +149,7 @@ impl<'a> Source<'a> {
     }
 
     /// Why no set has the names of an architecture.
-    pub(super) fn nothing(&self, arch: Arch) -> String {
+    pub(super) fn nothing(&self, arch: Arch, channels: usize) -> String {
         let module = self.torch.as_ref().and_then(Torch::module);
         if let Some((keys, class)) = module {
             let inside = steps(&keys);
@@ -170,7 +171,12 @@ impl<'a> Source<'a> {
         names.truncate(LISTED);
         let lacks = lacking(arch, named);
         let place = if key.is_empty() { "the file".to_owned() } else { format!("its largest dictionary, `{key}`,") };
-        format!("no {arch:?}: missing `{lacks}`; {place} has {names:?}{more}")
+        let others = arch.others(|a| !names::fittings(a, named, channels).is_empty());
+        let others = match others.as_slice() {
+            [] => String::new(),
+            fit => format!("; the names are those of {}", fit.join(" or ")),
+        };
+        format!("no {arch}: missing `{lacks}`; {place} has {names:?}{more}{others}")
     }
 
     fn tensor(&self, set: usize, at: usize, spent: &mut usize) -> Result<Tensor> {
@@ -203,10 +209,14 @@ impl<'a> Source<'a> {
                 format!("{:?} are a normalising layer, but not one of {} channels", fitting.misfit, cfg.input.0);
             return Err(Error::value("parameters", reason));
         }
+        let form = &arch.forms()[fitting.form];
+        if form.alone && !fitting.outside.is_empty() && cfg.key.is_none() {
+            return Err(Error::value("parameters", format!("missing [], unexpected {:?}", fitting.outside)));
+        }
         let mut spent = 0;
         let mut found = HashMap::new();
         // The weights were named, so what has another name is known to be something else.
-        let taken = |name: &str| cfg.key.is_none() || arch.knows(name);
+        let taken = |name: &str| cfg.key.is_none() || form.knows(name);
         for (at, name) in fitting.tensors.iter().filter(|t| taken(&t.1)) {
             found.insert(name.clone(), self.tensor(set, *at, &mut spent)?);
         }
@@ -240,7 +250,8 @@ impl<'a> Source<'a> {
             }
             (own, asked) => own.or_else(|| asked.clone()),
         };
-        let at = Setting { input: cfg.input, normalize, dtype: cfg.dtype, device: cfg.device };
-        Ok((arch.build(&found, at)?, layer))
+        let LoadConfig { input, activation, heads, dtype, device, .. } = *cfg;
+        let at = Setting { input, normalize, activation, heads, dtype, device };
+        Ok((arch.build(found, fitting.form, at)?, layer))
     }
 }
