@@ -8,6 +8,7 @@ mod dossier;
 mod fidelity;
 mod generate;
 mod pretrain;
+mod sides;
 
 pub use attack::{Attack, Suite};
 pub use augment::{Arm, Augment, GanNet};
@@ -19,6 +20,7 @@ pub use dossier::Dossier;
 pub use fidelity::{Extractor, Fidelity};
 pub use generate::Generate;
 pub use pretrain::{Pretrain, Probe};
+pub use sides::Sides;
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;

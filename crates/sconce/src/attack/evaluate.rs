@@ -1,13 +1,12 @@
 //! The work: a suite of attacks on a network.
 
-use super::input::{Examples, device, network, sha256};
+use super::input::{Examples, device, network_and_examples, sha256};
 use super::pictures::{Picture, pictures};
 use super::threat::{Threats, radius};
 use super::weights;
 use crate::args::{Attack, Suite as SuiteName};
 use crate::terminal::Terminal;
 use anyhow::{Result, bail};
-use candle_core::DType;
 use sconce_attacks::{
     AutoAttack, DiagnosisConfig, Evaluation, EvaluationConfig, LedgerEntry, Norm, RunConfig, Status, Suite,
     evaluate as run,
@@ -73,9 +72,9 @@ pub(crate) fn evaluate(args: &Attack, with_pictures: bool, terminal: &Terminal) 
     let threats = Threats::parse(&args.threat)?;
     let device = device(&args.device)?;
     let examples = Examples::read(&args.data, size(args.examples))?;
-    let (x, y) = (examples.x.to_device(&device)?, examples.y.to_device(&device)?);
+    let (Loaded { network: net, choice }, examples) = network_and_examples(args, examples, &device)?;
     examples.notes.iter().for_each(|n| terminal.note(n));
-    let Loaded { network: net, choice } = network(args, &x, DType::F32, &device)?;
+    let (x, y) = (examples.x.to_device(&device)?, examples.y.to_device(&device)?);
     let sha256 = sha256(&args.model)?;
     weights::notes(&choice).iter().for_each(|n| terminal.note(&format!("weights: {n}")));
     let Choice { key, prefix, dropped, .. } = &choice;

@@ -80,7 +80,7 @@ pub(crate) fn fields(args: &Attack, done: &Evaluated) -> Result<Value> {
             "mean": choice.normalize.as_ref().map(|n| &n.0), "std": choice.normalize.as_ref().map(|n| &n.1),
             "notes": weights::notes(choice),
         }, "arch": args.arch, "data": args.data.name, "suite": done.result.suite,
-        "data_notes": done.examples.notes, "upper_bound": args.suite == Suite::Quick, "notes": done.result.notes, "seed": args.seed, "device": done.device,
+        "data_notes": done.examples.notes, "files": done.examples.files, "upper_bound": args.suite == Suite::Quick, "notes": done.result.notes, "seed": args.seed, "device": done.device,
         "seconds": done.seconds, "status": done.status(), "flags": flags,
         "clean": { "accuracy": clean.rate(), "ci95": [ci.lo, ci.hi], "correct": clean.hits, "examples": clean.total },
         "robust": robust, "attacks": attacks.collect::<Vec<_>>(),
