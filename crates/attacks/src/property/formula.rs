@@ -47,7 +47,7 @@ pub(super) fn cases(r: &Reader<'_>, known: Declared, node: &Node<'_>, negated: b
     };
     // left <= right or left < right; of a > b the sides change.
     let compared = |left, right, strict, turned: bool| {
-        at_most(r, known, if turned { (right, left) } else { (left, right) }, strict)
+        at_most(r, known, if turned { (right, left) } else { (left, right) }, strict, node.at())
     };
     match operator {
         "not" if all.len() == 1 => cases(r, known, &all[0], !negated),

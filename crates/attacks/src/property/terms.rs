@@ -127,12 +127,13 @@ fn linear(r: &Reader<'_>, known: Declared, node: &Node<'_>) -> Result<Linear> {
     Ok(sum)
 }
 
-/// `left <= right`, or `<`.
+/// `left <= right`, or `<`, from a comparison that starts at a byte.
 pub(super) fn at_most(
     r: &Reader<'_>,
     known: Declared,
     (left, right): (&Node<'_>, &Node<'_>),
     strict: bool,
+    at: usize,
 ) -> Result<Atom> {
     let mut sum = Linear::default();
     add(r, known, left, 1.0, &mut sum)?;
@@ -140,7 +141,7 @@ pub(super) fn at_most(
     // 0 - constant, so that a bound of 0 is no -0.
     let (terms, bound) = (sum.terms.into_iter().filter(|t| t.1 != 0.0).collect::<Vec<_>>(), 0.0 - sum.constant);
     if !bound.is_finite() || terms.iter().any(|t| !t.1.is_finite()) {
-        return Err(r.fault(left.at(), "the numbers of this comparison are too large together"));
+        return Err(r.fault(at, "the numbers of this comparison are too large together"));
     }
-    Ok(Atom { terms, bound, strict, at: left.at() })
+    Ok(Atom { terms, bound, strict, at })
 }
