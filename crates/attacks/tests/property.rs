@@ -5,8 +5,11 @@ use candle_core::{DType, Device, Tensor};
 use sconce_attacks::property::{
     Constraint, Counterexample, Falsification, Falsifier, FalsifierConfig, Outcome, Property, Region,
 };
-use sconce_attacks::{Classifier, Result, Rng};
+use sconce_attacks::{Classifier, Goal, Loss, Norm, Pgd, PgdConfig, Result, Rng, RunConfig, StepSize, run as attack};
 use sconce_tensor_core::ops;
+
+mod support;
+use support::trained;
 
 /// x -> W_k relu(... relu(W_1 x + b_1) ...) + b_k; each layer has its weights (out, in) and biases.
 struct Layers(Vec<(Tensor, Tensor)>);
@@ -186,6 +189,47 @@ fn random_moves_follow_where_gradients_vanish() {
     let dead = Layers(vec![(row, bias), (one.clone(), Tensor::new(&[0f32], &Device::Cpu).unwrap())]);
     let at = sat(&dead, &unit(4, 1, "(assert (>= Y_0 0.25))"), default());
     assert!(at.inputs[3] <= 0.25, "{at}");
+}
+
+/// Robustness of a convolutional network as a property of each image, in the style of the competition: what PGD with restarts fools is violated, and
+/// what is violated is misclassified.
+#[test]
+fn robustness_is_a_property() {
+    let (net, x, y) = trained(24);
+    let (eps, labels) = (0.1, y.to_vec1::<u32>().unwrap());
+    let cfg = PgdConfig {
+        norm: Norm::Linf,
+        eps,
+        steps: 40,
+        step_size: StepSize::Relative(0.1),
+        restarts: 4,
+        loss: Loss::Margin,
+        ..PgdConfig::default()
+    };
+    let goal = Goal::Untargeted(y.clone());
+    let pgd = attack(&Pgd::new(cfg).unwrap(), &net, &x, &goal, &RunConfig::default(), &Rng::new(0)).unwrap();
+    let fooled = pgd.reached.iter().filter(|r| **r).count();
+    assert!((6..=18).contains(&fooled), "the radius decides some of the images: {fooled}");
+    let images = x.flatten_from(1).unwrap().to_vec2::<f32>().unwrap();
+    for (i, image) in images.iter().enumerate() {
+        let sides = image.iter().map(|v| f64::from(*v));
+        let bounds: String = sides
+            .enumerate()
+            .map(|(k, v)| format!("(assert (<= {} X_{k} {}))\n", (v - eps).max(0.0), (v + eps).min(1.0)))
+            .collect();
+        let label = labels[i];
+        let others: String = (0..4).filter(|k| *k != label).map(|k| format!("(and (>= Y_{k} Y_{label}))")).collect();
+        let property = Property::parse(&format!("{}{bounds}(assert (or {others}))", declared(64, 4))).unwrap();
+        let falsifier = Falsifier::new(FalsifierConfig { restarts: 4, steps: 60, ..default() }).unwrap();
+        let found = falsifier.run(&net, &property, &[1, 8, 8], &Device::Cpu, &mut || true).unwrap();
+        match &found.outcome {
+            Outcome::Violated(at) => {
+                let own = at.outputs[label as usize];
+                assert!(at.outputs.iter().enumerate().any(|(k, z)| k != label as usize && *z >= own), "{at}");
+            }
+            other => assert!(!pgd.reached[i], "image {i}: {other} within {}", found.closest),
+        }
+    }
 }
 
 #[test]

@@ -74,6 +74,14 @@ fn properties_of_images() {
     assert_eq!(p.violated(&x, &y), None, "outside of the box");
 }
 
+/// As many inputs as an image of ImageNet has, all bounds in one conjunction.
+#[test]
+fn a_large_property_is_read_at_once() {
+    let bounds: String = (0..150_528).map(|i| format!("(>= X_{i} 0)(<= X_{i} 1)")).collect();
+    let p = Property::parse(&format!("{}(assert (and {bounds}))(assert (>= Y_0 1))", declared(150_528, 1))).unwrap();
+    assert_eq!((p.inputs(), p.regions()[0].upper()[150_527]), (150_528, 1.0));
+}
+
 /// Everything else that benchmarks and SMT-LIB write, on two inputs and two outputs with X_1 in [0, 1].
 #[test]
 fn every_form_of_a_formula() {

@@ -15,10 +15,11 @@ const MOST_ATOMS: usize = 1 << 22;
 ///
 /// # Errors
 /// More cases than are kept.
-pub(super) fn product(r: &Reader<'_>, at: usize, a: Vec<Case>, b: Vec<Case>) -> Result<Vec<Case>> {
-    if a.len() == 1 && b.len() == 1 {
-        let both = a.into_iter().next().into_iter().chain(b).flatten().collect();
-        return Ok(vec![both]);
+pub(super) fn product(r: &Reader<'_>, at: usize, mut a: Vec<Case>, b: Vec<Case>) -> Result<Vec<Case>> {
+    if let ([one], [other]) = (a.as_mut_slice(), b.as_slice()) {
+        // In place: a conjunction may have a comparison for each input.
+        one.extend_from_slice(other);
+        return Ok(a);
     }
     let size = |cases: &[Case]| cases.iter().map(Vec::len).sum::<usize>();
     let atoms = size(&a).saturating_mul(b.len()).saturating_add(size(&b).saturating_mul(a.len()));

@@ -17,6 +17,7 @@ pub(crate) struct Frame {
 }
 
 /// An image in its frame.
+#[derive(Debug)]
 pub(crate) struct Framed {
     pub(crate) image: Pixels,
     /// It was smaller than the crop, so black was put around it.

@@ -74,10 +74,11 @@ impl Remarks {
     }
 }
 
-/// Images of one size as bytes.
+/// Images of one size.
 struct Stack {
-    /// Image after image, each as planes of red, green and blue.
-    planes: Vec<u8>,
+    /// Bytes divided by 255, image after image, each as planes of red, green and blue. They are the tensor's values: no second copy is made of what
+    /// may fill half of the memory.
+    planes: Vec<f32>,
     /// Height and width.
     size: (usize, usize),
     coloured: Option<PathBuf>,
@@ -138,7 +139,7 @@ fn stack(files: &[&Path], frame: Frame) -> Result<Stack> {
                     remarks.add(words, path);
                 }
             }
-            planes.extend(image.planes());
+            planes.extend(image.planes().map(|v| f32::from(v) / 255.0));
         }
     }
     let (_, size) = size.context("no images")?;
@@ -157,17 +158,16 @@ pub(crate) fn read(asked: Asked<'_>) -> Result<Found> {
     let order = Rng::new(SEED).stream("order of the images of a folder").permutation(all.len());
     let taken: Vec<(&Path, u32)> = order.iter().take(asked.most.unwrap_or(usize::MAX)).map(|i| all[*i]).collect();
     let files: Vec<&Path> = taken.iter().map(|t| t.0).collect();
-    let Stack { planes, size: (h, w), coloured, remarks } = stack(&files, asked.frame)?;
+    let Stack { mut planes, size: (h, w), coloured, remarks } = stack(&files, asked.frame)?;
     let (n, plane) = (taken.len(), h * w);
-    let unit = |bytes: &mut dyn Iterator<Item = u8>, c: usize| -> Result<Tensor> {
-        let mut values = Vec::with_capacity(n * c * plane);
-        values.extend(bytes.map(|v| f32::from(v) / 255.0));
-        Ok(Tensor::from_vec(values, (n, c, h, w), &Device::Cpu)?)
-    };
-    let x = match coloured {
-        Some(_) => unit(&mut planes.iter().copied(), 3)?,
-        None => unit(&mut planes.chunks_exact(3 * plane).flat_map(|one| &one[..plane]).copied(), 1)?,
-    };
+    if coloured.is_none() {
+        // The three planes are equal: the first of each image moves up.
+        (0..n).for_each(|i| planes.copy_within(3 * i * plane..(3 * i + 1) * plane, i * plane));
+        planes.truncate(n * plane);
+        planes.shrink_to_fit();
+    }
+    let channels = planes.len() / (n * plane);
+    let x = Tensor::from_vec(planes, (n, channels, h, w), &Device::Cpu)?;
     let inside = |f: &Path| f.strip_prefix(asked.folder).unwrap_or(f).to_owned();
     let mut notes = found.notes;
     let part = if n < all.len() { format!("{n} of {} images", all.len()) } else { format!("{n} images") };
