@@ -18,6 +18,7 @@ mod loss;
 mod momentum;
 mod pgd;
 mod probe;
+pub mod property;
 mod run;
 mod smallest;
 mod spsa;

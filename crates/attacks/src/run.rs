@@ -106,12 +106,20 @@ pub(crate) fn check(model: &dyn Classifier, x: &Tensor, goal: &Goal) -> Result<(
         return Err(Error::shape("inputs", "(N, ...) with at least one example", x.dims()));
     }
     goals(goal, n, model.classes())?;
-    require_finite("inputs", x)?;
-    let outside = (x.lt(bounds.lo())? + x.gt(bounds.hi())?)?.flatten_all()?;
-    if let Some(i) = outside.to_vec1::<u8>()?.iter().position(|o| *o != 0) {
-        let v = x.flatten_all()?.get(i)?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
-        let reason = format!("{v} at flat index {i} is outside the model's box [{}, {}]", bounds.lo(), bounds.hi());
-        return Err(Error::value("inputs", reason));
+    // Some rows at a time: a check of all at once takes several times the memory of the inputs.
+    let (row, at_once) = (x.elem_count() / n, 1 << 22);
+    for at in (0..n).step_by((at_once / row).max(1)) {
+        let part = x.narrow(0, at, (at_once / row).max(1).min(n - at))?;
+        if require_finite("inputs", &part).is_err() {
+            require_finite("inputs", x)?;
+        }
+        let outside = (part.lt(bounds.lo())? + part.gt(bounds.hi())?)?.flatten_all()?;
+        if let Some(i) = outside.to_vec1::<u8>()?.iter().position(|o| *o != 0) {
+            let v = part.flatten_all()?.get(i)?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+            let (i, lo, hi) = (at * row + i, bounds.lo(), bounds.hi());
+            let reason = format!("{v} at flat index {i} is outside the model's box [{lo}, {hi}]");
+            return Err(Error::value("inputs", reason));
+        }
     }
     Ok(())
 }

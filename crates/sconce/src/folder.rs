@@ -49,7 +49,8 @@ fn decode(path: &Path) -> Result<Planes> {
     Ok((h, w, (0..3).flat_map(|c| raw.iter().skip(c).step_by(3).copied().collect::<Vec<_>>()).collect()))
 }
 
-/// What [`resized`] does, in words.
+/// What [`resized`] does, in words. `crate::imagefolder` has torchvision's bilinear rule for images that are classified; this one stays, because
+/// recorded measures of generated images depend on it.
 pub(crate) const RULE: &str = "bicubic with antialiasing (Catmull-Rom)";
 
 /// Planes of `(h, w)` at `side` x `side` pixels.

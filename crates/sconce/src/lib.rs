@@ -19,6 +19,8 @@ mod folder;
 #[cfg(feature = "program")]
 mod generate;
 #[cfg(feature = "program")]
+mod imagefolder;
+#[cfg(feature = "program")]
 mod inspect;
 #[cfg(feature = "program")]
 pub mod places;

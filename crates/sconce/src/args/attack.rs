@@ -40,7 +40,7 @@ pub struct Attack {
     /// Suite of attacks
     #[arg(long, value_enum, default_value = "standard")]
     pub suite: Suite,
-    /// Use only the first N examples
+    /// Use only the first N examples (of a folder of images, in a fixed shuffled order)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub examples: Option<u64>,
     /// Channel means, if the model was trained on normalised images, for example 0.491,0.482,0.447

@@ -1,15 +1,28 @@
 //! `data`, and the arguments that say where data is.
 
+use super::Sides;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
 /// Labelled images.
 #[derive(Clone, Debug, Args)]
 pub struct Data {
-    /// Images and labels: a .npz, .npy or .safetensors file with images (N, C, H, W), floats in [0, 1] or bytes, and labels (N,); the name
-    /// of a data set in the catalog (`sconce data list`), whose test split is used; or fashion-mnist:embedded
-    #[arg(long = "data", value_name = "FILE|NAME")]
+    /// Images and labels: a folder with a folder of PNG or JPEG files for each class; a .npz, .npy or .safetensors file with images
+    /// (N, C, H, W), floats in [0, 1] or bytes, and labels (N,); the name of a data set in the catalog (`sconce data list`), whose test split
+    /// is used; or fashion-mnist:embedded
+    #[arg(long = "data", value_name = "FOLDER|FILE|NAME")]
     pub name: String,
+    /// For a folder of images: a file with the names of the classes' folders, one a line, in the order of the model's outputs (default: the
+    /// order of the names)
+    #[arg(long, value_name = "FILE")]
+    pub classes: Option<PathBuf>,
+    /// Resize the images so that the shorter side has N pixels, or both sides H and W, as torchvision's Resize does (bilinear with
+    /// antialiasing)
+    #[arg(long, value_name = "N|HxW")]
+    pub resize: Option<Sides>,
+    /// Then take the central N x N or H x W pixels of each image, as torchvision's CenterCrop does
+    #[arg(long, value_name = "N|HxW")]
+    pub crop: Option<Sides>,
     /// The array of the images in the file (default: the first usual name: x, x_test, images, data, ...)
     #[arg(long, value_name = "NAME")]
     pub x_name: Option<String>,

@@ -9,6 +9,7 @@ mod fidelity;
 mod generate;
 mod model;
 mod pretrain;
+mod sides;
 
 pub use attack::{Attack, Layout, Suite};
 pub use augment::{Arm, Augment, GanNet};
@@ -21,6 +22,7 @@ pub use fidelity::{Extractor, Fidelity};
 pub use generate::Generate;
 pub use model::{Inspect, ModelVerb};
 pub use pretrain::{Pretrain, Probe};
+pub use sides::Sides;
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;

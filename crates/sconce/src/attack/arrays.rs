@@ -249,7 +249,8 @@ fn unit(x: &Tensor, notes: &mut Vec<String>) -> Result<Tensor> {
         } else if !bytes {
             notes.push(format!("the images are integers from {lo} to {hi}: they are divided by 255"));
         }
-        return Ok((x / 255.0)?);
+        // A division of each: candle multiplies by 1 / 255, which is rounded.
+        return Ok(Tensor::from_vec(all.into_iter().map(|v| v / 255.0).collect(), x.shape(), x.device())?);
     }
     if lo < -ROUNDING || hi > 1.0 + ROUNDING {
         let remedy = if lo >= 0.0 && hi > 2.0 && hi < HALF {

@@ -1,13 +1,12 @@
 //! The work: a suite of attacks on a network.
 
 use super::input::{Examples, device, sha256};
-use super::model::{Opened, Told, open};
+use super::model::{Opened, Told, open_for};
 use super::pictures::{Picture, pictures};
 use super::threat::{Threats, radius};
 use crate::args::{Attack, Suite as SuiteName};
 use crate::terminal::Terminal;
 use anyhow::{Result, bail};
-use candle_core::DType;
 use sconce_attacks::{
     AutoAttack, DiagnosisConfig, Evaluation, EvaluationConfig, LedgerEntry, Norm, RunConfig, Status, Suite,
     evaluate as run,
@@ -72,9 +71,9 @@ pub(crate) fn evaluate(args: &Attack, with_pictures: bool, terminal: &Terminal) 
     let threats = Threats::parse(&args.threat)?;
     let device = device(&args.device)?;
     let examples = Examples::read(&args.data, size(args.examples))?;
-    let (x, y) = (examples.x.to_device(&device)?, examples.y.to_device(&device)?);
+    let (Opened { network: net, told }, examples) = open_for(args, examples, &device)?;
     examples.notes.iter().for_each(|n| terminal.note(n));
-    let Opened { network: net, told } = open(args, &x, DType::F32, &device)?;
+    let (x, y) = (examples.x.to_device(&device)?, examples.y.to_device(&device)?);
     let sha256 = sha256(&args.model)?;
     told.notes.iter().for_each(|n| terminal.note(n));
     terminal.detail(&told.detail);

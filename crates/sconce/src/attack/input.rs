@@ -2,15 +2,16 @@
 
 use super::arrays::{self, ImagesAndLabels, Names};
 use crate::args::Data;
+use crate::imagefolder::{self, Asked, Found, Frame};
 use crate::places;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use candle_core::{DType, Tensor};
 use sconce_datasets::{Images, Split, catalog};
 use sconce_tensor_core::nets::load::{self, Arch, LoadConfig, Loaded};
 use sconce_tensor_core::nn::{Activation, Normalize};
 use sconce_tensor_core::{Device, DeviceSpec, Error};
 use sha2::{Digest, Sha256};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Images with their labels.
 pub(crate) struct Examples {
@@ -18,34 +19,107 @@ pub(crate) struct Examples {
     pub(crate) x: Tensor,
     /// (N,) of u32.
     pub(crate) y: Tensor,
-    /// The names of the classes, where the catalog has them.
+    /// The names of the classes, where the catalog or the folders have them.
     names: Option<Vec<String>>,
-    /// What was done with the arrays of a file.
+    /// The file of each image, where they are in a folder.
+    pub(crate) files: Vec<PathBuf>,
+    /// An image in colour, where they are in a folder.
+    coloured: Option<PathBuf>,
+    /// What was done with the images.
     pub(crate) notes: Vec<String>,
 }
 
 impl Examples {
-    /// The file or the data set of the arguments; its first `most` examples.
+    /// The folder, the file or the data set of the arguments; its first `most` examples.
     ///
     /// # Errors
-    /// No such file or data set, a damaged file, images and labels that do not go together.
+    /// No such file or data set, a damaged file, images and labels that do not go together, images of several sizes.
     pub(crate) fn read(data: &Data, most: Option<usize>) -> anyhow::Result<Self> {
-        let all = if Path::new(&data.name).exists() {
+        let (path, frame) = (Path::new(&data.name), Frame { resize: data.resize, crop: data.crop });
+        if path.is_dir() {
+            if data.x_name.is_some() || data.y_name.is_some() {
+                bail!("--x-name and --y-name name arrays of a file, but {} is a folder of images", path.display());
+            }
+            let found = imagefolder::read(Asked { folder: path, classes: data.classes.as_deref(), most, frame })?;
+            let Found { x, y, names, files, coloured, notes } = found;
+            return Ok(Self { x, y, names: Some(names), files, coloured, notes });
+        }
+        if data.classes.is_some() {
+            bail!("--classes numbers the folders of a folder of images, and --data {} is none", data.name);
+        }
+        let (files, coloured) = (Vec::new(), None);
+        let mut all = if path.exists() {
             let names = Names { x: data.x_name.as_deref(), y: data.y_name.as_deref() };
-            let ImagesAndLabels { x, y, notes } = arrays::read(data.name.as_ref(), names, true)?;
-            Self { x, y: y.context("the labels are missing")?, names: None, notes }
+            let ImagesAndLabels { x, y, notes } = arrays::read(path, names, true)?;
+            Self { x, y: y.context("the labels are missing")?, names: None, files, coloured, notes }
         } else {
             let images = places::images(&data.name, Split::Test, &data.places)?.to_labelled(&Device::Cpu)?;
             let set = data.name.strip_suffix(":embedded").unwrap_or(&data.name);
             let names = catalog::get(set).ok().map(|d| d.classes);
-            Self { x: images.x().clone(), y: images.y().clone(), names, notes: Vec::new() }
+            Self { x: images.x().clone(), y: images.y().clone(), names, files, coloured, notes: Vec::new() }
         };
         let take = most.unwrap_or(usize::MAX).min(all.len()?);
-        Ok(Self { x: all.x.narrow(0, 0, take)?, y: all.y.narrow(0, 0, take)?, ..all })
+        (all.x, all.y) = (all.x.narrow(0, 0, take)?, all.y.narrow(0, 0, take)?);
+        if !frame.is_none() {
+            let framed = frame.tensor(&all.x).with_context(|| format!("--data {}", data.name))?;
+            all.x = framed.0;
+            all.notes.push(format!("the images are {}", frame.words()));
+            all.notes.extend(
+                framed.1.then(|| "the crop is larger than the images, so that black surrounds them".to_owned()),
+            );
+        }
+        Ok(all)
+    }
+
+    /// Gives the images the channels of a network: grey is repeated.
+    ///
+    /// # Errors
+    /// Images in colour for a network that takes grey ones, or other numbers of channels that differ.
+    pub(crate) fn take_channels(&mut self, channels: usize) -> anyhow::Result<()> {
+        let (_, c, _, _) = self.x.dims4()?;
+        if c == channels {
+            return Ok(());
+        }
+        if c != 1 {
+            let first = self.coloured.as_ref().map_or_else(String::new, |f| format!(", the first is {}", f.display()));
+            let remedy = if channels == 1 { "; make them grey as the training did" } else { "" };
+            bail!("the images have {c} channels{first}, but the network takes {channels}{remedy}");
+        }
+        self.x = self.x.repeat((1, channels, 1, 1))?;
+        self.notes.push(format!("the images are grey and the network takes {channels} channels: the one is repeated"));
+        Ok(())
+    }
+
+    /// Compares the classes of a folder with the outputs of a network.
+    ///
+    /// # Errors
+    /// More classes than outputs.
+    pub(crate) fn take_outputs(&mut self, outputs: usize, listed: bool) -> anyhow::Result<()> {
+        let Some(names) = self.names.as_ref().filter(|_| !self.files.is_empty()) else { return Ok(()) };
+        let (n, what) = (names.len(), if listed { "lines of --classes" } else { "folders of classes" });
+        if n > outputs {
+            let remedy =
+                if listed { "" } else { "; --classes FILE gives the names of the folders in the order of the outputs" };
+            bail!("{n} {what}, but the network has {outputs} outputs{remedy}");
+        }
+        if n < outputs {
+            let rule = if listed {
+                ""
+            } else {
+                "; the number of a class is the rank of its folder's name, unless --classes FILE says otherwise"
+            };
+            self.notes.push(format!("{n} {what} for {outputs} outputs of the network{rule}"));
+        }
+        Ok(())
     }
 
     pub(crate) fn len(&self) -> anyhow::Result<usize> {
         Ok(self.x.dim(0)?)
+    }
+
+    /// An example for a reader: its number, and its file where there is one.
+    pub(crate) fn example(&self, i: usize) -> String {
+        self.files.get(i).map_or_else(|| i.to_string(), |f| format!("{i} ({})", f.display()))
     }
 
     /// The name of a class, or its number.

@@ -1,10 +1,10 @@
 //! The model that is evaluated: weights of a known architecture, or an ONNX file, and what a reader should know of it.
 
-use super::input::Weights;
+use super::input::{Examples, Weights};
 use super::weights;
 use crate::args::{Attack, Layout};
 use anyhow::{Context, Result, bail};
-use candle_core::{DType, Tensor};
+use candle_core::DType;
 use sconce_onnx::{OnnxConfig, OnnxNet};
 use sconce_tensor_core::nets::load::{Choice, Loaded};
 use sconce_tensor_core::nn::Normalize;
@@ -89,20 +89,39 @@ fn is_onnx(args: &Attack) -> Result<bool> {
     )
 }
 
-/// Loads the model of the arguments for examples like those of `x`.
+/// The model of the arguments with examples that have its channels, and no more classes than it has outputs.
+///
+/// # Errors
+/// As [`open`], [`Examples::take_channels`] and [`Examples::take_outputs`].
+pub(crate) fn open_for(args: &Attack, mut examples: Examples, device: &Device) -> Result<(Opened, Examples)> {
+    let example = examples.x.dims()[1..].to_vec();
+    let opened = open(args, &example, DType::F32, device).or_else(|e| {
+        // A model of grey images, or of images in colour.
+        let other = if example[0] == 1 { 3 } else { 1 };
+        let Ok(opened) = open(args, &[&[other], &example[1..]].concat(), DType::F32, device) else { return Err(e) };
+        examples.take_channels(other)?;
+        Ok(opened)
+    })?;
+    examples.take_outputs(opened.network.outputs(), args.data.classes.is_some())?;
+    Ok((opened, examples))
+}
+
+/// Loads the model of the arguments for examples of a shape.
 ///
 /// # Errors
 /// A file that cannot be read, weights that do not fit the architecture, an ONNX file that cannot run; options of the other kind of file.
-pub(crate) fn open(args: &Attack, x: &Tensor, dtype: DType, device: &Device) -> Result<Opened> {
+pub(crate) fn open(args: &Attack, example: &[usize], dtype: DType, device: &Device) -> Result<Opened> {
     let normalize = (args.mean.as_deref(), args.std.as_deref());
     if is_onnx(args)? {
-        for (option, given) in [("--weights-key", args.weights_key.is_some()), ("--activation", args.activation.is_some())] {
+        for (option, given) in
+            [("--weights-key", args.weights_key.is_some()), ("--activation", args.activation.is_some())]
+        {
             if given {
                 bail!("{option}: an ONNX file has one set of weights, and its activations in it");
             }
         }
         let cfg = OnnxConfig {
-            example: x.dims()[1..].to_vec(),
+            example: example.to_vec(),
             output: args.output.clone(),
             layout: args.layout.map(|l| match l {
                 Layout::Nchw => sconce_onnx::Layout::Nchw,
@@ -132,7 +151,7 @@ pub(crate) fn open(args: &Attack, x: &Tensor, dtype: DType, device: &Device) -> 
             );
         }
     }
-    let (_, c, h, w) = x.dims4()?;
+    let &[c, h, w] = example else { bail!("images (N, C, H, W) are needed, but an example is {example:?}") };
     let arch = args.arch.as_deref().context("--arch is missing")?;
     let (file, key, activation) = (args.model.as_path(), args.weights_key.as_deref(), args.activation.as_deref());
     let weights = Weights { arch, activation, file, key, normalize };

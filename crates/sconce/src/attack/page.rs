@@ -208,9 +208,11 @@ pub(crate) fn flags(done: &Evaluated, page: &mut Page) {
 
 /// Where the numbers come from.
 pub(crate) fn provenance(args: &Attack, done: &Evaluated, page: &mut Page) {
+    let notes = &done.examples.notes;
     let from = [
         ("weights", format!("{} (sha256 {})", args.model.display(), done.weights)),
         ("data", format!("{}, {} examples", args.data.name, done.result.ledger.len())),
+        ("notes on the data", if notes.is_empty() { "none".to_owned() } else { notes.join("; ") }),
         ("seed", args.seed.to_string()),
         ("time", format!("{:.1} s", done.seconds)),
     ];

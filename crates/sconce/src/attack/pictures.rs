@@ -16,8 +16,8 @@ pub(crate) struct Picture {
     pub(crate) shape: (usize, usize, usize),
     pub(crate) clean: Vec<f32>,
     pub(crate) adversarial: Vec<f32>,
-    /// The row in the data.
-    pub(crate) example: usize,
+    /// The row in the data, with its file where there is one.
+    pub(crate) example: String,
     /// The true class, and the class and its probability on the clean and on the adversarial image.
     pub(crate) label: String,
     pub(crate) before: (String, f64),
@@ -89,7 +89,7 @@ pub(super) fn pictures(
             shape: (c, h, w),
             clean: values(&one)?,
             adversarial: values(&result.adversarial)?,
-            example,
+            example: examples.example(example),
             label: examples.class(labels[example] as usize),
             before: prediction(model, &one, examples)?,
             after: prediction(model, &result.adversarial, examples)?,

@@ -58,7 +58,7 @@ pub(crate) fn main(args: &Dossier, terminal: &mut Terminal) -> Result<Outcome> {
     terminal.result(&attack::text(&args.attack, &done)?)?;
     let n = usize::try_from(args.geometry_examples)?.min(done.examples.len()?);
     let few = (done.examples.x.narrow(0, 0, n)?.to_dtype(DType::F64)?, done.examples.y.narrow(0, 0, n)?);
-    let Opened { network: net, .. } = open(&args.attack, &few.0, DType::F64, &Device::Cpu)?;
+    let Opened { network: net, .. } = open(&args.attack, &few.0.dims()[1..], DType::F64, &Device::Cpu)?;
     let found = match measure::all(args, (&done.threats, &done.told), &*net, &few, &folder, terminal) {
         Ok(found) => found,
         Err(e) => {
