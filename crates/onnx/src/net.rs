@@ -29,6 +29,7 @@ pub enum Layout {
 /// | `layout` | none | the order of axes that the model expects; none: read off its input's shape | |
 /// | `range` | none | the interval that [0, 1] of the data is mapped to; none: [0, 1], or [0, 255] for an input of bytes | finite, increasing |
 /// | `normalize` | none | means and deviations of channels, in [0, 1] | not with `range` |
+/// | `raw` | false | the outputs as the file has them: no operation at the end is left out, and one output is one | |
 /// | `fuse` | true | several nodes as one pass | |
 /// | `dtype`, `device` | f32, CPU | | f32 or f64 |
 #[derive(Clone, Debug)]
@@ -43,6 +44,8 @@ pub struct OnnxConfig {
     pub range: Option<(f64, f64)>,
     /// Means and deviations of channels.
     pub normalize: Option<Normalize>,
+    /// The outputs as the file has them.
+    pub raw: bool,
     /// Several nodes as one pass.
     pub fuse: bool,
     /// The type of all floating-point numbers.
@@ -54,7 +57,17 @@ pub struct OnnxConfig {
 impl Default for OnnxConfig {
     fn default() -> Self {
         let ModelConfig { fuse, dtype, device, .. } = ModelConfig::default();
-        Self { example: Vec::new(), output: None, layout: None, range: None, normalize: None, fuse, dtype, device }
+        Self {
+            example: Vec::new(),
+            output: None,
+            layout: None,
+            range: None,
+            normalize: None,
+            raw: false,
+            fuse,
+            dtype,
+            device,
+        }
     }
 }
 
@@ -81,6 +94,7 @@ pub struct OnnxNet {
     form: Form,
     batch: Batch,
     outputs: usize,
+    raw: bool,
     peeled: Option<Peeled>,
     notes: Vec<String>,
 }
@@ -130,7 +144,7 @@ impl OnnxNet {
             let all: Vec<&str> = graph.outputs.iter().map(|p| p.name.as_str()).collect();
             notes.push(format!("of the outputs {all:?}, `{named}` is taken"));
         }
-        let (output, peeled) = peel(&graph, &named);
+        let (output, peeled) = if cfg.raw { (named, None) } else { peel(&graph, &named) };
         if let Some(p) = peeled {
             notes.push(format!("the {} at the end is left out: attacks need the values before it", p.name()));
         }
@@ -154,7 +168,7 @@ impl OnnxNet {
             Some(Ok(n)) => Batch::Fixed(*n),
             _ => Batch::Any,
         };
-        let mut net = Self { model, input, output, features, form, batch, outputs: 0, peeled, notes };
+        let mut net = Self { model, input, output, features, form, batch, outputs: 0, raw: cfg.raw, peeled, notes };
         net.probe(cfg)?;
         Ok(net)
     }
@@ -298,7 +312,7 @@ impl Network for OnnxNet {
         self.check(x)?;
         let y = self.batched(&self.output, x, mode, |y, n| rows(y, n, self.outputs, &self.output))?;
         // One score is that of the second class against 0.
-        Ok(if self.outputs == 1 { Tensor::cat(&[y.zeros_like()?, y], 1)? } else { y })
+        Ok(if self.outputs == 1 && !self.raw { Tensor::cat(&[y.zeros_like()?, y], 1)? } else { y })
     }
 
     fn features(&self, x: &Tensor) -> Result<Tensor> {
@@ -314,7 +328,7 @@ impl Network for OnnxNet {
     }
 
     fn outputs(&self) -> usize {
-        self.outputs.max(2)
+        if self.raw { self.outputs } else { self.outputs.max(2) }
     }
 
     fn gradient_caveats(&self) -> Vec<Caveat> {

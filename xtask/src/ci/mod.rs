@@ -149,7 +149,9 @@ pub fn main() -> Result<u8> {
 }
 
 /// The examples of all crates.
-const EXAMPLES: [&str; 9] = [
+const EXAMPLES: [&str; 11] = [
+    "attack_onnx",
+    "compare_onnx",
     "custom_task",
     "detect_anomalies",
     "evaluate_candle_model",

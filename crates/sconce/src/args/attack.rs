@@ -1,6 +1,6 @@
 //! `attack`.
 
-use super::{Data, share};
+use super::{Data, positive, share};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -34,6 +34,13 @@ pub struct Attack {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub data: Data,
+    /// Search a counterexample of a verification property in VNN-LIB, instead of attacking images: prints sat with the counterexample, unknown or
+    /// timeout. The outputs of the ONNX file are taken as they are
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "arch", "html", "ledger", "at_least", "mean", "input_range", "layout"])]
+    pub vnnlib: Option<PathBuf>,
+    /// With --vnnlib: search for this many seconds (default: until 20 descents into each region have ended)
+    #[arg(long, value_name = "SECONDS", requires = "vnnlib", value_parser = positive)]
+    pub timeout: Option<f64>,
     /// Norm (linf, l2 or l1) and radii for inputs in [0, 1], for example linf:8/255, l2:0.5 or linf:2/255,4/255,8/255
     #[arg(long, default_value = "linf:8/255")]
     pub threat: String,

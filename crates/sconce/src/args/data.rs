@@ -10,8 +10,8 @@ pub struct Data {
     /// Images and labels: a folder with a folder of PNG or JPEG files for each class; a .npz, .npy or .safetensors file with images
     /// (N, C, H, W), floats in [0, 1] or bytes, and labels (N,); the name of a data set in the catalog (`sconce data list`), whose test split
     /// is used; or fashion-mnist:embedded
-    #[arg(long = "data", value_name = "FOLDER|FILE|NAME")]
-    pub name: String,
+    #[arg(long = "data", value_name = "FOLDER|FILE|NAME", required_unless_present = "vnnlib")]
+    pub name: Option<String>,
     /// For a folder of images: a file with the names of the classes' folders, one a line, in the order of the model's outputs (default: the
     /// order of the names)
     #[arg(long, value_name = "FILE")]
@@ -33,6 +33,13 @@ pub struct Data {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub places: Places,
+}
+
+impl Data {
+    /// What was asked for; empty where no data are needed.
+    pub fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or_default()
+    }
 }
 
 /// Where data sets are looked for.

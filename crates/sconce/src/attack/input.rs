@@ -35,7 +35,7 @@ impl Examples {
     /// # Errors
     /// No such file or data set, a damaged file, images and labels that do not go together, images of several sizes.
     pub(crate) fn read(data: &Data, most: Option<usize>) -> anyhow::Result<Self> {
-        let (path, frame) = (Path::new(&data.name), Frame { resize: data.resize, crop: data.crop });
+        let (path, frame) = (Path::new(data.name()), Frame { resize: data.resize, crop: data.crop });
         if path.is_dir() {
             if data.x_name.is_some() || data.y_name.is_some() {
                 bail!("--x-name and --y-name name arrays of a file, but {} is a folder of images", path.display());
@@ -45,7 +45,7 @@ impl Examples {
             return Ok(Self { x, y, names: Some(names), files, coloured, notes });
         }
         if data.classes.is_some() {
-            bail!("--classes numbers the folders of a folder of images, and --data {} is none", data.name);
+            bail!("--classes numbers the folders of a folder of images, and --data {} is none", data.name());
         }
         let (files, coloured) = (Vec::new(), None);
         let mut all = if path.exists() {
@@ -53,15 +53,15 @@ impl Examples {
             let ImagesAndLabels { x, y, notes } = arrays::read(path, names, true)?;
             Self { x, y: y.context("the labels are missing")?, names: None, files, coloured, notes }
         } else {
-            let images = places::images(&data.name, Split::Test, &data.places)?.to_labelled(&Device::Cpu)?;
-            let set = data.name.strip_suffix(":embedded").unwrap_or(&data.name);
+            let images = places::images(data.name(), Split::Test, &data.places)?.to_labelled(&Device::Cpu)?;
+            let set = data.name().strip_suffix(":embedded").unwrap_or(data.name());
             let names = catalog::get(set).ok().map(|d| d.classes);
             Self { x: images.x().clone(), y: images.y().clone(), names, files, coloured, notes: Vec::new() }
         };
         let take = most.unwrap_or(usize::MAX).min(all.len()?);
         (all.x, all.y) = (all.x.narrow(0, 0, take)?, all.y.narrow(0, 0, take)?);
         if !frame.is_none() {
-            let framed = frame.tensor(&all.x).with_context(|| format!("--data {}", data.name))?;
+            let framed = frame.tensor(&all.x).with_context(|| format!("--data {}", data.name()))?;
             all.x = framed.0;
             all.notes.push(format!("the images are {}", frame.words()));
             all.notes.extend(

@@ -7,6 +7,7 @@ mod judge;
 mod model;
 mod page;
 mod pictures;
+mod property;
 mod text;
 mod threat;
 mod weights;
@@ -42,6 +43,9 @@ pub(crate) fn wrote_ledger(args: &Attack, terminal: &Terminal) {
 
 /// Read, work, judge, write.
 pub(crate) fn main(args: &Attack, terminal: &mut Terminal) -> Result<Outcome> {
+    if let Some(property) = &args.vnnlib {
+        return property::main(args, property, terminal);
+    }
     let json_file = terminal.output("--json", args.json.as_deref())?;
     let page_file = terminal.output("--html", args.html.as_deref())?;
     check_ledger(args, terminal)?;

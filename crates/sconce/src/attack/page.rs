@@ -76,8 +76,8 @@ fn sentence(text: &str) -> String {
 
 /// The data's name, without its folders.
 fn data(args: &Attack) -> String {
-    let path = Path::new(&args.data.name);
-    path.file_name().map_or_else(|| args.data.name.clone(), |n| n.to_string_lossy().into_owned())
+    let path = Path::new(args.data.name());
+    path.file_name().map_or_else(|| args.data.name().to_owned(), |n| n.to_string_lossy().into_owned())
 }
 
 /// Accuracy against the radius, adversarial images, classes and attacks.
@@ -211,7 +211,7 @@ pub(crate) fn provenance(args: &Attack, done: &Evaluated, page: &mut Page) {
     let notes = &done.examples.notes;
     let from = [
         ("weights", format!("{} (sha256 {})", args.model.display(), done.weights)),
-        ("data", format!("{}, {} examples", args.data.name, done.result.ledger.len())),
+        ("data", format!("{}, {} examples", args.data.name(), done.result.ledger.len())),
         ("notes on the data", if notes.is_empty() { "none".to_owned() } else { notes.join("; ") }),
         ("seed", args.seed.to_string()),
         ("time", format!("{:.1} s", done.seconds)),

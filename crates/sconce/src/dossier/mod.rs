@@ -39,6 +39,9 @@ fn second_derivatives() -> Result<()> {
 
 /// Read, work, judge, write.
 pub(crate) fn main(args: &Dossier, terminal: &mut Terminal) -> Result<Outcome> {
+    if args.attack.vnnlib.is_some() {
+        bail!("--vnnlib is for `sconce attack`");
+    }
     if args.products < args.eigenvalues {
         bail!("--products {}: must be at least --eigenvalues {}", args.products, args.eigenvalues);
     }

@@ -1,4 +1,4 @@
-//! Compares a network with what another program made of it: `compare MODEL.onnx VALUES.npz [REPEATS]`, with the arrays `x` (N, ...), `logits` (N, K),
+//! Compares a network with what another program made of it: `compare_onnx MODEL.onnx VALUES.npz [REPEATS]`, with the arrays `x` (N, ...), `logits` (N, K),
 //! `v` (N, K) and `grad`, the gradient of `sum(logits v)` at `x`. With REPEATS it prints the time of one gradient, too. Without arguments it compares the small
 //! network of the tests.
 
