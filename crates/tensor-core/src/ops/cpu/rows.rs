@@ -52,7 +52,7 @@ pub(crate) fn softmax<T: Math>(z: &[T], k: usize) -> Vec<T> {
             );
             let scale = T::from_f64(1.0 / total);
             for y in y.iter_mut() {
-                *y = *y * scale;
+                *y *= scale;
             }
         },
     )
