@@ -22,6 +22,9 @@ pub struct Attack {
     /// Activation, if it is not the architecture's own (weights do not say it): relu, relu6, leaky-relu, silu or gelu
     #[arg(long, value_name = "NAME")]
     pub activation: Option<String>,
+    /// Attention heads of a vit (weights do not say it; by default one for 64 channels)
+    #[arg(long, value_name = "N")]
+    pub heads: Option<usize>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub data: Data,
@@ -73,9 +76,11 @@ pub struct Attack {
 }
 
 impl Attack {
-    /// The architecture and its activation, as they were asked for.
+    /// The architecture with its activation and heads, as they were asked for.
     pub fn network(&self) -> String {
-        self.activation.as_ref().map_or_else(|| self.arch.clone(), |a| format!("{} with {a}", self.arch))
+        let activation = self.activation.as_ref().map(|a| format!(" with {a}")).unwrap_or_default();
+        let heads = self.heads.map(|h| format!(" of {h} heads")).unwrap_or_default();
+        format!("{}{heads}{activation}", self.arch)
     }
 }
 

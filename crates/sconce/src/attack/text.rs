@@ -79,7 +79,7 @@ pub(crate) fn fields(args: &Attack, done: &Evaluated) -> Result<Value> {
             "key": choice.key, "others": choice.others, "prefix": choice.prefix, "left_out": choice.dropped.iter().chain(&choice.outside).collect::<Vec<_>>(),
             "mean": choice.normalize.as_ref().map(|n| &n.0), "std": choice.normalize.as_ref().map(|n| &n.1),
             "notes": weights::notes(choice),
-        }, "arch": args.arch, "activation": args.activation, "data": args.data.name, "suite": done.result.suite,
+        }, "arch": args.arch, "activation": args.activation, "heads": args.heads, "data": args.data.name, "suite": done.result.suite,
         "data_notes": done.examples.notes, "upper_bound": args.suite == Suite::Quick, "notes": done.result.notes, "seed": args.seed, "device": done.device,
         "seconds": done.seconds, "status": done.status(), "flags": flags,
         "clean": { "accuracy": clean.rate(), "ci95": [ci.lo, ci.hi], "correct": clean.hits, "examples": clean.total },
