@@ -31,6 +31,9 @@ pub struct Attack {
     /// Activation, if it is not the architecture's own (weights do not say it): relu, relu6, leaky-relu, silu or gelu
     #[arg(long, value_name = "NAME")]
     pub activation: Option<String>,
+    /// Attention heads of a vit (weights do not say it; by default one for 64 channels)
+    #[arg(long, value_name = "N")]
+    pub heads: Option<usize>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub data: Data,

@@ -166,6 +166,8 @@ pub(crate) struct Weights<'a> {
     pub(crate) arch: &'a str,
     /// The activation, if it is not the architecture's own.
     pub(crate) activation: Option<&'a str>,
+    /// The attention heads of a vit.
+    pub(crate) heads: Option<usize>,
     pub(crate) file: &'a Path,
     /// Which set of weights, where the file has several.
     pub(crate) key: Option<&'a str>,
@@ -188,7 +190,7 @@ impl Weights<'_> {
             .activation
             .map(|a| a.parse::<Activation>().with_context(|| format!("--activation {a}")))
             .transpose()?;
-        let cfg = LoadConfig { input, normalize, key: self.key, activation, heads: None, dtype, device };
+        let cfg = LoadConfig { input, normalize, key: self.key, activation, heads: self.heads, dtype, device };
         Ok(load::read(arch, self.file, &cfg)?)
     }
 }

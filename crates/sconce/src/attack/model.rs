@@ -154,9 +154,11 @@ pub(crate) fn open(args: &Attack, example: &[usize], dtype: DType, device: &Devi
     let &[c, h, w] = example else { bail!("images (N, C, H, W) are needed, but an example is {example:?}") };
     let arch = args.arch.as_deref().context("--arch is missing")?;
     let (file, key, activation) = (args.model.as_path(), args.weights_key.as_deref(), args.activation.as_deref());
-    let weights = Weights { arch, activation, file, key, normalize };
+    let weights = Weights { arch, activation, heads: args.heads, file, key, normalize };
     let Loaded { network, choice } = weights.load((c, h, w), dtype, device)?;
-    let named = activation.map_or_else(|| arch.to_owned(), |a| format!("{arch} with {a}"));
+    let heads = args.heads.map(|h| format!(" of {h} heads")).unwrap_or_default();
+    let activation = activation.map(|a| format!(" with {a}")).unwrap_or_default();
+    let named = format!("{arch}{heads}{activation}");
     Ok(Opened { network, told: Told::of_weights(&named, &choice, normalize.0.is_some()) })
 }
 

@@ -74,7 +74,7 @@ pub(crate) fn fields(args: &Attack, done: &Evaluated) -> Result<Value> {
         })
     });
     Ok(json!({
-        "model": args.model, "sha256": done.weights, "weights": done.told.fields, "arch": done.told.arch, "activation": args.activation, "data": args.data.name(), "suite": done.result.suite,
+        "model": args.model, "sha256": done.weights, "weights": done.told.fields, "arch": done.told.arch, "activation": args.activation, "heads": args.heads, "data": args.data.name(), "suite": done.result.suite,
         "data_notes": done.examples.notes, "files": done.examples.files, "upper_bound": args.suite == Suite::Quick, "notes": done.result.notes, "seed": args.seed, "device": done.device,
         "seconds": done.seconds, "status": done.status(), "flags": flags,
         "clean": { "accuracy": clean.rate(), "ci95": [ci.lo, ci.hi], "correct": clean.hits, "examples": clean.total },

@@ -59,7 +59,8 @@ impl Chosen {
         let device = device.clone();
         if let (Some(file), Some(arch)) = (&args.model, &args.arch) {
             let normalize = (args.mean.as_deref(), args.std.as_deref());
-            let weights = Weights { arch, activation: None, file, key: args.weights_key.as_deref(), normalize };
+            let weights =
+                Weights { arch, activation: None, heads: None, file, key: args.weights_key.as_deref(), normalize };
             let (Loaded { network, choice }, channels) = network(&weights, shape, &device)?;
             // Of several sets of weights in one file, which.
             let key = if choice.others.is_empty() { String::new() } else { format!(" `{}`", choice.key) };

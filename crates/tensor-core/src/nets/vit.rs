@@ -109,15 +109,15 @@ impl Block {
         let qkv = self.qkv.forward(x, mode)?.reshape((n, t, 3, heads, size))?.permute((2, 0, 3, 1, 4))?;
         let part = |i: usize| qkv.get(i)?.contiguous()?.reshape((n * heads, t, size));
         let (q, k, v) = ((part(0)? * (1.0 / (size as f64).sqrt()))?, part(1)?, part(2)?);
-        let weights = ops::softmax(&ops::batched_matmul(&q, &k.transpose(1, 2)?.contiguous()?)?)?;
+        let weights = ops::softmax(&ops::batched_matmul(&q, &k.transpose(1, 2)?)?)?;
         let mixed = ops::batched_matmul(&weights, &v)?.reshape((n, heads, t, size))?;
         self.proj.forward(&mixed.transpose(1, 2)?.contiguous()?.reshape((n, t, dim))?, mode)
     }
 
     fn forward(&self, x: &Tensor, cfg: &VitConfig, mode: Mode) -> Result<Tensor> {
-        let x = (x + self.attention(&self.norms[0].forward(x, mode)?, cfg.heads, mode)?)?;
+        let x = ops::add(x, &self.attention(&self.norms[0].forward(x, mode)?, cfg.heads, mode)?)?;
         let inner = cfg.activation.forward(&self.fc[0].forward(&self.norms[1].forward(&x, mode)?, mode)?)?;
-        Ok((&x + self.fc[1].forward(&inner, mode)?)?)
+        Ok(ops::add(&x, &self.fc[1].forward(&inner, mode)?)?)
     }
 }
 

@@ -121,8 +121,8 @@ impl Conv2d {
                 let y = ops::conv2d(x, &weight, Some(&offset), self.spec)?;
                 match slope {
                     Some(0.0) => ops::add_relu(&y, r)?,
-                    Some(slope) => ops::leaky_relu(&(y + r)?, slope)?,
-                    None => (y + r)?,
+                    Some(slope) => ops::leaky_relu(&ops::add(&y, r)?, slope)?,
+                    None => ops::add(&y, r)?,
                 }
             }
         };

@@ -42,7 +42,7 @@ pub fn leaky_relu(x: &Tensor, slope: f64) -> Result<Tensor> {
 ///
 /// # Errors
 /// Shapes that differ.
-pub(super) fn add(a: &Tensor, b: &Tensor) -> candle_core::Result<Tensor> {
+pub(crate) fn add(a: &Tensor, b: &Tensor) -> candle_core::Result<Tensor> {
     if own_kernels(a) && a.dims() == b.dims() { apply2(Add, a, b) } else { a + b }
 }
 

@@ -77,7 +77,7 @@ mod tape;
 mod unary;
 mod upsample;
 
-use activation::add;
+pub(crate) use activation::add;
 pub use activation::{add_relu, leaky_relu, relu, sigmoid};
 pub use batched_matmul::batched_matmul;
 pub use conv::{Conv2dSpec, conv2d, conv2d_input_gradient, conv2d_leaky_relu, conv2d_relu, conv2d_weight_gradient};

@@ -79,8 +79,9 @@ fn build(found: Found<'_>) -> Result<Box<dyn Network>> {
         (None, Some(("h", _))) => 16,
         (None, _) if dim.is_multiple_of(64) => dim / 64,
         (None, _) => {
-            let reason =
-                format!("{dim} channels are no multiple of 64, the usual size of a head; say how many heads there are");
+            let reason = format!(
+                "{dim} channels are no multiple of 64, the usual size of a head; say how many heads there are (--heads)"
+            );
             return Err(Error::config("LoadConfig.heads", reason));
         }
     };
