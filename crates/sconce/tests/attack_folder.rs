@@ -186,7 +186,7 @@ fn what_is_no_image_is_an_error_or_a_note() {
     let e = wrong("Z/deep.png", &std::fs::read(format!("{cases}grey_16_bit.png")).unwrap());
     assert!(e.contains("a grey image of 16 bits") && e.contains("-depth 8"), "{e}");
     // JPEG under the name of PNG is what it is; and a size of its own needs an option.
-    std::fs::write(at("Z/jpeg.png"), &std::fs::read(format!("{cases}grey.jpg")).unwrap()).unwrap();
+    std::fs::write(at("Z/jpeg.png"), std::fs::read(format!("{cases}grey.jpg")).unwrap()).unwrap();
     let e = clean(&f, &[]).fails(1);
     let both = e.contains("40 x 24 pixels, but ") && e.contains("has 8 x 8")
         || e.contains("8 x 8 pixels, but ") && e.contains("has 40 x 24");

@@ -1,5 +1,6 @@
 //! The checks, one function each. A check returns a flag where its measurement exceeds its threshold.
 
+use super::diagnose::logits_in_batches;
 use super::kind::{Flag, FlagKind};
 use super::sample::Sample;
 use crate::geometry::rows::dual;
@@ -7,7 +8,7 @@ use crate::loss::Loss;
 use crate::probe::Probe;
 use crate::{Square, SquareConfig};
 use candle_core::{DType, Tensor};
-use sconce_tensor_core::classifier::{Caveat, Effect, host_logits, logits};
+use sconce_tensor_core::classifier::{Caveat, Effect, host_logits};
 use sconce_tensor_core::{Bounds, Classifier, Result};
 
 /// Relative difference of two passes above which rounding does not explain it.
@@ -54,7 +55,7 @@ pub(super) fn masked_gradient(caveats: &[Caveat]) -> Option<Flag> {
 pub(super) fn randomized_output(model: &dyn Classifier, x: &Tensor, first: &[Vec<f64>]) -> Result<Option<Flag>> {
     let mut difference = 0f64;
     for _ in 0..4 {
-        for (a, b) in first.iter().zip(host_logits(&logits(model, x)?)?) {
+        for (a, b) in first.iter().zip(host_logits(&logits_in_batches(model, x)?)?) {
             let size = a.iter().map(|v| v * v).sum::<f64>().sqrt() + 1e-10;
             let distance = a.iter().zip(&b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
             difference = difference.max(distance / size);

@@ -4,11 +4,20 @@ use super::checks;
 use super::config::DiagnosisConfig;
 use super::kind::Flag;
 use super::sample::Sample;
+use crate::RunConfig;
 use crate::loss::goals;
 use candle_core::Tensor;
 use sconce_tensor_core::classifier::{self, host_logits};
 use sconce_tensor_core::error::require;
 use sconce_tensor_core::{Classifier, Goal, Result, Threat};
+
+/// The logits of all inputs, as many at a time as an attack's batch has: large images in one batch take more memory than the attacks.
+pub(super) fn logits_in_batches(model: &dyn Classifier, x: &Tensor) -> Result<Tensor> {
+    let (n, batch) = (x.dim(0)?, RunConfig::default().batch(x)?);
+    let part = |at| classifier::logits(model, &x.narrow(0, at, batch.min(n - at))?.contiguous()?);
+    let parts = (0..n).step_by(batch).map(part).collect::<Result<Vec<_>>>()?;
+    Ok(Tensor::cat(&parts, 0)?)
+}
 
 /// Runs all checks on a model, at the radius of `threat`, and returns the flags that they raise.
 ///
@@ -36,7 +45,7 @@ pub fn diagnose(
     found.extend(checks::non_unit_bounds(model.bounds()));
     found.extend(checks::masked_gradient(&model.caveats()));
     let x = x.narrow(0, 0, x.dim(0)?.min(4 * cfg.examples))?.contiguous()?;
-    let answer = classifier::logits(model, &x)?;
+    let answer = logits_in_batches(model, &x)?;
     let logits = host_logits(&answer)?;
     found.extend(checks::randomized_output(model, &x, &logits)?);
     found.extend(checks::probability_outputs(&logits));

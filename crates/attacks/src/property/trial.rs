@@ -65,7 +65,7 @@ impl<'a> Trial<'a> {
         let sides = region.lower().iter().zip(region.upper());
         let place = |u: f64| match round {
             0 => 0.5,
-            _ if round % 2 == 0 => u.round(),
+            _ if round.is_multiple_of(2) => u.round(),
             _ => u,
         };
         let starts = rng.stream("start").uniforms(region.lower().len());
