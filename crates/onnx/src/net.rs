@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Tensor};
 use sconce_tensor_core::classifier::{Caveat, Effect};
 use sconce_tensor_core::nn::Normalize;
 use sconce_tensor_core::{Bounds, Error, Mode, Module, Network, Params, Result, Rng};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The order of an image's axes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +97,7 @@ pub struct OnnxNet {
     raw: bool,
     peeled: Option<Peeled>,
     notes: Vec<String>,
+    files: Vec<PathBuf>,
 }
 
 /// From data to the model's input.
@@ -132,9 +133,9 @@ impl OnnxNet {
                 "cannot be given together with `normalize`, which is in [0, 1]",
             ));
         }
-        let file = file::read(path)?;
-        let graph = Graph::read(&file, &Beside::of(path)).map_err(of(path))?;
-        Self::build(graph, cfg).map_err(of(path))
+        let (file, beside) = (file::read(path)?, Beside::of(path));
+        let graph = Graph::read(&file, &beside).map_err(of(path))?;
+        Ok(Self { files: beside.files(), ..Self::build(graph, cfg).map_err(of(path))? })
     }
 
     fn build(mut graph: Graph, cfg: &OnnxConfig) -> Result<Self> {
@@ -168,7 +169,19 @@ impl OnnxNet {
             Some(Ok(n)) => Batch::Fixed(*n),
             _ => Batch::Any,
         };
-        let mut net = Self { model, input, output, features, form, batch, outputs: 0, raw: cfg.raw, peeled, notes };
+        let mut net = Self {
+            model,
+            input,
+            output,
+            features,
+            form,
+            batch,
+            outputs: 0,
+            raw: cfg.raw,
+            peeled,
+            notes,
+            files: Vec::new(),
+        };
         net.probe(cfg)?;
         Ok(net)
     }
@@ -227,6 +240,11 @@ impl OnnxNet {
     /// What is worth knowing of how the file was read, one sentence each.
     pub fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    /// The files beside the model that weights were read from.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
     }
 
     /// The operation at the end that was left out.

@@ -2,18 +2,28 @@
 
 use crate::proto;
 use sconce_tensor_core::{Error, Result};
+use std::collections::BTreeSet;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// The folder of a model, the only place from which its constants are read.
+/// The folder of a model, the only place from which its constants are read, and which of its files were.
 #[derive(Clone, Debug)]
-pub(crate) struct Beside(PathBuf);
+pub(crate) struct Beside {
+    folder: PathBuf,
+    read: Arc<Mutex<BTreeSet<PathBuf>>>,
+}
 
 impl Beside {
     /// The folder that a file is in.
     pub(crate) fn of(path: &Path) -> Self {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-        Self(folder.to_owned())
+        Self { folder: folder.to_owned(), read: Arc::default() }
+    }
+
+    /// The files that constants were read from, in order.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     /// The bytes of a constant that is stored outside.
@@ -60,6 +70,7 @@ impl Beside {
         }
         let mut bytes = vec![0; expected];
         file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(&mut bytes)).map_err(Error::io(&path))?;
+        self.read.lock().unwrap_or_else(PoisonError::into_inner).insert(path);
         Ok(bytes)
     }
 
@@ -74,8 +85,8 @@ impl Beside {
         {
             return Err(outside());
         }
-        let path = self.0.join(relative);
-        let (Ok(folder), Ok(real)) = (self.0.canonicalize(), path.canonicalize()) else { return Ok(path) };
+        let path = self.folder.join(relative);
+        let (Ok(folder), Ok(real)) = (self.folder.canonicalize(), path.canonicalize()) else { return Ok(path) };
         if real.starts_with(folder) { Ok(path) } else { Err(outside()) }
     }
 }

@@ -1,6 +1,6 @@
 //! The model that is evaluated: weights of a known architecture, or an ONNX file, and what a reader should know of it.
 
-use super::input::{Examples, Weights};
+use super::input::{Examples, Weights, sha256};
 use super::weights;
 use crate::args::{Attack, Layout};
 use anyhow::{Context, Result, bail};
@@ -11,6 +11,7 @@ use sconce_tensor_core::nn::Normalize;
 use sconce_tensor_core::{Device, Network};
 use serde_json::{Value, json};
 use std::io::Read;
+use std::path::PathBuf;
 
 /// A network with what is told of it.
 pub(crate) struct Opened {
@@ -50,17 +51,19 @@ impl Told {
         }
     }
 
-    fn of_onnx(net: &OnnxNet, asked: bool) -> Self {
-        Self {
+    fn of_onnx(net: &OnnxNet, asked: bool) -> Result<Self> {
+        let digest = |p: &PathBuf| -> Result<Value> { Ok(json!({ "file": p, "sha256": sha256(p)? })) };
+        let beside = net.files().iter().map(digest).collect::<Result<Vec<_>>>()?;
+        Ok(Self {
             arch: "ONNX".to_owned(),
             notes: net.notes().iter().map(|n| format!("model: {n}")).collect(),
             detail: format!("ONNX: input `{}` {}", net.input().name, net.input().describe()),
             fields: json!({
                 "input": net.input().name, "shape": net.input().describe(), "peeled": net.peeled().map(sconce_onnx::Peeled::name),
-                "notes": net.notes(),
+                "notes": net.notes(), "files": beside,
             }),
             normalized: asked,
-        }
+        })
     }
 }
 
@@ -137,7 +140,7 @@ pub(crate) fn open(args: &Attack, example: &[usize], dtype: DType, device: &Devi
             ..OnnxConfig::default()
         };
         let net = OnnxNet::open(&args.model, &cfg)?;
-        let told = Told::of_onnx(&net, cfg.normalize.is_some());
+        let told = Told::of_onnx(&net, cfg.normalize.is_some())?;
         return Ok(Opened { network: Box::new(net), told });
     }
     for (option, given) in [
