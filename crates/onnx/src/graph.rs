@@ -51,6 +51,7 @@ pub(crate) struct Weight {
 }
 
 /// A model's graph.
+#[derive(Clone)]
 pub(crate) struct Graph {
     pub(crate) inputs: Vec<Port>,
     pub(crate) outputs: Vec<Port>,

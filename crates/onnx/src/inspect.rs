@@ -4,7 +4,7 @@ use crate::file::{self, Beside, of};
 use crate::graph::{Graph, Port};
 use crate::masked;
 use crate::ops;
-use crate::output::{Peeled, choose, peel};
+use crate::output::{End, Peeled, choose, peel};
 use sconce_tensor_core::Result;
 use sconce_tensor_core::classifier::Caveat;
 use std::collections::BTreeMap;
@@ -74,7 +74,8 @@ impl Inspection {
             obstacles: Vec::new(),
         };
         if let Ok(named) = choose(&graph, None).map_err(|e| inspection.obstacles.push(e.to_string())) {
-            let (output, peeled) = peel(&graph, &named);
+            let End { value: output, peeled } = peel(&graph, &named);
+            let peeled = peeled.map(|p| p.0);
             if let Err(e) = graph.keep(&[output.clone()]) {
                 inspection.obstacles.push(e.to_string());
             }

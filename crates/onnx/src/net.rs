@@ -3,7 +3,7 @@
 use crate::file::{self, Beside, of};
 use crate::graph::{Graph, Port};
 use crate::model::{Model, ModelConfig};
-use crate::output::{Peeled, choose, peel};
+use crate::output::{End, Peeled, choose, peel};
 use crate::value::Value;
 use candle_core::{DType, Device, Tensor};
 use sconce_tensor_core::classifier::{Caveat, Effect};
@@ -94,6 +94,8 @@ pub struct OnnxNet {
     form: Form,
     batch: Batch,
     outputs: usize,
+    /// The number of axes of the output.
+    rank: usize,
     raw: bool,
     peeled: Option<Peeled>,
     notes: Vec<String>,
@@ -138,14 +140,21 @@ impl OnnxNet {
         Ok(Self { files: beside.files(), ..Self::build(graph, cfg).map_err(of(path))? })
     }
 
-    fn build(mut graph: Graph, cfg: &OnnxConfig) -> Result<Self> {
-        let mut notes = Vec::new();
+    fn build(graph: Graph, cfg: &OnnxConfig) -> Result<Self> {
         let named = choose(&graph, cfg.output.as_deref())?;
+        let end = if cfg.raw { End::whole(&named) } else { peel(&graph, &named) };
+        let net = Self::ending(graph.clone(), cfg, &named, &end)?;
+        // A softmax over anything but the classes is part of the function.
+        if end.fits(net.rank) { Ok(net) } else { Self::ending(graph, cfg, &named, &End::whole(&named)) }
+    }
+
+    fn ending(mut graph: Graph, cfg: &OnnxConfig, named: &str, end: &End) -> Result<Self> {
+        let mut notes = Vec::new();
         if cfg.output.is_none() && graph.outputs.len() > 1 {
             let all: Vec<&str> = graph.outputs.iter().map(|p| p.name.as_str()).collect();
             notes.push(format!("of the outputs {all:?}, `{named}` is taken"));
         }
-        let (output, peeled) = if cfg.raw { (named, None) } else { peel(&graph, &named) };
+        let (output, peeled) = (end.value.clone(), end.peeled.map(|p| p.0));
         if let Some(p) = peeled {
             notes.push(format!("the {} at the end is left out: attacks need the values before it", p.name()));
         }
@@ -177,6 +186,7 @@ impl OnnxNet {
             form,
             batch,
             outputs: 0,
+            rank: 0,
             raw: cfg.raw,
             peeled,
             notes,
@@ -193,7 +203,7 @@ impl OnnxNet {
         let first = x.narrow(0, 0, 1)?;
         if self.batch == Batch::Any {
             let alone = self.raw(&first, Mode::Frozen)?;
-            self.outputs = columns(&alone, 1, &self.output)?;
+            (self.outputs, self.rank) = (columns(&alone, 1, &self.output)?, alone.rank());
             match self.raw(&x, Mode::Frozen).and_then(|y| rows(&y, 2, self.outputs, &self.output)) {
                 Ok(both) => {
                     if self.is_deterministic()
@@ -216,7 +226,7 @@ impl OnnxNet {
         let Batch::Fixed(n) = self.batch else { return Ok(()) };
         let repeated = Tensor::cat(&vec![first.clone(); n], 0)?;
         let same = self.raw(&repeated, Mode::Frozen)?;
-        self.outputs = columns(&same, n, &self.output)?;
+        (self.outputs, self.rank) = (columns(&same, n, &self.output)?, same.rank());
         if n > 1 {
             self.notes.push(format!("the graph has a batch size of {n} built in: examples run in batches of {n}"));
             let mixed = Tensor::cat(&[first, Tensor::cat(&vec![x.narrow(0, 1, 1)?; n - 1], 0)?], 0)?;

@@ -45,20 +45,49 @@ pub(crate) fn choose(graph: &Graph, named: Option<&str>) -> Result<String> {
     }
 }
 
+/// The end of a graph without its last operation.
+#[derive(Clone, Debug)]
+pub(crate) struct End {
+    /// The value before it.
+    pub(crate) value: String,
+    /// The operation, with the axis that it normalises.
+    pub(crate) peeled: Option<(Peeled, i64)>,
+}
+
+impl End {
+    /// The end as it is.
+    pub(crate) fn whole(output: &str) -> Self {
+        Self { value: output.to_owned(), peeled: None }
+    }
+
+    /// Whether the operation is one over the classes of a result of some rank, (N, K) or (N, K, 1, ...).
+    pub(crate) fn fits(&self, rank: usize) -> bool {
+        self.peeled.is_none_or(|(p, axis)| {
+            p == Peeled::Sigmoid || crate::node::axis(axis, rank).is_ok_and(|a| a + 1 == rank.min(2))
+        })
+    }
+}
+
 /// The value before a softmax or sigmoid at the end, and which of them it was. Attacks need what comes before: probabilities that round
 /// to 0 and 1 have no gradient.
-pub(crate) fn peel(graph: &Graph, output: &str) -> (String, Option<Peeled>) {
+pub(crate) fn peel(graph: &Graph, output: &str) -> End {
     let mut at = output.to_owned();
-    // Copies, and shapes that only add or drop axes of size 1 behind the classes, are passed over; a graph has no cycles.
+    // Copies are passed over; a graph has no cycles.
     while let Some(node) = graph.maker(&at).filter(|n| n.domain.is_empty()) {
         let Some(from) = node.inputs.first().cloned() else { break };
-        match node.op.as_str() {
-            "Identity" => at = from,
-            "Softmax" => return (from, Some(Peeled::Softmax)),
-            "LogSoftmax" => return (from, Some(Peeled::LogSoftmax)),
-            "Sigmoid" => return (from, Some(Peeled::Sigmoid)),
+        // Before operator set 13 all axes from this one on are normalised together, by default all but the first.
+        let axis = node.attributes().int("axis", if node.opset < 13 { 1 } else { -1 }).unwrap_or(-1);
+        let peeled = match node.op.as_str() {
+            "Identity" => {
+                at = from;
+                continue;
+            }
+            "Softmax" => Peeled::Softmax,
+            "LogSoftmax" => Peeled::LogSoftmax,
+            "Sigmoid" => Peeled::Sigmoid,
             _ => break,
-        }
+        };
+        return End { value: from, peeled: Some((peeled, axis)) };
     }
-    (output.to_owned(), None)
+    End::whole(output)
 }
