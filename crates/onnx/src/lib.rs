@@ -2,6 +2,7 @@
 
 mod array;
 mod file;
+mod form;
 mod fuse;
 mod graph;
 mod inspect;

@@ -1,6 +1,7 @@
 //! An ONNX file as a classifying network.
 
 use crate::file::{self, Beside, of};
+use crate::form::Form;
 use crate::graph::{Graph, Port};
 use crate::model::{Model, ModelConfig};
 use crate::output::{End, Peeled, choose, peel};
@@ -100,17 +101,6 @@ pub struct OnnxNet {
     peeled: Option<Peeled>,
     notes: Vec<String>,
     files: Vec<PathBuf>,
-}
-
-/// From data to the model's input.
-#[derive(Clone, Debug)]
-struct Form {
-    example: Vec<usize>,
-    layout: Layout,
-    range: (f64, f64),
-    normalize: Option<Normalize>,
-    /// The shape of one example as the model declares it, where it is another one.
-    reshape: Option<Vec<usize>>,
 }
 
 impl OnnxNet {
@@ -409,77 +399,84 @@ fn features(graph: &Graph, output: &str) -> Option<String> {
     weight(product).then(|| product.inputs[0].clone())
 }
 
-impl Form {
-    fn new(input: &Port, cfg: &OnnxConfig, notes: &mut Vec<String>) -> Result<Self> {
-        let example = cfg.example.clone();
-        let bytes = input.element == "uint8";
-        if !bytes && !input.element.starts_with("float") {
-            let reason =
-                format!("`{}` has elements of {}; gradients need floating-point numbers", input.name, input.element);
-            return Err(Error::value("input", reason));
-        }
-        if bytes {
-            notes.push("the input is one of bytes: it is attacked as real numbers in [0, 255], so deployed, with rounding, the model may differ".to_owned());
-        }
-        let declared = input.shape.get(1..).unwrap_or_default();
-        let known = |axes: &[usize], d: &[Result<usize, String>]| {
-            axes.len() == d.len() && axes.iter().zip(d).all(|(a, d)| d.as_ref().map_or(true, |d| d == a))
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto;
+
+    /// A graph of one node after another, each with integer attributes.
+    fn chain(nodes: &[(&str, &[(&str, i64)])], opset: i64) -> Result<OnnxNet> {
+        let some = |t: &str| Some(t.to_owned());
+        let attribute = |(name, i): &(&str, i64)| proto::Attribute {
+            name: some(name),
+            i: Some(*i),
+            kind: Some(2),
+            ..Default::default()
         };
-        let channels = |d: Option<&Result<usize, String>>| matches!(d, Some(Ok(1 | 3 | 4)));
-        let read = match declared {
-            [first, _, last] if !channels(Some(first)) && first.is_ok() && channels(Some(last)) => Layout::Nhwc,
-            _ => Layout::Nchw,
+        let made: Vec<proto::Node> = nodes
+            .iter()
+            .enumerate()
+            .map(|(i, (op, attributes))| proto::Node {
+                input: vec![format!("v{i}")],
+                output: vec![format!("v{}", i + 1)],
+                op_type: some(op),
+                attribute: attributes.iter().map(attribute).collect(),
+                ..Default::default()
+            })
+            .collect();
+        let port = |name: String| {
+            let tensor = proto::TensorType { element: Some(1), shape: None };
+            proto::ValueInfo { name: Some(name), kind: Some(proto::Type { tensor: Some(tensor) }) }
         };
-        let layout = cfg.layout.unwrap_or(read);
-        if cfg.layout.is_none() && layout == Layout::Nhwc {
-            notes.push("the input has its channels last (NHWC)".to_owned());
-        }
-        let given = match (layout, &example[..]) {
-            (Layout::Nhwc, [c, h, w]) => vec![*h, *w, *c],
-            _ => example.clone(),
+        let graph = proto::Graph {
+            input: vec![port("v0".to_owned())],
+            output: vec![port(format!("v{}", nodes.len()))],
+            node: made,
+            ..Default::default()
         };
-        let mut reshape = None;
-        if !declared.is_empty() && !known(&given, declared) {
-            let total: usize = given.iter().product();
-            let sizes: Option<Vec<usize>> = declared.iter().map(|d| d.as_ref().ok().copied()).collect();
-            match sizes {
-                // One axis of all elements, or one less for images of one channel.
-                Some(s)
-                    if s.iter().product::<usize>() == total
-                        && (s.len() == 1 || s.len() + 1 == given.len() || s.len() == given.len() + 1)
-                        && s.len() != given.len() =>
-                {
-                    notes.push(format!("each example is reshaped from {given:?} to {s:?}"));
-                    reshape = Some(s);
-                }
-                _ => {
-                    let reason = format!(
-                        "the model's input `{}` is {}, but an example is {given:?}{}; bring the images to the model's size",
-                        input.name,
-                        input.describe(),
-                        if layout == Layout::Nhwc { " with its channels last" } else { "" }
-                    );
-                    return Err(Error::value("input", reason));
-                }
-            }
-        }
-        let range = cfg.range.unwrap_or(if bytes { (0.0, 255.0) } else { (0.0, 1.0) });
-        Ok(Self { example, layout, range, normalize: cfg.normalize.clone(), reshape })
+        let opset_import = vec![proto::OperatorSet { domain: None, version: Some(opset) }];
+        let model = proto::Model { graph: Some(graph), opset_import, ..Default::default() };
+        let graph = Graph::read(&model, &Beside::of(Path::new("m.onnx")))?;
+        OnnxNet::build(graph, &OnnxConfig { example: vec![4], dtype: DType::F64, ..OnnxConfig::default() })
     }
 
-    fn prepare(&self, x: &Tensor) -> Result<Tensor> {
-        let (lo, hi) = self.range;
-        let mut x = match &self.normalize {
-            Some(n) => n.forward(x)?,
-            None if self.range == (0.0, 1.0) => x.clone(),
-            None => x.affine(hi - lo, lo)?,
-        };
-        if self.layout == Layout::Nhwc && x.rank() == 4 {
-            x = x.permute((0, 2, 3, 1))?.contiguous()?;
+    fn host(t: &Tensor) -> Vec<f64> {
+        t.flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    #[test]
+    fn only_a_softmax_over_the_classes_is_left_out() {
+        for (axis, opset, peeled) in [(1, 13, true), (-1, 13, true), (0, 13, false), (1, 11, true), (0, 11, false)] {
+            let net = chain(&[("Neg", &[]), ("Softmax", &[("axis", axis)])], opset).unwrap();
+            assert_eq!(net.peeled().is_some(), peeled, "axis {axis} of set {opset}");
         }
-        if let Some(shape) = &self.reshape {
-            x = x.contiguous()?.reshape([&[x.dim(0)?], shape.as_slice()].concat())?;
+        // Over the classes of (N, 4, 1), whose last axis has one element.
+        let wide: (&str, &[(&str, i64)]) = ("Flatten", &[("axis", 1)]);
+        assert!(chain(&[wide, ("Softmax", &[])], 13).unwrap().peeled().is_some());
+    }
+
+    /// Over the batch, an example's outputs depend on the others, so each runs alone.
+    #[test]
+    fn an_example_whose_outputs_depend_on_its_batch_runs_alone() {
+        let net = chain(&[("Neg", &[]), ("Softmax", &[("axis", 0)])], 13).unwrap();
+        assert!(net.notes().iter().any(|n| n.contains("runs alone")), "{:?}", net.notes());
+        let x = Rng::new(1).normal((3, 4), 0.0, 1.0, DType::F64, &Device::Cpu).unwrap();
+        let y = net.forward(&x, Mode::Frozen).unwrap();
+        assert_eq!((y.dims(), host(&y)), (&[3, 4][..], vec![1.0; 12]));
+    }
+
+    #[test]
+    fn scores_of_every_form() {
+        let t = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+        for (shape, n, k) in [
+            (&[3, 5][..], 3, Some(5)),
+            (&[3], 3, Some(1)),
+            (&[5], 1, Some(5)),
+            (&[3, 5, 1, 1], 3, Some(5)),
+            (&[3, 5, 2], 3, None),
+            (&[4, 5], 3, None),
+        ] {
+            assert_eq!(columns(&t(shape), n, "y").ok(), k, "{shape:?}");
         }
-        Ok(x)
     }
 }
