@@ -108,7 +108,7 @@ fn maps_agree() {
     // With zeros, where the derivative jumps.
     let kinked = x().round().unwrap();
     for slope in [0.0, 0.2, 1.5] {
-        agree("rectifier", &[kinked.clone()], &|t| ops::leaky_relu(&t[0], slope), &|t| {
+        agree("rectifier", std::slice::from_ref(&kinked), &|t| ops::leaky_relu(&t[0], slope), &|t| {
             composed::leaky_relu(&t[0], slope)
         });
     }
@@ -123,8 +123,12 @@ fn maps_agree() {
     ] {
         // Rounded: many windows have several maxima, and the first takes the gradient.
         for x in [x(), kinked.clone()] {
-            agree(&format!("{s:?}"), &[x.clone()], &|t| ops::max_pool2d(&t[0], s), &|t| composed::max_pool2d(&t[0], s));
-            agree(&format!("{s:?}"), &[x], &|t| ops::avg_pool2d(&t[0], s), &|t| composed::avg_pool2d(&t[0], s));
+            agree(&format!("{s:?}"), std::slice::from_ref(&x), &|t| ops::max_pool2d(&t[0], s), &|t| {
+                composed::max_pool2d(&t[0], s)
+            });
+            agree(&format!("{s:?}"), std::slice::from_ref(&x), &|t| ops::avg_pool2d(&t[0], s), &|t| {
+                composed::avg_pool2d(&t[0], s)
+            });
         }
     }
     for out in [(1, 1), (3, 5), (4, 2), (7, 6)] {

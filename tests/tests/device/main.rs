@@ -70,7 +70,8 @@ impl Table {
         let bad = match &found {
             Ok(all) => {
                 let cells = all.iter().map(|(v, _)| format!("{v:>12.3e}")).collect::<String>();
-                let bad = all.len() != self.columns || all.iter().any(|(v, most)| most.is_some_and(|m| !(*v <= m)));
+                let bad =
+                    all.len() != self.columns || all.iter().any(|(v, most)| most.is_some_and(|m| v.is_nan() || *v > m));
                 eprintln!("{name:<44} {cells}{}", if bad { "  FAILED" } else { "" });
                 bad.then(|| format!("{name}: {all:?}"))
             }
