@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod apgd;
+mod ascent;
 mod carlini_wagner;
 mod corruptions;
 mod ddn;

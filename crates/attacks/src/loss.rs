@@ -261,18 +261,29 @@ pub(crate) fn gradient(
     x: &Tensor,
     mut logit_gradient: impl FnMut(usize, &[f64]) -> Result<Vec<f64>>,
 ) -> Result<Tensor> {
-    let var = Var::from_tensor(&x.detach().copy()?)?;
-    let logits = classifier::logits(model, var.as_tensor())?;
-    let weights: Vec<Vec<f64>> =
-        host_logits(&logits)?.iter().enumerate().map(|(i, z)| logit_gradient(i, z)).collect::<Result<_>>()?;
-    let weights = Tensor::new(weights, &Device::Cpu)?.to_dtype(logits.dtype())?.to_device(logits.device())?;
-    let gradients = sconce_tensor_core::ops::backward(&(logits * weights)?.sum_all()?)?;
-    let g = match gradients.get(var.as_tensor()) {
-        Some(g) => g.clone(),
-        None => x.zeros_like()?,
-    };
+    let g = weighted_gradient(model, x, |logits| {
+        let weights: Vec<Vec<f64>> =
+            host_logits(logits)?.iter().enumerate().map(|(i, z)| logit_gradient(i, z)).collect::<Result<_>>()?;
+        Ok(Tensor::new(weights, &Device::Cpu)?.to_dtype(logits.dtype())?.to_device(logits.device())?)
+    })?;
     classifier::require_finite("gradient to the input", &g)?;
     Ok(g)
+}
+
+/// The same with weights that are a tensor made from the logits. The gradient is not checked.
+pub(crate) fn weighted_gradient(
+    model: &dyn Classifier,
+    x: &Tensor,
+    weights: impl FnOnce(&Tensor) -> Result<Tensor>,
+) -> Result<Tensor> {
+    let var = Var::from_tensor(&x.detach().copy()?)?;
+    let logits = classifier::logits(model, var.as_tensor())?;
+    let weights = weights(&logits.detach())?;
+    let gradients = sconce_tensor_core::ops::backward(&(logits * weights)?.sum_all()?)?;
+    Ok(match gradients.get(var.as_tensor()) {
+        Some(g) => g.clone(),
+        None => x.zeros_like()?,
+    })
 }
 
 #[cfg(test)]

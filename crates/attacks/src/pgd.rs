@@ -1,5 +1,6 @@
 //! Projected gradient descent.
 
+use crate::ascent::{Ascent, Checks};
 use crate::{ExampleGoal, Loss, geometry};
 use candle_core::Tensor;
 use sconce_tensor_core::error::require;
@@ -112,11 +113,15 @@ impl Pgd {
             let start = (x + geometry::random_in_ball(x, self.threat, rng)?)?;
             at = geometry::project(&start, x, self.threat, bounds)?;
         }
+        let ascent = Ascent::new(self.cfg.loss, model, goal, x)?;
+        let mut checks = Checks::default();
         for _ in 0..self.cfg.steps {
-            let g = self.cfg.loss.gradient(model, &at, goal)?;
+            // Steps of a finite gradient from a finite point are finite.
+            let g = ascent.gradient(&at, &mut checks)?;
             let step = geometry::steepest(&g, &at, self.cfg.norm, bounds)?;
-            at = geometry::project(&(at + (step * length)?)?, x, self.threat, bounds)?;
+            at = geometry::onto(&(at + (step * length)?)?, x, self.threat, bounds)?;
         }
+        checks.read()?;
         Ok(at)
     }
 

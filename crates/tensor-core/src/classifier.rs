@@ -154,7 +154,7 @@ pub fn predict(model: &dyn Classifier, x: &Tensor, batch: usize) -> Result<Vec<u
 /// [`Error::NotFinite`] with the first offending flat index.
 pub fn require_finite(what: &str, t: &Tensor) -> Result<()> {
     // The sum of absolute values is finite only if all elements are. It may overflow, so the elements are checked then.
-    let sum = t.detach().abs()?.sum_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+    let sum = crate::ops::composed::sum_all(&t.detach().abs()?)?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
     if sum.is_finite() {
         return Ok(());
     }

@@ -207,6 +207,7 @@ fn lstm_with_a_mask() {
             Ok(Tensor::cat(&[y, h.unsqueeze(0)?, c.unsqueeze(0)?], 0)?)
         };
         check(&inputs, |t| run(t, true));
+        check(&inputs, |t| run(t, false));
         let (a, b): (Result<Tensor>, Result<Tensor>) = (run(&inputs, true), run(&inputs, false));
         let d = (a.unwrap() - b.unwrap()).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
         assert!(d < 1e-14, "{d}");

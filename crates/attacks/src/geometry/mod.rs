@@ -64,6 +64,11 @@ pub fn project(moved: &Tensor, x: &Tensor, threat: Threat, bounds: Bounds) -> Re
         return Err(Error::shape("perturbed inputs", format!("{:?}", x.dims()), moved.dims()));
     }
     sconce_tensor_core::classifier::require_finite("perturbed inputs", moved)?;
+    onto(moved, x, threat, bounds)
+}
+
+/// [`project`] of inputs that are known to be finite.
+pub(crate) fn onto(moved: &Tensor, x: &Tensor, threat: Threat, bounds: Bounds) -> Result<Tensor> {
     let eps = threat.eps();
     let inside = match threat.norm() {
         _ if eps == 0.0 => x.clone(),

@@ -127,12 +127,12 @@ fn target(from: &[usize], wanted: &[i64], zero: bool) -> Result<Vec<usize>> {
 fn unsqueezed(from: &[usize], axes: &[i64]) -> Result<Vec<usize>> {
     let rank = from.len() + axes.len();
     let at = axes.iter().map(|a| axis(*a, rank)).collect::<Result<Vec<_>>>()?;
+    if (1..at.len()).any(|i| at[..i].contains(&at[i])) {
+        return Err(Error::value("axes", format!("{axes:?} names an axis twice")));
+    }
     let mut rest = from.iter();
     let shape: Vec<usize> =
         (0..rank).map(|i| if at.contains(&i) { 1 } else { rest.next().copied().unwrap_or(1) }).collect();
-    if rest.next().is_some() {
-        return Err(Error::value("axes", format!("{axes:?} names an axis twice")));
-    }
     Ok(shape)
 }
 

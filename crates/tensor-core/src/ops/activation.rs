@@ -4,7 +4,7 @@ use super::cpu::element::Element;
 use super::cpu::elementwise;
 use super::cpu::math::Math;
 use super::kernel::{Kernel, apply1, apply2, wanted};
-use super::own_kernels;
+use super::{composed, own_kernels};
 use crate::{Error, Result, error::require};
 use candle_core::{Shape, Tensor};
 
@@ -31,8 +31,7 @@ pub fn leaky_relu(x: &Tensor, slope: f64) -> Result<Tensor> {
     if own_kernels(x) {
         return Ok(apply1(Rectify { slope }, x)?);
     }
-    let on = x.gt(0.0)?.to_dtype(x.dtype())?;
-    Ok(if slope == 0.0 { (x * on)? } else { (x * on.affine(1.0 - slope, slope)?)? })
+    composed::leaky_relu(x, slope)
 }
 
 /// `a + b`, element by element.

@@ -5,7 +5,7 @@ use super::cpu::conv::Geometry;
 use super::cpu::element::Element;
 use super::cpu::elementwise;
 use super::kernel::{Kernel, apply1, apply2, apply3, wanted};
-use super::{ConvTranspose2dSpec, composed, dims4, own_kernels, slide};
+use super::{composed, dims4, own_kernels, slide};
 use crate::{Error, Result, error::require};
 use candle_core::{Shape, Tensor};
 
@@ -166,18 +166,7 @@ pub fn conv2d_input_gradient(gy: &Tensor, weight: &Tensor, input: (usize, usize)
     if own_kernels(gy) {
         return Ok(apply2(ToInput(geo), gy, weight)?);
     }
-    let Conv2dSpec { stride, padding, dilation, groups } = spec;
-    let reach = |k: usize, d: usize, out: usize, s: usize, p: usize| (out - 1) * s + d * (k - 1) + 1 - 2 * p;
-    let output_padding = (
-        input.0 - reach(w_dims.2, dilation.0, oh, stride.0, padding.0),
-        input.1 - reach(w_dims.3, dilation.1, ow, stride.1, padding.1),
-    );
-    composed::conv_transpose2d(
-        gy,
-        weight,
-        None,
-        ConvTranspose2dSpec { stride, padding, output_padding, dilation, groups },
-    )
+    composed::conv2d_input_gradient(gy, weight, input, spec)
 }
 
 /// The gradient of [`conv2d`] to its weight: the adjoint in `weight`.
@@ -188,7 +177,7 @@ pub fn conv2d_input_gradient(gy: &Tensor, weight: &Tensor, input: (usize, usize)
 /// `x` (N, C, H, W), `gy` (N, O, OH, OW) -> (O, C / groups, KH, KW) for `kernel` = (KH, KW).
 ///
 /// # Errors
-/// Sizes for which [`conv2d`] does not give the shape of `gy`; [`Error::Unsupported`] on a device other than the CPU.
+/// Sizes for which [`conv2d`] does not give the shape of `gy`.
 pub fn conv2d_weight_gradient(x: &Tensor, gy: &Tensor, kernel: (usize, usize), spec: Conv2dSpec) -> Result<Tensor> {
     let x_dims = dims4("conv2d input", "(N, C, H, W)", x)?;
     let (n, o, oh, ow) = dims4("conv2d gradient", "(N, O, OH, OW)", gy)?;
@@ -200,10 +189,7 @@ pub fn conv2d_weight_gradient(x: &Tensor, gy: &Tensor, kernel: (usize, usize), s
     if own_kernels(x) {
         return Ok(apply2(ToWeight(geo), x, gy)?);
     }
-    Err(Error::Unsupported {
-        what: "conv2d_weight_gradient on this device or type",
-        reason: "use the backward pass of conv2d".to_owned(),
-    })
+    composed::conv2d_weight_gradient(x, gy, kernel, spec)
 }
 
 /// x, w [, b] -> y, with a leaky ReLU if there is a slope. The three maps are bilinear, and the derivative of each is another

@@ -8,6 +8,9 @@ use rayon::prelude::*;
 /// `to = f(to, a, b)`, element by element.
 pub(crate) trait Update: Sync {
     fn apply<T: Element>(&self, to: &mut [T], a: &[T], b: &[T]);
+
+    /// `f(to, a, b)` as a new tensor, on any device.
+    fn of_tensors(&self, to: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor>;
 }
 
 /// Elements that one task handles.

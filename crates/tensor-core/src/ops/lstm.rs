@@ -37,7 +37,7 @@ pub struct LstmOutput {
 /// caller applies masks to `x` and to the outputs; a masked `recurrent` is DropConnect. A sequence of one step is the LSTM
 /// cell. The products with the input are computed as one product for all steps, and the recurrent weight is packed once.
 ///
-/// Differentiable in `x`, all weights, `hidden` and `cell`; second derivatives are an error on the CPU.
+/// Differentiable in `x`, all weights, `hidden` and `cell`; second derivatives are an error.
 ///
 /// # Shapes
 /// `x` (T, N, I), `hidden` and `cell` (N, H), `mask` (N, H).

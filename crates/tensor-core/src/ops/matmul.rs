@@ -81,7 +81,9 @@ pub(super) fn product(a: &Tensor, b: &Tensor, op: Product) -> Result<Tensor> {
     Ok(if own_kernels(a) {
         apply2(op, a, b)?
     } else {
-        let (a, b) = (if op.ta { a.t()? } else { a.clone() }, if op.tb { b.t()? } else { b.clone() });
+        // On CUDA candle multiplies contiguous matrices and their transposes only.
+        let (a, b) = (a.contiguous()?, b.contiguous()?);
+        let (a, b) = (if op.ta { a.t()? } else { a }, if op.tb { b.t()? } else { b });
         a.matmul(&b)?
     })
 }

@@ -104,7 +104,7 @@ use candle_core::{DType, Tensor};
 
 /// Whether this crate's own kernels serve the tensor.
 pub(crate) fn own_kernels(x: &Tensor) -> bool {
-    x.device().is_cpu() && matches!(x.dtype(), DType::F32 | DType::F64)
+    x.device().is_cpu() && matches!(x.dtype(), DType::F32 | DType::F64) && !composed::is_alone()
 }
 
 /// The dimensions of a tensor of rank 4 without an empty axis.

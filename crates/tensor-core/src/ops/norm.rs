@@ -71,8 +71,7 @@ pub fn batch_norm(
         return Err(Error::shape("batch norm residual", format!("{:?}", x.dims()), r.dims()));
     }
     if !own_kernels(x) {
-        let (mean, var) = composed::channel_moments(&x.detach())?;
-        let mut output = composed::batch_norm_train(x, scale, shift, eps)?;
+        let (mut output, mean, var) = composed::batch_norm(x, scale, shift, eps)?;
         if let Some(r) = residual {
             output = (output + r)?;
         }
@@ -128,12 +127,11 @@ fn on_host(x: &Tensor, c: usize, positions: usize) -> candle_core::Result<(Vec<f
 /// # Errors
 /// Shapes that do not fit.
 pub fn channel_affine(x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
-    let c = check_channels(x, scale, shift)?;
+    check_channels(x, scale, shift)?;
     if own_kernels(x) {
         return Ok(apply3(Affine, x, scale, shift)?);
     }
-    let shape = (1, c, 1, 1);
-    Ok(x.broadcast_mul(&scale.reshape(shape)?)?.broadcast_add(&shift.reshape(shape)?)?)
+    composed::channel_affine(x, scale, shift)
 }
 
 /// x, scale, shift -> y.

@@ -106,6 +106,11 @@ pub(super) fn paused() -> bool {
     PAUSED.get()
 }
 
+/// Whether the gradients of this backward pass may be differentiated again.
+pub(super) fn differentiates_again() -> Result<bool> {
+    Ok(!LAST.get() && keeps_graph()?)
+}
+
 struct Pause(bool);
 
 impl Pause {
@@ -227,7 +232,7 @@ impl Node {
     fn run_back(&self) -> Result<Vec<Option<Tensor>>> {
         let mut leaves = vec![None; self.sources.len()];
         let Some((y, g)) = lock(&self.arrived).take() else { return Ok(leaves) };
-        let keep = !LAST.get() && keeps_graph()?;
+        let keep = differentiates_again()?;
         let _pause = Pause::when(!keep);
         for (i, gradient) in self.step.gradients(&y, &g)?.into_iter().enumerate() {
             let Some(gradient) = gradient else { continue };

@@ -6,6 +6,7 @@ use super::update::apply;
 use crate::ops::cpu::element::Element;
 use crate::ops::in_place::Update as Elementwise;
 use crate::{Param, Result, error::require};
+use candle_core::Tensor;
 
 /// Configuration of [`Adam`].
 ///
@@ -114,6 +115,11 @@ impl Elementwise for Mean {
             }
         }
     }
+
+    fn of_tensors(&self, m: &Tensor, g: &Tensor, _: &Tensor) -> candle_core::Result<Tensor> {
+        let new = if self.square { g.sqr()? } else { g.clone() };
+        (m * self.beta)? + (new * (1.0 - self.beta))?
+    }
 }
 
 /// `w <- (1 - shrink) w - lr m / (root sqrt(v) + eps)`.
@@ -133,15 +139,21 @@ impl Elementwise for Descend {
             *w = keep * *w - lr * *m / (root * v.root() + eps);
         }
     }
+
+    fn of_tensors(&self, w: &Tensor, m: &Tensor, v: &Tensor) -> candle_core::Result<Tensor> {
+        let along = ((m * self.lr)? / v.sqrt()?.affine(self.root, self.eps)?)?;
+        if self.shrink == 0.0 { w - along } else { (w * (1.0 - self.shrink))? - along }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::optim::Optimizer;
+    use crate::optim::update::assert_one_formula;
     use crate::store::State;
     use crate::{Error, Params, Role};
-    use candle_core::{Device, Tensor};
+    use candle_core::Device;
 
     fn setup() -> (Params, candle_core::Var) {
         let mut params = Params::new();
@@ -201,5 +213,13 @@ mod tests {
         assert!(e.contains("`m.w` is missing"), "{e}");
         let mut adam = Adam::with_lr(0.1).unwrap();
         assert!(adam.set_lr(f64::NAN).is_err() && adam.set_lr(0.0).is_ok() && adam.lr() == 0.0);
+    }
+
+    #[test]
+    fn updates_of_tensors() {
+        for (square, shrink) in [(false, 0.0), (true, 0.2)] {
+            assert_one_formula(&Mean { beta: 0.9, square });
+            assert_one_formula(&Descend { lr: 0.1, root: 1.5, eps: 1e-3, shrink });
+        }
     }
 }

@@ -122,12 +122,17 @@ impl Update for Toward {
             *m += share * (*w - *m);
         }
     }
+
+    fn of_tensors(&self, mean: &Tensor, w: &Tensor, _: &Tensor) -> candle_core::Result<Tensor> {
+        mean + ((w - mean)? * self.0)?
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Role;
+    use crate::optim::update::assert_one_formula;
     use candle_core::Device;
 
     #[test]
@@ -161,5 +166,10 @@ mod tests {
         assert_eq!(value()?, 3.75);
         assert!(Average::exponential(1.0).is_err());
         Ok(())
+    }
+
+    #[test]
+    fn updates_of_tensors() {
+        assert_one_formula(&Toward(0.3));
     }
 }

@@ -1,7 +1,8 @@
 //! Clipping of gradients.
 
+use crate::ops::composed::sum_all;
 use crate::{Error, Params, Result, error::require};
-use candle_core::{DType, backprop::GradStore};
+use candle_core::{DType, Tensor, backprop::GradStore};
 
 /// Scales all trainable gradients by `min(1, max / norm)`, `norm` their common Euclidean norm, which is returned.
 ///
@@ -9,13 +10,15 @@ use candle_core::{DType, backprop::GradStore};
 /// A `max` that is not finite and positive; [`Error::NotFinite`] for a norm that is not finite.
 pub fn clip_norm(params: &Params, grads: &mut GradStore, max: f64) -> Result<f64> {
     require("clip_norm max", max.is_finite() && max > 0.0, "finite and > 0", max)?;
-    let mut sum = 0.0;
+    let mut sums = Vec::new();
     for p in params.trainable() {
         if let Some(g) = grads.get(p.var()) {
-            sum += g.sqr()?.sum_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+            sums.push(sum_all(&g.sqr()?)?.to_dtype(DType::F64)?);
         }
     }
-    let norm = sum.sqrt();
+    // One copy to the host for all of them.
+    let sums = if sums.is_empty() { Vec::new() } else { Tensor::stack(&sums, 0)?.to_vec1::<f64>()? };
+    let norm = sums.into_iter().sum::<f64>().sqrt();
     if !norm.is_finite() {
         return Err(Error::not_finite("gradient norm", format!("{norm}")));
     }
@@ -34,7 +37,7 @@ pub fn clip_norm(params: &Params, grads: &mut GradStore, max: f64) -> Result<f64
 mod tests {
     use super::*;
     use crate::Role;
-    use candle_core::{Device, Tensor};
+    use candle_core::Device;
 
     #[test]
     fn scales_to_the_bound_and_no_further() -> Result<()> {

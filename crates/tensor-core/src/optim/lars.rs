@@ -2,6 +2,7 @@
 
 use super::descent::{Descent, Rule, Update};
 use super::update::apply;
+use crate::ops::composed::sum_all;
 use crate::ops::cpu::element::Element;
 use crate::ops::in_place::Update as Elementwise;
 use crate::{Param, Result, Role, error::require};
@@ -42,7 +43,7 @@ impl Default for LarsConfig {
 pub type Lars = Descent<LarsConfig>;
 
 fn norm(t: &Tensor) -> Result<f64> {
-    Ok(t.to_dtype(DType::F64)?.sqr()?.sum_all()?.to_scalar::<f64>()?.sqrt())
+    Ok(sum_all(&t.to_dtype(DType::F64)?.sqr()?)?.to_scalar::<f64>()?.sqrt())
 }
 
 fn is_matrix(p: &Param) -> bool {
@@ -102,6 +103,10 @@ impl Elementwise for Accelerate {
             *v = momentum * *v + lr * (*g + decay * *w);
         }
     }
+
+    fn of_tensors(&self, v: &Tensor, g: &Tensor, w: &Tensor) -> candle_core::Result<Tensor> {
+        (v * self.momentum)? + ((g + (w * self.decay)?)? * self.lr)?
+    }
 }
 
 /// `w <- w - v`.
@@ -114,6 +119,10 @@ impl Elementwise for Descend {
             *w -= *v;
         }
     }
+
+    fn of_tensors(&self, w: &Tensor, v: &Tensor, _: &Tensor) -> candle_core::Result<Tensor> {
+        w - v
+    }
 }
 
 #[cfg(test)]
@@ -121,6 +130,7 @@ mod tests {
     use super::*;
     use crate::Params;
     use crate::optim::Optimizer;
+    use crate::optim::update::assert_one_formula;
     use candle_core::Device;
 
     #[test]
@@ -147,5 +157,11 @@ mod tests {
             assert!((b.to_vec1::<f64>()?[0] - y).abs() < 1e-14);
         }
         Ok(())
+    }
+
+    #[test]
+    fn updates_of_tensors() {
+        assert_one_formula(&Accelerate { momentum: 0.9, lr: 0.1, decay: 0.2 });
+        assert_one_formula(&Descend);
     }
 }

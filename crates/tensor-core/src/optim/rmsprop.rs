@@ -6,6 +6,7 @@ use super::update::apply;
 use crate::ops::cpu::element::Element;
 use crate::ops::in_place::Update as Elementwise;
 use crate::{Param, Result, error::require};
+use candle_core::Tensor;
 
 /// Configuration of [`RmsProp`].
 ///
@@ -100,6 +101,10 @@ impl Elementwise for Accelerate {
             *v = momentum * *v + *g / (s.root() + eps);
         }
     }
+
+    fn of_tensors(&self, v: &Tensor, g: &Tensor, s: &Tensor) -> candle_core::Result<Tensor> {
+        (v * self.momentum)? + (g / (s.sqrt()? + self.eps)?)?
+    }
 }
 
 /// `w <- w - lr v`.
@@ -114,5 +119,21 @@ impl Elementwise for Descend {
         for (w, v) in w.iter_mut().zip(v) {
             *w -= lr * *v;
         }
+    }
+
+    fn of_tensors(&self, w: &Tensor, v: &Tensor, _: &Tensor) -> candle_core::Result<Tensor> {
+        w - (v * self.lr)?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optim::update::assert_one_formula;
+
+    #[test]
+    fn updates_of_tensors() {
+        assert_one_formula(&Accelerate { momentum: 0.9, eps: 1e-3 });
+        assert_one_formula(&Descend { lr: 0.1 });
     }
 }

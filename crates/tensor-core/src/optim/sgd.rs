@@ -5,6 +5,7 @@ use super::update::apply;
 use crate::ops::cpu::element::Element;
 use crate::ops::in_place::Update as Elementwise;
 use crate::{Param, Result, error::require};
+use candle_core::Tensor;
 
 /// How weight decay enters the update.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,6 +115,11 @@ impl Elementwise for Accelerate {
             *v = m * *v + (*g + d * *w);
         }
     }
+
+    fn of_tensors(&self, v: &Tensor, g: &Tensor, w: &Tensor) -> candle_core::Result<Tensor> {
+        let kept = (v * self.momentum)?;
+        if self.decay == 0.0 { kept + g } else { kept + (g + (w * self.decay)?)? }
+    }
 }
 
 /// `w <- (1 - shrink) w - lr v`, or with momentum (Nesterov's) `- lr (g + momentum v)`.
@@ -137,14 +143,21 @@ impl Elementwise for Descend {
             *w = keep * *w - lr * (*g + m * *v);
         }
     }
+
+    fn of_tensors(&self, w: &Tensor, v: &Tensor, g: &Tensor) -> candle_core::Result<Tensor> {
+        let along = if self.momentum == 0.0 { v.clone() } else { (g + (v * self.momentum)?)? };
+        let kept = if self.shrink == 0.0 { w.clone() } else { (w * (1.0 - self.shrink))? };
+        kept - (along * self.lr)?
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::optim::Optimizer;
+    use crate::optim::update::assert_one_formula;
     use crate::{Params, Role};
-    use candle_core::{Device, Tensor};
+    use candle_core::Device;
 
     /// Two steps on `w^2 / 2` (gradient `w`) from 1, worked by hand.
     fn two_steps(cfg: SgdConfig) -> f64 {
@@ -172,5 +185,13 @@ mod tests {
         near(two_steps(SgdConfig { weight_decay: 0.2, decay: Decay::Decoupled, ..cfg }), 0.88 * 0.88);
         // With momentum it is not: w = 0.98 - 0.1 = 0.88; v = 0.5 + 0.88, w = 0.98 * 0.88 - 0.138.
         near(two_steps(SgdConfig { weight_decay: 0.2, momentum: 0.5, decay: Decay::Decoupled, ..cfg }), 0.7244);
+    }
+
+    #[test]
+    fn updates_of_tensors() {
+        for (momentum, decay, shrink) in [(0.9, 0.0, 0.0), (0.9, 0.1, 0.0), (0.0, 0.0, 0.2), (0.5, 0.0, 0.2)] {
+            assert_one_formula(&Accelerate { momentum, decay });
+            assert_one_formula(&Descend { lr: 0.1, shrink, momentum });
+        }
     }
 }

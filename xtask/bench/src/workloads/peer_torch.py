@@ -244,14 +244,15 @@ def gan_step(t, batch=64, side=14, noise=128):
     od = torch.optim.Adam(of_d, lr=4e-4, betas=(0.0, 0.9), fused=True)
     average = [v.detach().clone() for v in of_g]
     domains = [(t["target.x"].tanh(), t["target.y"]), (t["outer.x"].tanh(), t["outer.y"] + 5)]
-    orders = [torch.randperm(len(y)) for _, y in domains]
+    on = dict(device=DEVICE)
+    orders = [torch.randperm(len(y), **on) for _, y in domains]
     reach = int(side * 0.125 + 0.5)
 
     def real():
         xs, ys = [], []
         for i, (x, y) in enumerate(domains):
             if len(orders[i]) < batch:
-                orders[i] = torch.cat([orders[i], torch.randperm(len(y))])
+                orders[i] = torch.cat([orders[i], torch.randperm(len(y), **on)])
             rows, orders[i] = orders[i][:batch], orders[i][batch:]
             xs.append(x[rows])
             ys.append(y[rows])
@@ -292,21 +293,21 @@ def gan_step(t, batch=64, side=14, noise=128):
             w, e, b = w.detach(), e.detach(), b.detach()
         return F.linear(phi, w, b)[:, 0] + (F.embedding(y, e) * phi).sum(1)
 
-    rows, columns = torch.arange(side)[None, :, None], torch.arange(side)[None, None, :]
+    rows, columns = torch.arange(side, **on)[None, :, None], torch.arange(side, **on)[None, None, :]
 
     def augment(x):
         n = len(x)
-        x = x + (torch.rand(n, 1, 1, 1) - 0.5)
-        dy, dx = (torch.randint(-reach, reach + 1, (n, 1, 1)) for _ in range(2))
+        x = x + (torch.rand(n, 1, 1, 1, **on) - 0.5)
+        dy, dx = (torch.randint(-reach, reach + 1, (n, 1, 1), **on) for _ in range(2))
         r, c = (rows + dy + 1).clamp(0, side + 1), (columns + dx + 1).clamp(0, side + 1)
         padded = F.pad(x, [1, 1, 1, 1], value=-1.0)
-        return padded[torch.arange(n)[:, None, None], 0, r, c][:, None]
+        return padded[torch.arange(n, **on)[:, None, None], 0, r, c][:, None]
 
     def step():
         n = 2 * batch
         x, y = real()
-        labels = torch.cat([of[torch.randint(len(of), (batch,))] for _, of in domains])
-        fake = generate(torch.randn(n, noise), labels)
+        labels = torch.cat([of[torch.randint(len(of), (batch,), **on)] for _, of in domains])
+        fake = generate(torch.randn(n, noise, **on), labels)
         both = torch.cat([augment(x), augment(fake.detach())])
         s = score(both, torch.cat([y, labels]), True)
         loss = F.relu(1 - s[:n]).mean() + F.relu(1 + s[n:]).mean()

@@ -1,118 +1,78 @@
 //! The same operations composed of candle's operations, for devices and types that have no kernels in this crate.
 //!
 //! They use only operations that candle differentiates correctly: gathers by index instead of its pooling, and reductions
-//! instead of its normalisation. They are public so that tests can compare the kernels with them.
+//! instead of its normalisation. Where candle's backward pass costs much more than the formula of the gradient, the gradient is
+//! composed here too. They are public so that tests can compare the kernels with them.
 
+mod conv;
 mod elementwise;
+mod graft;
+mod lstm;
+mod norm;
+mod pool;
 
+pub use conv::{conv_transpose2d, conv2d, conv2d_input_gradient, conv2d_weight_gradient};
 pub use elementwise::{clamp, elu, gelu, hard_sigmoid, hard_swish, mish, prelu, selu, silu, softplus};
+pub use lstm::lstm;
+pub(super) use norm::batch_norm;
+pub use norm::{batch_norm_train, channel_affine, channel_moments, leaky_relu};
+pub use pool::{adaptive_pool2d, avg_pool2d, max_pool2d};
 
-use super::cpu::pool::{Axis, Windows};
-use super::{Conv2dSpec, ConvTranspose2dSpec, Pool2dSpec};
-use crate::{Error, Result};
+use crate::Result;
 use candle_core::{D, DType, Device, Tensor};
+use std::cell::Cell;
 
-/// [`super::conv2d`] on candle's convolution.
-///
-/// # Errors
-/// [`Error::Unsupported`] for strides and dilations that differ by axis, and for strides above 1 on non-square images, whose
-/// backward pass fails in candle 0.11.
-pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, spec: Conv2dSpec) -> Result<Tensor> {
-    let Conv2dSpec { stride, padding, dilation, groups } = spec;
-    let (_, _, h, w) = x.dims4()?;
-    if stride.0 != stride.1 || dilation.0 != dilation.1 || (stride.0 > 1 && (h, padding.0) != (w, padding.1)) {
-        let reason = format!("stride {stride:?}, dilation {dilation:?} on {h}x{w}: candle's needs square ones");
-        return Err(Error::Unsupported { what: "conv2d on this device or type", reason });
-    }
-    // Unequal paddings are added here; candle adds equal ones.
-    let (x, padding) = if padding.0 == padding.1 {
-        (x.clone(), padding.0)
-    } else {
-        (x.pad_with_zeros(2, padding.0, padding.0)?.pad_with_zeros(3, padding.1, padding.1)?, 0)
-    };
-    let y = x.conv2d(weight, padding, stride.0, dilation.0, groups)?;
-    Ok(match bias {
-        Some(b) => y.broadcast_add(&b.reshape((1, (), 1, 1))?)?,
-        None => y,
-    })
+thread_local! {
+    static ALONE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Each tap of the windows as its own (N, C, OH, OW), stacked on a new last axis, `border` outside.
-fn taps(x: &Tensor, windows: &Windows, border: f64) -> Result<Tensor> {
-    let (n, c, _, _) = x.dims4()?;
-    let mut x = x.clone();
-    for (axis, along) in [(2, &windows.rows), (3, &windows.cols)] {
-        // The last window may reach past the border.
-        let reach = (along.out - 1) * along.stride + (along.kernel - 1) * along.dilation + 1;
-        let mut edge = |p: usize, at_end: bool| -> Result<()> {
-            if p > 0 {
-                let mut shape = x.dims().to_vec();
-                shape[axis] = p;
-                let edge = Tensor::full(border, shape, x.device())?.to_dtype(x.dtype())?;
-                x = if at_end { Tensor::cat(&[&x, &edge], axis)? } else { Tensor::cat(&[&edge, &x], axis)? };
-            }
-            Ok(())
-        };
-        edge(along.padding, false)?;
-        edge(reach.saturating_sub(along.padding + along.image), true)?;
-    }
-    let index = |k: usize, along: &Axis| {
-        Tensor::from_iter((0..along.out).map(|i| (k * along.dilation + i * along.stride) as u32), x.device())
-    };
-    let (kh, kw) = (windows.rows.kernel, windows.cols.kernel);
-    let mut all = Vec::with_capacity(kh * kw);
-    for ky in 0..kh {
-        let rows = x.index_select(&index(ky, &windows.rows)?, 2)?;
-        for kx in 0..kw {
-            all.push(rows.index_select(&index(kx, &windows.cols)?, 3)?);
+/// Runs `f` with the composed forms in the place of the kernels, on this thread: what other devices do, where there is none.
+pub fn alone<T>(f: impl FnOnce() -> T) -> T {
+    /// Restores the previous state when it is dropped, also after a panic.
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            ALONE.set(self.0);
         }
     }
-    Ok(Tensor::stack(&all, 4)?.reshape((n, c, windows.rows.out, windows.cols.out, kh * kw))?)
+    let _restore = Restore(ALONE.replace(true));
+    f()
 }
 
-/// [`super::max_pool2d`] as a gather at each window's arg-max.
-///
-/// # Errors
-/// As [`super::max_pool2d`].
-pub fn max_pool2d(x: &Tensor, spec: Pool2dSpec) -> Result<Tensor> {
-    let (_, _, h, w) = x.dims4()?;
-    let taps = taps(x, &spec.windows(h, w, true)?, f64::NEG_INFINITY)?.contiguous()?;
-    let at = taps.detach().argmax_keepdim(4)?;
-    Ok(taps.gather(&at, 4)?.squeeze(4)?)
+/// Whether this thread runs the composed forms only.
+pub(super) fn is_alone() -> bool {
+    ALONE.get()
 }
 
-/// [`super::avg_pool2d`] as a weighted sum of taps.
-///
-/// # Errors
-/// As [`super::avg_pool2d`].
-pub fn avg_pool2d(x: &Tensor, spec: Pool2dSpec) -> Result<Tensor> {
-    let (_, _, h, w) = x.dims4()?;
-    let windows = spec.windows(h, w, !spec.count_include_pad)?;
-    let shares = Tensor::from_vec(windows.shares::<f64>(), windows.out(), &Device::Cpu)?;
-    let shares = shares.to_dtype(x.dtype())?.to_device(x.device())?;
-    Ok(taps(x, &windows, 0.0)?.sum(4)?.broadcast_mul(&shares)?)
+/// Indices on the device of a tensor.
+fn indices(at: impl Iterator<Item = usize>, like: &Tensor) -> Result<Tensor> {
+    Ok(Tensor::from_iter(at.map(|i| i as u32), like.device())?)
 }
 
-/// [`super::channel_moments`] by reductions.
+/// (N, C, H, W) -> (C,), the sum over all but the channel. Over the positions first: candle gives each element of a sum one block of
+/// threads, and the channels alone would be too few.
+fn channel_sum(x: &Tensor) -> Result<Tensor> {
+    let (n, c, h, w) = x.dims4()?;
+    Ok(x.contiguous()?.reshape((n * c, h * w))?.sum(1)?.reshape((n, c))?.sum(0)?)
+}
+
+/// The sum of all elements. On a GPU candle gives such a sum one block of threads, so it is taken in two steps there.
 ///
 /// # Errors
 /// candle's only.
-pub fn channel_moments(x: &Tensor) -> Result<(Tensor, Tensor)> {
-    let mean = x.mean((0, 2, 3))?;
-    let var = x.broadcast_sub(&mean.reshape((1, (), 1, 1))?)?.sqr()?.mean((0, 2, 3))?;
-    Ok((mean, var))
-}
-
-/// [`super::batch_norm_train`] by reductions.
-///
-/// # Errors
-/// candle's only.
-pub fn batch_norm_train(x: &Tensor, scale: &Tensor, shift: &Tensor, eps: f64) -> Result<Tensor> {
-    let full = if matches!(x.dtype(), DType::F16 | DType::BF16) { x.to_dtype(DType::F32)? } else { x.clone() };
-    let (mean, var) = channel_moments(&full)?;
-    let centred = full.broadcast_sub(&mean.reshape((1, (), 1, 1))?)?;
-    let xhat = centred.broadcast_div(&(var + eps)?.sqrt()?.reshape((1, (), 1, 1))?)?.to_dtype(x.dtype())?;
-    super::channel_affine(&xhat, scale, shift)
+pub fn sum_all(x: &Tensor) -> Result<Tensor> {
+    const ROW: usize = 1024;
+    if x.device().is_cpu() {
+        return Ok(x.sum_all()?);
+    }
+    let flat = x.flatten_all()?;
+    let rows = flat.elem_count() / ROW;
+    if rows < 2 {
+        return Ok(flat.sum(0)?);
+    }
+    let whole = flat.narrow(0, 0, rows * ROW)?.reshape((rows, ROW))?.sum(1)?.sum(0)?;
+    let rest = flat.elem_count() - rows * ROW;
+    Ok(if rest == 0 { whole } else { (whole + flat.narrow(0, rows * ROW, rest)?.sum(0)?)? })
 }
 
 /// [`super::log_softmax`] of candle's elementwise operations.
@@ -154,22 +114,6 @@ pub fn layer_norm(x: &Tensor, scale: Option<&Tensor>, shift: Option<&Tensor>, ep
     Ok(y)
 }
 
-/// [`super::adaptive_avg_pool2d`] and [`super::adaptive_max_pool2d`], window by window.
-///
-/// # Errors
-/// candle's only.
-pub fn adaptive_pool2d(x: &Tensor, (oh, ow): (usize, usize), max: bool) -> Result<Tensor> {
-    let (n, c, h, w) = x.dims4()?;
-    let range = |i: usize, out: usize, len: usize| (i * len / out, ((i + 1) * len).div_ceil(out) - i * len / out);
-    let mut all = Vec::with_capacity(oh * ow);
-    for (y, x_) in (0..oh).flat_map(|y| (0..ow).map(move |x| (y, x))) {
-        let ((y0, rows), (x0, cols)) = (range(y, oh, h), range(x_, ow, w));
-        let window = x.narrow(2, y0, rows)?.narrow(3, x0, cols)?.flatten_from(2)?.contiguous()?;
-        all.push(if max { window.gather(&window.detach().argmax_keepdim(2)?, 2)? } else { window.mean_keepdim(2)? });
-    }
-    Ok(Tensor::cat(&all, 2)?.reshape((n, c, oh, ow))?)
-}
-
 /// [`super::resize2d`] as products with the matrices of the two axes.
 ///
 /// # Errors
@@ -190,46 +134,6 @@ pub fn resample2d(x: &Tensor, rows: &[(usize, usize, f64)], cols: &[(usize, usiz
     Ok(m.matmul(&wide)?.reshape((n, c, rows.len(), cols.len()))?)
 }
 
-/// [`super::conv_transpose2d`] as a convolution of the input with zeros between its elements.
-///
-/// # Errors
-/// candle's only.
-pub fn conv_transpose2d(
-    x: &Tensor,
-    weight: &Tensor,
-    bias: Option<&Tensor>,
-    spec: ConvTranspose2dSpec,
-) -> Result<Tensor> {
-    let ConvTranspose2dSpec { stride, padding, output_padding, dilation, groups } = spec;
-    let (_, c, h, w) = x.dims4()?;
-    let (_, og, kh, kw) = weight.dims4()?;
-    // Each element followed by stride - 1 zeros, the last ones cut.
-    let spread = |x: &Tensor, axis: usize, len: usize, stride: usize| {
-        if stride == 1 {
-            return Ok(x.clone());
-        }
-        let wide = x.unsqueeze(axis + 1)?.pad_with_zeros(axis + 1, 0, stride - 1)?.flatten(axis, axis + 1)?;
-        wide.narrow(axis, 0, (len - 1) * stride + 1)
-    };
-    let x = spread(&spread(x, 2, h, stride.0)?, 3, w, stride.1)?;
-    let pad = |x: Tensor, axis: usize, k: usize, d: usize, p: usize, extra: usize| {
-        let (reach, len) = (d * (k - 1), x.dim(axis)?);
-        let x = x.pad_with_zeros(axis, reach.saturating_sub(p), reach.saturating_sub(p) + extra)?;
-        let cut = p.saturating_sub(reach);
-        x.narrow(axis, cut, if cut > 0 { len + extra - 2 * cut } else { x.dim(axis)? })
-    };
-    let x = pad(x, 2, kh, dilation.0, padding.0, output_padding.0)?;
-    let x = pad(x, 3, kw, dilation.1, padding.1, output_padding.1)?;
-    // (groups, c/g, o/g, kh, kw) -> (o, c/g, kh, kw), turned by half a turn.
-    let turned = |t: Tensor, axis: usize, len: usize| {
-        let at = Tensor::from_iter((0..len as u32).rev(), t.device())?;
-        t.contiguous()?.index_select(&at, axis)
-    };
-    let k = weight.reshape((groups, c / groups, og, kh * kw))?.transpose(1, 2)?.contiguous()?;
-    let k = turned(turned(k.reshape((groups * og, c / groups, kh, kw))?, 2, kh)?, 3, kw)?;
-    conv2d(&x.contiguous()?, &k, bias, Conv2dSpec { dilation, groups, ..Conv2dSpec::default() })
-}
-
 /// [`super::embedding`] by candle's gather of rows.
 ///
 /// # Errors
@@ -237,34 +141,4 @@ pub fn conv_transpose2d(
 pub fn embedding(weight: &Tensor, ids: &Tensor) -> Result<Tensor> {
     let shape = [ids.dims(), &weight.dims()[1..]].concat();
     Ok(weight.index_select(&ids.flatten_all()?, 0)?.reshape(shape)?)
-}
-
-/// [`super::lstm`] step by step.
-///
-/// # Errors
-/// candle's only.
-pub fn lstm(
-    gates: &Tensor,
-    weight: &Tensor,
-    h: &Tensor,
-    c: &Tensor,
-    mask: Option<&Tensor>,
-) -> Result<(Tensor, Tensor, Tensor)> {
-    let (steps, _, wide) = gates.dims3()?;
-    let (mut h, mut c) = (h.clone(), c.clone());
-    let sigmoid = |z: &Tensor| ((z * 0.5)?.tanh()? * 0.5)? + 0.5;
-    let mut all = Vec::with_capacity(steps);
-    for t in 0..steps {
-        let fed = match mask {
-            Some(m) => (&h * m)?,
-            None => h.clone(),
-        };
-        let z = (gates.get(t)? + fed.matmul(&weight.t()?)?)?;
-        let part = |i: usize| z.narrow(1, i * wide / 4, wide / 4);
-        let (i, f, g, o) = (sigmoid(&part(0)?)?, sigmoid(&part(1)?)?, part(2)?.tanh()?, sigmoid(&part(3)?)?);
-        c = ((f * &c)? + (i * g)?)?;
-        h = (o * c.tanh()?)?;
-        all.push(h.clone());
-    }
-    Ok((Tensor::stack(&all, 0)?, h, c))
 }
