@@ -112,7 +112,7 @@ fn maps_agree() {
             composed::leaky_relu(&t[0], slope)
         });
     }
-    let windows = |kernel, stride, padding| Pool2dSpec { kernel, stride, padding };
+    let windows = |kernel, stride, padding| Pool2dSpec { kernel, stride, padding, ..Pool2dSpec::default() };
     for s in [
         Pool2dSpec::tiles(2),
         windows((2, 3), (2, 3), (0, 0)),
