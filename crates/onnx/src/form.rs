@@ -25,7 +25,7 @@ impl Form {
     pub(crate) fn new(input: &Port, cfg: &OnnxConfig, notes: &mut Vec<String>) -> Result<Self> {
         let example = cfg.example.clone();
         let bytes = input.element == "uint8";
-        if !bytes && !input.element.starts_with("float") {
+        if !bytes && !input.element.contains("float") {
             let reason =
                 format!("`{}` has elements of {}; gradients need floating-point numbers", input.name, input.element);
             return Err(Error::value("input", reason));
@@ -39,7 +39,13 @@ impl Form {
         };
         let channels = |d: Option<&Result<usize, String>>| matches!(d, Some(Ok(1 | 3 | 4)));
         let read = match declared {
-            [first, _, last] if !channels(Some(first)) && first.is_ok() && channels(Some(last)) => Layout::Nhwc,
+            // The layout that fits the example; where both do, what the sizes look like.
+            [first, _, last] if !channels(Some(first)) && channels(Some(last)) => match example[..] {
+                [c, h, w] if first.is_ok() || (!known(&example, declared) && known(&[h, w, c], declared)) => {
+                    Layout::Nhwc
+                }
+                _ => Layout::Nchw,
+            },
             _ => Layout::Nchw,
         };
         let layout = cfg.layout.unwrap_or(read);

@@ -120,7 +120,8 @@ impl<'a> View<'a> {
 
     /// A constant of one number.
     fn number(&self, value: &str) -> Option<f64> {
-        let a = self.constants.get(value).filter(|a| a.len() == 1 && a.is_float())?;
+        // One of more axes would change the rank of the result.
+        let a = self.constants.get(value).filter(|a| a.len() == 1 && a.is_float() && a.shape().len() <= 1)?;
         a.to_f64().first().copied()
     }
 
@@ -129,7 +130,7 @@ impl<'a> View<'a> {
     }
 
     fn output(&self, at: usize) -> &'a str {
-        &self.nodes[at].outputs[0]
+        self.nodes[at].outputs.first().map_or("", String::as_str)
     }
 
     /// A stage from one input, in place of some nodes.
@@ -148,7 +149,9 @@ impl<'a> View<'a> {
     /// Convolution, then a batch normalisation, then ReLU: at least two of them.
     fn convolution(&self, at: usize) -> Result<Option<Found>> {
         let conv = &self.nodes[at];
-        let norm = self.next_is(at, "BatchNormalization").filter(|n| self.nodes[*n].inputs[0] == self.output(at));
+        let norm = self
+            .next_is(at, "BatchNormalization")
+            .filter(|n| self.nodes[*n].inputs.first().is_some_and(|i| i == self.output(at)));
         let relu = self.next_is(norm.unwrap_or(at), "Relu");
         let Some(last) = relu.or(norm) else { return Ok(None) };
         let mut inputs = conv.inputs.clone();
@@ -174,7 +177,7 @@ impl<'a> View<'a> {
     /// `x sigmoid(x)`, `x hard_sigmoid(x)`, `x tanh(softplus(x))`.
     fn gated(&self, at: usize) -> Result<Option<Found>> {
         let node = &self.nodes[at];
-        let x = node.inputs[0].as_str();
+        let Some(x) = node.inputs.first().map(String::as_str) else { return Ok(None) };
         let (f, gate) = match node.op.as_str() {
             "Sigmoid" => (Fused::Silu, Some(at)),
             "Softplus" => (Fused::Mish, self.next_is(at, "Tanh")),
@@ -196,7 +199,7 @@ impl<'a> View<'a> {
     fn hard_swish(&self, at: usize) -> Option<Found> {
         let clip = &self.nodes[at];
         let (lo, hi) = (clip.inputs.get(1)?, clip.inputs.get(2)?);
-        let add = *self.makers.get(clip.inputs[0].as_str())?;
+        let add = *self.makers.get(clip.inputs.first()?.as_str())?;
         let is_sum = self.nodes[add].op == "Add" && self.next(add) == Some(at);
         if !is_sum || !self.is(lo, 0.0) || !self.is(hi, 6.0) {
             return None;
@@ -206,21 +209,25 @@ impl<'a> View<'a> {
             return None;
         }
         let mul = self.next_is(at, "Mul").filter(|m| self.other(*m, self.output(at)) == Some(x))?;
-        let last = self.next_is(mul, "Div").filter(|d| self.nodes[*d].inputs[0] == self.output(mul))?;
-        self.is(&self.nodes[last].inputs[1], 6.0)
+        let last = self
+            .next_is(mul, "Div")
+            .filter(|d| self.nodes[*d].inputs.first().is_some_and(|i| i == self.output(mul)))?;
+        self.is(self.nodes[last].inputs.get(1)?, 6.0)
             .then(|| self.unary(Fused::HardSwish, x, last, vec![add, at, mul, last]))
     }
 
     /// `x (1 + erf(x / sqrt 2)) / 2` with its factors in any order.
     fn gelu(&self, at: usize) -> Option<Found> {
-        let inner = *self.makers.get(self.nodes[at].inputs[0].as_str())?;
+        let inner = *self.makers.get(self.nodes[at].inputs.first()?.as_str())?;
         if self.next(inner) != Some(at) {
             return None;
         }
         let x = self.nodes[inner].inputs.iter().find(|i| self.number(i).is_none())?.as_str();
         let factor = self.other(inner, x)?;
         let scaled = match self.nodes[inner].op.as_str() {
-            "Div" => self.nodes[inner].inputs[0] == x && self.is(factor, std::f64::consts::SQRT_2),
+            "Div" => {
+                self.nodes[inner].inputs.first().is_some_and(|i| i == x) && self.is(factor, std::f64::consts::SQRT_2)
+            }
             "Mul" => self.is(factor, std::f64::consts::FRAC_1_SQRT_2),
             _ => false,
         };

@@ -65,8 +65,8 @@ impl Graph {
     ///
     /// # Errors
     /// Constants that cannot be read, names that are given twice, a cycle.
-    pub(crate) fn read(model: &proto::Model, beside: &Beside) -> Result<Self> {
-        let graph = model.graph.clone().unwrap_or_default();
+    pub(crate) fn read(model: &mut proto::Model, beside: &Beside) -> Result<Self> {
+        let graph = model.graph.take().unwrap_or_default();
         let opsets: BTreeMap<String, i64> = model
             .opset_import
             .iter()
@@ -79,9 +79,9 @@ impl Graph {
             return Err(Error::value("initialisers", "sparse ones are not supported; store them dense"));
         }
         let mut constants = HashMap::new();
-        for t in &graph.initializer {
+        for t in graph.initializer {
             let name = t.name.clone().unwrap_or_default();
-            if constants.insert(name.clone(), read_tensor(t, beside)?).is_some() {
+            if constants.insert(name.clone(), read_tensor(&t, beside)?).is_some() {
                 return Err(Error::value("initialisers", format!("`{name}` is there twice")));
             }
         }
@@ -146,6 +146,17 @@ impl Graph {
         Ok(())
     }
 
+    /// The number of nodes on the longest path from the input.
+    pub(crate) fn depth(&self) -> Option<usize> {
+        let dependent = self.dependent();
+        let mut depths: HashMap<&str, usize> = HashMap::new();
+        for n in self.nodes.iter().filter(|n| n.outputs.iter().any(|o| dependent.contains(o))) {
+            let depth = 1 + n.inputs.iter().filter_map(|i| depths.get(i.as_str())).max().copied().unwrap_or(0);
+            depths.extend(n.outputs.iter().map(|o| (o.as_str(), depth)));
+        }
+        depths.into_values().max()
+    }
+
     /// The values that depend on the input's values (not only on its shape).
     pub(crate) fn dependent(&self) -> HashSet<String> {
         let mut all: HashSet<String> = self.inputs.iter().map(|p| p.name.clone()).collect();
@@ -153,6 +164,18 @@ impl Graph {
             if !matches!(n.op.as_str(), "Shape" | "Size") && n.inputs.iter().any(|i| all.contains(i)) {
                 all.extend(n.outputs.iter().filter(|o| !o.is_empty()).cloned());
             }
+        }
+        all
+    }
+
+    /// The values that only numbers on the host are made from: shapes, scales, bounds.
+    fn on_host(&self, dependent: &HashSet<String>) -> HashSet<String> {
+        let mut all: HashSet<String> = HashSet::new();
+        // Readers come after what they read.
+        for n in self.nodes.iter().rev() {
+            let made = n.outputs.iter().any(|o| all.contains(o) && !dependent.contains(o));
+            let read = n.inputs.iter().enumerate().filter(|(i, v)| !v.is_empty() && (made || reads_on_host(n, *i)));
+            all.extend(read.map(|(_, v)| v.clone()));
         }
         all
     }
@@ -165,7 +188,8 @@ impl Graph {
         let dependent = self.dependent();
         // What comes before the first layer with weights prepares the input: it is not trained.
         let mut prepared: BTreeSet<&str> = self.inputs.iter().map(|p| p.name.as_str()).collect();
-        let (mut roles, mut host): (Vec<(String, Role)>, HashSet<String>) = Default::default();
+        let (mut roles, mut seen): (Vec<(String, Role)>, HashSet<&str>) = Default::default();
+        let mut host = self.on_host(&dependent);
         for node in &self.nodes {
             let before = node.inputs.iter().all(|i| !dependent.contains(i) || prepared.contains(i.as_str()));
             let prepares = !matches!(
@@ -178,7 +202,7 @@ impl Graph {
                     None => {
                         host.insert(name.clone());
                     }
-                    Some(role) if !roles.iter().any(|(n, _)| n == name) => {
+                    Some(role) if seen.insert(name) => {
                         roles.push((name.clone(), if before && prepares { Role::Buffer } else { role }));
                     }
                     Some(_) => {}
@@ -200,6 +224,17 @@ impl Graph {
         let rest = std::mem::take(&mut self.constants);
         let rest = rest.into_iter().map(|(n, c)| Ok((n, crate::node::host(c)?))).collect::<Result<_>>()?;
         Ok((weights, rest))
+    }
+}
+
+/// Whether a node needs an input's numbers on the host.
+fn reads_on_host(node: &Node, input: usize) -> bool {
+    match node.op.as_str() {
+        "Reshape" | "Expand" | "Tile" | "Slice" | "Unsqueeze" | "Squeeze" | "Split" | "Gather" | "GatherElements"
+        | "Resize" | "Upsample" | "Pad" | "Clip" | "Dropout" => input > 0,
+        "ScatterND" => input == 1,
+        "ConstantOfShape" | "Range" => true,
+        op => op.starts_with("Reduce") && input == 1,
     }
 }
 

@@ -43,8 +43,8 @@ impl Inspection {
     /// # Errors
     /// A file that is not a whole ONNX model, or constants that cannot be read.
     pub fn read(path: &Path) -> Result<Self> {
-        let model = file::read(path)?;
-        let mut graph = Graph::read(&model, &Beside::of(path)).map_err(of(path))?;
+        let mut model = file::read(path)?;
+        let mut graph = Graph::read(&mut model, &Beside::of(path)).map_err(of(path))?;
         let text = |t: &Option<String>| t.clone().unwrap_or_default();
         let mut operators: BTreeMap<String, (usize, bool)> = BTreeMap::new();
         let mut refused = Vec::new();
@@ -90,7 +90,7 @@ impl Inspection {
             if used.len() != 1 {
                 inspection.obstacles.push(format!("it needs {} inputs; a classifier has one", used.len()));
             }
-            for p in used.iter().filter(|p| !p.element.starts_with("float") && p.element != "uint8") {
+            for p in used.iter().filter(|p| !p.element.contains("float") && p.element != "uint8") {
                 inspection.obstacles.push(format!(
                     "its input `{}` has elements of {}; gradients need floating-point numbers",
                     p.name, p.element

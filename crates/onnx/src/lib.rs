@@ -14,6 +14,7 @@ mod ops;
 mod output;
 mod program;
 mod proto;
+mod scores;
 mod value;
 
 pub use array::{Array, Data};

@@ -58,8 +58,8 @@ impl Model {
     /// A file that is not a whole ONNX model, no output of a name, an operator that is not supported: with the file, the node and what
     /// to do.
     pub fn open(path: &Path, cfg: &ModelConfig) -> Result<Self> {
-        let file = file::read(path)?;
-        let graph = Graph::read(&file, &Beside::of(path)).map_err(of(path))?;
+        let mut file = file::read(path)?;
+        let graph = Graph::read(&mut file, &Beside::of(path)).map_err(of(path))?;
         Self::build(graph, cfg).map_err(of(path))
     }
 
@@ -99,6 +99,12 @@ impl Model {
         // Where an output is a constant, it must survive as one.
         let (weights, host) = graph.weights()?;
         let caveats = masked::caveats(&graph, &|name| host.get(name).is_some_and(is_true));
+        if let Some(depth) = graph.depth().filter(|d| *d > DEEPEST) {
+            let reason = format!(
+                "the graph is {depth} nodes deep; the gradient of more than {DEEPEST} needs more stack than a thread has"
+            );
+            return Err(Error::value("nodes", reason));
+        }
         let stages = if cfg.fuse { fuse::fused(&graph.nodes, &host, &wanted)? } else { fuse::plain(&graph.nodes)? };
         let mut params = Params::new();
         let mut vars = Vec::new();
@@ -164,6 +170,9 @@ impl Model {
         self.program.run(given, &targets, mode)
     }
 }
+
+/// The longest path of nodes whose gradient is computed: candle's graph is walked and dropped by recursion.
+const DEEPEST: usize = 4_000;
 
 /// What is known of a value by name; for one inside the graph only its name.
 fn port(graph: &Graph, name: &str) -> Port {

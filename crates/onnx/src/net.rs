@@ -5,7 +5,8 @@ use crate::form::Form;
 use crate::graph::{Graph, Port};
 use crate::model::{Model, ModelConfig};
 use crate::output::{End, Peeled, choose, peel};
-use crate::value::Value;
+use crate::scores::{columns, differ, rows};
+use crate::value::{MOST_ELEMENTS, Value, within};
 use candle_core::{DType, Device, Tensor};
 use sconce_tensor_core::classifier::{Caveat, Effect};
 use sconce_tensor_core::nn::Normalize;
@@ -125,17 +126,23 @@ impl OnnxNet {
                 "cannot be given together with `normalize`, which is in [0, 1]",
             ));
         }
-        let (file, beside) = (file::read(path)?, Beside::of(path));
-        let graph = Graph::read(&file, &beside).map_err(of(path))?;
+        let (mut file, beside) = (file::read(path)?, Beside::of(path));
+        let graph = Graph::read(&mut file, &beside).map_err(of(path))?;
         Ok(Self { files: beside.files(), ..Self::build(graph, cfg).map_err(of(path))? })
     }
 
     fn build(graph: Graph, cfg: &OnnxConfig) -> Result<Self> {
         let named = choose(&graph, cfg.output.as_deref())?;
         let end = if cfg.raw { End::whole(&named) } else { peel(&graph, &named) };
-        let net = Self::ending(graph.clone(), cfg, &named, &end)?;
+        if end.peeled.is_none() {
+            return Self::ending(graph, cfg, &named, &end);
+        }
+        let net = Self::ending(graph.clone(), cfg, &named, &end);
         // A softmax over anything but the classes is part of the function.
-        if end.fits(net.rank) { Ok(net) } else { Self::ending(graph, cfg, &named, &End::whole(&named)) }
+        match net {
+            Ok(net) if end.fits(net.rank) => Ok(net),
+            _ => Self::ending(graph, cfg, &named, &End::whole(&named)),
+        }
     }
 
     fn ending(mut graph: Graph, cfg: &OnnxConfig, named: &str, end: &End) -> Result<Self> {
@@ -189,46 +196,67 @@ impl OnnxNet {
     /// Finds the number of outputs, and how many examples can run at once.
     fn probe(&mut self, cfg: &OnnxConfig) -> Result<()> {
         let shape = |n: usize| [&[n], self.form.example.as_slice()].concat();
+        within(&shape(1), MOST_ELEMENTS)?;
         let x = Rng::new(0).stream("onnx-probe").uniform(shape(2), 0.0..1.0, cfg.dtype, &cfg.device)?;
-        let first = x.narrow(0, 0, 1)?;
-        if self.batch == Batch::Any {
-            let alone = self.raw(&first, Mode::Frozen)?;
-            (self.outputs, self.rank) = (columns(&alone, 1, &self.output)?, alone.rank());
-            match self.raw(&x, Mode::Frozen).and_then(|y| rows(&y, 2, self.outputs, &self.output)) {
-                Ok(both) => {
-                    if self.is_deterministic()
-                        && differ(&both.narrow(0, 0, 1)?, &rows(&alone, 1, self.outputs, &self.output)?)?
-                    {
-                        self.batch = Batch::Alone(1);
-                        self.notes.push(
-                            "the outputs of an example depend on the other examples of its batch, so each runs alone"
-                                .to_owned(),
-                        );
-                    }
-                }
-                Err(_) => {
-                    self.batch = Batch::Fixed(1);
-                    self.notes.push("the graph has a batch size of 1 built in, so each example runs alone".to_owned());
-                }
-            }
-            return Ok(());
+        let n = match self.batch {
+            Batch::Fixed(n) => n,
+            _ => 1,
+        };
+        if within(&shape(n), MOST_ELEMENTS).is_err() {
+            let reason = format!("the graph has a batch size of {n} built in, which is too large");
+            return Err(Error::value("input", reason));
         }
-        let Batch::Fixed(n) = self.batch else { return Ok(()) };
-        let repeated = Tensor::cat(&vec![first.clone(); n], 0)?;
-        let same = self.raw(&repeated, Mode::Frozen)?;
-        (self.outputs, self.rank) = (columns(&same, n, &self.output)?, same.rank());
-        if n > 1 {
-            self.notes.push(format!("the graph has a batch size of {n} built in: examples run in batches of {n}"));
-            let mixed = Tensor::cat(&[first, Tensor::cat(&vec![x.narrow(0, 1, 1)?; n - 1], 0)?], 0)?;
-            let mixed = rows(&self.raw(&mixed, Mode::Frozen)?, n, self.outputs, &self.output)?;
-            let same = rows(&same, n, self.outputs, &self.output)?;
-            if self.is_deterministic() && differ(&mixed.narrow(0, 0, 1)?, &same.narrow(0, 0, 1)?)? {
+        // Both examples, each with copies of itself.
+        let one =
+            |i: usize| -> Result<Tensor> { self.raw(&Tensor::cat(&vec![x.narrow(0, i, 1)?; n], 0)?, Mode::Frozen) };
+        let alone = [one(0)?, one(1)?];
+        (self.outputs, self.rank) = (columns(&alone[0], n, &self.output)?, alone[0].rank());
+        let row = |y: &Tensor, of: usize, i: usize| -> Result<Tensor> {
+            Ok(rows(y, of, self.outputs, &self.output)?.narrow(0, i, 1)?)
+        };
+        let alone = [row(&alone[0], n, 0)?, row(&alone[1], n, 0)?];
+        // Side by side, the second one as often as there is room.
+        let mixed = match self.batch {
+            Batch::Any => self.raw(&x, Mode::Frozen).and_then(|y| Ok([row(&y, 2, 0)?, row(&y, 2, 1)?])),
+            _ if n == 1 => Ok(alone.clone()),
+            _ => {
+                let second = Tensor::cat(&vec![x.narrow(0, 1, 1)?; n - 1], 0)?;
+                let y = self.raw(&Tensor::cat(&[x.narrow(0, 0, 1)?, second], 0)?, Mode::Frozen)?;
+                Ok([row(&y, n, 0)?, row(&y, n, 1)?])
+            }
+        };
+        let depends = match &mixed {
+            Ok(mixed) if self.is_deterministic() => differ(&mixed[0], &alone[0])? || differ(&mixed[1], &alone[1])?,
+            _ => false,
+        };
+        let mut note = |text: String| self.notes.push(text);
+        match (self.batch, mixed) {
+            (Batch::Any, Err(_)) => {
+                self.batch = Batch::Fixed(1);
+                note("the graph works for one example at a time only, so each runs alone".to_owned());
+            }
+            _ if depends => {
                 self.batch = Batch::Alone(n);
-                self.notes.push(
+                note(
                     "the outputs of an example depend on the other examples of its batch, so each runs alone"
                         .to_owned(),
                 );
             }
+            (Batch::Fixed(1), _) => {
+                note("the graph has a batch size of 1 built in, so each example runs alone, which is slow; export it with a dynamic batch".to_owned());
+            }
+            (Batch::Fixed(n), _) => {
+                note(format!("the graph has a batch size of {n} built in: examples run in batches of {n}"))
+            }
+            _ => {}
+        }
+        if self.outputs == 1 && !self.raw {
+            let from = if self.peeled.is_some() {
+                ""
+            } else {
+                ", taken as a logit (a probability would be wrong here: name the value before it)"
+            };
+            note(format!("one output is two classes: the second one where it is above 0{from}"));
         }
         Ok(())
     }
@@ -295,7 +323,9 @@ impl OnnxNet {
             let full = if given == size {
                 part
             } else {
-                let last = part.narrow(0, given - 1, 1)?.detach();
+                // Copies of one example are part of its function; those that fill the last batch are not.
+                let last = part.narrow(0, given - 1, 1)?;
+                let last = if alone { last } else { last.detach() };
                 Tensor::cat(&[&[part], vec![last; size - given].as_slice()].concat(), 0)?
             };
             all.push(take(&self.value(name, &full, mode)?, size)?.narrow(0, 0, given)?);
@@ -354,39 +384,6 @@ impl Network for OnnxNet {
     }
 }
 
-/// The number of scores for each example.
-fn columns(y: &Tensor, n: usize, name: &str) -> Result<usize> {
-    let refused = || {
-        let reason = format!(
-            "`{name}` has the shape {:?} for {n} examples; a classifier's output is one row of scores for each, so name another output",
-            y.dims()
-        );
-        Error::value("output", reason)
-    };
-    match y.dims() {
-        [rows] if *rows == n => Ok(1),
-        [rows, k, rest @ ..] if *rows == n && *k > 0 && rest.iter().all(|d| *d == 1) => Ok(*k),
-        [k] if n == 1 && *k > 0 => Ok(*k),
-        _ => Err(refused()),
-    }
-}
-
-/// The scores as (N, K).
-fn rows(y: &Tensor, n: usize, k: usize, name: &str) -> Result<Tensor> {
-    match columns(y, n, name)? {
-        got if got == k => Ok(y.reshape((n, k))?),
-        got => Err(Error::value("output", format!("`{name}` has {got} scores for each example, not {k} as at first"))),
-    }
-}
-
-/// Whether two rows differ by more than rounding.
-fn differ(a: &Tensor, b: &Tensor) -> Result<bool> {
-    let host = |t: &Tensor| -> Result<Vec<f64>> { Ok(t.detach().flatten_all()?.to_dtype(DType::F64)?.to_vec1()?) };
-    let (a, b) = (host(a)?, host(b)?);
-    let size = a.iter().fold(1e-6f64, |m, v| m.max(v.abs()));
-    Ok(a.iter().zip(&b).any(|(a, b)| (a - b).abs() > 1e-3 * size))
-}
-
 /// The input of the last matrix product, if the output is one with weights of the file.
 fn features(graph: &Graph, output: &str) -> Option<String> {
     let node = graph.maker(output)?;
@@ -435,8 +432,8 @@ mod tests {
             ..Default::default()
         };
         let opset_import = vec![proto::OperatorSet { domain: None, version: Some(opset) }];
-        let model = proto::Model { graph: Some(graph), opset_import, ..Default::default() };
-        let graph = Graph::read(&model, &Beside::of(Path::new("m.onnx")))?;
+        let mut model = proto::Model { graph: Some(graph), opset_import, ..Default::default() };
+        let graph = Graph::read(&mut model, &Beside::of(Path::new("m.onnx")))?;
         OnnxNet::build(graph, &OnnxConfig { example: vec![4], dtype: DType::F64, ..OnnxConfig::default() })
     }
 
@@ -463,20 +460,5 @@ mod tests {
         let x = Rng::new(1).normal((3, 4), 0.0, 1.0, DType::F64, &Device::Cpu).unwrap();
         let y = net.forward(&x, Mode::Frozen).unwrap();
         assert_eq!((y.dims(), host(&y)), (&[3, 4][..], vec![1.0; 12]));
-    }
-
-    #[test]
-    fn scores_of_every_form() {
-        let t = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
-        for (shape, n, k) in [
-            (&[3, 5][..], 3, Some(5)),
-            (&[3], 3, Some(1)),
-            (&[5], 1, Some(5)),
-            (&[3, 5, 1, 1], 3, Some(5)),
-            (&[3, 5, 2], 3, None),
-            (&[4, 5], 3, None),
-        ] {
-            assert_eq!(columns(&t(shape), n, "y").ok(), k, "{shape:?}");
-        }
     }
 }

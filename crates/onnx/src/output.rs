@@ -31,7 +31,7 @@ pub(crate) fn choose(graph: &Graph, named: Option<&str>) -> Result<String> {
         return Ok(name.to_owned());
     }
     let floats: Vec<&str> =
-        graph.outputs.iter().filter(|p| p.element.starts_with("float")).map(|p| p.name.as_str()).collect();
+        graph.outputs.iter().filter(|p| p.element.contains("float")).map(|p| p.name.as_str()).collect();
     match floats[..] {
         [first, ..] => Ok(first.to_owned()),
         [] => {
@@ -72,13 +72,13 @@ impl End {
 /// to 0 and 1 have no gradient.
 pub(crate) fn peel(graph: &Graph, output: &str) -> End {
     let mut at = output.to_owned();
-    // Copies are passed over; a graph has no cycles.
+    // Copies and other shapes of the same scores are passed over; a graph has no cycles.
     while let Some(node) = graph.maker(&at).filter(|n| n.domain.is_empty()) {
         let Some(from) = node.inputs.first().cloned() else { break };
         // Before operator set 13 all axes from this one on are normalised together, by default all but the first.
         let axis = node.attributes().int("axis", if node.opset < 13 { 1 } else { -1 }).unwrap_or(-1);
         let peeled = match node.op.as_str() {
-            "Identity" => {
+            "Identity" | "Squeeze" | "Unsqueeze" | "Reshape" | "Flatten" | "Cast" => {
                 at = from;
                 continue;
             }

@@ -1,7 +1,7 @@
 //! A graph made ready to run: names are numbers, constants are computed, and values are dropped after their last use.
 
 use crate::fuse::Stage;
-use crate::value::{Args, Context, Value};
+use crate::value::{Args, Context, MOST_ELEMENTS, Value};
 use candle_core::Var;
 use sconce_tensor_core::{Error, Mode, Result};
 use std::collections::HashMap;
@@ -76,6 +76,7 @@ impl Program {
         for (at, v) in constants {
             program.constants[at] = Some(v);
         }
+        let mut folded = 0;
         for step in steps {
             let fixed = !step.stage.random && step.inputs.iter().flatten().all(|i| program.constants[*i].is_some());
             if fixed {
@@ -83,6 +84,14 @@ impl Program {
                 let done = program.step(&step, &mut values);
                 program.constants = values;
                 done?;
+                let made = step.outputs.iter().flatten().filter_map(|o| program.constants[*o].as_ref());
+                folded += made.map(|v| v.shape().iter().product::<usize>()).sum::<usize>();
+                if folded > MOST_ELEMENTS {
+                    return Err(Error::value(
+                        &step.stage.place,
+                        format!("the constants of the graph have more than {MOST_ELEMENTS} elements"),
+                    ));
+                }
             } else {
                 program.steps.push(step);
             }

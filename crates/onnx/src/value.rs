@@ -83,7 +83,7 @@ pub(crate) struct Context {
 }
 
 /// The most elements of one value that a constant of the file may ask for.
-pub(crate) const MOST_ELEMENTS: usize = 1 << 30;
+pub(crate) const MOST_ELEMENTS: usize = 1 << 28;
 /// The same on the host, where only shapes and indices are.
 pub(crate) const MOST_ON_HOST: usize = 1 << 24;
 

@@ -149,7 +149,7 @@ fn a_file_has_a_dossier() {
         "--eigenvalues",
         "1",
         "--products",
-        "4",
+        "80",
         "--geometry-examples",
         "8",
     ];

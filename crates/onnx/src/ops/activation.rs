@@ -1,7 +1,6 @@
 //! Elementwise functions of one input with their exact derivatives.
 
 use super::elementwise::host_unary;
-use crate::array::Data;
 use crate::node::{Attributes, Node};
 use crate::value::{Args, Run, Value, one};
 use candle_core::Tensor;
@@ -37,6 +36,9 @@ pub(super) fn maker(node: &Node, a: &Attributes<'_>) -> Result<Run> {
         }
         "Celu" => {
             let alpha = a.float("alpha", 1.0)?;
+            if alpha <= 0.0 {
+                return Err(node.error(format!("alpha must be positive, got {alpha}")));
+            }
             simple(move |x| Ok((ops::elu(&(x / alpha)?, 1.0)? * alpha)?))
         }
         "Selu" => {
@@ -92,7 +94,7 @@ pub(crate) fn fused(f: Fused) -> Run {
 
 fn relu(args: &Args<'_>) -> Result<Value> {
     match args.need(0)? {
-        Value::Array(a) if !a.is_float() => host_unary(a, |v| v.max(0.0), |v| Some(v.max(0))),
+        Value::Array(a) => host_unary(a, |v| v.max(0.0), |v| Some(v.max(0))),
         _ => Ok(ops::relu(&args.tensor(0)?)?.into()),
     }
 }
@@ -122,7 +124,7 @@ fn clip(node: &Node, a: &Attributes<'_>) -> Result<Run> {
         };
         let (lo, hi) = (bound(1, lo)?, bound(2, hi)?);
         match args.need(0)? {
-            Value::Array(a) if matches!(a.data(), Data::Int(_)) => {
+            Value::Array(a) => {
                 let whole = |v: f64| {
                     if v.is_finite() {
                         v as i64
@@ -132,7 +134,7 @@ fn clip(node: &Node, a: &Attributes<'_>) -> Result<Run> {
                         i64::MAX
                     }
                 };
-                host_unary(a, |v| v, |v| Some(v.max(whole(lo)).min(whole(hi))))
+                host_unary(a, |v| v.max(lo).min(hi), |v| Some(v.max(whole(lo)).min(whole(hi))))
             }
             Value::Whole(t) => {
                 Ok(Value::Whole(t.maximum(lo.max(f64::from(f32::MIN)))?.minimum(hi.min(f64::from(f32::MAX)))?))

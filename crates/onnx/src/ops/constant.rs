@@ -5,7 +5,7 @@ use crate::array::{Array, Data, count};
 use crate::file::element_name;
 use crate::node::{Attributes, Node, host};
 use crate::value::{Args, MOST_ELEMENTS, MOST_ON_HOST, Run, Value, one, within};
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use sconce_tensor_core::{Error, Result};
 
 /// The most and least bits' whole numbers, by the number of the type.
@@ -88,7 +88,12 @@ fn filled(args: &Args<'_>, value: &Array, shape: &[usize]) -> Result<Value> {
     let n = within(shape, MOST_ELEMENTS)?;
     if n > MOST_ON_HOST && value.is_float() {
         let v = value.to_f64()[0];
-        return Ok(Tensor::full(v, shape, &args.context.device)?.to_dtype(args.context.dtype)?.into());
+        let device = &args.context.device;
+        return Ok(match args.context.dtype {
+            DType::F64 => Tensor::full(v, shape, device)?,
+            t => Tensor::full(v as f32, shape, device)?.to_dtype(t)?,
+        }
+        .into());
     }
     within(shape, MOST_ON_HOST)?;
     Ok(value.pick(shape.to_vec(), &vec![Some(0); n], 0.0)?.into())

@@ -2,7 +2,7 @@
 
 use super::window::{Along, STILL, Window, back, planar, two};
 use crate::node::{Attributes, Node};
-use crate::value::{Args, Run, one};
+use crate::value::{Args, MOST_ELEMENTS, Run, one, within};
 use candle_core::Tensor;
 use sconce_tensor_core::ops::{self, Conv2dSpec, ConvTranspose2dSpec};
 use sconce_tensor_core::{Error, Result};
@@ -41,6 +41,8 @@ impl Convolution {
         let along = self.window.along(&x.dims()[if line { 3 } else { 2 }..], &k)?;
         let (h, w) = two(&along, STILL)?;
         let (weight, _) = planar(weight)?;
+        let (h, w) = (h.within(x.dim(2)?, weight.dim(2)?), w.within(x.dim(3)?, weight.dim(3)?));
+        within(&[x.dim(1)?, x.dim(2)? + h.begin + h.end, x.dim(3)? + w.begin + w.end], MOST_ELEMENTS)?;
         let apart = h.begin != h.end || w.begin != w.end;
         let x = if apart { zeros_around(&x, h, w)? } else { x };
         let padding = if apart { (0, 0) } else { (h.begin, w.begin) };
@@ -121,7 +123,11 @@ pub(super) fn transpose(node: &Node, a: &Attributes<'_>) -> Result<Run> {
         // Per axis: what is cut from the start and the end of the whole result, and what is added to its end.
         let mut cuts = Vec::new();
         for (i, at) in along.iter().enumerate() {
-            let mut whole = (image[i].max(1) - 1) * at.stride + (k[i].max(1) - 1) * at.dilation + 1 + extra[i];
+            let reach = |n: usize, step: usize| (n.max(1) - 1).checked_mul(step).filter(|r| *r < MOST_ELEMENTS);
+            let (Some(from), Some(to)) = (reach(image[i], at.stride), reach(k[i], at.dilation)) else {
+                return Err(Error::value("strides", format!("the result along axis {i} is too large")));
+            };
+            let mut whole = from + to + 1 + extra[i];
             let target = match (&wanted, window.same()) {
                 (Some(w), _) => Some(w[i]),
                 (None, Some(_)) => Some(image[i] * at.stride),
@@ -158,6 +164,7 @@ pub(super) fn transpose(node: &Node, a: &Attributes<'_>) -> Result<Run> {
             ..ConvTranspose2dSpec::default()
         };
         let (hc, wc) = two(&cuts, (0, 0, 1))?;
+        within(&[weight.dim(1)?, groups, hc.2, wc.2], MOST_ELEMENTS)?;
         let bias = args.optional(2)?;
         let y = if hc.0 == hc.1 && wc.0 == wc.1 {
             ops::conv_transpose2d(&x, &weight, bias.as_ref(), ConvTranspose2dSpec { padding: (hc.0, wc.0), ..spec })?

@@ -70,18 +70,12 @@ fn binary(args: &Args<'_>, f: Binary, a: &Value, b: &Value) -> Result<Value> {
     if let (Value::Array(a), Value::Array(b)) = (a, b) {
         return host(f, a, b);
     }
-    if let (Binary::Pow, Value::Array(b)) = (f, b)
-        && let [e] = b.to_f64()[..]
-        && b.shape().len() <= a.shape().len()
-    {
-        return Ok(power(&args.as_tensor(a)?, e)?.into());
+    let shape = broadcast(a.shape(), b.shape())?;
+    within(&shape, MOST_ELEMENTS)?;
+    if let (Binary::Pow, Value::Array(b)) = (f, b) {
+        return Ok(powers(&args.as_tensor(a)?, b, &shape)?.into());
     }
-    within(&broadcast(a.shape(), b.shape())?, MOST_ELEMENTS)?;
-    let exponent = match b {
-        Value::Array(b) if f == Binary::Pow => b.tensor(args.context.dtype, &args.context.device)?,
-        b => args.as_tensor(b)?,
-    };
-    let (a, b) = (args.as_tensor(a)?, exponent);
+    let (a, b) = (args.as_tensor(a)?, args.as_tensor(b)?);
     let y = match f {
         Binary::Add => a.broadcast_add(&b),
         Binary::Sub => a.broadcast_sub(&b),
@@ -112,6 +106,35 @@ fn power(x: &Tensor, e: f64) -> Result<Tensor> {
         e => x.powf(e)?,
     })
 }
+
+/// `x^e` for exponents that are known: one power for each of them, and the choice between these.
+fn powers(x: &Tensor, exponents: &Array, shape: &[usize]) -> Result<Tensor> {
+    let all = exponents.to_f64();
+    let mut distinct = all.clone();
+    distinct.sort_by(f64::total_cmp);
+    distinct.dedup();
+    let x = if x.dims() == shape { x.clone() } else { x.broadcast_as(shape)?.contiguous()? };
+    if distinct.len() > MOST_EXPONENTS {
+        let reason = format!("{} different exponents are not supported, at most {MOST_EXPONENTS}", distinct.len());
+        return Err(Error::value("inputs", reason));
+    }
+    let mut y: Option<Tensor> = None;
+    for e in distinct {
+        let one = power(&x, e)?;
+        y = Some(match y {
+            None => one,
+            Some(rest) => {
+                let here: Vec<u8> = all.iter().map(|v| u8::from(*v == e)).collect();
+                let here = Tensor::from_vec(here, exponents.shape(), x.device())?.broadcast_as(shape)?.contiguous()?;
+                here.where_cond(&one, &rest)?
+            }
+        });
+    }
+    y.ok_or_else(|| Error::value("inputs", "there are no exponents"))
+}
+
+/// The most different exponents of one power.
+const MOST_EXPONENTS: usize = 16;
 
 /// A function of two arrays.
 pub(super) fn zip<T>(a: &Array, b: &Array, f: impl Fn(usize, usize) -> T) -> Result<(Vec<usize>, Vec<T>)> {

@@ -2,7 +2,7 @@
 
 use super::moved::{moved, select, together};
 use crate::node::{Attributes, Node, axis};
-use crate::value::{Args, Run, Value, one};
+use crate::value::{Args, MOST_ELEMENTS, MOST_ON_HOST, Run, Value, one, within};
 use candle_core::Tensor;
 use sconce_tensor_core::{Error, Result};
 
@@ -27,6 +27,7 @@ fn gather(args: &Args<'_>, along: i64) -> Result<Value> {
     let data = args.need(0)?;
     let along = axis(along, data.shape().len())?;
     let shape = [&data.shape()[..along], indices.shape(), &data.shape()[along + 1..]].concat();
+    within(&shape, if matches!(data, Value::Array(_)) { MOST_ON_HOST } else { MOST_ELEMENTS })?;
     moved(data, |t| {
         // One element is a view.
         if let ([i], true) = (&at[..], indices.shape().is_empty()) {

@@ -3,7 +3,7 @@
 use super::constant::sizes;
 use super::moved::{moved, together};
 use crate::node::{Attributes, Node, axis};
-use crate::value::{Run, Value, one};
+use crate::value::{MOST_ELEMENTS, MOST_ON_HOST, Run, Value, one, within};
 use candle_core::Tensor;
 use sconce_tensor_core::{Error, Result};
 
@@ -19,6 +19,11 @@ pub(super) fn maker(node: &Node, a: &Attributes<'_>) -> Result<Run> {
             if full.is_empty() {
                 full = all[..1.min(all.len())].to_vec();
             }
+            let total = full.iter().map(|v| v.shape().iter().product::<usize>()).fold(0usize, usize::saturating_add);
+            within(
+                &[total],
+                if full.iter().all(|v| matches!(v, Value::Array(_))) { MOST_ON_HOST } else { MOST_ELEMENTS },
+            )?;
             if let [one] = full[..] {
                 return Ok(one.clone());
             }

@@ -1,7 +1,7 @@
 //! Matrix products.
 
 use crate::node::{Attributes, Node};
-use crate::value::{Run, one};
+use crate::value::{MOST_ELEMENTS, Run, one, within};
 use candle_core::Tensor;
 use sconce_tensor_core::{Error, Result, ops};
 
@@ -53,7 +53,14 @@ fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
             let y = product(a, &b.unsqueeze(1)?)?;
             y.squeeze(y.rank() - 1)?
         }
-        (2, 2) => ops::matmul(a, b)?,
-        _ => ops::batched_matmul(a, b)?,
+        (2, 2) => {
+            within(&[a.dim(0)?, b.dim(1)?], MOST_ELEMENTS)?;
+            ops::matmul(a, b)?
+        }
+        (r, s) => {
+            let lead = crate::array::broadcast(&a.dims()[..r - 2], &b.dims()[..s - 2])?;
+            within(&[lead.as_slice(), &[a.dim(r - 2)?, b.dim(s - 1)?]].concat(), MOST_ELEMENTS)?;
+            ops::batched_matmul(a, b)?
+        }
     })
 }

@@ -82,15 +82,15 @@ pub(crate) fn supported(node: &Node) -> Result<(), String> {
         }
         ("", "LSTM" | "GRU" | "RNN") => "recurrent networks are not read from ONNX; export the unrolled network",
         ("", "ArgMax" | "ArgMin" | "TopK" | "NonMaxSuppression") => {
-            "it has no gradient; name the scores before it as the output (--output NAME)"
+            "it chooses places, which have no gradient; name the scores before it as the output (--output NAME)"
         }
-        ("", "Einsum") => "export with MatMul and Transpose instead (opset 11 or lower does so)",
+        ("", "Einsum") => "write the sum as a matrix product (torch.matmul, with permute) in the model, and export it again",
         ("", "ConvInteger" | "MatMulInteger" | "QLinearConv" | "QLinearMatMul" | "DynamicQuantizeLinear") => {
             "it computes in 8 bits and has no gradient; use the network before quantisation"
         }
         ("ai.onnx.ml", _) => "it belongs to classical machine learning, which has no gradient",
         ("com.microsoft", _) => "it is an operator of one runtime; export without that runtime's optimisation",
-        ("", _) => "there is no code for it yet; a file in crates/onnx/src/ops and a line in its table would add it",
+        ("", _) => "there is no code for it; write the model without it, or export with another operator set, and see `sconce model inspect`",
         _ => "it is an operator of its own domain; export with operators of ONNX, or inline its function (onnx.inliner)",
     }
     .to_owned())

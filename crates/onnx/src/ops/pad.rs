@@ -2,7 +2,7 @@
 
 use super::moved::{filled, select};
 use crate::node::{Attributes, Node, axis};
-use crate::value::{Run, one};
+use crate::value::{MOST_ELEMENTS, MOST_ON_HOST, Run, Value, one, within};
 use candle_core::Tensor;
 use sconce_tensor_core::{Error, Result};
 
@@ -44,6 +44,20 @@ pub(super) fn maker(node: &Node, a: &Attributes<'_>) -> Result<Run> {
         if pads.len() != 2 * axes.len() || pads.iter().any(|p| p.unsigned_abs() > 1 << 24) {
             return Err(Error::value("pads", format!("{pads:?} for {} axes", axes.len())));
         }
+        let mut shape = x.shape().to_vec();
+        for (i, along) in axes.iter().enumerate() {
+            let padded = shape[*along] as i64 + pads[i] + pads[i + axes.len()];
+            shape[*along] = usize::try_from(padded).map_err(|_| {
+                let reason = format!(
+                    "{} and {} cut more than the {} elements of axis {along}",
+                    pads[i],
+                    pads[i + axes.len()],
+                    shape[*along]
+                );
+                Error::value("pads", reason)
+            })?;
+        }
+        within(&shape, if matches!(x, Value::Array(_)) { MOST_ON_HOST } else { MOST_ELEMENTS })?;
         filled(x, fill, |t, fill| {
             let mut t = t.clone();
             for (i, along) in axes.iter().enumerate() {
@@ -59,16 +73,18 @@ fn one_axis(t: &Tensor, along: usize, (begin, end): (i64, i64), border: Border, 
     if (begin, end) == (0, 0) {
         return Ok(t.clone());
     }
-    if begin + end + len < 0 {
+    // What is cut is cut first.
+    let (from, to) = ((-begin).max(0), len - (-end).max(0));
+    if to < from {
         return Err(Error::value(
             "pads",
             format!("{begin} and {end} cut more than the {len} elements of axis {along}"),
         ));
     }
+    let kept = t.narrow(along, from as usize, (to - from) as usize)?;
+    let (begin, end, len) = (begin.max(0), end.max(0), to - from);
     if border == Border::Constant {
-        let (from, to) = ((-begin).max(0), len - (-end).max(0));
-        let kept = t.narrow(along, from as usize, (to - from).max(0) as usize)?;
-        let (begin, end) = (begin.max(0) as usize, end.max(0) as usize);
+        let (begin, end) = (begin as usize, end as usize);
         if fill == 0.0 {
             return Ok(kept.pad_with_zeros(along, begin, end)?);
         }
@@ -93,5 +109,5 @@ fn one_axis(t: &Tensor, along: usize, (begin, end): (i64, i64), border: Border, 
             }
         })
         .collect();
-    select(t, along, &at)
+    select(&kept, along, &at)
 }

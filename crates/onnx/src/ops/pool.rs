@@ -2,7 +2,7 @@
 
 use super::window::{STILL, Window, back, planar, two};
 use crate::node::{Attributes, Node};
-use crate::value::{Run, one};
+use crate::value::{MOST_ELEMENTS, MOST_ON_HOST, Run, one, within};
 use sconce_tensor_core::Result;
 use sconce_tensor_core::ops::{self, Pool2dSpec};
 
@@ -22,8 +22,12 @@ pub(super) fn pool(node: &Node, a: &Attributes<'_>) -> Result<Run> {
         let (x, line) = planar(&args.tensor(0)?)?;
         let along = window.along(&x.dims()[if line { 3 } else { 2 }..], &kernel)?;
         let (h, w) = two(&along, STILL)?;
+        let k = two(&kernel, 1)?;
+        let (h, w) = (h.within(x.dim(2)?, k.0), w.within(x.dim(3)?, k.1));
+        within(&[x.dim(1)?, x.dim(2)? + h.begin + h.end, x.dim(3)? + w.begin + w.end], MOST_ELEMENTS)?;
+        within(&[k.0, k.1], MOST_ON_HOST)?;
         let spec = Pool2dSpec {
-            kernel: two(&kernel, 1)?,
+            kernel: k,
             stride: (h.stride, w.stride),
             padding: (h.begin, w.begin),
             padding_end: Some((h.end, w.end)),

@@ -80,8 +80,14 @@ pub(super) fn maker(node: &Node, a: &Attributes<'_>) -> Result<Run> {
             within(&shape, if matches!(x, Value::Array(_)) { MOST_ON_HOST } else { MOST_ELEMENTS })?;
             moved(x, |t| {
                 let mut t = t.clone();
-                for (i, n) in times.iter().enumerate() {
-                    t = if *n == 0 { t.narrow(i, 0, 0)? } else { Tensor::cat(&vec![t; *n], i)? };
+                if shape.contains(&0) {
+                    return Ok(Tensor::zeros(shape.as_slice(), t.dtype(), t.device())?);
+                }
+                for (i, n) in times.iter().enumerate().filter(|(_, n)| **n > 1) {
+                    let (mut wide, mut flat) = (t.dims().to_vec(), t.dims().to_vec());
+                    wide.insert(i, *n);
+                    flat[i] *= n;
+                    t = t.unsqueeze(i)?.broadcast_as(wide)?.contiguous()?.reshape(flat)?;
                 }
                 Ok(t)
             })

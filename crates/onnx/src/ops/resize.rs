@@ -134,7 +134,7 @@ fn plan(
             if let Some(bad) = s.iter().find(|v| !(v.is_finite() && **v > 0.0)) {
                 return Err(Error::value("scales", format!("{bad} is not positive")));
             }
-            Ok(lengths.iter().zip(s).map(|(l, s)| ((*l as f64 * s).floor() as usize, s)).collect())
+            Ok(lengths.iter().zip(s).map(|(l, s)| ((*l as f32 * s as f32).floor() as usize, s)).collect())
         }
         (None, Some(t)) => {
             fits(t.len(), "sizes")?;
@@ -150,12 +150,15 @@ fn plan(
     }
 }
 
+/// The longest axis of a result.
+const LONGEST: usize = 1 << 20;
+
 fn resized(x: &Tensor, along: usize, out: usize, scale: f64, rule: Rule) -> Result<Tensor> {
     let len = x.dim(along)?;
     if out == len && (scale - 1.0).abs() < 1e-12 {
         return Ok(x.clone());
     }
-    if len == 0 || out == 0 {
+    if len == 0 || out == 0 || out > LONGEST {
         return Err(Error::value("sizes", format!("axis {along} is resized from {len} to {out}")));
     }
     let taps: Vec<Vec<(usize, f64)>> = (0..out).map(|i| taps(i, len, out, scale, rule)).collect();
@@ -185,9 +188,20 @@ fn taps(i: usize, len: usize, out: usize, scale: f64, rule: Rule) -> Vec<(usize,
         Place::PytorchHalfPixel if out == 1 => 0.0,
         Place::PytorchHalfPixel => (i + 0.5) / scale - 0.5,
         Place::AlignCorners if out == 1 => 0.0,
-        // The length before it was rounded down, as the specification has it.
-        Place::AlignCorners => i * last / (scale * len as f64 - 1.0),
+        // Of the rounded length, as PyTorch and onnxruntime have it; ONNX's reference takes the fraction.
+        Place::AlignCorners => i * last / (out as f64 - 1.0),
         Place::Asymmetric => i / scale,
+    };
+    // The nearest place is decided in 32 bits, as other runtimes do it: at a tie, rounding decides.
+    let at = if matches!(rule.take, Take::Linear | Take::Cubic { .. }) {
+        at
+    } else {
+        f64::from(match rule.place {
+            Place::HalfPixel => (i as f32 + 0.5) / scale as f32 - 0.5,
+            Place::PytorchHalfPixel if out > 1 => (i as f32 + 0.5) / scale as f32 - 0.5,
+            Place::Asymmetric => i as f32 / scale as f32,
+            _ => at as f32,
+        })
     };
     let inside = |v: f64| v.clamp(0.0, last) as usize;
     let whole = |v: f64| vec![(inside(v), 1.0)];

@@ -80,8 +80,9 @@ impl Window {
                     None => (0, 0),
                     Some(Padding::Given(p)) => p[i],
                     Some(Padding::Same { upper }) => {
-                        let reach = (kernel[i].max(1) - 1) * dilation + 1;
-                        let total = ((image[i].div_ceil(stride).max(1) - 1) * stride + reach).saturating_sub(image[i]);
+                        let reach = (kernel[i].max(1) - 1).saturating_mul(dilation).saturating_add(1);
+                        let steps = (image[i].div_ceil(stride).max(1) - 1) * stride;
+                        let total = steps.saturating_add(reach).saturating_sub(image[i]);
                         if *upper { (total / 2, total - total / 2) } else { (total - total / 2, total / 2) }
                     }
                 };
@@ -109,6 +110,14 @@ pub(super) fn two<T: Copy>(values: &[T], one: T) -> Result<(T, T)> {
         [a] => Ok((one, a)),
         [a, b] => Ok((a, b)),
         _ => Err(Error::value("window", "it must have one or two axes")),
+    }
+}
+
+impl Along {
+    /// The same for an axis of some length and a kernel: a stride beyond the image, and a dilation of one tap, mean nothing.
+    pub(super) fn within(self, len: usize, kernel: usize) -> Self {
+        let room = len + self.begin + self.end;
+        Self { stride: self.stride.min(room.max(1)), dilation: if kernel == 1 { 1 } else { self.dilation }, ..self }
     }
 }
 
