@@ -10,6 +10,9 @@ use sconce_tensor_core::{Mode, Network, ops};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn host(t: &Tensor) -> Result<Vec<f64>> {
     Ok(t.detach().flatten_all()?.to_dtype(DType::F64)?.to_vec1()?)
 }

@@ -39,12 +39,17 @@ pub(crate) fn plain(nodes: &[Node]) -> Result<Vec<Stage>> {
     nodes.iter().map(|n| Ok(Stage::of(n, ops::compile(n)?))).collect()
 }
 
-/// The nodes as stages, fused where a pattern is known.
+/// The nodes as stages, fused where a pattern is known. `weights` are the shapes of what is not in `constants`.
 ///
 /// # Errors
 /// As [`plain`].
-pub(crate) fn fused(nodes: &[Node], constants: &HashMap<String, Array>, targets: &[String]) -> Result<Vec<Stage>> {
-    let view = View::new(nodes, constants, targets);
+pub(crate) fn fused(
+    nodes: &[Node],
+    constants: &HashMap<String, Array>,
+    weights: &HashMap<String, Vec<usize>>,
+    targets: &[String],
+) -> Result<Vec<Stage>> {
+    let view = View::new(nodes, constants, weights, targets);
     // By the last node of a pattern, because all inputs are there when it runs.
     let mut patterns: HashMap<usize, (Stage, Vec<usize>)> = HashMap::new();
     let mut taken: HashSet<usize> = HashSet::new();
@@ -53,6 +58,7 @@ pub(crate) fn fused(nodes: &[Node], constants: &HashMap<String, Array>, targets:
             _ if !nodes[at].domain.is_empty() => None,
             "Conv" => view.convolution(at)?,
             "Add" => view.sum(at),
+            "MatMul" => view.affine(at),
             "Erf" => view.gelu(at),
             "Sigmoid" | "HardSigmoid" | "Softplus" => view.gated(at)?,
             "Clip" => view.hard_swish(at),
@@ -81,19 +87,25 @@ type Found = (usize, Stage, Vec<usize>);
 struct View<'a> {
     nodes: &'a [Node],
     constants: &'a HashMap<String, Array>,
+    weights: &'a HashMap<String, Vec<usize>>,
     readers: HashMap<&'a str, Vec<usize>>,
     makers: HashMap<&'a str, usize>,
     targets: &'a [String],
 }
 
 impl<'a> View<'a> {
-    fn new(nodes: &'a [Node], constants: &'a HashMap<String, Array>, targets: &'a [String]) -> Self {
+    fn new(
+        nodes: &'a [Node],
+        constants: &'a HashMap<String, Array>,
+        weights: &'a HashMap<String, Vec<usize>>,
+        targets: &'a [String],
+    ) -> Self {
         let (mut readers, mut makers): (HashMap<&str, Vec<usize>>, HashMap<&str, usize>) = Default::default();
         for (i, n) in nodes.iter().enumerate() {
             n.inputs.iter().for_each(|v| readers.entry(v).or_default().push(i));
             makers.extend(n.outputs.iter().map(|v| (v.as_str(), i)));
         }
-        Self { nodes, constants, readers, makers, targets }
+        Self { nodes, constants, weights, readers, makers, targets }
     }
 
     /// The only reader of a node's only result.
@@ -172,6 +184,17 @@ impl<'a> View<'a> {
         let stage =
             Stage { place: node.place(), inputs: node.inputs.clone(), outputs, run: ops::add_relu(), random: false };
         Some((last, stage, vec![at, last]))
+    }
+
+    /// A product with a matrix of weights, then the sum with a vector of its columns' length.
+    fn affine(&self, at: usize) -> Option<Found> {
+        let [x, w] = &self.nodes[at].inputs[..] else { return None };
+        let [_, columns] = self.weights.get(w)?[..] else { return None };
+        let last = self.next_is(at, "Add")?;
+        let b = self.other(last, self.output(at)).filter(|b| self.weights.get(*b).is_some_and(|s| *s == [columns]))?;
+        let (place, outputs) = (self.nodes[at].place(), self.nodes[last].outputs.clone());
+        let inputs = vec![x.clone(), w.clone(), b.to_owned()];
+        Some((last, Stage { place, inputs, outputs, run: ops::affine(), random: false }, vec![at, last]))
     }
 
     /// `x sigmoid(x)`, `x hard_sigmoid(x)`, `x tanh(softplus(x))`.

@@ -105,7 +105,9 @@ impl Model {
             );
             return Err(Error::value("nodes", reason));
         }
-        let stages = if cfg.fuse { fuse::fused(&graph.nodes, &host, &wanted)? } else { fuse::plain(&graph.nodes)? };
+        let shapes = weights.iter().map(|w| (w.name.clone(), w.value.dims().to_vec())).collect();
+        let stages =
+            if cfg.fuse { fuse::fused(&graph.nodes, &host, &shapes, &wanted)? } else { fuse::plain(&graph.nodes)? };
         let mut params = Params::new();
         let mut vars = Vec::new();
         for Weight { name, role, value } in weights {

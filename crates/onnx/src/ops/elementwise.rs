@@ -75,8 +75,12 @@ fn binary(args: &Args<'_>, f: Binary, a: &Value, b: &Value) -> Result<Value> {
     if let (Binary::Pow, Value::Array(b)) = (f, b) {
         return Ok(powers(&args.as_tensor(a)?, b, &shape)?.into());
     }
+    if let Some(y) = by_number(args, f, a, b, &shape)? {
+        return Ok(y.into());
+    }
     let (a, b) = (args.as_tensor(a)?, args.as_tensor(b)?);
     let y = match f {
+        Binary::Add if a.dims() == b.dims() => Ok(ops::add(&a, &b)?),
         Binary::Add => a.broadcast_add(&b),
         Binary::Sub => a.broadcast_sub(&b),
         Binary::Mul => a.broadcast_mul(&b),
@@ -105,6 +109,29 @@ fn power(x: &Tensor, e: f64) -> Result<Tensor> {
         -0.5 => x.sqrt()?.recip()?,
         e => x.powf(e)?,
     })
+}
+
+/// Arithmetic with one number, in a single pass.
+fn by_number(args: &Args<'_>, f: Binary, a: &Value, b: &Value, shape: &[usize]) -> Result<Option<Tensor>> {
+    let number = |v: &Value| match v {
+        Value::Array(v) if v.len() == 1 && v.is_float() => Some(v.to_f64()[0]),
+        _ => None,
+    };
+    let (slope, offset, x) = match (f, number(a), number(b)) {
+        (Binary::Add, None, Some(c)) => (1.0, c, a),
+        (Binary::Add, Some(c), None) => (1.0, c, b),
+        (Binary::Sub, None, Some(c)) => (1.0, -c, a),
+        (Binary::Sub, Some(c), None) => (-1.0, c, b),
+        (Binary::Mul, None, Some(c)) => (c, 0.0, a),
+        (Binary::Mul, Some(c), None) => (c, 0.0, b),
+        (Binary::Div, None, Some(c)) if c != 0.0 => (1.0 / c, 0.0, a),
+        _ => return Ok(None),
+    };
+    // A number of more axes than the tensor changes its rank.
+    if x.shape() != shape {
+        return Ok(None);
+    }
+    Ok(Some(args.as_tensor(x)?.affine(slope, offset)?))
 }
 
 /// `x^e` for exponents that are known: one power for each of them, and the choice between these.

@@ -41,6 +41,17 @@ pub(super) fn matmul(_: &Node, _: &Attributes<'_>) -> Result<Run> {
     Ok(one(|args| Ok(product(&args.tensor(0)?, &args.tensor(1)?)?.into())))
 }
 
+/// A product with a matrix of weights, plus a vector of them.
+pub(crate) fn affine() -> Run {
+    one(|args| {
+        let (x, w, b) = (args.tensor(0)?, args.tensor(1)?, args.tensor(2)?);
+        if x.rank() < 2 || w.rank() != 2 || b.dims() != [w.dim(1)?] {
+            return Ok(product(&x, &w)?.broadcast_add(&b)?.into());
+        }
+        Ok(ops::linear(&x, &w.t()?, Some(&b))?.into())
+    })
+}
+
 fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     Ok(match (a.rank(), b.rank()) {
         (0, _) | (_, 0) => return Err(Error::value("inputs", "a matrix product of a single number")),

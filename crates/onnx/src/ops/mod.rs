@@ -24,6 +24,7 @@ mod window;
 pub(crate) use activation::{Fused, fused as fused_activation};
 pub(crate) use conv::conv_with;
 pub(crate) use elementwise::add_relu;
+pub(crate) use matmul::affine;
 
 use crate::node::{Attributes, Node};
 use crate::value::Run;

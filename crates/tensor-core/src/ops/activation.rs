@@ -41,8 +41,8 @@ pub fn leaky_relu(x: &Tensor, slope: f64) -> Result<Tensor> {
 ///
 /// # Errors
 /// Shapes that differ.
-pub(crate) fn add(a: &Tensor, b: &Tensor) -> candle_core::Result<Tensor> {
-    if own_kernels(a) && a.dims() == b.dims() { apply2(Add, a, b) } else { a + b }
+pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    Ok(if own_kernels(a) && a.dims() == b.dims() { apply2(Add, a, b)? } else { (a + b)? })
 }
 
 struct Add;

@@ -20,6 +20,7 @@
 //! | [`max_pool2d`], [`adaptive_max_pool2d`] | window maxima; any stride, padding, dilation, rounding up | input (one maximum per window gets the gradient) | yes (zero almost everywhere) |
 //! | [`avg_pool2d`], [`adaptive_avg_pool2d`], [`global_avg_pool2d`] | window means | input | yes |
 //! | [`upsample_nearest2d`], [`upsample_bilinear2d`], [`resize2d`] | resizing by two taps per axis | input | yes |
+//! | [`add`] | `a + b` of one shape | both | yes |
 //! | [`relu`], [`leaky_relu`], [`add_relu`] | `max(x, 0)`, `max(x, slope x)`, `max(a + b, 0)` | all (`slope` at 0, as in PyTorch) | yes (zero almost everywhere) |
 //! | [`sigmoid`], [`tanh`], [`erf`] | `1 / (1 + e^-x)`, the hyperbolic tangent, the error function | input | yes |
 //! | [`gelu`], [`silu`], [`mish`], [`softplus`] | `x Phi(x)`, `x sigmoid(x)`, `x tanh(softplus(x))`, `log(1 + e^x)` | input | yes |
@@ -77,8 +78,7 @@ mod tape;
 mod unary;
 mod upsample;
 
-pub(crate) use activation::add;
-pub use activation::{add_relu, leaky_relu, relu, sigmoid};
+pub use activation::{add, add_relu, leaky_relu, relu, sigmoid};
 pub use batched_matmul::batched_matmul;
 pub use conv::{Conv2dSpec, conv2d, conv2d_input_gradient, conv2d_leaky_relu, conv2d_relu, conv2d_weight_gradient};
 pub use conv_transpose::{ConvTranspose2dSpec, conv_transpose2d};
