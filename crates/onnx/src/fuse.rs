@@ -53,9 +53,9 @@ pub(crate) fn fused(
     // By the last node of a pattern, because all inputs are there when it runs.
     let mut patterns: HashMap<usize, (Stage, Vec<usize>)> = HashMap::new();
     let mut taken: HashSet<usize> = HashSet::new();
-    for at in 0..nodes.len() {
-        let found = match nodes[at].op.as_str() {
-            _ if !nodes[at].domain.is_empty() => None,
+    for (at, node) in nodes.iter().enumerate() {
+        let found = match node.op.as_str() {
+            _ if !node.domain.is_empty() => None,
             "Conv" => view.convolution(at)?,
             "Add" => view.sum(at),
             "MatMul" => view.affine(at),

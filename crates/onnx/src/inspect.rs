@@ -76,7 +76,7 @@ impl Inspection {
         if let Ok(named) = choose(&graph, None).map_err(|e| inspection.obstacles.push(e.to_string())) {
             let End { value: output, peeled } = peel(&graph, &named);
             let peeled = peeled.map(|p| p.0);
-            if let Err(e) = graph.keep(&[output.clone()]) {
+            if let Err(e) = graph.keep(std::slice::from_ref(&output)) {
                 inspection.obstacles.push(e.to_string());
             }
             let truth = |name: &str| match graph.constants.get(name) {

@@ -155,7 +155,7 @@ impl OnnxNet {
         if let Some(p) = peeled {
             notes.push(format!("the {} at the end is left out: attacks need the values before it", p.name()));
         }
-        graph.keep(&[output.clone()])?;
+        graph.keep(std::slice::from_ref(&output))?;
         let used: Vec<Port> =
             graph.inputs.iter().filter(|p| graph.nodes.iter().any(|n| n.inputs.contains(&p.name))).cloned().collect();
         let [input] = &used[..] else {

@@ -1,6 +1,7 @@
 //! Small networks from both of PyTorch's exporters: outputs and gradients against PyTorch and onnxruntime.
 //!
 //! The values are made by `golden/make_golden_onnx.py`, with the versions in `golden/golden_onnx.json`.
+#![allow(clippy::unwrap_used)] // a test fails by panicking
 
 use sconce_onnx::{Layout, OnnxConfig, OnnxNet};
 use sconce_tensor_core::candle_core::{DType, Device, Tensor, Var};

@@ -1,4 +1,5 @@
 //! An ONNX file as a network like others: flags that are known without a run, and training.
+#![allow(clippy::unwrap_used)] // a test fails by panicking
 
 use sconce_onnx::{OnnxConfig, OnnxNet, Peeled};
 use sconce_tensor_core::candle_core::{DType, Device, Tensor};

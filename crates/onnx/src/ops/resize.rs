@@ -104,8 +104,11 @@ pub(super) fn maker(node: &Node, a: &Attributes<'_>) -> Result<Run> {
     }))
 }
 
+/// Scales, or sizes.
+type Asked = (Option<Vec<f64>>, Option<Vec<usize>>);
+
 /// Scales or sizes, as the inputs give them.
-fn asked(args: &Args<'_>, old: bool, fixed: Option<&[f64]>) -> Result<(Option<Vec<f64>>, Option<Vec<usize>>)> {
+fn asked(args: &Args<'_>, old: bool, fixed: Option<&[f64]>) -> Result<Asked> {
     let floats =
         |i: usize| -> Result<Option<Vec<f64>>> { Ok(args.host(i)?.map(|a| a.to_f64()).filter(|v| !v.is_empty())) };
     if let Some(s) = fixed {

@@ -1,5 +1,5 @@
 //! Runs one conformance case: a model with inputs and expected outputs as files.
-#![allow(dead_code)] // each test and the example use a part
+#![allow(dead_code, clippy::unwrap_used)] // each test and the example use a part; a test fails by panicking
 
 use sconce_onnx::{Array, Data, Error, Model, ModelConfig, Value, read_value};
 use sconce_tensor_core::Mode;

@@ -117,7 +117,7 @@ impl Block {
         for unit in &self.inner {
             on = unit.forward(&on, None, Some(activation), mode)?;
         }
-        Ok(ops::add(&skip, &self.outer.forward(&on, mode)?)?)
+        ops::add(&skip, &self.outer.forward(&on, mode)?)
     }
 }
 

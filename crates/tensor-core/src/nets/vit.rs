@@ -117,7 +117,7 @@ impl Block {
     fn forward(&self, x: &Tensor, cfg: &VitConfig, mode: Mode) -> Result<Tensor> {
         let x = ops::add(x, &self.attention(&self.norms[0].forward(x, mode)?, cfg.heads, mode)?)?;
         let inner = cfg.activation.forward(&self.fc[0].forward(&self.norms[1].forward(&x, mode)?, mode)?)?;
-        Ok(ops::add(&x, &self.fc[1].forward(&inner, mode)?)?)
+        ops::add(&x, &self.fc[1].forward(&inner, mode)?)
     }
 }
 

@@ -83,7 +83,7 @@ impl Block {
         };
         let on = if self.border { border(&on)? } else { on };
         let inner = self.first.forward(&on, None, Some(activation), mode)?;
-        Ok(ops::add(&skip, &self.second.forward(&inner, mode)?)?)
+        ops::add(&skip, &self.second.forward(&inner, mode)?)
     }
 }
 
