@@ -74,7 +74,11 @@ fn a_file_is_attacked_and_the_numbers_do_not_depend_on_the_batch() {
     assert!(robust(0) <= 11 && robust(1) < robust(0), "{:?}", first["robust"]);
     let page = f.text("r.html");
     sconce(&[&words[..], &["--html", &page]].concat()).ok();
-    assert!(f.read("r.html").contains("Architecture ONNX"));
+    let page = f.read("r.html");
+    assert!(
+        page.contains("Architecture ONNX") && page.contains("adversarial"),
+        "the page shows what fooled the network"
+    );
 }
 
 #[test]

@@ -42,8 +42,8 @@ fn smallest(done: &Evaluation, example: usize) -> Option<&LedgerEntry> {
         let at = e.examples.iter().position(|i| *i as usize == example)?;
         e.reached[at].then_some(e.distance[at])
     };
-    // A minimum-norm attack may succeed outside of every radius.
-    let most = done.eps.last().copied().unwrap_or(0.0) * (1.0 + 1e-6);
+    // A minimum-norm attack may succeed outside of every radius. Pixels of 32 bits round a distance by as much as they are rounded themselves.
+    let most = done.eps.last().copied().unwrap_or(0.0) * (1.0 + 1e-6) + 1e-7;
     let all = done.ledger.entries.iter().filter_map(|e| of(e).map(|d| (d, e))).filter(|(d, _)| *d <= most);
     all.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, e)| e)
 }
