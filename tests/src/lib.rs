@@ -2,6 +2,7 @@
 //! script that made them.
 
 mod adversaries;
+pub mod grid;
 pub mod oracle;
 
 pub use adversaries::Adversaries;

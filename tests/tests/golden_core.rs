@@ -3,15 +3,10 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
 use anyhow::{Result, bail};
-use candle_core::{DType, Tensor, Var};
+use candle_core::Tensor;
 use sconce_tensor_core::ops::{self, Conv2dSpec, ConvTranspose2dSpec, LstmWeights, composed};
-use sconce_tests::{Golden, deviation, golden};
+use sconce_tests::{Golden, grid};
 use serde_json::Value;
-
-/// f64 sums of tens to hundreds of terms; f32 sums of the same, an exponential of 2 units, values up to about 20.
-fn tolerance(dtype: DType) -> f64 {
-    if dtype == DType::F64 { 1e-12 } else { 4e-6 }
-}
 
 fn pair(v: &Value) -> (usize, usize) {
     (v[0].as_u64().unwrap() as usize, v[1].as_u64().unwrap() as usize)
@@ -76,43 +71,7 @@ fn apply(g: &Golden, case: &Value, t: &[Tensor], other: bool) -> Result<Option<T
 
 #[test]
 fn values_and_gradients() -> Result<()> {
-    let g = Golden::load("core.safetensors")?;
-    let index: Value = serde_json::from_str(&std::fs::read_to_string(golden("core.json"))?)?;
-    let mut checked = 0;
-    for case in index["cases"].as_array().unwrap() {
-        let name = case["name"].as_str().unwrap();
-        let inputs: Vec<&str> = case["inputs"].as_array().unwrap().iter().map(|v| v.as_str().unwrap()).collect();
-        for (dtype, other, views) in [
-            (DType::F64, false, false),
-            (DType::F32, false, false),
-            (DType::F64, false, true),
-            (DType::F64, true, false),
-        ] {
-            let make = |n: &&str| -> Result<Var> {
-                Ok(Var::from_tensor(&g.get(&format!("{name}.{n}"))?.to_dtype(dtype)?.copy()?)?)
-            };
-            let vars: Vec<Var> = inputs.iter().map(make).collect::<Result<_>>()?;
-            // As views that are not contiguous: twice each element, every second taken.
-            let view = |v: &Var| -> Result<Tensor> {
-                if !views {
-                    return Ok(v.as_tensor().clone());
-                }
-                let twice = Tensor::stack(&[v.as_tensor(), &v.zeros_like()?], v.rank())?;
-                Ok(twice.narrow(v.rank(), 0, 1)?.squeeze(v.rank())?)
-            };
-            let tensors: Vec<Tensor> = vars.iter().map(view).collect::<Result<_>>()?;
-            let Some(y) = apply(&g, case, &tensors, other)? else { continue };
-            let tol = tolerance(dtype);
-            let d = deviation(&y, g.get(&format!("{name}.y"))?)?;
-            assert!(d < tol, "{name} {dtype:?} other {other}: value off by {d}");
-            let grads = ops::backward(&(y * g.get(&format!("{name}.u"))?.to_dtype(dtype)?)?.sum_all()?)?;
-            for (var, n) in vars.iter().zip(&inputs) {
-                let d = deviation(grads.get(var).unwrap(), g.get(&format!("{name}.g{n}"))?)?;
-                assert!(d < tol, "{name} {dtype:?} other {other} views {views}: gradient to {n} off by {d}");
-            }
-            checked += 1;
-        }
-    }
+    let checked = grid::agree("core", apply)?;
     assert!(checked > 200, "only {checked} cases");
     Ok(())
 }

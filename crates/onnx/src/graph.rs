@@ -101,6 +101,12 @@ impl Graph {
         Ok(Self { inputs, outputs, nodes: sorted(nodes)?, constants })
     }
 
+    /// The inputs that some node reads.
+    pub(crate) fn used(&self) -> Vec<Port> {
+        let read: HashSet<&str> = self.nodes.iter().flat_map(|n| &n.inputs).map(String::as_str).collect();
+        self.inputs.iter().filter(|p| read.contains(p.name.as_str())).cloned().collect()
+    }
+
     /// The node that makes a value.
     pub(crate) fn maker(&self, value: &str) -> Option<&Node> {
         self.nodes.iter().find(|n| n.outputs.iter().any(|o| o == value))

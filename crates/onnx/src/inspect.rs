@@ -85,8 +85,7 @@ impl Inspection {
             };
             inspection.caveats = masked::caveats(&graph, &truth);
             inspection.output = Some((output, peeled));
-            let used: Vec<&Port> =
-                graph.inputs.iter().filter(|p| graph.nodes.iter().any(|n| n.inputs.contains(&p.name))).collect();
+            let used = graph.used();
             if used.len() != 1 {
                 inspection.obstacles.push(format!("it needs {} inputs; a classifier has one", used.len()));
             }

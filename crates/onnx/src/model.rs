@@ -10,7 +10,7 @@ use crate::value::{Context, Value};
 use candle_core::{DType, Device};
 use sconce_tensor_core::classifier::Caveat;
 use sconce_tensor_core::{Error, Mode, Params, Result};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 /// How the graph of a file runs.
@@ -79,18 +79,12 @@ impl Model {
             }
         }
         graph.keep(&wanted)?;
-        let unsupported: Vec<String> = graph
-            .nodes
-            .iter()
-            .filter_map(|n| crate::ops::supported(n).err().map(|why| (n.operator(), n.name.clone(), why)))
-            .fold(Vec::<(String, String, String)>::new(), |mut all, one| {
-                if !all.iter().any(|o| o.0 == one.0) {
-                    all.push(one);
-                }
-                all
-            })
-            .into_iter()
-            .map(|(op, name, why)| format!("{op} (first at node `{name}`): {why}"))
+        // The first node of each operator.
+        let mut seen = HashSet::new();
+        let unsupported = graph.nodes.iter().filter_map(|n| Some((n, crate::ops::supported(n).err()?)));
+        let unsupported: Vec<String> = unsupported
+            .filter(|(n, _)| seen.insert(n.operator()))
+            .map(|(n, why)| format!("{} (first at node `{}`): {why}", n.operator(), n.name))
             .collect();
         if !unsupported.is_empty() {
             return Err(Error::value("operators that are not supported", unsupported.join("; ")));

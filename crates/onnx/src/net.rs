@@ -156,8 +156,7 @@ impl OnnxNet {
             notes.push(format!("the {} at the end is left out: attacks need the values before it", p.name()));
         }
         graph.keep(std::slice::from_ref(&output))?;
-        let used: Vec<Port> =
-            graph.inputs.iter().filter(|p| graph.nodes.iter().any(|n| n.inputs.contains(&p.name))).cloned().collect();
+        let used = graph.used();
         let [input] = &used[..] else {
             let all: Vec<String> = used.iter().map(|p| format!("`{}` {}", p.name, p.describe())).collect();
             let reason =
@@ -460,5 +459,13 @@ mod tests {
         let x = Rng::new(1).normal((3, 4), 0.0, 1.0, DType::F64, &Device::Cpu).unwrap();
         let y = net.forward(&x, Mode::Frozen).unwrap();
         assert_eq!((y.dims(), host(&y)), (&[3, 4][..], vec![1.0; 12]));
+    }
+
+    /// The gradient of a deeper graph would overflow the stack.
+    #[test]
+    fn a_graph_that_is_too_deep_is_refused() {
+        let nodes: Vec<(&str, &[(&str, i64)])> = vec![("Neg", &[]); 5_000];
+        let e = chain(&nodes, 13).unwrap_err().to_string();
+        assert!(e.contains("5000 nodes deep"), "{e}");
     }
 }

@@ -1,7 +1,7 @@
 //! Verification properties: boxes of inputs and linear constraints on outputs, from VNN-LIB files, and a search for counterexamples.
 //!
-//! A property names the inputs and outputs of a network that must not occur together; such a pair is a counterexample. Verifiers prove that there
-//! is none. [`Falsifier`] searches for one by gradients and random moves: where it finds one, the property is violated, and where it finds none,
+//! A property names the inputs and outputs of a network that must not occur together; such a pair is a counterexample. Verifiers prove that no
+//! counterexample exists. [`Falsifier`] searches for one by gradients and random moves: where it finds one, the property is violated, and where it finds none,
 //! nothing is known.
 //!
 //! The outputs are those that the network's file gives: where a property is about probabilities, the model must return probabilities.

@@ -140,7 +140,7 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Moves on: along the gradient, or at random where there is none.
+    /// Moves on: along the gradient, or at random where the gradient is zero.
     pub(super) fn advance(&mut self) {
         let (lower, upper) = (self.region.lower(), self.region.upper());
         let sides: Vec<f64> = lower.iter().zip(upper).map(|(lo, hi)| hi - lo).collect();

@@ -105,6 +105,13 @@ fn prelu(args: &Args<'_>, old: bool) -> Result<Value> {
     if old && slope.rank() == 1 && x.rank() > 1 {
         slope = slope.reshape([&[slope.elem_count()], vec![1; x.rank() - 2].as_slice()].concat())?;
     }
+    // One slope for all, or one for each channel.
+    let channels = x.dims().get(1).copied().unwrap_or(0);
+    let by_channel =
+        slope.rank() + 1 == x.rank() && slope.dims().first() == Some(&channels) && slope.elem_count() == channels;
+    if (slope.elem_count() == 1 && slope.rank() <= x.rank()) || by_channel {
+        return Ok(ops::prelu(&x, &slope.flatten_all()?)?.into());
+    }
     let below = ops::relu(&x.neg()?)?;
     Ok((ops::relu(&x)? - below.broadcast_mul(&slope)?)?.into())
 }

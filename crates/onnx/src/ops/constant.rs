@@ -1,6 +1,6 @@
 //! Types and sizes: casts, and values that are made from shapes.
 
-use super::elementwise::{numbers, rounded};
+use super::elementwise::rounded;
 use crate::array::{Array, Data, count};
 use crate::file::element_name;
 use crate::node::{Attributes, Node, host};
@@ -126,11 +126,11 @@ fn cast(args: &Args<'_>, to: i32) -> Result<Value> {
         }
         // All floating-point numbers of a model are of one type.
         Value::Tensor(t) if floats => Value::Tensor(t.clone()),
-        Value::Mask(t) if floats => Value::Tensor(numbers(t, args.context.dtype)?),
+        Value::Mask(t) if floats => Value::Tensor(t.to_dtype(args.context.dtype)?),
         Value::Whole(t) if floats => Value::Tensor(t.clone()),
         Value::Mask(t) if to == 9 => Value::Mask(t.clone()),
         Value::Tensor(t) | Value::Whole(t) if to == 9 => Value::Mask(t.detach().ne(0f64)?),
-        Value::Mask(t) => Value::Whole(numbers(t, args.context.dtype)?),
+        Value::Mask(t) => Value::Whole(t.to_dtype(args.context.dtype)?),
         Value::Whole(t) => Value::Whole(t.clone()),
         Value::Tensor(t) => {
             let t = t.detach();

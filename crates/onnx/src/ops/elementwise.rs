@@ -3,7 +3,7 @@
 use crate::array::{Array, Data, broadcast, broadcast_indices};
 use crate::node::{Attributes, Node};
 use crate::value::{Args, MOST_ELEMENTS, MOST_ON_HOST, Run, Value, one, within};
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 use sconce_tensor_core::{Error, Result, ops};
 
 /// What two elements become.
@@ -306,9 +306,4 @@ pub(super) fn host_unary(a: &Array, f: impl Fn(f64) -> f64, g: impl Fn(i64) -> O
         Data::Bool(_) => return Err(Error::value("inputs", "the operator is not defined for truth values")),
     };
     Ok(Array::new(a.shape().to_vec(), data)?.into())
-}
-
-/// Truth values as numbers of the model's type.
-pub(super) fn numbers(mask: &Tensor, dtype: DType) -> Result<Tensor> {
-    Ok(mask.to_dtype(dtype)?)
 }

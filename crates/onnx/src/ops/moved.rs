@@ -46,7 +46,7 @@ pub(super) fn together(args: &Args<'_>, values: &[&Value], f: impl Fn(&[Tensor])
     Ok(Value::Tensor(f(&all)?))
 }
 
-/// The shape and the flat places, from 1, that a movement left; 0 is none.
+/// The shape and the flat places, from 1, that a movement left; 0 stands for no place.
 fn taken(places: &Tensor) -> Result<(Vec<usize>, Vec<Option<usize>>)> {
     let at = places.flatten_all()?.to_vec1::<i64>()?;
     Ok((places.dims().to_vec(), at.into_iter().map(|i| usize::try_from(i - 1).ok()).collect()))

@@ -169,6 +169,17 @@ fn resized(x: &Tensor, along: usize, out: usize, scale: f64, rule: Rule) -> Resu
         let at: Vec<i64> = taps.iter().map(|t| t[0].0 as i64).collect();
         return select(x, along, &at);
     }
+    // Two places at most, along one axis of an image: the kernel that has it.
+    if x.rank() == 4 && along >= 2 && taps.iter().all(|t| t.len() <= 2) {
+        let pair = |t: &Vec<(usize, f64)>| match t[..] {
+            [(a, _), (b, w)] => (a, b, w),
+            _ => (t[0].0, t[0].0, 0.0),
+        };
+        let moved: Vec<ops::Taps> = taps.iter().map(pair).collect();
+        let still: Vec<ops::Taps> = (0..x.dim(5 - along)?).map(|i| (i, i, 0.0)).collect();
+        let (rows, cols) = if along == 2 { (&moved, &still) } else { (&still, &moved) };
+        return ops::resize2d(x, rows, cols);
+    }
     let mut matrix = vec![0f64; within(&[out, len], MOST_ELEMENTS)?];
     for (row, taps) in matrix.chunks_exact_mut(len).zip(&taps) {
         taps.iter().for_each(|(i, w)| row[*i] += w);

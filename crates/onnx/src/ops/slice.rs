@@ -47,23 +47,9 @@ fn range(len: usize, start: i64, end: i64, step: i64) -> (i64, usize) {
     let (lo, hi) = if step > 0 { (0, len) } else { (-1, len - 1) };
     let at = |v: i64| (if v < 0 { v.saturating_add(len) } else { v }).clamp(lo, hi);
     let (from, to) = (at(start), at(end));
-    let count = if step > 0 {
-        (to - from).max(0).div_ceil_by(step)
-    } else {
-        (from - to).max(0).div_ceil_by(step.saturating_neg())
-    };
+    let way = if step > 0 { to - from } else { from - to };
+    let count = (way.max(0) as u64).div_ceil(step.unsigned_abs()) as usize;
     (from.max(0), count)
-}
-
-/// Division, rounded up.
-trait DivCeil {
-    fn div_ceil_by(self, by: Self) -> usize;
-}
-
-impl DivCeil for i64 {
-    fn div_ceil_by(self, by: Self) -> usize {
-        (self / by + Self::from(self % by != 0)) as usize
-    }
 }
 
 #[cfg(test)]

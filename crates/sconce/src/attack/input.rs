@@ -45,7 +45,10 @@ impl Examples {
             return Ok(Self { x, y, names: Some(names), files, coloured, notes });
         }
         if data.classes.is_some() {
-            bail!("--classes numbers the folders of a folder of images, and --data {} is none", data.name());
+            bail!(
+                "--classes numbers the folders of a folder of images, but --data {} is not a folder of images",
+                data.name()
+            );
         }
         let (files, coloured) = (Vec::new(), None);
         let mut all = if path.exists() {

@@ -103,7 +103,7 @@ impl Walk {
     }
 }
 
-/// The classes of a folder, whose subfolders they are. A hidden folder is none; a folder without images is one, and keeps its rank.
+/// The classes of a folder, whose subfolders they are. A hidden folder does not count as a class; a folder without images does, and keeps its rank.
 ///
 /// # Errors
 /// No folders, no images at all; folders that are splits; images of another format, with the command that converts them.

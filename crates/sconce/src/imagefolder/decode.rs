@@ -38,16 +38,16 @@ fn read(path: &Path) -> Result<Decoded> {
     let format = image::guess_format(&bytes).ok();
     if !matches!(format, Some(ImageFormat::Png | ImageFormat::Jpeg)) {
         let what = if bytes.is_empty() { "the file is empty" } else { "the content is neither PNG nor JPEG" };
-        bail!("{what}; remove the file or write it anew");
+        bail!("{what}; remove the file or write it again");
     }
-    let damaged = "the image is damaged or cut short; remove it or write it anew";
+    let damaged = "the image is damaged or cut short; remove it or write it again";
     let mut decoder = ImageReader::new(Cursor::new(&bytes))
         .with_guessed_format()
         .map_err(image::ImageError::IoError)
         .and_then(ImageReader::into_decoder)
         .context(damaged)?;
     if format == Some(ImageFormat::Jpeg) && !has_end(&bytes) {
-        bail!("the file ends before its image does; remove it or write it anew");
+        bail!("the file ends before its image does; remove it or write it again");
     }
     // What cannot be read here is not worth an error: the orientation is not applied.
     let turned = decoder.orientation().is_ok_and(|o| o != Orientation::NoTransforms);

@@ -57,7 +57,7 @@ impl Activation {
         }
     }
 
-    /// What remains to be done behind a rectifier of the [`Activation::slope`], or all of it where there is none.
+    /// What remains to be done behind a rectifier of the [`Activation::slope`], or all of it where the activation has no such slope.
     pub(crate) fn rest(self, x: Tensor) -> Result<Tensor> {
         match self {
             Self::Relu | Self::LeakyRelu => Ok(x),

@@ -187,7 +187,10 @@ fn mutated() -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
-fn cases(n: u32) {
+/// As many cases as `PROPTEST_CASES` says, 2,000 without it: `PROPTEST_CASES=500000 cargo test --release -p sconce-tensor-core --lib damaged` takes
+/// minutes.
+fn cases() {
+    let n = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(2000);
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(n) };
     let mut runner = proptest::test_runner::TestRunner::new(config);
     runner
@@ -212,12 +215,5 @@ fn cases(n: u32) {
 #[test]
 fn damaged_files_are_errors() {
     good().iter().for_each(|g| exhaust(g));
-    cases(2000);
-}
-
-/// By hand: `cargo test --release -p sconce-tensor-core --lib million -- --ignored`.
-#[test]
-#[ignore = "takes minutes"]
-fn a_million_damaged_arrays() {
-    cases(500_000);
+    cases();
 }

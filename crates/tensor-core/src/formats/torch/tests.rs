@@ -246,7 +246,10 @@ fn mutated() -> impl Strategy<Value = (Vec<u8>, bool)> {
     )
 }
 
-fn cases(n: u32) {
+/// As many cases as `PROPTEST_CASES` says, 2,000 without it: `PROPTEST_CASES=500000 cargo test --release -p sconce-tensor-core --lib damaged` takes
+/// minutes.
+fn cases() {
+    let n = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(2000);
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(n) };
     let mut runner = proptest::test_runner::TestRunner::new(config);
     runner
@@ -272,7 +275,7 @@ fn cases(n: u32) {
 
 #[test]
 fn damaged_files_are_errors() {
-    cases(2000);
+    cases();
     // A list that holds itself, and one that doubles at every step: each value is visited once.
     exhaust(b"\x80\x02]q\x00h\x00a.", false);
     let mut doubling = b"\x80\x02]q\x00".to_vec();
@@ -281,11 +284,4 @@ fn damaged_files_are_errors() {
     }
     doubling.push(b'.');
     exhaust(&doubling, false);
-}
-
-/// By hand: `cargo test --release -p sconce-tensor-core --lib million -- --ignored`.
-#[test]
-#[ignore = "takes minutes"]
-fn a_million_damaged_pickles() {
-    cases(500_000);
 }

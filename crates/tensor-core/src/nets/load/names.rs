@@ -260,7 +260,7 @@ mod tests {
         );
         let found = fittings(small(), &named(&more("")), 3);
         assert_eq!((found[0].outside.len(), &found[0].foreign[..]), (0, &["head.weight".into(), "decay".into()][..]));
-        assert!(fittings(small(), &named(&under("model.")[..5]), 3).is_empty(), "half of a network is none");
+        assert!(fittings(small(), &named(&under("model.")[..5]), 3).is_empty(), "half of a network is not a network");
     }
 
     /// `ema.n_averaged` counts the networks of `ema` alone.

@@ -26,7 +26,7 @@ thread_local! {
     static ALONE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `f` with the composed forms in the place of the kernels, on this thread: what other devices do, where there is none.
+/// Runs `f` with the composed forms in the place of the kernels, on this thread: what devices without kernels do.
 pub fn alone<T>(f: impl FnOnce() -> T) -> T {
     /// Restores the previous state when it is dropped, also after a panic.
     struct Restore(bool);
