@@ -13,6 +13,9 @@ pub(crate) const VECTORS: usize = 2;
 /// The most rows of a tile on any machine.
 pub(crate) const MAX_ROWS: usize = 12;
 
+/// The most lanes of a vector on any machine.
+pub(crate) const MAX_LANES: usize = 16;
+
 /// Rows of a tile that the machine's registers hold.
 pub(crate) fn max_rows<S: Simd>() -> usize {
     if S::REGISTER_COUNT >= 32 { MAX_ROWS } else { 6 }
@@ -55,13 +58,27 @@ pub(crate) enum Start<T> {
     Result,
 }
 
+/// Where element (i, k) of the factor that is broadcast lies.
+#[derive(Clone, Copy)]
+pub(crate) enum Left<'a> {
+    /// At `i + k rows`.
+    Packed,
+    /// At `i + steps[k]`.
+    Columns(&'a [usize]),
+    /// At `i lanes + steps[k]`.
+    Blocks(&'a [usize]),
+}
+
+const PACKED: u8 = 0;
+const COLUMNS: u8 = 1;
+const BLOCKS: u8 = 2;
+
 /// `c[i, j] = start + sum_k a[k rows + i] b[offset_k + j]` for the rows of a tile and its one or two vectors.
 #[derive(Clone, Copy)]
 pub(crate) struct Tile<'a, T> {
-    /// The factor that is broadcast: element (i, k) at `i + k rows`, or where `scattered` says.
+    /// The factor that is broadcast.
     pub(crate) a: *const T,
-    /// Element (i, k) of `a` is at `row * i + steps[k]`.
-    pub(crate) scattered: Option<(usize, &'a [usize])>,
+    pub(crate) left: Left<'a>,
     /// The factor read in vectors: vector j of step k at `offsets[k] + j * b_vector`.
     pub(crate) b: *const T,
     pub(crate) offsets: &'a [usize],
@@ -77,7 +94,7 @@ pub(crate) struct Tile<'a, T> {
     pub(crate) next: *const T,
 }
 
-struct Fixed<'a, T, const R: usize, const V: usize, const PACKED: bool>(Tile<'a, T>);
+struct Fixed<'a, T, const R: usize, const V: usize, const LEFT: u8>(Tile<'a, T>);
 
 /// A whole vector from an address.
 ///
@@ -91,7 +108,7 @@ pub(crate) unsafe fn load<S: Simd, T: Element>(p: *const T) -> T::V<S> {
 
 // A tile with parts of vectors goes through memory, `edge`; one of whole vectors goes straight from and to the result.
 #[allow(clippy::needless_range_loop)] // fixed indices keep the tile in registers
-impl<T: Element, const R: usize, const V: usize, const PACKED: bool> Fixed<'_, T, R, V, PACKED> {
+impl<T: Element, const R: usize, const V: usize, const LEFT: u8> Fixed<'_, T, R, V, LEFT> {
     /// The sums as they start.
     ///
     /// # Safety
@@ -169,14 +186,18 @@ impl<T: Element, const R: usize, const V: usize, const PACKED: bool> Fixed<'_, T
     }
 }
 
-impl<T: Element, const R: usize, const V: usize, const PACKED: bool> WithSimd for Fixed<'_, T, R, V, PACKED> {
+impl<T: Element, const R: usize, const V: usize, const LEFT: u8> WithSimd for Fixed<'_, T, R, V, LEFT> {
     type Output = ();
 
     #[inline(always)]
     #[allow(clippy::needless_range_loop)] // fixed indices keep the tile in registers
     fn with_simd<S: Simd>(self, s: S) {
-        let Tile { a, scattered, b, offsets, b_vector, c_row, c_vector, valid, next, .. } = self.0;
-        let (a_row, a_steps) = scattered.unwrap_or((1, &[]));
+        let Tile { a, left, b, offsets, b_vector, c_row, c_vector, valid, next, .. } = self.0;
+        let steps = match left {
+            Left::Packed => &[],
+            Left::Columns(steps) | Left::Blocks(steps) => steps,
+        };
+        let row = if LEFT == BLOCKS { T::lanes::<S>() } else { 1 };
         let full = valid[..V].iter().all(|v| *v == T::lanes::<S>());
         // SAFETY: every address below is one that `run`'s caller vouches for.
         unsafe {
@@ -189,20 +210,20 @@ impl<T: Element, const R: usize, const V: usize, const PACKED: bool> WithSimd fo
             let mut pa = a;
             for (k, &offset) in offsets.iter().enumerate() {
                 let from = b.add(offset);
-                if !PACKED {
-                    pa = a.add(*a_steps.get_unchecked(k));
+                if LEFT != PACKED {
+                    pa = a.add(*steps.get_unchecked(k));
                 }
                 let mut v = [T::splat(s, T::ZERO); V];
                 for j in 0..V {
                     v[j] = load::<S, T>(from.add(j * b_vector));
                 }
                 for i in 0..R {
-                    let x = T::splat(s, if PACKED { *pa.add(i) } else { *pa.add(i * a_row) });
+                    let x = T::splat(s, *pa.add(i * row));
                     for j in 0..V {
                         acc[i][j] = T::fma(s, x, v[j], acc[i][j]);
                     }
                 }
-                if PACKED {
+                if LEFT == PACKED {
                     pa = pa.add(R);
                 }
             }
@@ -227,16 +248,23 @@ fn prefetch<T>(at: *const T) {
 ///
 /// # Safety
 /// Reads of `a` and of whole vectors of `b`, and reads and writes of the valid elements of `c`, as [`Tile`] says
-/// where they lie, must be in bounds; a bias must have `rows` elements, or as many as are valid of a row; `scattered` as many steps as `offsets`.
+/// where they lie, must be in bounds; a bias must have `rows` elements, or as many as are valid of a row; `left` as many steps as `offsets`.
 #[inline(always)]
 pub(crate) unsafe fn run<S: Simd, T: Element>(s: S, rows: usize, vectors: usize, tile: Tile<'_, T>) {
+    let left = match tile.left {
+        Left::Packed => PACKED,
+        Left::Columns(_) => COLUMNS,
+        Left::Blocks(_) => BLOCKS,
+    };
     macro_rules! sizes {
         ($($r:literal)*) => {
-            match (rows, vectors, tile.scattered.is_none()) {
-                $(($r, 1, true) => s.vectorize(Fixed::<T, $r, 1, true>(tile)),
-                  ($r, 2, true) => s.vectorize(Fixed::<T, $r, 2, true>(tile)),
-                  ($r, 1, false) => s.vectorize(Fixed::<T, $r, 1, false>(tile)),
-                  ($r, 2, false) => s.vectorize(Fixed::<T, $r, 2, false>(tile)),)*
+            match (rows, vectors, left) {
+                $(($r, 1, PACKED) => s.vectorize(Fixed::<T, $r, 1, PACKED>(tile)),
+                  ($r, 2, PACKED) => s.vectorize(Fixed::<T, $r, 2, PACKED>(tile)),
+                  ($r, 1, COLUMNS) => s.vectorize(Fixed::<T, $r, 1, COLUMNS>(tile)),
+                  ($r, 2, COLUMNS) => s.vectorize(Fixed::<T, $r, 2, COLUMNS>(tile)),
+                  ($r, 1, BLOCKS) => s.vectorize(Fixed::<T, $r, 1, BLOCKS>(tile)),
+                  ($r, 2, BLOCKS) => s.vectorize(Fixed::<T, $r, 2, BLOCKS>(tile)),)*
                 _ => unreachable!("no tile of {rows} rows and {vectors} vectors"),
             }
         };

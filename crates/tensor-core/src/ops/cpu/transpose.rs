@@ -14,11 +14,31 @@ pub(crate) fn transpose<T: Element>(
     if rows == 0 || cols == 0 {
         return;
     }
-    assert!((rows - 1) * from_row + cols <= from.len() && (cols - 1) * to_row + rows <= to.len(), "transpose bounds");
+    assert!((cols - 1) * to_row + rows <= to.len(), "transpose bounds");
+    // SAFETY: the assertion bounds every write.
+    unsafe { transpose_to((rows, cols), from, from_row, to.as_mut_ptr(), to_row) }
+}
+
+/// [`transpose`] to elements of which others may be written by other threads.
+///
+/// # Safety
+/// Every element named in [`transpose`] must be valid for writes.
+#[inline]
+pub(crate) unsafe fn transpose_to<T: Element>(
+    (rows, cols): (usize, usize),
+    from: &[T],
+    from_row: usize,
+    to: *mut T,
+    to_row: usize,
+) {
+    if rows == 0 || cols == 0 {
+        return;
+    }
+    assert!((rows - 1) * from_row + cols <= from.len(), "transpose bounds");
     #[cfg(target_arch = "x86_64")]
     if T::DTYPE == candle_core::DType::F32 && std::arch::is_x86_feature_detected!("avx512f") {
-        let (from, to) = (from.as_ptr().cast::<f32>(), to.as_mut_ptr().cast::<f32>());
-        // SAFETY: the type is f32, the machine has AVX-512, and the assertion bounds every access.
+        // SAFETY: the type is f32, the machine has AVX-512, the assertion bounds the reads, and the caller vouches for the writes.
+        let (from, to) = (from.as_ptr().cast::<f32>(), to.cast::<f32>());
         return unsafe { avx512::transpose(rows, cols, from, from_row, to, to_row) };
     }
     const BLOCK: usize = 8;
@@ -26,7 +46,8 @@ pub(crate) fn transpose<T: Element>(
         for j0 in (0..cols).step_by(BLOCK) {
             for j in j0..cols.min(j0 + BLOCK) {
                 for i in i0..rows.min(i0 + BLOCK) {
-                    to[j * to_row + i] = from[i * from_row + j];
+                    // SAFETY: the caller vouches for it.
+                    unsafe { to.add(j * to_row + i).write(from[i * from_row + j]) }
                 }
             }
         }
@@ -74,7 +95,7 @@ mod avx512 {
                 for (i, r) in r.iter_mut().enumerate() {
                     *r = _mm512_loadu_ps(from.add(i * from_row));
                     // Rows are many and short for the machine's own prefetching.
-                    _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(i * from_row + AHEAD).cast());
+                    _mm_prefetch::<_MM_HINT_T1>(from.wrapping_add(i * from_row + AHEAD).cast());
                 }
             } else {
                 for (i, r) in r.iter_mut().enumerate().take(rows) {

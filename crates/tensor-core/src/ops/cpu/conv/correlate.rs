@@ -4,7 +4,7 @@
 use super::planes::{Planes, Taps};
 use crate::ops::cpu::build::split;
 use crate::ops::cpu::element::Element;
-use crate::ops::cpu::tile::{self, Panels, Start, Tile, VECTORS};
+use crate::ops::cpu::tile::{self, Left, Panels, Start, Tile, VECTORS};
 use crate::ops::cpu::transpose::transpose;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -299,7 +299,7 @@ impl<T: Element> Pass<T> {
                         unsafe {
                             let tile = Tile {
                                 a: a.as_ptr(),
-                                scattered: None,
+                                left: Left::Packed,
                                 b: source.as_ptr().add(i * source_row + j),
                                 offsets,
                                 b_vector,

@@ -5,6 +5,7 @@ mod correlate;
 mod depthwise;
 mod planes;
 mod weight;
+mod winograd;
 
 use super::build::fill;
 use super::element::Element;
@@ -79,6 +80,9 @@ impl Geometry {
         if self.depthwise() {
             return self.depthwise_forward(x, w, bias, slope);
         }
+        if self.winograd::<T>() {
+            return self.winograd_forward(x, w, bias, slope);
+        }
         let (order, offsets) = self.tap_offsets();
         let (channels, o, taps) = (self.channels, self.out_channels, self.taps());
         let grid = Grid { map: self.out, first: (0, 0), step: (1, 1) };
@@ -96,6 +100,9 @@ impl Geometry {
     pub(crate) fn input_grad<T: Element>(&self, gy: &[T], w: &[T], bias: Option<&[T]>) -> Vec<T> {
         if self.depthwise() {
             return self.depthwise_input_grad(gy, w, bias);
+        }
+        if self.winograd::<T>() {
+            return self.winograd_input_grad(gy, w, bias);
         }
         let (c, o) = (self.channels, self.out_channels);
         let group = |w: &[T]| {

@@ -8,7 +8,7 @@
 use super::Geometry;
 use crate::ops::cpu::build::{build, fill, split};
 use crate::ops::cpu::element::Element;
-use crate::ops::cpu::tile::{self, MAX_ROWS, Panels, Start, Tile, VECTORS, max_rows};
+use crate::ops::cpu::tile::{self, Left, MAX_LANES, MAX_ROWS, Panels, Start, Tile, VECTORS, max_rows};
 use crate::ops::cpu::transpose::transpose;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -20,14 +20,15 @@ const CHUNK: usize = 1 << 18;
 /// Weights up to this size are summed in parts, each over its own run of images.
 const IN_PARTS: usize = 1 << 18;
 const PARTS: usize = 8;
-/// The most lanes of a vector.
-const MAX_LANES: usize = 16;
 
 impl Geometry {
     /// `gw (o, c/groups, kh, kw)`: the adjoint of [`Geometry::forward`] in `w`, applied to `gy`.
     pub(crate) fn weight_grad<T: Element>(&self, x: &[T], gy: &[T]) -> Vec<T> {
         if self.depthwise() {
             return self.depthwise_weight_grad(x, gy);
+        }
+        if self.winograd::<T>() {
+            return self.winograd_weight_grad(x, gy);
         }
         struct Run<'a, T>(&'a Geometry, &'a [T], &'a [T]);
         impl<T: Element> WithSimd for Run<'_, T> {
@@ -234,7 +235,7 @@ impl<'a, S: Simd, T: Element> Sum<'a, S, T> {
 unsafe fn add<S: Simd, T: Element>(
     s: S,
     (rows, vectors): (usize, usize),
-    (a, scattered): (&[T], Option<(usize, &[usize])>),
+    (a, left): (&[T], Left<'_>),
     (b, offsets): (&[T], &[usize]),
     (to, to_row): (&mut [T], usize),
 ) {
@@ -243,7 +244,7 @@ unsafe fn add<S: Simd, T: Element>(
     let mut out = [T::ZERO; MAX_ROWS * VECTORS * MAX_LANES];
     let tile = Tile {
         a: a.as_ptr(),
-        scattered,
+        left,
         b: b.as_ptr(),
         offsets,
         b_vector: lanes,
@@ -286,7 +287,7 @@ impl<S0: Simd, T: Element> WithSimd for Inward<'_, S0, T> {
                 let vectors = ((wide - j) / lanes).min(VECTORS);
                 let (b, to) = (&self.source[run + j..], &mut self.sums[r * wide + j..]);
                 // SAFETY: the farthest read was checked above.
-                unsafe { add(s, (self.height, vectors), (self.a, None), (b, self.offsets), (to, sum.width)) }
+                unsafe { add(s, (self.height, vectors), (self.a, Left::Packed), (b, self.offsets), (to, sum.width)) }
             }
         }
     }
@@ -323,7 +324,7 @@ impl<S0: Simd, T: Element> WithSimd for Outward<'_, S0, T> {
                 let (first, height) = (cut.first(p), cut.height(p));
                 for j in (0..sum.width).step_by(VECTORS * lanes) {
                     let vectors = ((sum.width - j) / lanes).min(VECTORS);
-                    let a = (&self.source[run + first..], Some((1, self.offsets)));
+                    let a = (&self.source[run + first..], Left::Columns(self.offsets));
                     let to = &mut self.sums[(group * len + first) * sum.width + j..];
                     // SAFETY: both farthest reads were checked above.
                     unsafe { add(s, (height, vectors), a, (&self.g[j..], &steps), (to, sum.width)) }

@@ -3,7 +3,7 @@
 
 use super::{DEPTH, Shared};
 use crate::ops::cpu::element::Element;
-use crate::ops::cpu::tile::{self, Panels, Start, Tile, VECTORS};
+use crate::ops::cpu::tile::{self, Left, Panels, Start, Tile, VECTORS};
 use pulp::{Simd, WithSimd};
 
 /// The packed factors of a task, and where its part of the result lies.
@@ -47,7 +47,7 @@ impl<T: Element> WithSimd for Block<'_, T> {
                     };
                     let tile = Tile {
                         a: left.as_ptr(),
-                        scattered: None,
+                        left: Left::Packed,
                         b: right.as_ptr(),
                         offsets: &offsets[..deep],
                         b_vector: lanes,

@@ -1,0 +1,105 @@
+use super::*;
+
+fn numbers(n: usize, seed: u64) -> Vec<f32> {
+    crate::Rng::new(seed).normals(n).into_iter().map(|z| z as f32).collect()
+}
+
+fn wide(x: &[f32]) -> Vec<f64> {
+    x.iter().map(|x| f64::from(*x)).collect()
+}
+
+/// The largest and the root mean square error, both relative to the root mean square of the result.
+fn errors(got: &[f32], want: &[f64]) -> (f64, f64) {
+    assert_eq!(got.len(), want.len());
+    let rms = |v: &mut dyn Iterator<Item = f64>| (v.map(|x| x * x).sum::<f64>() / want.len() as f64).sqrt();
+    let difference = || got.iter().zip(want).map(|(g, w)| f64::from(*g) - w);
+    let scale = rms(&mut want.iter().copied());
+    (difference().fold(0.0, |m: f64, d| m.max(d.abs())) / scale, rms(&mut difference()) / scale)
+}
+
+fn geometry(
+    (batch, groups): (usize, usize),
+    (channels, out_channels): (usize, usize),
+    image: (usize, usize),
+    r: usize,
+    padding: (usize, usize),
+) -> Geometry {
+    let out = (image.0 + 2 * padding.0 + 1 - r, image.1 + 2 * padding.1 + 1 - r);
+    let one = (1, 1);
+    Geometry { batch, groups, channels, out_channels, image, kernel: (r, r), out, stride: one, padding, dilation: one }
+}
+
+/// Odd and even sizes, no padding and the most, several groups, tiles past the border, and more tiles than one block.
+fn cases() -> Vec<Geometry> {
+    vec![
+        geometry((3, 1), (17, 35), (9, 14), 3, (1, 1)),
+        geometry((2, 2), (16, 16), (12, 8), 3, (0, 2)),
+        geometry((19, 1), (64, 48), (8, 8), 3, (1, 1)),
+        geometry((5, 1), (40, 16), (14, 13), 5, (2, 2)),
+        geometry((2, 1), (33, 20), (10, 40), 5, (0, 4)),
+        geometry((1, 1), (16, 16), (30, 150), 3, (1, 1)),
+        geometry((6, 1), (144, 160), (4, 4), 3, (1, 1)),
+    ]
+}
+
+fn factors(geo: &Geometry) -> [Vec<f32>; 4] {
+    let weights = geo.groups * geo.out_channels * geo.channels * geo.taps();
+    let size = |each: usize| geo.batch * each;
+    [
+        numbers(size(geo.image_len()), 1),
+        numbers(weights, 2),
+        numbers(size(geo.map_len()), 3),
+        numbers(geo.groups * geo.out_channels, 4),
+    ]
+}
+
+/// A direct sum of n products errs by 6e-8 sqrt(n) / 3 or so of its terms' size; twice to three times that is what the points allow.
+#[test]
+fn three_maps_agree_with_direct_sums_in_64_bits() {
+    for geo in cases() {
+        assert!(geo.winograd::<f32>() && !geo.winograd::<f64>(), "{geo:?}");
+        let [x, w, gy, b] = factors(&geo);
+        let (x6, w6, gy6, b6) = (wide(&x), wide(&w), wide(&gy), wide(&b));
+        let inputs = wide(&numbers(geo.groups * geo.channels, 5));
+        let inputs32: Vec<f32> = inputs.iter().map(|x| *x as f32).collect();
+        for (name, got, want) in [
+            ("forward", geo.forward(&x, &w, None, None), geo.forward(&x6, &w6, None, None)),
+            ("biased", geo.forward(&x, &w, Some(&b), None), geo.forward(&x6, &w6, Some(&b6), None)),
+            ("leaky", geo.forward(&x, &w, Some(&b), Some(0.1)), geo.forward(&x6, &w6, Some(&b6), Some(0.1))),
+            ("to input", geo.input_grad(&gy, &w, None), geo.input_grad(&gy6, &w6, None)),
+            ("to input, biased", geo.input_grad(&gy, &w, Some(&inputs32)), geo.input_grad(&gy6, &w6, Some(&inputs))),
+            ("to weight", geo.weight_grad(&x, &gy), geo.weight_grad(&x6, &gy6)),
+        ] {
+            let (most, rms) = errors(&got, &want);
+            assert!(most < 2e-5 && rms < 2e-6, "{name} {geo:?}: {most:.1e} {rms:.1e}");
+        }
+    }
+}
+
+#[test]
+fn an_example_has_the_same_bytes_in_every_batch_and_for_any_number_of_threads() {
+    for geo in cases() {
+        let [x, w, gy, b] = factors(&geo);
+        let all = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+            pool.install(|| {
+                (geo.forward(&x, &w, Some(&b), None), geo.input_grad(&gy, &w, None), geo.weight_grad(&x, &gy))
+            })
+        };
+        let (y, gx, gw) = all(1);
+        for threads in [2, 5] {
+            assert!(
+                (&y, &gx, &gw) == (&all(threads).0, &all(threads).1, &all(threads).2),
+                "{threads} threads, {geo:?}"
+            );
+        }
+        let one = Geometry { batch: 1, ..geo };
+        for i in 0..geo.batch {
+            let part = |v: &[f32], len: usize| v[i * len..][..len].to_vec();
+            let forward = one.forward(&part(&x, geo.image_len()), &w, Some(&b), None);
+            assert_eq!(forward, part(&y, geo.map_len()), "image {i} of {geo:?}");
+            let to_input = one.input_grad(&part(&gy, geo.map_len()), &w, None);
+            assert_eq!(to_input, part(&gx, geo.image_len()), "gradient {i} of {geo:?}");
+        }
+    }
+}

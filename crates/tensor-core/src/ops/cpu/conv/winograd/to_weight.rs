@@ -1,0 +1,200 @@
+//! The map to the weight: the adjoint of the products in the kernels, so products over all tiles at each point.
+#![allow(unsafe_code)]
+
+use super::correlate::{Layout, Planes, spread};
+use super::kernels::Shared;
+use super::strips::Grid;
+use super::transform::{Maps, both};
+use super::{POINTS, TILE};
+use crate::ops::cpu::conv::Geometry;
+use crate::ops::cpu::element::Element;
+use crate::ops::cpu::tile::{self, Left, MAX_LANES, MAX_ROWS, Panels, Start, Tile, VECTORS, lanes, load};
+use crate::ops::cpu::transpose::transpose;
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+
+/// Elements of transformed tiles that are made before they are multiplied.
+const BLOCK: usize = 1 << 20;
+/// Tiles that are made at once: the sums are read and written once for each block, and a long chain loses digits.
+const FEWEST: usize = 128;
+const MOST: usize = 256;
+/// Tiles that one task transforms.
+const RUN: usize = 16;
+
+impl Geometry {
+    /// [`Geometry::weight_grad`].
+    pub(in super::super) fn winograd_weight_grad<T: Element>(&self, x: &[T], gy: &[T]) -> Vec<T> {
+        let mut gw = Vec::with_capacity(self.groups * self.out_channels * self.channels * self.taps());
+        for group in 0..self.groups {
+            let size = POINTS * self.out_channels * self.channels.next_multiple_of(VECTORS * lanes::<T>());
+            T::scratch(size, |sums| {
+                self.point_sums(group, x, gy, sums);
+                gw.extend(match self.kernel.0 {
+                    3 => self.taps_of::<T, 3>(sums),
+                    _ => self.taps_of::<T, 5>(sums),
+                });
+            });
+        }
+        gw
+    }
+
+    /// `sum_tiles (A gy At)[o] (Bt x B)[c]` at each point: `[point][o][c]`, rows of whole pairs of vectors.
+    fn point_sums<T: Element>(&self, group: usize, x: &[T], gy: &[T], sums: &mut [T]) {
+        let (c, o) = (self.channels, self.out_channels);
+        let inputs = self.grid(self.image, self.out, self.padding);
+        // The tiles of the gradient are those of the result: no padding, no overlap.
+        let outputs = Grid { source: self.out, origin: (0, 0), ..inputs };
+        let wide = c.next_multiple_of(VECTORS * lanes::<T>());
+        let all = self.batch * inputs.per_image();
+        let block = (BLOCK / POINTS / (c + o)).clamp(FEWEST, MOST).min(all);
+        let planes = |image, channels| Planes { image, groups: self.groups, group, channels };
+        let (x, gy) = (planes(x, c), planes(gy, o));
+        let layouts = |count| (Layout::pairs::<T>(count, c), Layout::rows::<T>(count, o));
+        let (room, room_g) = layouts(block);
+        T::scratch(POINTS * (room.step + room_g.step), |scratch| {
+            let (data, grads) = scratch.split_at_mut(POINTS * room.step);
+            for first in (0..all).step_by(block) {
+                let count = block.min(all - first);
+                let (layout, layout_g) = layouts(count);
+                let (to_data, to_grads) = (Shared(data.as_mut_ptr()), Shared(grads.as_mut_ptr()));
+                (0..2 * count.div_ceil(RUN)).into_par_iter().for_each(|i| {
+                    let (run, of_data) = (i / 2 * RUN, i % 2 == 0);
+                    let tiles = first + run..first + (run + RUN).min(count);
+                    // SAFETY: the block has room for all of its tiles, and each is one task's.
+                    unsafe {
+                        if of_data {
+                            spread::<T, TILE>(&inputs, &x, tiles, (to_data.at(0), layout, run));
+                        } else if outputs.m == 4 {
+                            spread::<T, 4>(&outputs, &gy, tiles, (to_grads.at(0), layout_g, run));
+                        } else {
+                            spread::<T, 2>(&outputs, &gy, tiles, (to_grads.at(0), layout_g, run));
+                        }
+                    }
+                });
+                sums.par_chunks_exact_mut(o * wide).enumerate().for_each(|(e, sums)| {
+                    let data = (&data[e * layout.step..][..layout.step], layout);
+                    let grads = (&grads[e * layout_g.step..][..layout_g.step], layout_g);
+                    let size = (o, c, count);
+                    Arch::new().dispatch(Product { data, grads, sums, size, starts: first == 0 });
+                });
+            }
+        });
+    }
+
+    /// `Gt s G` of all sums: (o, c, r, r).
+    fn taps_of<T: Element, const R: usize>(&self, sums: &[T]) -> Vec<T> {
+        let (c, o) = (self.channels, self.out_channels);
+        let one = |i: usize, to: &mut [T]| {
+            T::scratch(R * R * lanes::<T>(), |taps| {
+                for first in (0..c).step_by(lanes::<T>()) {
+                    let n = lanes::<T>().min(c - first);
+                    Arch::new().dispatch(Taps::<T, R> { sums, size: (o, c), at: (i, first), taps });
+                    transpose((R * R, n), taps, lanes::<T>(), &mut to[first * R * R..], R * R);
+                }
+            });
+        };
+        // SAFETY: each output channel's kernels are written whole.
+        unsafe { crate::ops::cpu::build::fill(o * c * R * R, 0, c * R * R, one) }
+    }
+}
+
+/// Adds one point's products of a block of tiles.
+struct Product<'a, T> {
+    data: (&'a [T], Layout),
+    grads: (&'a [T], Layout),
+    /// (o, c), rows of whole pairs of vectors.
+    sums: &'a mut [T],
+    /// o, c, tiles.
+    size: (usize, usize, usize),
+    /// Whether the sums start with this block.
+    starts: bool,
+}
+
+impl<T: Element> WithSimd for Product<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, s: S) {
+        let Self { data: (data, layout), grads: (grads, layout_g), sums, size: (o, c, count), starts } = self;
+        let lanes = T::lanes::<S>();
+        let wide = VECTORS * lanes;
+        let row = c.next_multiple_of(wide);
+        let offsets: Vec<usize> = (0..count).map(|t| t * layout.row).collect();
+        let steps: Vec<usize> = (0..count).map(|t| t * layout_g.row).collect();
+        let panels = Panels::new(o, tile::max_rows::<S>());
+        assert!(data.len() >= row / wide * layout.pair && layout.pair >= count * wide && layout.row == wide);
+        assert!(grads.len() >= count * layout_g.row && o <= layout_g.row && sums.len() >= o * row);
+        for j in (0..c).step_by(wide) {
+            for p in 0..panels.count {
+                let (first, height) = (panels.first(p), panels.height(p));
+                let vectors = (c - j).div_ceil(lanes).min(VECTORS);
+                // One chain over the block, then added to what stands: a chain over all tiles would lose digits.
+                let mut out = [T::ZERO; MAX_ROWS * VECTORS * MAX_LANES];
+                // SAFETY: the assertions above bound the rows of both; `out` has room for the largest tile.
+                unsafe {
+                    let tile = Tile {
+                        a: grads.as_ptr().add(first),
+                        left: Left::Columns(&steps),
+                        b: data.as_ptr().add(j / wide * layout.pair),
+                        offsets: &offsets,
+                        b_vector: lanes,
+                        c: out.as_mut_ptr(),
+                        c_row: vectors * lanes,
+                        c_vector: lanes,
+                        valid: [lanes; VECTORS],
+                        start: Start::Zero,
+                        next: sums.as_ptr().wrapping_add(first * row + j),
+                    };
+                    tile::run(s, height, vectors, tile);
+                }
+                for i in 0..height {
+                    let to = &mut sums[(first + i) * row + j..][..vectors * lanes];
+                    let from = &out[i * vectors * lanes..][..vectors * lanes];
+                    if starts {
+                        to.copy_from_slice(from);
+                        continue;
+                    }
+                    for (to, from) in to.iter_mut().zip(from) {
+                        *to += *from;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The kernels of one output channel and a vector of inputs: `[tap][input]`.
+struct Taps<'a, T, const R: usize> {
+    sums: &'a [T],
+    /// o, c.
+    size: (usize, usize),
+    at: (usize, usize),
+    taps: &'a mut [T],
+}
+
+impl<T: Element, const R: usize> WithSimd for Taps<'_, T, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, s: S) {
+        let Self { sums, size: (o, c), at: (i, first), taps } = self;
+        let (lanes, maps, zero) = (T::lanes::<S>(), Maps::new::<S, T>(s), T::splat(s, T::ZERO));
+        let row = c.next_multiple_of(VECTORS * lanes);
+        assert!(sums.len() >= POINTS * o * row && first + lanes <= row && taps.len() >= R * R * lanes);
+        let mut u = [[zero; TILE]; TILE];
+        for e in 0..POINTS {
+            // SAFETY: the assertion above bounds these.
+            u[e / TILE][e % TILE] = unsafe { load::<S, T>(sums.as_ptr().add((e * o + i) * row + first)) };
+        }
+        let g = both(
+            &u,
+            zero,
+            #[inline(always)]
+            |u| maps.gather::<S, T, R>(s, u),
+        );
+        for t in 0..R * R {
+            // SAFETY: as above.
+            unsafe { taps.as_mut_ptr().add(t * lanes).cast::<T::V<S>>().write_unaligned(g[t / R][t % R]) }
+        }
+    }
+}

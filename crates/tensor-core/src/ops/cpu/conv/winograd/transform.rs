@@ -1,0 +1,172 @@
+//! The three linear maps of Winograd's method and their adjoints, on vectors whose lanes are channels.
+//!
+//! With the points 0, ±[`A`], ±[`B`] and infinity: `y = At [(G g) * (Bt d)]` is the valid correlation of 6 inputs `d`
+//! with `r` taps `g`, which has `m = 7 - r` outputs. In two dimensions each map is applied to the columns, then to the rows.
+
+use super::TILE;
+use crate::ops::cpu::element::Element;
+use pulp::Simd;
+
+/// The points. Their powers, and so all entries of `At` and `Bt`, are exact in 32 bits; `A B` is close to 1, which keeps
+/// the maps well conditioned (Barabasz et al., "Error analysis and improving the accuracy of Winograd convolution for deep neural
+/// networks", 2020, on the choice of points; these by measurement of ours).
+const A: f64 = 0.625;
+const B: f64 = 1.5;
+
+/// The maps' entries as vectors.
+#[derive(Clone, Copy)]
+pub(super) struct Maps<V> {
+    one: V,
+    minus: V,
+    /// a, b and their negatives.
+    points: [V; 2],
+    negative: [V; 2],
+    /// -a^2, -b^2.
+    squares: [V; 2],
+    /// `a^2 b^2` and `-(a^2 + b^2)`.
+    product: V,
+    sum: V,
+    /// `a^i`, `b^i`.
+    powers: [[V; 2]; TILE],
+    /// `1 / prod (p - q)` over the other points q, for 0, a, b.
+    scales: [V; 3],
+}
+
+#[allow(clippy::needless_range_loop)] // fixed indices keep the vectors in registers
+impl<V: Copy> Maps<V> {
+    #[inline(always)]
+    pub(super) fn new<S: Simd, T: Element<V<S> = V>>(s: S) -> Self {
+        let v = |x: f64| T::splat(s, T::from_f64(x));
+        let (a2, b2) = (A * A, B * B);
+        Self {
+            one: v(1.0),
+            minus: v(-1.0),
+            points: [v(A), v(B)],
+            negative: [v(-A), v(-B)],
+            squares: [v(-a2), v(-b2)],
+            product: v(a2 * b2),
+            sum: v(-(a2 + b2)),
+            powers: std::array::from_fn(|i| [v(A.powi(i as i32)), v(B.powi(i as i32))]),
+            scales: [v(1.0 / (a2 * b2)), v(1.0 / (2.0 * a2 * (a2 - b2))), v(1.0 / (2.0 * b2 * (b2 - a2)))],
+        }
+    }
+
+    /// `Bt d`.
+    #[inline(always)]
+    fn data<S: Simd, T: Element<V<S> = V>>(&self, s: S, d: [V; TILE]) -> [V; TILE] {
+        let fma = |a, b, c| T::fma(s, a, b, c);
+        let [even_b, odd_b] = [fma(self.squares[1], d[2], d[4]), fma(self.squares[1], d[1], d[3])];
+        let [even_a, odd_a] = [fma(self.squares[0], d[2], d[4]), fma(self.squares[0], d[1], d[3])];
+        [
+            fma(self.product, d[0], fma(self.sum, d[2], d[4])),
+            fma(self.points[0], odd_b, even_b),
+            fma(self.negative[0], odd_b, even_b),
+            fma(self.points[1], odd_a, even_a),
+            fma(self.negative[1], odd_a, even_a),
+            fma(self.product, d[1], fma(self.sum, d[3], d[5])),
+        ]
+    }
+
+    /// `sum_i p^i g_i` over the even i and over the odd ones, for p = a and p = b: `[[even, odd]; 2]`.
+    #[inline(always)]
+    fn halves<S: Simd, T: Element<V<S> = V>, const N: usize>(&self, s: S, g: [V; N]) -> [[V; 2]; 2] {
+        let zero = T::splat(s, T::ZERO);
+        let mut sums = [[zero; 2]; 2];
+        for p in 0..2 {
+            sums[p][0] = g[0];
+            for i in 1..N {
+                let from = if i == 1 { zero } else { sums[p][i % 2] };
+                sums[p][i % 2] = T::fma(s, self.powers[i][p], g[i], from);
+            }
+        }
+        sums
+    }
+
+    /// `Bt d` for `N = 6` inputs, or `A g` for `N = m` gradients.
+    #[inline(always)]
+    pub(super) fn inward<S: Simd, T: Element<V<S> = V>, const N: usize>(&self, s: S, d: [V; N]) -> [V; TILE] {
+        if N < TILE {
+            return self.spread::<S, T, N>(s, d);
+        }
+        let mut all = [d[0]; TILE];
+        for i in 1..TILE {
+            all[i] = d[i];
+        }
+        self.data::<S, T>(s, all)
+    }
+
+    /// `A g` for `M` values: the adjoint of [`Maps::result`].
+    #[inline(always)]
+    fn spread<S: Simd, T: Element<V<S> = V>, const N: usize>(&self, s: S, g: [V; N]) -> [V; TILE] {
+        let [[even_a, odd_a], [even_b, odd_b]] = self.halves::<S, T, N>(s, g);
+        let add = |x, y| T::fma(s, self.one, x, y);
+        let sub = |x, y| T::fma(s, self.minus, y, x);
+        [g[0], add(even_a, odd_a), sub(even_a, odd_a), add(even_b, odd_b), sub(even_b, odd_b), g[N - 1]]
+    }
+
+    /// `G g` for `R` taps.
+    #[inline(always)]
+    pub(super) fn kernel<S: Simd, T: Element<V<S> = V>, const N: usize>(&self, s: S, g: [V; N]) -> [V; TILE] {
+        let zero = T::splat(s, T::ZERO);
+        let mut u = self.spread::<S, T, N>(s, g);
+        for i in 0..TILE - 1 {
+            u[i] = T::fma(s, self.scales[i.div_ceil(2)], u[i], zero);
+        }
+        u
+    }
+
+    /// `At u`: `M` results.
+    #[inline(always)]
+    pub(super) fn result<S: Simd, T: Element<V<S> = V>, const N: usize>(&self, s: S, u: [V; TILE]) -> [V; N] {
+        let add = |x, y| T::fma(s, self.one, x, y);
+        let sub = |x, y| T::fma(s, self.minus, y, x);
+        let (sums, differences) = ([add(u[1], u[2]), add(u[3], u[4])], [sub(u[1], u[2]), sub(u[3], u[4])]);
+        let mut y = [u[0]; N];
+        for i in 0..N {
+            let of = if i % 2 == 0 { sums } else { differences };
+            let from = match i {
+                0 => u[0],
+                i if i + 1 == N => u[TILE - 1],
+                _ => T::splat(s, T::ZERO),
+            };
+            y[i] = T::fma(s, self.powers[i][0], of[0], T::fma(s, self.powers[i][1], of[1], from));
+        }
+        y
+    }
+
+    /// `Gt u`: the adjoint of [`Maps::kernel`].
+    #[inline(always)]
+    pub(super) fn gather<S: Simd, T: Element<V<S> = V>, const N: usize>(&self, s: S, mut u: [V; TILE]) -> [V; N] {
+        let zero = T::splat(s, T::ZERO);
+        for i in 0..TILE - 1 {
+            u[i] = T::fma(s, self.scales[i.div_ceil(2)], u[i], zero);
+        }
+        self.result::<S, T, N>(s, u)
+    }
+}
+
+/// A map on columns of `P` and then on rows: `P x P -> Q x Q`. Loops alone, which are compiled for this machine's vectors.
+#[inline(always)]
+#[allow(clippy::needless_range_loop)] // as above
+pub(super) fn both<V: Copy, const P: usize, const Q: usize>(
+    x: &[[V; P]; P],
+    zero: V,
+    f: impl Fn([V; P]) -> [V; Q],
+) -> [[V; Q]; Q] {
+    let mut half = [[zero; P]; Q];
+    for j in 0..P {
+        let mut column = [zero; P];
+        for i in 0..P {
+            column[i] = x[i][j];
+        }
+        let column = f(column);
+        for i in 0..Q {
+            half[i][j] = column[i];
+        }
+    }
+    let mut y = [[zero; Q]; Q];
+    for i in 0..Q {
+        y[i] = f(half[i]);
+    }
+    y
+}
