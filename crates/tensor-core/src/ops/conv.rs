@@ -61,8 +61,14 @@ impl Conv2dSpec {
 /// `OH = (H + 2 p - d (KH - 1) - 1) / s + 1`, rounded down.
 ///
 /// # Cost
-/// `2 N O OH OW (C / groups) KH KW` operations forward, and the same number for each gradient that is needed. The scratch
-/// memory is a padded copy of a few images per thread.
+/// `2 N O OH OW (C / groups) KH KW` operations forward, and the same number for each gradient that is needed; about a third of
+/// them in f32 on the CPU for kernels of 3x3 or 5x5 with stride 1, and of 4x4 with stride 2, between 16 channels and more
+/// (Winograd's method). The scratch memory is a padded copy of a few images per thread, and there the transformed kernels.
+///
+/// # Accuracy
+/// In f32 the root mean square error is about 1e-8 to 3e-8 times `sqrt((C / groups) KH KW)` of that of the result, and about twice as much by
+/// Winograd's method (points 0, ±5/8, ±3/2 and infinity), where it spreads over tiles: where a direct sum is exactly 0, it may be
+/// 1e-7 of its neighbours, and a value that is not finite makes its whole tile so. f64 is always a direct sum.
 ///
 /// # Errors
 /// Shapes that do not fit each other, an empty axis, a zero stride or dilation, a kernel larger than the

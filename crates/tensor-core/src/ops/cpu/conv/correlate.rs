@@ -11,6 +11,8 @@ use rayon::prelude::*;
 
 /// Elements of a block of kernels that should stay in the second-level cache.
 const KERNEL_BLOCK: usize = 1 << 17;
+/// Elements of a block of interleaved channels, likewise: larger maps fill their vectors without.
+const INTERLEAVED: usize = 1 << 18;
 
 /// The kernels `a[m, c, t]` of a correlation, in panels: `[panel][c, t][row]`.
 pub(super) struct Kernels<T> {
@@ -131,7 +133,8 @@ impl<T: Element> Correlation<T> {
             apart += count * (steps * ow.div_ceil(lanes));
             together += steps * ow + lanes * p.size();
         }
-        lanes > 1 && together < apart
+        let copy = self.block() * self.planes(lanes).channel();
+        lanes > 1 && copy <= INTERLEAVED && together < apart
     }
 
     /// Computes the images of one call, interleaved or one by one.

@@ -80,8 +80,8 @@ impl Geometry {
         if self.depthwise() {
             return self.depthwise_forward(x, w, bias, slope);
         }
-        if self.winograd::<T>() {
-            return self.winograd_forward(x, w, bias, slope);
+        if let Some(y) = self.winograd_forward(x, w, bias, slope) {
+            return y;
         }
         let (order, offsets) = self.tap_offsets();
         let (channels, o, taps) = (self.channels, self.out_channels, self.taps());
@@ -101,8 +101,8 @@ impl Geometry {
         if self.depthwise() {
             return self.depthwise_input_grad(gy, w, bias);
         }
-        if self.winograd::<T>() {
-            return self.winograd_input_grad(gy, w, bias);
+        if let Some(gx) = self.winograd_input_grad(gy, w, bias) {
+            return gx;
         }
         let (c, o) = (self.channels, self.out_channels);
         let group = |w: &[T]| {
@@ -129,7 +129,9 @@ impl Geometry {
         slope: Option<f64>,
     ) -> Vec<T> {
         let lanes = super::tile::lanes::<T>();
-        let together = maps.iter().any(|m| m.interleave(lanes));
+        // Interleaved or not, the bytes are the same; few images are better spread over the threads.
+        let spread = self.batch.div_ceil(lanes) >= rayon::current_num_threads().min(self.batch);
+        let together = spread && maps.iter().any(|m| m.interleave(lanes));
         let run = if together { lanes } else { 1 };
         let per_bias = bias.map_or(1, |b| b.len() / self.groups);
         let dense = maps.iter().all(Correlation::dense);

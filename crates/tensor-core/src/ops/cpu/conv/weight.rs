@@ -27,8 +27,8 @@ impl Geometry {
         if self.depthwise() {
             return self.depthwise_weight_grad(x, gy);
         }
-        if self.winograd::<T>() {
-            return self.winograd_weight_grad(x, gy);
+        if let Some(gw) = self.winograd_weight_grad(x, gy) {
+            return gw;
         }
         struct Run<'a, T>(&'a Geometry, &'a [T], &'a [T]);
         impl<T: Element> WithSimd for Run<'_, T> {

@@ -1,14 +1,17 @@
-//! Winograd's method: a correlation of 3x3 (5x5) taps on tiles of 4x4 (2x2) results by 36 products of matrices, one for
-//! each element of the transformed tiles of 6x6, instead of 144 (100) multiplications for each pair of channels.
+//! Winograd's method: a correlation of 3x3 taps on tiles of 4x4 results by 36 products of matrices, one for each element of the
+//! transformed tiles, instead of 144 multiplications for each pair of channels; of 5x5 taps on 2x2 results by 36 instead of 100;
+//! of 4x4 taps with stride 2, which are 2x2 taps on each of four phases, on 4x4 results by 4 x 25 instead of 256.
 //!
 //! Lavin & Gray, "Fast algorithms for convolutional neural networks", 2016 (arXiv 1509.09308). In 32 bits only: with the points of
-//! `transform` the error is about twice that of the direct sum (tested below against 64 bits), in which the sums are direct and check
-//! these. The choice between the two depends on the sizes of one example, and a tile's sums on the tile
-//! alone; so an example's bytes do not depend on the batch or on the number of threads.
+//! `transform` the error is about twice that of the direct sum (`tests`, against sums in 64 bits, which stay direct). The choice
+//! between the two depends on the sizes of one example, and a tile's sums on the tile alone; so an example's bytes do not depend on
+//! the batch or on the number of threads. A value that is not finite spreads to its whole tile.
 #![allow(unsafe_code)]
 
 mod correlate;
+mod inward;
 mod kernels;
+mod outward;
 mod strips;
 mod to_weight;
 mod transform;
@@ -18,68 +21,154 @@ mod tests;
 
 use super::Geometry;
 use crate::ops::cpu::element::Element;
-use correlate::Correlation;
+use correlate::{Correlation, Phase};
 use kernels::Kernels;
 use strips::Grid;
 
-/// Inputs of a tile along each axis.
-const TILE: usize = 6;
-/// Elements of a transformed tile.
-const POINTS: usize = TILE * TILE;
 /// Channels below which the transforms cost more than the products save.
 const FEW: usize = 16;
 
-impl Geometry {
-    /// Whether the method applies, and pays: for all three maps together.
-    pub(super) fn winograd<T: Element>(&self) -> bool {
-        let r = self.kernel.0;
-        let plain = self.stride == (1, 1) && self.dilation == (1, 1) && self.kernel == (r, r);
-        if size_of::<T>() != 4 || !plain || !matches!(r, 3 | 5) || self.channels.min(self.out_channels) < FEW {
-            return false;
+/// The sizes of the method for one convolution.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    /// Taps of each phase of the stride along an axis, results of a tile, and points: `n = m + r - 1`.
+    r: usize,
+    m: usize,
+    n: usize,
+    stride: usize,
+}
+
+impl Plan {
+    /// Points of a tile in both dimensions.
+    fn points(&self) -> usize {
+        self.n * self.n
+    }
+}
+
+/// Runs `$body` for the plan's points N, taps R and results M of a tile.
+macro_rules! sizes {
+    ($plan:expr, |$n:ident, $r:ident, $m:ident| $body:expr) => {
+        match $plan.r {
+            2 => {
+                #[allow(dead_code)] // not every body needs all
+                const $n: usize = 5;
+                #[allow(dead_code)] // not every body needs all
+                const $r: usize = 2;
+                #[allow(dead_code)] // not every body needs all
+                const $m: usize = 4;
+                $body
+            }
+            3 => {
+                #[allow(dead_code)] // not every body needs all
+                const $n: usize = 6;
+                #[allow(dead_code)] // not every body needs all
+                const $r: usize = 3;
+                #[allow(dead_code)] // not every body needs all
+                const $m: usize = 4;
+                $body
+            }
+            _ => {
+                #[allow(dead_code)] // not every body needs all
+                const $n: usize = 6;
+                #[allow(dead_code)] // not every body needs all
+                const $r: usize = 5;
+                #[allow(dead_code)] // not every body needs all
+                const $m: usize = 2;
+                $body
+            }
         }
-        // Results that the tiles compute for each that is wanted.
-        let m = TILE + 1 - r;
-        let (y, x) = (self.out.0.div_ceil(m), self.out.1.div_ceil(m));
-        let (tiles, direct) = (y * x * POINTS, self.out.0 * self.out.1 * r * r);
-        tiles * 3 <= direct * 2 && self.padding.0 < r && self.padding.1 < r
+    };
+}
+use sizes;
+
+impl Geometry {
+    /// The method's sizes where it applies and pays, for all three maps together; never in 64 bits.
+    fn plan(&self) -> Option<Plan> {
+        let (k, stride) = (self.kernel.0, self.stride.0);
+        let square = self.kernel == (k, k) && self.stride == (stride, stride) && self.dilation == (1, 1);
+        if !square || self.channels.min(self.out_channels) < FEW {
+            return None;
+        }
+        let (r, m) = match (k, stride) {
+            (3, 1) => (3, 4),
+            (5, 1) => (5, 2),
+            (4, 2) => (2, 4),
+            _ => return None,
+        };
+        let plan = Plan { r, m, n: m + r - 1, stride };
+        // Multiplications, with those for results past the border.
+        let work = |map: (usize, usize)| map.0.div_ceil(m) * map.1.div_ceil(m) * plan.points() * stride * stride;
+        let direct = self.out.0 * self.out.1 * k * k;
+        let image = (self.image.0.div_ceil(stride), self.image.1.div_ceil(stride));
+        let pays = work(self.out).max(work(image)) * 3 <= direct * 2;
+        (pays && self.padding.0 < k && self.padding.1 < k).then_some(plan)
     }
 
-    fn grid(&self, source: (usize, usize), out: (usize, usize), padding: (usize, usize)) -> Grid {
-        let origin = (-(padding.0 as isize), -(padding.1 as isize));
-        Grid { source, origin, out, m: TILE + 1 - self.kernel.0 }
-    }
-
-    /// [`Geometry::forward`].
+    /// [`Geometry::forward`], where the method pays.
     pub(super) fn winograd_forward<T: Element>(
         &self,
         x: &[T],
         w: &[T],
         bias: Option<&[T]>,
         slope: Option<f64>,
-    ) -> Vec<T> {
+    ) -> Option<Vec<T>> {
+        // Known when compiled, so that nothing is made for 64 bits.
+        if const { size_of::<T>() != 4 } {
+            return None;
+        }
+        let plan = self.plan()?;
         let (c, o, taps) = (self.channels, self.out_channels, self.taps());
-        let kernels = |w: &[T]| Kernels::new(self.kernel.0, (o, c), false, w, (c * taps, taps));
-        Correlation {
-            grid: self.grid(self.image, self.out, self.padding),
+        let origin = (-(self.padding.0 as isize), -(self.padding.1 as isize));
+        let group = |w: &[T]| {
+            let kernels = Kernels::new(plan, (o, c), &self.phase_taps(plan), w, (c * taps, taps));
+            vec![Phase { origin, first: (0, 0), kernels }]
+        };
+        let correlation = Correlation {
+            plan,
+            grid: self.source_grid(plan),
             batch: self.batch,
             channels: c,
-            groups: w.chunks_exact(o * c * taps).map(kernels).collect(),
+            groups: w.chunks_exact(o * c * taps).map(group).collect(),
             slope: slope.map(T::from_f64),
-        }
-        .run(x, bias)
+        };
+        Some(correlation.run(x, bias))
     }
 
-    /// [`Geometry::input_grad`]: the correlation of `gy` with the kernels turned by half.
-    pub(super) fn winograd_input_grad<T: Element>(&self, gy: &[T], w: &[T], bias: Option<&[T]>) -> Vec<T> {
-        let (c, o, taps, r) = (self.channels, self.out_channels, self.taps(), self.kernel.0);
-        let kernels = |w: &[T]| Kernels::new(r, (c, o), true, w, (taps, c * taps));
-        Correlation {
-            grid: self.grid(self.out, self.image, (r - 1 - self.padding.0, r - 1 - self.padding.1)),
+    /// [`Geometry::input_grad`], where the method pays: for each phase of the stride the correlation of `gy` with its taps in reverse.
+    pub(super) fn winograd_input_grad<T: Element>(&self, gy: &[T], w: &[T], bias: Option<&[T]>) -> Option<Vec<T>> {
+        // Known when compiled, so that nothing is made for 64 bits.
+        if const { size_of::<T>() != 4 } {
+            return None;
+        }
+        let plan = self.plan()?;
+        let (c, o, taps) = (self.channels, self.out_channels, self.taps());
+        let phase = |w: &[T], (first, of, order): ((usize, usize), super::Taps, Vec<usize>)| {
+            let order: Vec<usize> = order.into_iter().rev().collect();
+            // The taps' offsets fall with their numbers, so the last has the least.
+            let origin = of.offsets[of.offsets.len() - 1];
+            Phase { origin, first, kernels: Kernels::new(plan, (c, o), &[order], w, (taps, c * taps)) }
+        };
+        let group = |w: &[T]| self.phases().flatten().map(|p| phase(w, p)).collect();
+        let correlation = Correlation {
+            plan,
+            grid: Grid { source: self.out, out: self.image, m: plan.m, inputs: plan.n, stride: 1, step: plan.stride },
             batch: self.batch,
             channels: o,
-            groups: w.chunks_exact(o * c * taps).map(kernels).collect(),
+            groups: w.chunks_exact(o * c * taps).map(group).collect(),
             slope: None,
-        }
-        .run(gy, bias)
+        };
+        Some(correlation.run(gy, bias))
+    }
+
+    /// Tiles of the result, which read the image.
+    fn source_grid(&self, plan: Plan) -> Grid {
+        Grid { source: self.image, out: self.out, m: plan.m, inputs: plan.n, stride: plan.stride, step: 1 }
+    }
+
+    /// The numbers of each phase's taps in a kernel.
+    fn phase_taps(&self, plan: Plan) -> Vec<Vec<usize>> {
+        let (r, s) = (plan.r, plan.stride);
+        let taps = |y: usize, x: usize| (0..r * r).map(|t| (t / r * s + y) * self.kernel.1 + t % r * s + x).collect();
+        (0..s * s).map(|phase| taps(phase / s, phase % s)).collect()
     }
 }

@@ -1,25 +1,28 @@
 //! The tiles of a correlation, and copies of the source's parts that they read, channels innermost.
 #![allow(unsafe_code)]
 
-use super::TILE;
 use crate::ops::cpu::element::Element;
 use crate::ops::cpu::transpose::transpose;
 use std::ops::Range;
 
 /// Elements of a strip's copy that should stay in the second-level cache.
 const STRIP: usize = 1 << 16;
+/// The most points of a tile along an axis.
+pub(super) const MOST_POINTS: usize = 6;
 
-/// How one axis pair of a correlation of `r x r` taps is cut into tiles of `m = 7 - r` results.
+/// How a correlation is cut into tiles of `m x m` results, or of `m x m` for each phase of a step.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Grid {
-    /// Rows and columns of the source.
+    /// Rows and columns of the source, and of the result.
     pub(super) source: (usize, usize),
-    /// The source's position under the first tap of the first result: minus the padding.
-    pub(super) origin: (isize, isize),
-    /// Rows and columns of the result.
     pub(super) out: (usize, usize),
-    /// Results of a tile along each axis.
+    /// Results of a tile, and the inputs they need of each phase, along each axis.
     pub(super) m: usize,
+    pub(super) inputs: usize,
+    /// Positions of the source between a tile's inputs: as many phases of the source are read.
+    pub(super) stride: usize,
+    /// Positions of the result between a tile's results: as many phases are written.
+    pub(super) step: usize,
 }
 
 /// A rectangle of neighbouring tiles of one image.
@@ -36,7 +39,7 @@ impl Strip {
     }
 }
 
-/// A rectangle of a map, and how far its copy's rows are apart in positions.
+/// A rectangle of a map, copied row after row.
 #[derive(Clone, Debug)]
 pub(super) struct Window {
     pub(super) rows: Range<usize>,
@@ -60,7 +63,8 @@ impl Window {
 impl Grid {
     /// Rows and columns of tiles.
     pub(super) fn tiles(&self) -> (usize, usize) {
-        (self.out.0.div_ceil(self.m), self.out.1.div_ceil(self.m))
+        let each = self.m * self.step;
+        (self.out.0.div_ceil(each), self.out.1.div_ceil(each))
     }
 
     pub(super) fn per_image(&self) -> usize {
@@ -70,8 +74,9 @@ impl Grid {
     /// Cuts the tiles `range` of a batch into strips whose copies with `channels` channels are not too large.
     pub(super) fn strips(&self, range: Range<usize>, channels: usize) -> Vec<Strip> {
         let (high, wide) = self.tiles();
-        let row = self.m * self.out.1.max(self.source.1) * channels;
-        let (most_rows, most_columns) = ((STRIP / row).max(1), (STRIP / (TILE * self.m * channels)).max(4));
+        let (across, tile) = (self.out.1.max(self.source.1), self.m * self.step.max(self.stride));
+        let most_rows = (STRIP / (tile * across * channels)).max(1);
+        let most_columns = (STRIP / (tile * tile * 2 * channels)).max(4);
         let mut strips = Vec::new();
         let mut t = range.start;
         while t < range.end {
@@ -89,30 +94,42 @@ impl Grid {
         strips
     }
 
-    /// The part of the source that a strip reads.
-    pub(super) fn reads(&self, strip: &Strip) -> Window {
+    /// The part of the source that a strip reads, where `origin` is the position under the first input of the first tile.
+    pub(super) fn reads(&self, strip: &Strip, origin: (isize, isize)) -> Window {
         let axis = |tiles: &Range<usize>, origin: isize, len: usize| {
-            let clip = |i: isize| i.clamp(0, len as isize) as usize;
-            let last = ((tiles.end - 1) * self.m + TILE) as isize;
-            clip((tiles.start * self.m) as isize + origin)..clip(last + origin)
+            let clip = |i: usize| (i as isize + origin).clamp(0, len as isize) as usize;
+            clip(tiles.start * self.m * self.stride)..clip(((tiles.end - 1) * self.m + self.inputs) * self.stride)
         };
         Window {
-            rows: axis(&strip.rows, self.origin.0, self.source.0),
-            columns: axis(&strip.columns, self.origin.1, self.source.1),
+            rows: axis(&strip.rows, origin.0, self.source.0),
+            columns: axis(&strip.columns, origin.1, self.source.1),
         }
     }
 
     /// The part of the result that a strip writes.
     pub(super) fn writes(&self, strip: &Strip) -> Window {
-        let axis = |tiles: &Range<usize>, len: usize| tiles.start * self.m..(tiles.end * self.m).min(len);
+        let each = self.m * self.step;
+        let axis = |tiles: &Range<usize>, len: usize| tiles.start * each..(tiles.end * each).min(len);
         Window { rows: axis(&strip.rows, self.out.0), columns: axis(&strip.columns, self.out.1) }
     }
 
-    /// Where the inputs of a tile are in the copy of a window; `outside` for those in the padding.
+    /// Where a tile's inputs of one phase are in the copy of a window; `outside` for those in the padding.
     #[inline(always)]
-    pub(super) fn inputs(&self, window: &Window, (y, x): (usize, usize), outside: usize) -> [[usize; TILE]; TILE] {
-        let (y, x) = ((y * self.m) as isize + self.origin.0, (x * self.m) as isize + self.origin.1);
-        std::array::from_fn(|i| std::array::from_fn(|j| window.at(y + i as isize, x + j as isize).unwrap_or(outside)))
+    pub(super) fn inputs(
+        &self,
+        window: &Window,
+        (y, x): (usize, usize),
+        (top, left): (isize, isize),
+        outside: usize,
+    ) -> [[usize; MOST_POINTS]; MOST_POINTS] {
+        let at = |tile: usize, i: usize, first: isize| ((tile * self.m + i) * self.stride) as isize + first;
+        let mut all = [[outside; MOST_POINTS]; MOST_POINTS];
+        for (i, row) in all.iter_mut().enumerate().take(self.inputs) {
+            for (j, to) in row.iter_mut().enumerate().take(self.inputs) {
+                *to = window.at(at(y, i, top), at(x, j, left)).unwrap_or(outside);
+            }
+        }
+        all
     }
 }
 

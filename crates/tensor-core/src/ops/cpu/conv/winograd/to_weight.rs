@@ -1,11 +1,11 @@
 //! The map to the weight: the adjoint of the products in the kernels, so products over all tiles at each point.
 #![allow(unsafe_code)]
 
-use super::correlate::{Layout, Planes, spread};
+use super::inward::{Layout, Planes, spread};
 use super::kernels::Shared;
 use super::strips::Grid;
 use super::transform::{Maps, both};
-use super::{POINTS, TILE};
+use super::{Plan, sizes};
 use crate::ops::cpu::conv::Geometry;
 use crate::ops::cpu::element::Element;
 use crate::ops::cpu::tile::{self, Left, MAX_LANES, MAX_ROWS, Panels, Start, Tile, VECTORS, lanes, load};
@@ -22,37 +22,57 @@ const MOST: usize = 256;
 const RUN: usize = 16;
 
 impl Geometry {
-    /// [`Geometry::weight_grad`].
-    pub(in super::super) fn winograd_weight_grad<T: Element>(&self, x: &[T], gy: &[T]) -> Vec<T> {
+    /// [`Geometry::weight_grad`], where the method pays.
+    pub(in super::super) fn winograd_weight_grad<T: Element>(&self, x: &[T], gy: &[T]) -> Option<Vec<T>> {
+        if const { size_of::<T>() != 4 } {
+            return None;
+        }
+        let plan = self.plan()?;
         let mut gw = Vec::with_capacity(self.groups * self.out_channels * self.channels * self.taps());
         for group in 0..self.groups {
-            let size = POINTS * self.out_channels * self.channels.next_multiple_of(VECTORS * lanes::<T>());
-            T::scratch(size, |sums| {
-                self.point_sums(group, x, gy, sums);
-                gw.extend(match self.kernel.0 {
-                    3 => self.taps_of::<T, 3>(sums),
-                    _ => self.taps_of::<T, 5>(sums),
+            T::scratch(plan.points() * self.out_channels * self.width::<T>(plan), |sums| {
+                sizes!(plan, |N, R, M| {
+                    self.point_sums::<T, N, M>(plan, group, (x, gy), sums);
+                    gw.extend(self.taps_of::<T, N, R>(plan, sums));
                 });
             });
         }
-        gw
+        Some(gw)
     }
 
-    /// `sum_tiles (A gy At)[o] (Bt x B)[c]` at each point: `[point][o][c]`, rows of whole pairs of vectors.
-    fn point_sums<T: Element>(&self, group: usize, x: &[T], gy: &[T], sums: &mut [T]) {
+    /// Vectors of all phases' channels.
+    fn vectors<T: Element>(&self, plan: Plan) -> usize {
+        plan.stride * plan.stride * self.channels.div_ceil(lanes::<T>())
+    }
+
+    /// Elements of a row of sums: whole pairs of vectors.
+    fn width<T: Element>(&self, plan: Plan) -> usize {
+        self.vectors::<T>(plan).next_multiple_of(VECTORS) * lanes::<T>()
+    }
+
+    /// `sum_tiles (A gy At)[o] (Bt x B)[c]` at each point: `[point][o][phase, c]`.
+    fn point_sums<T: Element, const N: usize, const M: usize>(
+        &self,
+        plan: Plan,
+        group: usize,
+        (x, gy): (&[T], &[T]),
+        sums: &mut [T],
+    ) {
         let (c, o) = (self.channels, self.out_channels);
-        let inputs = self.grid(self.image, self.out, self.padding);
+        let inputs = self.source_grid(plan);
+        let origin = (-(self.padding.0 as isize), -(self.padding.1 as isize));
         // The tiles of the gradient are those of the result: no padding, no overlap.
-        let outputs = Grid { source: self.out, origin: (0, 0), ..inputs };
-        let wide = c.next_multiple_of(VECTORS * lanes::<T>());
+        let outputs = Grid { source: self.out, inputs: M, stride: 1, ..inputs };
+        let width = self.width::<T>(plan);
         let all = self.batch * inputs.per_image();
-        let block = (BLOCK / POINTS / (c + o)).clamp(FEWEST, MOST).min(all);
+        let block = (BLOCK / plan.points() / (width + o)).clamp(FEWEST, MOST).min(all);
         let planes = |image, channels| Planes { image, groups: self.groups, group, channels };
         let (x, gy) = (planes(x, c), planes(gy, o));
-        let layouts = |count| (Layout::pairs::<T>(count, c), Layout::rows::<T>(count, o));
+        let vectors = (self.vectors::<T>(plan), o.div_ceil(lanes::<T>()));
+        let layouts = |count| (Layout::pairs::<T>(count, vectors.0), Layout::rows::<T>(count, vectors.1));
         let (room, room_g) = layouts(block);
-        T::scratch(POINTS * (room.step + room_g.step), |scratch| {
-            let (data, grads) = scratch.split_at_mut(POINTS * room.step);
+        T::scratch(plan.points() * (room.step + room_g.step), |scratch| {
+            let (data, grads) = scratch.split_at_mut(plan.points() * room.step);
             for first in (0..all).step_by(block) {
                 let count = block.min(all - first);
                 let (layout, layout_g) = layouts(count);
@@ -63,38 +83,41 @@ impl Geometry {
                     // SAFETY: the block has room for all of its tiles, and each is one task's.
                     unsafe {
                         if of_data {
-                            spread::<T, TILE>(&inputs, &x, tiles, (to_data.at(0), layout, run));
-                        } else if outputs.m == 4 {
-                            spread::<T, 4>(&outputs, &gy, tiles, (to_grads.at(0), layout_g, run));
+                            spread::<T, N, N>(&inputs, origin, &x, tiles, (to_data.at(0), layout, run));
                         } else {
-                            spread::<T, 2>(&outputs, &gy, tiles, (to_grads.at(0), layout_g, run));
+                            spread::<T, M, N>(&outputs, (0, 0), &gy, tiles, (to_grads.at(0), layout_g, run));
                         }
                     }
                 });
-                sums.par_chunks_exact_mut(o * wide).enumerate().for_each(|(e, sums)| {
+                sums.par_chunks_exact_mut(o * width).enumerate().for_each(|(e, sums)| {
                     let data = (&data[e * layout.step..][..layout.step], layout);
                     let grads = (&grads[e * layout_g.step..][..layout_g.step], layout_g);
-                    let size = (o, c, count);
+                    let size = (o, vectors.0, count);
                     Arch::new().dispatch(Product { data, grads, sums, size, starts: first == 0 });
                 });
             }
         });
     }
 
-    /// `Gt s G` of all sums: (o, c, r, r).
-    fn taps_of<T: Element, const R: usize>(&self, sums: &[T]) -> Vec<T> {
-        let (c, o) = (self.channels, self.out_channels);
+    /// `Gt s G` of all sums: (o, c, k, k).
+    fn taps_of<T: Element, const N: usize, const R: usize>(&self, plan: Plan, sums: &[T]) -> Vec<T> {
+        let (c, o, k, lanes) = (self.channels, self.out_channels, self.taps(), lanes::<T>());
+        let width = self.width::<T>(plan);
+        let phases = self.phase_taps(plan);
         let one = |i: usize, to: &mut [T]| {
-            T::scratch(R * R * lanes::<T>(), |taps| {
-                for first in (0..c).step_by(lanes::<T>()) {
-                    let n = lanes::<T>().min(c - first);
-                    Arch::new().dispatch(Taps::<T, R> { sums, size: (o, c), at: (i, first), taps });
-                    transpose((R * R, n), taps, lanes::<T>(), &mut to[first * R * R..], R * R);
+            T::scratch(k * lanes, |taps| {
+                for first in (0..c).step_by(lanes) {
+                    for (phase, order) in phases.iter().enumerate() {
+                        let at = (i, phase * c.next_multiple_of(lanes) + first);
+                        let taps = &mut *taps;
+                        Arch::new().dispatch(Taps::<T, N, R> { sums, size: (o, width), at, order, taps });
+                    }
+                    transpose((k, lanes.min(c - first)), taps, lanes, &mut to[first * k..], k);
                 }
             });
         };
         // SAFETY: each output channel's kernels are written whole.
-        unsafe { crate::ops::cpu::build::fill(o * c * R * R, 0, c * R * R, one) }
+        unsafe { crate::ops::cpu::build::fill(o * c * k, 0, c * k, one) }
     }
 }
 
@@ -104,7 +127,7 @@ struct Product<'a, T> {
     grads: (&'a [T], Layout),
     /// (o, c), rows of whole pairs of vectors.
     sums: &'a mut [T],
-    /// o, c, tiles.
+    /// o, vectors of c, tiles.
     size: (usize, usize, usize),
     /// Whether the sums start with this block.
     starts: bool,
@@ -115,19 +138,19 @@ impl<T: Element> WithSimd for Product<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
-        let Self { data: (data, layout), grads: (grads, layout_g), sums, size: (o, c, count), starts } = self;
+        let Self { data: (data, layout), grads: (grads, layout_g), sums, size: (o, vectors, count), starts } = self;
         let lanes = T::lanes::<S>();
         let wide = VECTORS * lanes;
-        let row = c.next_multiple_of(wide);
+        let row = vectors.next_multiple_of(VECTORS) * lanes;
         let offsets: Vec<usize> = (0..count).map(|t| t * layout.row).collect();
         let steps: Vec<usize> = (0..count).map(|t| t * layout_g.row).collect();
         let panels = Panels::new(o, tile::max_rows::<S>());
         assert!(data.len() >= row / wide * layout.pair && layout.pair >= count * wide && layout.row == wide);
         assert!(grads.len() >= count * layout_g.row && o <= layout_g.row && sums.len() >= o * row);
-        for j in (0..c).step_by(wide) {
+        for j in (0..vectors * lanes).step_by(wide) {
             for p in 0..panels.count {
                 let (first, height) = (panels.first(p), panels.height(p));
-                let vectors = (c - j).div_ceil(lanes).min(VECTORS);
+                let vectors = (vectors - j / lanes).min(VECTORS);
                 // One chain over the block, then added to what stands: a chain over all tiles would lose digits.
                 let mut out = [T::ZERO; MAX_ROWS * VECTORS * MAX_LANES];
                 // SAFETY: the assertions above bound the rows of both; `out` has room for the largest tile.
@@ -163,38 +186,40 @@ impl<T: Element> WithSimd for Product<'_, T> {
     }
 }
 
-/// The kernels of one output channel and a vector of inputs: `[tap][input]`.
-struct Taps<'a, T, const R: usize> {
+/// The kernels of one output channel and a vector of one phase's inputs: `[tap][input]`.
+struct Taps<'a, T, const N: usize, const R: usize> {
     sums: &'a [T],
-    /// o, c.
+    /// o, elements of a row.
     size: (usize, usize),
     at: (usize, usize),
+    /// The taps' numbers.
+    order: &'a [usize],
     taps: &'a mut [T],
 }
 
-impl<T: Element, const R: usize> WithSimd for Taps<'_, T, R> {
+impl<T: Element, const N: usize, const R: usize> WithSimd for Taps<'_, T, N, R> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
-        let Self { sums, size: (o, c), at: (i, first), taps } = self;
+        let Self { sums, size: (o, row), at: (i, first), order, taps } = self;
         let (lanes, maps, zero) = (T::lanes::<S>(), Maps::new::<S, T>(s), T::splat(s, T::ZERO));
-        let row = c.next_multiple_of(VECTORS * lanes);
-        assert!(sums.len() >= POINTS * o * row && first + lanes <= row && taps.len() >= R * R * lanes);
-        let mut u = [[zero; TILE]; TILE];
-        for e in 0..POINTS {
+        assert!(sums.len() >= N * N * o * row && first + lanes <= row && order.len() == R * R);
+        assert!(order.iter().all(|t| (t + 1) * lanes <= taps.len()));
+        let mut u = [[zero; N]; N];
+        for e in 0..N * N {
             // SAFETY: the assertion above bounds these.
-            u[e / TILE][e % TILE] = unsafe { load::<S, T>(sums.as_ptr().add((e * o + i) * row + first)) };
+            u[e / N][e % N] = unsafe { load::<S, T>(sums.as_ptr().add((e * o + i) * row + first)) };
         }
         let g = both(
             &u,
             zero,
             #[inline(always)]
-            |u| maps.gather::<S, T, R>(s, u),
+            |u| maps.gather::<S, T, N, R>(s, u),
         );
         for t in 0..R * R {
             // SAFETY: as above.
-            unsafe { taps.as_mut_ptr().add(t * lanes).cast::<T::V<S>>().write_unaligned(g[t / R][t % R]) }
+            unsafe { taps.as_mut_ptr().add(order[t] * lanes).cast::<T::V<S>>().write_unaligned(g[t / R][t % R]) }
         }
     }
 }

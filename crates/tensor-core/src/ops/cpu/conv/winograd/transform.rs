@@ -1,9 +1,9 @@
 //! The three linear maps of Winograd's method and their adjoints, on vectors whose lanes are channels.
 //!
-//! With the points 0, ±[`A`], ±[`B`] and infinity: `y = At [(G g) * (Bt d)]` is the valid correlation of 6 inputs `d`
-//! with `r` taps `g`, which has `m = 7 - r` outputs. In two dimensions each map is applied to the columns, then to the rows.
+//! With the points 0, ±[`A`], ±[`B`] and, of `n = 6` points, infinity: `y = At [(G g) * (Bt d)]` is the valid correlation of
+//! n inputs `d` with `r` taps `g`, which has `m = n + 1 - r` results. In two dimensions each map is applied to the columns, then to the
+//! rows.
 
-use super::TILE;
 use crate::ops::cpu::element::Element;
 use pulp::Simd;
 
@@ -12,6 +12,8 @@ use pulp::Simd;
 /// networks", 2020, on the choice of points; these by measurement of ours).
 const A: f64 = 0.625;
 const B: f64 = 1.5;
+/// Points that are finite: 0 and these four.
+const FINITE: usize = 5;
 
 /// The maps' entries as vectors.
 #[derive(Clone, Copy)]
@@ -27,7 +29,7 @@ pub(super) struct Maps<V> {
     product: V,
     sum: V,
     /// `a^i`, `b^i`.
-    powers: [[V; 2]; TILE],
+    powers: [[V; 2]; FINITE],
     /// `1 / prod (p - q)` over the other points q, for 0, a, b.
     scales: [V; 3],
 }
@@ -53,18 +55,19 @@ impl<V: Copy> Maps<V> {
 
     /// `Bt d`.
     #[inline(always)]
-    fn data<S: Simd, T: Element<V<S> = V>>(&self, s: S, d: [V; TILE]) -> [V; TILE] {
+    fn data<S: Simd, T: Element<V<S> = V>, const N: usize>(&self, s: S, d: [V; N]) -> [V; N] {
         let fma = |a, b, c| T::fma(s, a, b, c);
         let [even_b, odd_b] = [fma(self.squares[1], d[2], d[4]), fma(self.squares[1], d[1], d[3])];
         let [even_a, odd_a] = [fma(self.squares[0], d[2], d[4]), fma(self.squares[0], d[1], d[3])];
-        [
-            fma(self.product, d[0], fma(self.sum, d[2], d[4])),
-            fma(self.points[0], odd_b, even_b),
-            fma(self.negative[0], odd_b, even_b),
-            fma(self.points[1], odd_a, even_a),
-            fma(self.negative[1], odd_a, even_a),
-            fma(self.product, d[1], fma(self.sum, d[3], d[5])),
-        ]
+        let mut v = [fma(self.product, d[0], fma(self.sum, d[2], d[4])); N];
+        v[1] = fma(self.points[0], odd_b, even_b);
+        v[2] = fma(self.negative[0], odd_b, even_b);
+        v[3] = fma(self.points[1], odd_a, even_a);
+        v[4] = fma(self.negative[1], odd_a, even_a);
+        if N > FINITE {
+            v[5] = fma(self.product, d[1], fma(self.sum, d[3], d[5]));
+        }
+        v
     }
 
     /// `sum_i p^i g_i` over the even i and over the odd ones, for p = a and p = b: `[[even, odd]; 2]`.
@@ -82,51 +85,73 @@ impl<V: Copy> Maps<V> {
         sums
     }
 
-    /// `Bt d` for `N = 6` inputs, or `A g` for `N = m` gradients.
+    /// `Bt d` for `P = N` inputs, or `A g` for `P = m` gradients: the adjoint of [`Maps::result`].
     #[inline(always)]
-    pub(super) fn inward<S: Simd, T: Element<V<S> = V>, const N: usize>(&self, s: S, d: [V; N]) -> [V; TILE] {
-        if N < TILE {
-            return self.spread::<S, T, N>(s, d);
+    pub(super) fn inward<S: Simd, T: Element<V<S> = V>, const P: usize, const N: usize>(
+        &self,
+        s: S,
+        d: [V; P],
+    ) -> [V; N] {
+        if P < N {
+            return self.spread::<S, T, P, N>(s, d);
         }
-        let mut all = [d[0]; TILE];
-        for i in 1..TILE {
+        let mut all = [d[0]; N];
+        for i in 1..N {
             all[i] = d[i];
         }
-        self.data::<S, T>(s, all)
+        self.data::<S, T, N>(s, all)
     }
 
-    /// `A g` for `M` values: the adjoint of [`Maps::result`].
     #[inline(always)]
-    fn spread<S: Simd, T: Element<V<S> = V>, const N: usize>(&self, s: S, g: [V; N]) -> [V; TILE] {
-        let [[even_a, odd_a], [even_b, odd_b]] = self.halves::<S, T, N>(s, g);
+    fn spread<S: Simd, T: Element<V<S> = V>, const P: usize, const N: usize>(&self, s: S, g: [V; P]) -> [V; N] {
+        let [[even_a, odd_a], [even_b, odd_b]] = self.halves::<S, T, P>(s, g);
         let add = |x, y| T::fma(s, self.one, x, y);
         let sub = |x, y| T::fma(s, self.minus, y, x);
-        [g[0], add(even_a, odd_a), sub(even_a, odd_a), add(even_b, odd_b), sub(even_b, odd_b), g[N - 1]]
+        let mut u = [g[0]; N];
+        u[1] = add(even_a, odd_a);
+        u[2] = sub(even_a, odd_a);
+        u[3] = add(even_b, odd_b);
+        u[4] = sub(even_b, odd_b);
+        if N > FINITE {
+            u[5] = g[P - 1];
+        }
+        u
     }
 
     /// `G g` for `R` taps.
     #[inline(always)]
-    pub(super) fn kernel<S: Simd, T: Element<V<S> = V>, const N: usize>(&self, s: S, g: [V; N]) -> [V; TILE] {
-        let zero = T::splat(s, T::ZERO);
-        let mut u = self.spread::<S, T, N>(s, g);
-        for i in 0..TILE - 1 {
-            u[i] = T::fma(s, self.scales[i.div_ceil(2)], u[i], zero);
+    pub(super) fn kernel<S: Simd, T: Element<V<S> = V>, const R: usize, const N: usize>(
+        &self,
+        s: S,
+        g: [V; R],
+    ) -> [V; N] {
+        self.scaled::<S, T, N>(s, self.spread::<S, T, R, N>(s, g))
+    }
+
+    #[inline(always)]
+    fn scaled<S: Simd, T: Element<V<S> = V>, const N: usize>(&self, s: S, mut u: [V; N]) -> [V; N] {
+        for i in 0..FINITE {
+            u[i] = T::fma(s, self.scales[i.div_ceil(2)], u[i], T::splat(s, T::ZERO));
         }
         u
     }
 
     /// `At u`: `M` results.
     #[inline(always)]
-    pub(super) fn result<S: Simd, T: Element<V<S> = V>, const N: usize>(&self, s: S, u: [V; TILE]) -> [V; N] {
+    pub(super) fn result<S: Simd, T: Element<V<S> = V>, const N: usize, const M: usize>(
+        &self,
+        s: S,
+        u: [V; N],
+    ) -> [V; M] {
         let add = |x, y| T::fma(s, self.one, x, y);
         let sub = |x, y| T::fma(s, self.minus, y, x);
         let (sums, differences) = ([add(u[1], u[2]), add(u[3], u[4])], [sub(u[1], u[2]), sub(u[3], u[4])]);
-        let mut y = [u[0]; N];
-        for i in 0..N {
+        let mut y = [u[0]; M];
+        for i in 0..M {
             let of = if i % 2 == 0 { sums } else { differences };
             let from = match i {
                 0 => u[0],
-                i if i + 1 == N => u[TILE - 1],
+                i if i + 1 == M && N > FINITE => u[N - 1],
                 _ => T::splat(s, T::ZERO),
             };
             y[i] = T::fma(s, self.powers[i][0], of[0], T::fma(s, self.powers[i][1], of[1], from));
@@ -136,12 +161,12 @@ impl<V: Copy> Maps<V> {
 
     /// `Gt u`: the adjoint of [`Maps::kernel`].
     #[inline(always)]
-    pub(super) fn gather<S: Simd, T: Element<V<S> = V>, const N: usize>(&self, s: S, mut u: [V; TILE]) -> [V; N] {
-        let zero = T::splat(s, T::ZERO);
-        for i in 0..TILE - 1 {
-            u[i] = T::fma(s, self.scales[i.div_ceil(2)], u[i], zero);
-        }
-        self.result::<S, T, N>(s, u)
+    pub(super) fn gather<S: Simd, T: Element<V<S> = V>, const N: usize, const R: usize>(
+        &self,
+        s: S,
+        u: [V; N],
+    ) -> [V; R] {
+        self.result::<S, T, N, R>(s, self.scaled::<S, T, N>(s, u))
     }
 }
 
