@@ -51,23 +51,7 @@ pub(crate) trait Element: WithDType + PartialOrd + std::ops::AddAssign + std::op
     /// Calls `f` with `len` elements of this thread's scratch memory, at the start of a cache line, their values
     /// unspecified. May be nested.
     fn scratch<R>(len: usize, f: impl FnOnce(&mut [Self]) -> R) -> R {
-        let mut memory = Vec::new();
-        Self::shelf(|free| {
-            // The smallest that is large enough, else the largest, to grow.
-            let at = (0..free.len()).min_by_key(|&i| match free[i].len() {
-                have if have >= len => (0, have),
-                have => (1, usize::MAX - have),
-            });
-            memory = at.map(|at| free.swap_remove(at)).unwrap_or_default();
-        });
-        let room = len + LINE / size_of::<Self>();
-        if memory.len() < room {
-            memory = vec![Self::ZERO; room];
-        }
-        let skip = memory.as_ptr().align_offset(LINE).min(room - len);
-        let result = f(&mut memory[skip..skip + len]);
-        Self::shelf(|free| free.push(memory));
-        result
+        f(&mut Room::new(len))
     }
 
     /// The elements of a contiguous storage.
@@ -76,6 +60,55 @@ pub(crate) trait Element: WithDType + PartialOrd + std::ops::AddAssign + std::op
             Some((from, to)) => Ok(&s.as_slice::<Self>()?[from..to]),
             None => candle_core::bail!("kernel called with a non-contiguous tensor"),
         }
+    }
+}
+
+/// Some of a thread's scratch memory, which goes back on the shelf of the thread that drops it.
+pub(crate) struct Room<T: Element> {
+    memory: Vec<T>,
+    skip: usize,
+    len: usize,
+}
+
+impl<T: Element> Room<T> {
+    /// `len` elements at the start of a cache line, their values unspecified.
+    pub(crate) fn new(len: usize) -> Self {
+        let mut memory = Vec::new();
+        T::shelf(|free| {
+            // The smallest that is large enough, else the largest, to grow.
+            let at = (0..free.len()).min_by_key(|&i| match free[i].len() {
+                have if have >= len => (0, have),
+                have => (1, usize::MAX - have),
+            });
+            memory = at.map(|at| free.swap_remove(at)).unwrap_or_default();
+        });
+        let room = len + LINE / size_of::<T>();
+        if memory.len() < room {
+            memory = vec![T::ZERO; room];
+        }
+        let skip = memory.as_ptr().align_offset(LINE).min(room - len);
+        Self { memory, skip, len }
+    }
+}
+
+impl<T: Element> Drop for Room<T> {
+    fn drop(&mut self) {
+        let memory = std::mem::take(&mut self.memory);
+        T::shelf(|free| free.push(memory));
+    }
+}
+
+impl<T: Element> std::ops::Deref for Room<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.memory[self.skip..][..self.len]
+    }
+}
+
+impl<T: Element> std::ops::DerefMut for Room<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        &mut self.memory[self.skip..][..self.len]
     }
 }
 

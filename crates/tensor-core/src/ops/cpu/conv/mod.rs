@@ -42,6 +42,21 @@ impl Geometry {
         self.groups * self.out_channels * self.out.0 * self.out.1
     }
 
+    /// The same convolution with its map in long rows, where the kernel is one tap: these fill whole vectors.
+    fn flat(self) -> Self {
+        let plain = self.kernel == (1, 1) && self.stride == (1, 1) && self.padding == (0, 0);
+        let (positions, lanes) = (self.image.0 * self.image.1, 2 * super::tile::lanes::<f32>());
+        let filled = |row: &usize| row * 1024 / row.next_multiple_of(lanes);
+        let row = match positions {
+            ..=1024 => Some(positions),
+            _ => (256..=1024).filter(|row| positions.is_multiple_of(*row)).max_by_key(filled),
+        };
+        match row.filter(|_| plain) {
+            Some(row) => Self { image: (positions / row, row), out: (positions / row, row), ..self },
+            None => self,
+        }
+    }
+
     /// The taps' numbers and their offsets in the image, in the order of the sum.
     fn tap_offsets(&self) -> (Vec<usize>, Vec<(isize, isize)>) {
         let ((kh, kw), (py, px), (dy, dx)) = (self.kernel, self.padding, self.dilation);
@@ -77,6 +92,10 @@ impl Geometry {
 
     /// `y (n, o, oh, ow) = x * w + b`, or rectified with a slope.
     pub(crate) fn forward<T: Element>(&self, x: &[T], w: &[T], bias: Option<&[T]>, slope: Option<f64>) -> Vec<T> {
+        self.flat().forward_of(x, w, bias, slope)
+    }
+
+    fn forward_of<T: Element>(&self, x: &[T], w: &[T], bias: Option<&[T]>, slope: Option<f64>) -> Vec<T> {
         if self.depthwise() {
             return self.depthwise_forward(x, w, bias, slope);
         }
@@ -98,6 +117,10 @@ impl Geometry {
 
     /// `gx (n, c, h, w)`: the adjoint of [`Geometry::forward`] in `x`, applied to `gy`; plus a bias (c,).
     pub(crate) fn input_grad<T: Element>(&self, gy: &[T], w: &[T], bias: Option<&[T]>) -> Vec<T> {
+        self.flat().input_grad_of(gy, w, bias)
+    }
+
+    fn input_grad_of<T: Element>(&self, gy: &[T], w: &[T], bias: Option<&[T]>) -> Vec<T> {
         if self.depthwise() {
             return self.depthwise_input_grad(gy, w, bias);
         }

@@ -20,7 +20,7 @@ const FEWEST: usize = 24;
 const MOST: usize = 96;
 
 /// The results of one phase of the step.
-pub(super) struct Phase<T> {
+pub(super) struct Phase<T: Element> {
     /// The position of the source under the first input of the first tile.
     pub(super) origin: (isize, isize),
     /// The first result.
@@ -29,7 +29,7 @@ pub(super) struct Phase<T> {
 }
 
 /// A correlation over a batch; for each group all phases.
-pub(super) struct Correlation<T> {
+pub(super) struct Correlation<T: Element> {
     pub(super) plan: Plan,
     pub(super) grid: Grid,
     pub(super) batch: usize,
@@ -77,7 +77,7 @@ impl<T: Element> Correlation<T> {
 }
 
 /// Some tiles of one group.
-struct Task<'a, T> {
+struct Task<'a, T: Element> {
     of: &'a Correlation<T>,
     group: usize,
     x: &'a [T],
@@ -159,7 +159,7 @@ impl<T: Element> Task<'_, T> {
 }
 
 /// At each point the product of the tiles (count, inputs) with the kernels (inputs, outputs).
-struct Products<'a, T> {
+struct Products<'a, T: Element> {
     kernels: &'a Kernels<T>,
     data: (&'a [T], Layout),
     /// `[point][tile][output]`, and the distance of rows.

@@ -3,7 +3,7 @@
 
 use super::transform::{Maps, both};
 use super::{Plan, sizes};
-use crate::ops::cpu::element::Element;
+use crate::ops::cpu::element::{Element, Room};
 use crate::ops::cpu::tile::{VECTORS, lanes, load};
 use crate::ops::cpu::transpose::transpose;
 use pulp::{Arch, Simd, WithSimd};
@@ -11,14 +11,14 @@ use rayon::prelude::*;
 
 /// `G g Gt` of all kernels: `[point][panel of outputs][input][output]`, where a panel is [`VECTORS`] vectors wide. Inputs are
 /// the channels of phase after phase.
-pub(super) struct Kernels<T> {
+pub(super) struct Kernels<T: Element> {
     pub(super) outputs: usize,
     pub(super) channels: usize,
     /// Phases times channels.
     pub(super) inputs: usize,
     /// Elements from one point to the next.
     pub(super) step: usize,
-    pub(super) data: Vec<T>,
+    pub(super) data: Room<T>,
 }
 
 /// The distance of rows of some vectors of channels: one more, so that rows do not share a set of the cache.
@@ -53,8 +53,7 @@ impl<T: Element> Kernels<T> {
         let (panels, inputs) = (outputs.div_ceil(panel), phases.len() * channels);
         // One more line, so that the points of one element do not share a set of the cache.
         let step = panels * inputs * panel + panel;
-        let size = plan.points() * step;
-        let mut data: Vec<T> = Vec::with_capacity(size);
+        let mut data = Room::new(plan.points() * step);
         let to = Shared(data.as_mut_ptr());
         let taps = phases.iter().flatten().max().map_or(0, |t| t + 1);
         assert!((outputs - 1) * steps.0 + (channels - 1) * steps.1 + taps <= w.len(), "kernels out of bounds");
@@ -70,11 +69,6 @@ impl<T: Element> Kernels<T> {
                 sizes!(plan, |N, R, M| Arch::new().dispatch(Transform::<T, N, R> { source: &source, laid, to, step }));
             });
         });
-        // SAFETY: the tasks have written every panel; the line between points, which is not read, is plain numbers.
-        unsafe {
-            (1..=plan.points()).for_each(|e| data.as_mut_ptr().add(e * step - panel).write_bytes(0, panel));
-            data.set_len(size);
-        }
         Self { outputs, channels, inputs, step, data }
     }
 }
