@@ -61,6 +61,35 @@ mod avx512 {
     /// Elements ahead that are fetched early.
     const AHEAD: usize = 128;
 
+    /// Transposes 16 vectors of 16: `$r[i][j]` becomes `$r[j][i]`. A macro, so that they stay in registers.
+    macro_rules! turn {
+        ($r:ident) => {
+            let mut t = $r;
+            for i in (0..16).step_by(2) {
+                t[i] = _mm512_unpacklo_ps($r[i], $r[i + 1]);
+                t[i + 1] = _mm512_unpackhi_ps($r[i], $r[i + 1]);
+            }
+            for i in (0..16).step_by(4) {
+                $r[i] = _mm512_shuffle_ps::<0x44>(t[i], t[i + 2]);
+                $r[i + 1] = _mm512_shuffle_ps::<0xee>(t[i], t[i + 2]);
+                $r[i + 2] = _mm512_shuffle_ps::<0x44>(t[i + 1], t[i + 3]);
+                $r[i + 3] = _mm512_shuffle_ps::<0xee>(t[i + 1], t[i + 3]);
+            }
+            for i in 0..4 {
+                t[i] = _mm512_shuffle_f32x4::<0x88>($r[i], $r[i + 4]);
+                t[i + 4] = _mm512_shuffle_f32x4::<0xdd>($r[i], $r[i + 4]);
+                t[i + 8] = _mm512_shuffle_f32x4::<0x88>($r[i + 8], $r[i + 12]);
+                t[i + 12] = _mm512_shuffle_f32x4::<0xdd>($r[i + 8], $r[i + 12]);
+            }
+            for i in 0..4 {
+                $r[i] = _mm512_shuffle_f32x4::<0x88>(t[i], t[i + 8]);
+                $r[i + 8] = _mm512_shuffle_f32x4::<0xdd>(t[i], t[i + 8]);
+                $r[i + 4] = _mm512_shuffle_f32x4::<0x88>(t[i + 4], t[i + 12]);
+                $r[i + 12] = _mm512_shuffle_f32x4::<0xdd>(t[i + 4], t[i + 12]);
+            }
+        };
+    }
+
     /// # Safety
     /// The machine must have AVX-512F, and every element named in [`super::transpose`] must be in bounds.
     #[target_feature(enable = "avx512f")]
@@ -77,66 +106,61 @@ mod avx512 {
             for j in (0..cols).step_by(16) {
                 let width = (cols - j).min(16);
                 // SAFETY: the block lies inside both matrices.
-                unsafe { block(height, width, from.add(i * from_row + j), from_row, to.add(j * to_row + i), to_row) }
+                unsafe {
+                    let (from, to) = (from.add(i * from_row + j), to.add(j * to_row + i));
+                    if height == 16 && width == 16 {
+                        whole(from, from_row, to, to_row);
+                    } else {
+                        part(height, width, from, from_row, to, to_row);
+                    }
+                }
             }
         }
     }
 
+    /// A block of 16 by 16.
+    ///
+    /// # Safety
+    /// As [`transpose`].
+    #[target_feature(enable = "avx512f")]
+    unsafe fn whole(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
+        let mut r = [_mm512_setzero_ps(); 16];
+        let mut at = from;
+        for r in &mut r {
+            // SAFETY: the caller vouches for the block; a prefetch never faults.
+            unsafe {
+                *r = _mm512_loadu_ps(at);
+                // Rows are many and short for the machine's own prefetching, and often of one set of the first-level cache.
+                _mm_prefetch::<_MM_HINT_T1>(at.wrapping_add(AHEAD).cast());
+            }
+            at = at.wrapping_add(from_row);
+        }
+        turn!(r);
+        let mut at = to;
+        for r in r {
+            // SAFETY: the caller vouches for the block.
+            unsafe { _mm512_storeu_ps(at, r) };
+            at = at.wrapping_add(to_row);
+        }
+    }
+
+    /// A smaller block.
+    ///
     /// # Safety
     /// As [`transpose`]; both sizes at most 16.
     #[target_feature(enable = "avx512f")]
-    unsafe fn block(rows: usize, cols: usize, from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
+    unsafe fn part(rows: usize, cols: usize, from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
         let mut r = [_mm512_setzero_ps(); 16];
         let low = |n: usize| ((1u32 << n) - 1) as __mmask16;
         let (read, write) = (low(cols), low(rows));
-        // SAFETY: masked lanes and rows past the block are not touched.
-        unsafe {
-            if rows == 16 && cols == 16 {
-                for (i, r) in r.iter_mut().enumerate() {
-                    *r = _mm512_loadu_ps(from.add(i * from_row));
-                    // Rows are many and short for the machine's own prefetching.
-                    _mm_prefetch::<_MM_HINT_T1>(from.wrapping_add(i * from_row + AHEAD).cast());
-                }
-            } else {
-                for (i, r) in r.iter_mut().enumerate().take(rows) {
-                    *r = _mm512_maskz_loadu_ps(read, from.add(i * from_row));
-                }
-            }
+        for (i, r) in r.iter_mut().enumerate().take(rows) {
+            // SAFETY: masked lanes and rows past the block are not touched.
+            *r = unsafe { _mm512_maskz_loadu_ps(read, from.add(i * from_row)) };
         }
-        let mut t = r;
-        for i in (0..16).step_by(2) {
-            t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
-            t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
-        }
-        for i in (0..16).step_by(4) {
-            r[i] = _mm512_shuffle_ps::<0x44>(t[i], t[i + 2]);
-            r[i + 1] = _mm512_shuffle_ps::<0xee>(t[i], t[i + 2]);
-            r[i + 2] = _mm512_shuffle_ps::<0x44>(t[i + 1], t[i + 3]);
-            r[i + 3] = _mm512_shuffle_ps::<0xee>(t[i + 1], t[i + 3]);
-        }
-        for i in 0..4 {
-            t[i] = _mm512_shuffle_f32x4::<0x88>(r[i], r[i + 4]);
-            t[i + 4] = _mm512_shuffle_f32x4::<0xdd>(r[i], r[i + 4]);
-            t[i + 8] = _mm512_shuffle_f32x4::<0x88>(r[i + 8], r[i + 12]);
-            t[i + 12] = _mm512_shuffle_f32x4::<0xdd>(r[i + 8], r[i + 12]);
-        }
-        for i in 0..4 {
-            r[i] = _mm512_shuffle_f32x4::<0x88>(t[i], t[i + 8]);
-            r[i + 8] = _mm512_shuffle_f32x4::<0xdd>(t[i], t[i + 8]);
-            r[i + 4] = _mm512_shuffle_f32x4::<0x88>(t[i + 4], t[i + 12]);
-            r[i + 12] = _mm512_shuffle_f32x4::<0xdd>(t[i + 4], t[i + 12]);
-        }
-        // SAFETY: as above.
-        unsafe {
-            if rows == 16 && cols == 16 {
-                for (j, r) in r.iter().enumerate() {
-                    _mm512_storeu_ps(to.add(j * to_row), *r);
-                }
-            } else {
-                for (j, r) in r.iter().enumerate().take(cols) {
-                    _mm512_mask_storeu_ps(to.add(j * to_row), write, *r);
-                }
-            }
+        turn!(r);
+        for (j, r) in r.iter().enumerate().take(cols) {
+            // SAFETY: as above.
+            unsafe { _mm512_mask_storeu_ps(to.add(j * to_row), write, *r) };
         }
     }
 }
