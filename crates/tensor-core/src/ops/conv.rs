@@ -61,14 +61,19 @@ impl Conv2dSpec {
 /// `OH = (H + 2 p - d (KH - 1) - 1) / s + 1`, rounded down.
 ///
 /// # Cost
-/// `2 N O OH OW (C / groups) KH KW` operations forward, and the same number for each gradient that is needed; about a third of
-/// them in f32 on the CPU for kernels of 3x3 or 5x5 with stride 1, and of 4x4 with stride 2, between 16 channels and more
-/// (Winograd's method). The scratch memory is a padded copy of a few images per thread, and there the transformed kernels.
+/// `2 N O OH OW (C / groups) KH KW` operations forward, and the same number for each gradient that is needed. The scratch memory
+/// is a padded copy of a few images per thread.
+///
+/// In f32 on the CPU, Winograd's method computes kernels of 3x3 and 5x5 with stride 1, and of 4x4 with stride 2, where a group has
+/// at least 16 channels on both sides and the map's size fits the method's tiles: a quarter to two thirds of the operations. The kernels
+/// are transformed in each call, which a batch of one image of a few positions does not pay back; their scratch memory, 1.4 to 6
+/// times that of the kernels, stays with the calling thread.
 ///
 /// # Accuracy
-/// In f32 the root mean square error is about 1e-8 to 3e-8 times `sqrt((C / groups) KH KW)` of that of the result, and about twice as much by
-/// Winograd's method (points 0, ±5/8, ±3/2 and infinity), where it spreads over tiles: where a direct sum is exactly 0, it may be
-/// 1e-7 of its neighbours, and a value that is not finite makes its whole tile so. f64 is always a direct sum.
+/// In f32 the root mean square of the error is about `1.5e-8 sqrt(n)` of that of the result for sums of n products, `n = (C / groups)
+/// KH KW` forward; with Winograd's method one to three times as much. There the error of a tile spreads over its results: where all
+/// products are 0, the result may be 1e-6, at most about 1e-5, of its neighbours instead of 0, and one value that is not finite makes its
+/// whole tile so. f64 is always a direct sum.
 ///
 /// # Errors
 /// Shapes that do not fit each other, an empty axis, a zero stride or dilation, a kernel larger than the
@@ -154,7 +159,8 @@ fn geometry(
 
 /// The gradient of [`conv2d`] to its input: the adjoint in `x`, a convolution of `gy` with the weight rotated by half a turn.
 ///
-/// Differentiable in `gy` and `weight`, twice.
+/// Differentiable in `gy` and `weight`, twice. Cost and accuracy are those of [`conv2d`]: by Winograd's method a position that no result
+/// depends on may get a gradient of 1e-6 of its neighbours' instead of 0.
 ///
 /// # Shapes
 /// `gy` (N, O, OH, OW), `weight` (O, C / groups, KH, KW) -> (N, C, H, W) for `input` = (H, W).

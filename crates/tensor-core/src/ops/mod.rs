@@ -40,13 +40,13 @@
 //! # Cost
 //! Convolutions and matrix products keep a small tile of the result in registers and read their operands from padded or
 //! packed copies that fit the caches. No matrix of patches (im2col) is built, so the extra memory is that of a few images and
-//! of the weights. The instruction set is chosen at run time (AVX-512, AVX2, NEON). All other operations pass over the data
+//! of the weights, or of the transformed kernels where [`conv2d`] uses Winograd's method. The instruction set is chosen at run time (AVX-512, AVX2, NEON). All other operations pass over the data
 //! once or twice.
 //!
 //! # Reproducibility
 //! Results are bit-identical for every number of threads, and the result of an example is bit-identical in every batch: each
-//! element is one chain of multiply-adds in the order of the sum. How a sum over a batch is partitioned depends on the shape
-//! only.
+//! element is one chain of multiply-adds in the order of the sum, or a fixed number of them by Winograd's method, which the sizes of
+//! one example choose. How a sum over a batch is partitioned depends on the shape only.
 //!
 //! # Second derivatives
 //! They require that candle keeps the graph of the first derivatives. Set the environment variable

@@ -73,7 +73,7 @@ const PACKED: u8 = 0;
 const COLUMNS: u8 = 1;
 const BLOCKS: u8 = 2;
 
-/// `c[i, j] = start + sum_k a[k rows + i] b[offset_k + j]` for the rows of a tile and its one or two vectors.
+/// `c[i, j] = start + sum_k a[i, k] b[offset_k + j]` for the rows of a tile and its one or two vectors.
 #[derive(Clone, Copy)]
 pub(crate) struct Tile<'a, T> {
     /// The factor that is broadcast.

@@ -281,9 +281,9 @@ impl<T: Element> Pass<T> {
         assert!(out.len() >= panels.rows * oh * width);
         let farthest = (oh - 1) * source_row + (width - 1) / lanes * lanes + lanes + offsets.iter().max().unwrap_or(&0);
         assert!(farthest <= source.len(), "correlation reads past its source");
-        let group = (ROWS_BLOCK / (channels * source_row)).max(1) * y_step;
-        for (i0, p) in (0..oh).step_by(group).flat_map(|i0| (0..panels.count).map(move |p| (i0, p))) {
-            for i in (i0..oh.min(i0 + group)).step_by(y_step) {
+        let block = (ROWS_BLOCK / (channels * source_row)).max(1) * y_step;
+        for (i0, p) in (0..oh).step_by(block).flat_map(|i0| (0..panels.count).map(move |p| (i0, p))) {
+            for i in (i0..oh.min(i0 + block)).step_by(y_step) {
                 for j in (0..width).step_by(x_step) {
                     let (vectors, valid, b_vector, c_vector) = if narrow {
                         ((oh - i).min(VECTORS), [width; VECTORS], source_row, width)

@@ -44,7 +44,8 @@ impl Geometry {
 
     /// The same convolution with its map in long rows, where the kernel is one tap: these fill whole vectors.
     fn flat(self) -> Self {
-        let plain = self.kernel == (1, 1) && self.stride == (1, 1) && self.padding == (0, 0);
+        // The map to an input with more positions (`output_padding`) is no such convolution.
+        let plain = self.kernel == (1, 1) && self.stride == (1, 1) && self.image == self.out;
         let (positions, lanes) = (self.image.0 * self.image.1, 2 * super::tile::lanes::<f32>());
         let filled = |row: &usize| row * 1024 / row.next_multiple_of(lanes);
         let row = match positions {

@@ -1,12 +1,14 @@
 //! The map to the result: transform the source's tiles, multiply with the kernels at each point, transform back.
 #![allow(unsafe_code)]
 
-use super::inward::{Layout, Planes, spread};
-use super::kernels::{Kernels, Shared, padded};
-use super::outward::Outward;
-use super::strips::{Grid, Strip, Window};
+use super::input::{GroupMaps, Layout, transform_tiles};
+use super::kernels::{Shared, TransformedKernels, padded};
+use super::output::OutputTransform;
+use super::strips::{Strip, TileGrid, Window};
 use super::{Plan, sizes};
 use crate::ops::cpu::element::Element;
+use crate::ops::cpu::elementwise::rectified;
+use crate::ops::cpu::math::vectorized;
 use crate::ops::cpu::tile::{self, Left, Start, Tile, VECTORS, lanes};
 use crate::ops::cpu::transpose::transpose_to;
 use pulp::{Arch, Simd, WithSimd};
@@ -25,13 +27,13 @@ pub(super) struct Phase<T: Element> {
     pub(super) origin: (isize, isize),
     /// The first result.
     pub(super) first: (usize, usize),
-    pub(super) kernels: Kernels<T>,
+    pub(super) kernels: TransformedKernels<T>,
 }
 
 /// A correlation over a batch; for each group all phases.
-pub(super) struct Correlation<T: Element> {
+pub(super) struct TiledCorrelation<T: Element> {
     pub(super) plan: Plan,
-    pub(super) grid: Grid,
+    pub(super) grid: TileGrid,
     pub(super) batch: usize,
     /// Of a group of the source.
     pub(super) channels: usize,
@@ -40,7 +42,7 @@ pub(super) struct Correlation<T: Element> {
     pub(super) slope: Option<T>,
 }
 
-impl<T: Element> Correlation<T> {
+impl<T: Element> TiledCorrelation<T> {
     /// Of a group.
     fn outputs(&self) -> usize {
         self.groups[0][0].kernels.outputs
@@ -50,6 +52,8 @@ impl<T: Element> Correlation<T> {
     pub(super) fn run(&self, x: &[T], bias: Option<&[T]>) -> Vec<T> {
         let (outputs, positions) = (self.outputs(), self.grid.out.0 * self.grid.out.1);
         let total = self.batch * self.groups.len() * outputs * positions;
+        let complete = |phases: &Vec<Phase<T>>| phases.len() == self.grid.step * self.grid.step;
+        assert!(self.groups.iter().all(complete), "a phase of the result is missing");
         let mut y: Vec<T> = Vec::with_capacity(total);
         let to = Shared(y.as_mut_ptr());
         let (tiles, threads) = (self.batch * self.grid.per_image(), rayon::current_num_threads());
@@ -70,7 +74,8 @@ impl<T: Element> Correlation<T> {
                 sizes!(self.plan, |N, R, M| task.run::<N, M>());
             }
         });
-        // SAFETY: the tiles cover the results of all images, groups and phases, and every task writes its tiles' results.
+        // SAFETY: the tiles cover the results of all images and groups, the phases, which are all there, all positions of a tile;
+        // every task writes its tiles' results.
         unsafe { y.set_len(total) };
         y
     }
@@ -78,7 +83,7 @@ impl<T: Element> Correlation<T> {
 
 /// Some tiles of one group.
 struct Task<'a, T: Element> {
-    of: &'a Correlation<T>,
+    of: &'a TiledCorrelation<T>,
     group: usize,
     x: &'a [T],
     bias: Option<&'a [T]>,
@@ -92,14 +97,14 @@ impl<T: Element> Task<'_, T> {
         let (count, channels) = (self.tiles.len(), self.of.channels);
         let vectors = grid.stride * grid.stride * channels.div_ceil(lanes);
         let (layout, row) = (Layout::panels::<T>(count, vectors), padded::<T>(self.of.outputs().div_ceil(lanes)));
-        let planes = Planes { image: self.x, groups: self.of.groups.len(), group: self.group, channels };
+        let planes = GroupMaps { image: self.x, groups: self.of.groups.len(), group: self.group, channels };
         let each = N * N * count * row;
         T::scratch(N * N * layout.step + phases.len() * each, |scratch| {
             let (data, sums) = scratch.split_at_mut(N * N * layout.step);
             for (phase, sums) in phases.iter().zip(sums.chunks_exact_mut(each)) {
                 let to = (data.as_mut_ptr(), layout, 0);
                 // SAFETY: `data` is this task's own, and long enough.
-                unsafe { spread::<T, N, N>(grid, phase.origin, &planes, self.tiles.clone(), to) };
+                unsafe { transform_tiles::<T, N, N>(grid, phase.origin, &planes, self.tiles.clone(), to) };
                 let (kernels, data) = (&phase.kernels, (&*data, layout));
                 Arch::new().dispatch(Products { kernels, data, sums: (sums, row), points: N * N, count });
             }
@@ -121,16 +126,25 @@ impl<T: Element> Task<'_, T> {
                 let window = grid.writes(&strip);
                 T::scratch(window.positions() * wide, |copy| {
                     for (phase, sums) in phases.iter().zip(sums.chunks_exact(each)) {
-                        Arch::new().dispatch(Outward::<T, N, M> {
+                        Arch::new().dispatch(OutputTransform::<T, N, M> {
                             strip: &strip,
                             window: &window,
                             step: grid.step,
                             first: phase.first,
                             sums: (&sums[at * row..], self.tiles.len() * row, row),
                             bias,
-                            slope: self.of.slope,
                             copy: &mut *copy,
                         });
+                    }
+                    if let Some(slope) = self.of.slope {
+                        vectorized(
+                            #[inline(always)]
+                            || {
+                                for y in copy.iter_mut() {
+                                    *y = rectified(*y, slope);
+                                }
+                            },
+                        );
                     }
                     self.write(&strip, &window, copy, wide);
                 });
@@ -160,7 +174,7 @@ impl<T: Element> Task<'_, T> {
 
 /// At each point the product of the tiles (count, inputs) with the kernels (inputs, outputs).
 struct Products<'a, T: Element> {
-    kernels: &'a Kernels<T>,
+    kernels: &'a TransformedKernels<T>,
     data: (&'a [T], Layout),
     /// `[point][tile][output]`, and the distance of rows.
     sums: (&'a mut [T], usize),
@@ -183,6 +197,7 @@ impl<T: Element> WithSimd for Products<'_, T> {
         let steps: Vec<usize> = (0..depth).map(|k| layout.at(0, term(k).0) + term(k).1).collect();
         let offsets: Vec<usize> = (0..depth).map(|c| c * wide).collect();
         assert!(data.len() >= points * layout.step && layout.step >= count.div_ceil(layout.panel) * layout.panel_step);
+        assert!(steps.iter().all(|step| *step < layout.panel_step));
         assert!(sums.len() >= points * count * row && row >= kernels.outputs.next_multiple_of(lanes));
         for e in 0..points {
             for first in (0..kernels.outputs).step_by(wide) {

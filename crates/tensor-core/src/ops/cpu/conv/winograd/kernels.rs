@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 /// `G g Gt` of all kernels: `[point][panel of outputs][input][output]`, where a panel is [`VECTORS`] vectors wide. Inputs are
 /// the channels of phase after phase.
-pub(super) struct Kernels<T: Element> {
+pub(super) struct TransformedKernels<T: Element> {
     pub(super) outputs: usize,
     pub(super) channels: usize,
     /// Phases times channels.
@@ -40,7 +40,7 @@ impl<T> Shared<T> {
     }
 }
 
-impl<T: Element> Kernels<T> {
+impl<T: Element> TransformedKernels<T> {
     /// Of the taps `w[o output_step + c channel_step + tap]`: for each phase the taps whose numbers are given, row after row.
     pub(super) fn new(
         plan: Plan,
@@ -104,7 +104,7 @@ impl<T: Element> Source<'_, T> {
 struct Transform<'a, T, const N: usize, const R: usize> {
     source: &'a Source<'a, T>,
     laid: &'a [T],
-    /// The panel's place at point 0; points are `step` elements apart.
+    /// The panel's place at point 0, and so at all points, which are `step` elements apart: valid for writes, and no other task's.
     to: *mut T,
     step: usize,
 }
@@ -134,7 +134,7 @@ impl<T: Element, const N: usize, const R: usize> WithSimd for Transform<'_, T, N
                         |g| maps.kernel::<S, T, R, N>(s, g),
                     );
                     for e in 0..N * N {
-                        // SAFETY: the panel's place at this point, as the caller says.
+                        // SAFETY: the panel's place at this point, as whoever made this says.
                         unsafe {
                             let to = to.add(e * step + (phase * source.all + c) * panel + v * lanes);
                             to.cast::<T::V<S>>().write_unaligned(u[e / N][e % N]);

@@ -3,15 +3,15 @@
 //! of 4x4 taps with stride 2, which are 2x2 taps on each of four phases, on 4x4 results by 4 x 25 instead of 256.
 //!
 //! Lavin & Gray, "Fast algorithms for convolutional neural networks", 2016 (arXiv 1509.09308). In 32 bits only: with the points of
-//! `transform` the error is about twice that of the direct sum (`tests`, against sums in 64 bits, which stay direct). The choice
+//! `transform` the error is one to three times that of the direct sum (`tests`, against sums in 64 bits, which stay direct). The choice
 //! between the two depends on the sizes of one example, and a tile's sums on the tile alone; so an example's bytes do not depend on
 //! the batch or on the number of threads. A value that is not finite spreads to its whole tile.
 #![allow(unsafe_code)]
 
 mod correlate;
-mod inward;
+mod input;
 mod kernels;
-mod outward;
+mod output;
 mod strips;
 mod to_weight;
 mod transform;
@@ -21,9 +21,9 @@ mod tests;
 
 use super::Geometry;
 use crate::ops::cpu::element::Element;
-use correlate::{Correlation, Phase};
-use kernels::Kernels;
-use strips::Grid;
+use correlate::{Phase, TiledCorrelation};
+use kernels::TransformedKernels;
+use strips::TileGrid;
 
 /// Channels below which the transforms cost more than the products save.
 const FEW: usize = 16;
@@ -112,7 +112,7 @@ impl Geometry {
         bias: Option<&[T]>,
         slope: Option<f64>,
     ) -> Option<Vec<T>> {
-        // Known when compiled, so that nothing is made for 64 bits.
+        // Known when compiled, so that no code is generated for 64 bits.
         if const { size_of::<T>() != 4 } {
             return None;
         }
@@ -120,10 +120,10 @@ impl Geometry {
         let (c, o, taps) = (self.channels, self.out_channels, self.taps());
         let origin = (-(self.padding.0 as isize), -(self.padding.1 as isize));
         let group = |w: &[T]| {
-            let kernels = Kernels::new(plan, (o, c), &self.phase_taps(plan), w, (c * taps, taps));
+            let kernels = TransformedKernels::new(plan, (o, c), &self.phase_taps(plan), w, (c * taps, taps));
             vec![Phase { origin, first: (0, 0), kernels }]
         };
-        let correlation = Correlation {
+        let correlation = TiledCorrelation {
             plan,
             grid: self.source_grid(plan),
             batch: self.batch,
@@ -136,7 +136,7 @@ impl Geometry {
 
     /// [`Geometry::input_grad`], where the method pays: for each phase of the stride the correlation of `gy` with its taps in reverse.
     pub(super) fn winograd_input_grad<T: Element>(&self, gy: &[T], w: &[T], bias: Option<&[T]>) -> Option<Vec<T>> {
-        // Known when compiled, so that nothing is made for 64 bits.
+        // Known when compiled, so that no code is generated for 64 bits.
         if const { size_of::<T>() != 4 } {
             return None;
         }
@@ -146,12 +146,19 @@ impl Geometry {
             let order: Vec<usize> = order.into_iter().rev().collect();
             // The taps' offsets fall with their numbers, so the last has the least.
             let origin = of.offsets[of.offsets.len() - 1];
-            Phase { origin, first, kernels: Kernels::new(plan, (c, o), &[order], w, (taps, c * taps)) }
+            Phase { origin, first, kernels: TransformedKernels::new(plan, (c, o), &[order], w, (taps, c * taps)) }
         };
         let group = |w: &[T]| self.phases().flatten().map(|p| phase(w, p)).collect();
-        let correlation = Correlation {
+        let correlation = TiledCorrelation {
             plan,
-            grid: Grid { source: self.out, out: self.image, m: plan.m, inputs: plan.n, stride: 1, step: plan.stride },
+            grid: TileGrid {
+                source: self.out,
+                out: self.image,
+                m: plan.m,
+                inputs: plan.n,
+                stride: 1,
+                step: plan.stride,
+            },
             batch: self.batch,
             channels: o,
             groups: w.chunks_exact(o * c * taps).map(group).collect(),
@@ -161,8 +168,8 @@ impl Geometry {
     }
 
     /// Tiles of the result, which read the image.
-    fn source_grid(&self, plan: Plan) -> Grid {
-        Grid { source: self.image, out: self.out, m: plan.m, inputs: plan.n, stride: plan.stride, step: 1 }
+    fn source_grid(&self, plan: Plan) -> TileGrid {
+        TileGrid { source: self.image, out: self.out, m: plan.m, inputs: plan.n, stride: plan.stride, step: 1 }
     }
 
     /// The numbers of each phase's taps in a kernel.

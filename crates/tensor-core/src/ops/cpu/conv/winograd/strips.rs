@@ -12,7 +12,7 @@ pub(super) const MOST_POINTS: usize = 6;
 
 /// How a correlation is cut into tiles of `m x m` results, or of `m x m` for each phase of a step.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Grid {
+pub(super) struct TileGrid {
     /// Rows and columns of the source, and of the result.
     pub(super) source: (usize, usize),
     pub(super) out: (usize, usize),
@@ -60,7 +60,7 @@ impl Window {
     }
 }
 
-impl Grid {
+impl TileGrid {
     /// Rows and columns of tiles.
     pub(super) fn tiles(&self) -> (usize, usize) {
         let each = self.m * self.step;

@@ -1,9 +1,9 @@
 //! The map to the weight: the adjoint of the products in the kernels, so products over all tiles at each point.
 #![allow(unsafe_code)]
 
-use super::inward::{Layout, Planes, spread};
+use super::input::{GroupMaps, Layout, transform_tiles};
 use super::kernels::Shared;
-use super::strips::Grid;
+use super::strips::TileGrid;
 use super::transform::{Maps, both};
 use super::{Plan, sizes};
 use crate::ops::cpu::conv::Geometry;
@@ -62,11 +62,11 @@ impl Geometry {
         let inputs = self.source_grid(plan);
         let origin = (-(self.padding.0 as isize), -(self.padding.1 as isize));
         // The tiles of the gradient are those of the result: no padding, no overlap.
-        let outputs = Grid { source: self.out, inputs: M, stride: 1, ..inputs };
+        let outputs = TileGrid { source: self.out, inputs: M, stride: 1, ..inputs };
         let width = self.width::<T>(plan);
         let all = self.batch * inputs.per_image();
-        let block = (BLOCK / plan.points() / (width + o)).clamp(FEWEST, MOST).min(all);
-        let planes = |image, channels| Planes { image, groups: self.groups, group, channels };
+        let block = (BLOCK / plan.points() / (plan.stride * plan.stride * c + o)).clamp(FEWEST, MOST).min(all);
+        let planes = |image, channels| GroupMaps { image, groups: self.groups, group, channels };
         let (x, gy) = (planes(x, c), planes(gy, o));
         let vectors = (self.vectors::<T>(plan), o.div_ceil(lanes::<T>()));
         let layouts = |count| (Layout::pairs::<T>(count, vectors.0), Layout::rows::<T>(count, vectors.1));
@@ -83,9 +83,9 @@ impl Geometry {
                     // SAFETY: the block has room for all of its tiles, and each is one task's.
                     unsafe {
                         if of_data {
-                            spread::<T, N, N>(&inputs, origin, &x, tiles, (to_data.at(0), layout, run));
+                            transform_tiles::<T, N, N>(&inputs, origin, &x, tiles, (to_data.at(0), layout, run));
                         } else {
-                            spread::<T, M, N>(&outputs, (0, 0), &gy, tiles, (to_grads.at(0), layout_g, run));
+                            transform_tiles::<T, M, N>(&outputs, (0, 0), &gy, tiles, (to_grads.at(0), layout_g, run));
                         }
                     }
                 });
@@ -166,7 +166,7 @@ impl<T: Element> WithSimd for Product<'_, T> {
                         c_vector: lanes,
                         valid: [lanes; VECTORS],
                         start: Start::Zero,
-                        next: sums.as_ptr().wrapping_add(first * row + j),
+                        next: out.as_ptr(),
                     };
                     tile::run(s, height, vectors, tile);
                 }

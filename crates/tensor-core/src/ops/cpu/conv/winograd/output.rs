@@ -4,12 +4,11 @@
 use super::strips::{Strip, Window};
 use super::transform::{Maps, both};
 use crate::ops::cpu::element::Element;
-use crate::ops::cpu::elementwise::rectified;
 use crate::ops::cpu::tile::load;
 use pulp::{Simd, WithSimd};
 
 /// The results of the tiles of a strip, channels innermost.
-pub(super) struct Outward<'a, T, const N: usize, const M: usize> {
+pub(super) struct OutputTransform<'a, T, const N: usize, const M: usize> {
     pub(super) strip: &'a Strip,
     pub(super) window: &'a Window,
     /// Positions between results, and the phase of these.
@@ -19,16 +18,15 @@ pub(super) struct Outward<'a, T, const N: usize, const M: usize> {
     pub(super) sums: (&'a [T], usize, usize),
     /// Of whole vectors.
     pub(super) bias: &'a [T],
-    pub(super) slope: Option<T>,
     pub(super) copy: &'a mut [T],
 }
 
-impl<T: Element, const N: usize, const M: usize> WithSimd for Outward<'_, T, N, M> {
+impl<T: Element, const N: usize, const M: usize> WithSimd for OutputTransform<'_, T, N, M> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
-        let Self { strip, window, step: apart, first, sums: (sums, step, row), bias, slope, copy } = self;
+        let Self { strip, window, step: apart, first, sums: (sums, step, row), bias, copy } = self;
         let (lanes, maps, zero) = (T::lanes::<S>(), Maps::new::<S, T>(s), T::splat(s, T::ZERO));
         let (outputs, one, across) = (bias.len(), T::splat(s, T::ONE), window.columns.len());
         assert!(sums.len() >= (N * N - 1) * step + strip.len() * row && outputs <= row);
@@ -67,11 +65,6 @@ impl<T: Element, const N: usize, const M: usize> WithSimd for Outward<'_, T, N, 
                     }
                 }
                 at += 1;
-            }
-        }
-        if let Some(slope) = slope {
-            for y in copy.iter_mut() {
-                *y = rectified(*y, slope);
             }
         }
     }

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::kernels::padded;
-use super::strips::{Grid, Strip, Window, lay};
+use super::strips::{Strip, TileGrid, Window, lay};
 use super::transform::{Maps, both};
 use crate::ops::cpu::element::Element;
 use crate::ops::cpu::tile::{self, VECTORS, lanes, load};
@@ -10,14 +10,14 @@ use pulp::{Arch, Simd, WithSimd};
 use std::ops::Range;
 
 /// The channels of one group in a batch of maps.
-pub(super) struct Planes<'a, T> {
+pub(super) struct GroupMaps<'a, T> {
     pub(super) image: &'a [T],
     pub(super) groups: usize,
     pub(super) group: usize,
     pub(super) channels: usize,
 }
 
-impl<T> Planes<'_, T> {
+impl<T> GroupMaps<'_, T> {
     /// Of one image with maps of `size` elements.
     pub(super) fn of(&self, image: usize, size: usize) -> &[T] {
         &self.image[(image * self.groups + self.group) * self.channels * size..][..self.channels * size]
@@ -72,10 +72,10 @@ impl Layout {
 ///
 /// # Safety
 /// The layout's place of these tiles must be valid for writes, and be no other task's.
-pub(super) unsafe fn spread<T: Element, const P: usize, const N: usize>(
-    grid: &Grid,
+pub(super) unsafe fn transform_tiles<T: Element, const P: usize, const N: usize>(
+    grid: &TileGrid,
     origin: (isize, isize),
-    planes: &Planes<'_, T>,
+    planes: &GroupMaps<'_, T>,
     tiles: Range<usize>,
     (to, layout, mut first): (*mut T, Layout, usize),
 ) {
@@ -88,26 +88,37 @@ pub(super) unsafe fn spread<T: Element, const P: usize, const N: usize>(
             let image = planes.of(strip.image, grid.source.0 * grid.source.1);
             lay(&window, (image, grid.source), planes.channels, (copy, channels));
             let (strip, window) = (&strip, &window);
-            Arch::new().dispatch(Inward::<T, P, N> { grid, origin, strip, window, copy, channels, to, layout, first });
+            Arch::new().dispatch(InputTransform::<T, P, N> {
+                grid,
+                origin,
+                strip,
+                window,
+                copy,
+                channels,
+                to,
+                layout,
+                first,
+            });
         });
         first += strip.len();
     }
 }
 
 /// The transform of the tiles of a strip.
-struct Inward<'a, T, const P: usize, const N: usize> {
-    grid: &'a Grid,
+struct InputTransform<'a, T, const P: usize, const N: usize> {
+    grid: &'a TileGrid,
     origin: (isize, isize),
     strip: &'a Strip,
     window: &'a Window,
     copy: &'a [T],
     channels: usize,
+    /// Valid for writes of the tiles' place in the layout, which is no other task's.
     to: *mut T,
     layout: Layout,
     first: usize,
 }
 
-impl<T: Element, const P: usize, const N: usize> WithSimd for Inward<'_, T, P, N> {
+impl<T: Element, const P: usize, const N: usize> WithSimd for InputTransform<'_, T, P, N> {
     type Output = ();
 
     #[inline(always)]
@@ -140,7 +151,7 @@ impl<T: Element, const P: usize, const N: usize> WithSimd for Inward<'_, T, P, N
                         );
                         let at = layout.at(tile, phase * vectors + v);
                         for e in 0..N * N {
-                            // SAFETY: the caller vouches for the tiles' place.
+                            // SAFETY: whoever made this vouches for the tiles' place.
                             unsafe {
                                 let to = to.add(e * layout.step + at);
                                 to.cast::<T::V<S>>().write_unaligned(u[e / N][e % N]);
