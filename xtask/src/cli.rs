@@ -140,9 +140,15 @@ pub struct Bench {
     /// Only workloads whose names contain this; may be repeated
     #[arg(long)]
     pub filter: Vec<String>,
-    /// Rounds, in which both sides take turns
-    #[arg(long, default_value_t = 5)]
+    /// Rounds, in which both sides and the peak take turns. From 6 on, the ratio has a 95 % interval
+    #[arg(long, default_value_t = 9)]
     pub rounds: usize,
+    /// Compare our times with those of an earlier results file, row by row
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
+    /// Results file, written after each row (default: target/bench/PEER.json)
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
     /// Threads of each side (default: all of the machine)
     #[arg(long)]
     pub threads: Option<usize>,

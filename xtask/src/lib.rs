@@ -1,5 +1,5 @@
 //! What the light program and the two that it starts (`lab`, `bench`) share: the command line, verdicts, the digest of the code, the
-//! names of the workloads. No candle here.
+//! table of the bench's workloads. No candle here.
 
 pub mod cli;
 pub mod sources;

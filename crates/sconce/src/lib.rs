@@ -22,7 +22,7 @@ mod generate;
 mod imagefolder;
 #[cfg(feature = "program")]
 mod inspect;
-#[cfg(feature = "program")]
+#[cfg(feature = "places")]
 pub mod places;
 #[cfg(feature = "program")]
 mod pretrain;

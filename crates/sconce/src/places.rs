@@ -4,7 +4,7 @@ use crate::args::Places;
 use anyhow::{Error, Result, bail};
 use sconce_datasets::garments::{Garments, Label};
 use sconce_datasets::{Descriptor, Images, Lookup, Split, catalog, embedded};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The name of the embedded part of Fashion-MNIST.
 pub const FASHION_MNIST: &str = "fashion-mnist:embedded";
@@ -82,6 +82,7 @@ pub fn missing(e: sconce_datasets::Error, d: &Descriptor, split: Split) -> Error
 }
 
 /// Whether a path stands for standard input.
-pub(crate) fn is_stdin(path: &Path) -> bool {
-    ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"].iter().any(|name| path == Path::new(name))
+#[cfg(feature = "program")]
+pub(crate) fn is_stdin(path: &std::path::Path) -> bool {
+    ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"].iter().any(|name| path == std::path::Path::new(name))
 }

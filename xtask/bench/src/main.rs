@@ -1,7 +1,7 @@
 //! Runs one workload on demand, for `cargo xtask bench`: `bench-worker ours|candle NAME DIR DEVICE`; `make` instead of
 //! an engine only writes the first values and inputs.
 //!
-//! Speaks lines of JSON: first `{flops}`, then for `run N` `{ms, loss}`, for `stop` `{peak_mib}`.
+//! Speaks lines of JSON: first `{flops}`, then for `run W N` (W steps that are not timed, N that are) `{ms, loss}`, for `stop` `{peak_mib}`.
 #![allow(unreachable_pub, clippy::print_stdout, clippy::print_stderr)] // a binary that talks by its output
 
 mod workloads;
@@ -11,6 +11,7 @@ use std::io::{BufRead, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
+use xtask::workloads::Workload;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -33,19 +34,21 @@ fn serve() -> Result<()> {
     let [engine, name, dir, device] = &args[..] else { bail!("bench-worker make|ours|candle NAME DIR DEVICE") };
     let before = memory("VmRSS");
     let (dir, device) = (Path::new(dir), device.parse::<sconce_tensor_core::DeviceSpec>()?.open()?);
+    let make = Workload::named(name).with_context(|| format!("no workload `{name}`"))?.make;
     let mut work = match engine.as_str() {
-        "make" => return workloads::ours(name, Some(dir), &device).map(drop),
-        "ours" => workloads::ours(name, None, &device)?,
-        "candle" => workloads::candle(name, dir, &device)?,
+        "make" => return workloads::make(make, dir, &device),
+        "ours" => workloads::ours(make, dir, &device)?,
+        "candle" => workloads::candle(make, dir, &device)?,
         other => bail!("no engine `{other}`"),
     };
     say(&serde_json::json!({ "flops": work.flops }))?;
     for line in std::io::stdin().lock().lines() {
         let line = line?;
         match line.split_once(' ') {
-            Some(("run", n)) => {
-                let n: usize = n.parse().context("run N")?;
-                let mut losses = vec![(work.step)()?];
+            Some(("run", steps)) => {
+                let (warm, n) = steps.split_once(' ').context("run W N")?;
+                let (warm, n): (usize, usize) = (warm.parse().context("run W N")?, n.parse().context("run W N")?);
+                let mut losses = (0..warm).map(|_| (work.step)()).collect::<Result<Vec<_>>>()?;
                 let mut ms = Vec::with_capacity(n);
                 for _ in 0..n {
                     let start = Instant::now();

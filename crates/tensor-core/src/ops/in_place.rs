@@ -1,9 +1,9 @@
 //! Updates of a tensor in place, for optimizers. They allocate no memory and do not enter the graph.
 
+use super::cpu::build::each_run;
 use super::cpu::element::{Element, dispatch};
 use super::cpu::math::vectorized;
 use candle_core::{CpuStorage, InplaceOp3, Layout, Result, Tensor, WithDType};
-use rayon::prelude::*;
 
 /// `to = f(to, a, b)`, element by element.
 pub(crate) trait Update: Sync {
@@ -44,8 +44,9 @@ impl<F: Update> InplaceOp3 for Op<'_, F> {
             if to.len() != a.len() || to.len() != b.len() {
                 candle_core::bail!("update: {}, {} and {} elements", to.len(), a.len(), b.len());
             }
-            let parts = to.par_chunks_mut(RUN).zip(a.par_chunks(RUN).zip(b.par_chunks(RUN)));
-            parts.for_each(|(to, (a, b))| {
+            each_run(to, RUN, &|i, to| {
+                let at = i * RUN..i * RUN + to.len();
+                let (a, b) = (&a[at.clone()], &b[at]);
                 vectorized(
                     #[inline(always)]
                     || self.0.apply(to, a, b),

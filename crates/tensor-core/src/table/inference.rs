@@ -3,7 +3,7 @@
 use super::field::Look;
 use super::{Column, Kind, Schema, parse_date};
 use crate::{Error, Result};
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 /// Infers the type of each column.
 ///
@@ -48,8 +48,8 @@ struct Seen {
     gaps: usize,
     /// The first field that is neither a finite number nor missing, and its row.
     odd: Option<(usize, String)>,
-    /// The distinct fields, at most [`MOST_NAMES`].
-    names: BTreeSet<String>,
+    /// The distinct fields, at most [`MOST_NAMES`], in no order: a table of numbers has as many as cells, and a tree looks at a dozen to find one's place.
+    names: HashSet<Box<str>>,
     full: bool,
 }
 
@@ -150,7 +150,7 @@ impl Seen {
         }
         if self.names.len() < MOST_NAMES {
             if !self.names.contains(field) {
-                self.names.insert(field.to_owned());
+                self.names.insert(field.into());
             }
         } else if !self.full {
             self.full = !self.names.contains(field);
@@ -171,7 +171,7 @@ impl Seen {
         };
         match self.named {
             Some(Named::Category) if self.full => Err(self.too_many()),
-            Some(Named::Category) => Ok(Kind::Category(self.names.into_iter().collect())),
+            Some(Named::Category) => Ok(Kind::Category(self.sorted())),
             Some(Named::Date) => {
                 odd(|_, field| {
                     format!("`{field}` is no date that can be read: write it as 2024-01-31 or 2024-01-31 10:00:00")
@@ -206,8 +206,15 @@ impl Seen {
                 self.there,
                 self.example()
             )),
-            None => Ok(Kind::Category(self.names.into_iter().collect())),
+            None => Ok(Kind::Category(self.sorted())),
         }
+    }
+
+    /// The distinct fields in the order of their bytes.
+    fn sorted(self) -> Vec<String> {
+        let mut names: Vec<String> = self.names.into_iter().map(String::from).collect();
+        names.sort_unstable();
+        names
     }
 
     fn too_many(&self) -> String {
@@ -216,8 +223,9 @@ impl Seen {
 
     /// A field that is no number.
     fn example(&self) -> String {
-        let first = self.odd.as_ref().map(|(_, field)| field).or(self.names.first());
-        short(first.map_or("", String::as_str))
+        let first =
+            self.odd.as_ref().map(|(_, field)| field.as_str()).or_else(|| self.names.iter().map(|n| &**n).min());
+        short(first.unwrap_or_default())
     }
 }
 

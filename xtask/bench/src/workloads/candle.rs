@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use candle_core::{Device, Tensor, Var, backprop::GradStore};
 use std::collections::HashMap;
 use std::path::Path;
+use xtask::workloads::Make;
 
 type Vars = HashMap<String, Var>;
 
@@ -67,21 +68,21 @@ fn descend(p: &Vars, v: &mut HashMap<String, Tensor>, grads: &GradStore) -> Resu
 }
 
 /// A workload on plain candle, from what ours wrote to `dir`.
-pub fn candle(name: &str, dir: &Path, device: &Device) -> Result<Work> {
+pub fn candle(make: Make, dir: &Path, device: &Device) -> Result<Work> {
     let mut all = read(dir, device)?;
-    if name == "matmul-2048" {
+    if make == Make::Matmul {
         let step = move || Ok(f64::from(all["a"].matmul(&all["b"])?.get(0)?.get(0)?.to_scalar::<f32>()?));
         return Ok(Work { flops: 0.0, step: Box::new(step) });
     }
     let (x, y) = (all.remove("x").context("x")?, all.remove("y").context("y")?);
     let trained = all.into_iter().filter(|(n, _)| !n.contains("running"));
     let p: Vars = trained.map(|(n, t)| Ok((n, Var::from_tensor(&t)?))).collect::<Result<_>>()?;
-    let forward = match name {
-        "small-cnn-train" | "small-cnn-input-grad" => small_cnn,
-        "resnet18-w16-train" | "resnet18-w64-train" => resnet,
-        _ => bail!("plain candle has no `{name}`"),
+    let forward = match make {
+        Make::SmallCnnTrain | Make::SmallCnnInputGradient => small_cnn,
+        Make::ResNet18Train { .. } => resnet,
+        _ => bail!("plain candle has no {make:?}"),
     };
-    let input = name.ends_with("input-grad");
+    let input = make == Make::SmallCnnInputGradient;
     let mut v = HashMap::new();
     let step = move || {
         let x = if input { Var::from_tensor(&x)?.as_tensor().clone() } else { x.clone() };

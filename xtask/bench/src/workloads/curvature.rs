@@ -23,7 +23,7 @@ pub fn top5(out: &mut Exchange) -> Result<Work> {
     let x: Tensor = (noise + patterns.index_select(&y, 0)?)?;
     out.put("x", &x)?;
     // The peer gets the trained values.
-    let net = resnet(&mut Exchange::new(&out.device, false), 16)?;
+    let net = resnet(&mut Exchange::new(&out.device, &out.dir, false), 16)?;
     let mut task = LossTask::steps(net.params(), Sgd::with_lr(0.02)?, 10, |at| {
         let logits = net.forward(&x.narrow(0, at.index * 100, 100)?, Mode::Train)?;
         Ok(ops::cross_entropy(&logits, &y.narrow(0, at.index * 100, 100)?)?.mean_all()?)

@@ -4,20 +4,22 @@ use anyhow::{Context, Result};
 use candle_core::{DType, Device, Tensor};
 use sconce_tensor_core::{Params, Rng};
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Named tensors for the peer.
 pub struct Exchange {
     /// Where our own copies live.
     pub device: Device,
+    /// The folder that both sides read.
+    pub dir: PathBuf,
     keep: bool,
     tensors: Vec<(String, Tensor)>,
 }
 
 impl Exchange {
     /// With `keep`, what is put is kept, to be written.
-    pub fn new(device: &Device, keep: bool) -> Self {
-        Self { device: device.clone(), keep, tensors: Vec::new() }
+    pub fn new(device: &Device, dir: &Path, keep: bool) -> Self {
+        Self { device: device.clone(), dir: dir.to_path_buf(), keep, tensors: Vec::new() }
     }
 
     /// Whether what is put is kept: then nothing is run.
@@ -60,7 +62,7 @@ impl Exchange {
         Ok(t)
     }
 
-    pub fn write(self, dir: &Path) -> Result<()> {
+    pub fn write(self) -> Result<()> {
         let (mut bytes, mut index) = (Vec::new(), Vec::new());
         for (name, t) in &self.tensors {
             let kind = if t.dtype() == DType::U32 { "u32" } else { "f32" };
@@ -72,8 +74,8 @@ impl Exchange {
                 flat.to_vec1::<f32>()?.iter().for_each(|v| bytes.extend(v.to_le_bytes()));
             }
         }
-        std::fs::write(dir.join("tensors.bin"), bytes)?;
-        std::fs::write(dir.join("tensors.json"), serde_json::to_vec(&index)?)?;
+        std::fs::write(self.dir.join("tensors.bin"), bytes)?;
+        std::fs::write(self.dir.join("tensors.json"), serde_json::to_vec(&index)?)?;
         Ok(())
     }
 }

@@ -44,7 +44,8 @@ pub fn resnet(out: &mut Exchange, width: usize) -> Result<ResNet> {
     Ok(net)
 }
 
-fn train(net: impl Network + Send + 'static, x: Tensor, y: Tensor, flops: f64) -> Result<Work> {
+/// SGD with momentum on one batch.
+pub fn train(net: impl Network + Send + 'static, x: Tensor, y: Tensor, flops: f64) -> Result<Work> {
     let mut sgd = Sgd::with_lr(0.01)?;
     let step = move || {
         let loss = ops::cross_entropy(&net.forward(&x, Mode::Train)?, &y)?.mean_all()?;

@@ -1,4 +1,4 @@
-//! What is measured. Each workload has its twin in `peer_torch.py` beside this file.
+//! What is measured: the constructors that the table of workloads names. Each has its twin in the folder `peer_torch`.
 
 mod anomaly;
 mod candle;
@@ -9,17 +9,20 @@ mod fusion;
 mod gan;
 mod images;
 mod language;
+mod mobile;
+mod onnx;
 mod parts;
 mod pretext;
 
 pub use candle::candle;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use candle_core::Device;
 use exchange::Exchange;
 use sconce_anomaly::{Ecod, Hbos, IsolationForest};
 use sconce_tensor_core::ops::Output;
 use std::path::Path;
+use xtask::workloads::Make;
 
 /// One workload, ready to run.
 pub struct Work {
@@ -29,42 +32,44 @@ pub struct Work {
     pub step: Box<dyn FnMut() -> Result<f64>>,
 }
 
-/// A workload on this workspace; with a folder, its first values and inputs are written there for the peer.
-pub fn ours(name: &str, dir: Option<&Path>, device: &Device) -> Result<Work> {
-    let mut out = Exchange::new(device, dir.is_some());
-    let work = match name {
-        "small-cnn-train" => images::small_cnn_train(&mut out)?,
-        "small-cnn-input-grad" => images::small_cnn_input_grad(&mut out)?,
-        "resnet18-w16-train" => images::resnet_train(&mut out, 16)?,
-        "resnet18-w64-train" => images::resnet_train(&mut out, 64)?,
-        "pgd10-small-cnn" => images::pgd_small_cnn(&mut out)?,
-        "pgd10-resnet18" => images::pgd_resnet(&mut out)?,
-        "sfa-sweep-16" => images::sweep(&mut out)?,
-        "autoattack-100" => images::auto_attack(&mut out)?,
-        "autoencoder-step" => parts::autoencoder(&mut out)?,
-        "lstm-lm-step" => language::step(&mut out)?,
-        "dcgan-step" => gan::step(&mut out)?,
-        "gan-step" => fusion::step(&mut out)?,
-        "fid-10000x2048" => fidelity::fid(&mut out)?,
-        "prdc-10000x2048" => fidelity::prdc(&mut out)?,
-        "mp-ssl-1-head" => pretext::step(&mut out, 1)?,
-        "mp-ssl-5-heads" => pretext::step(&mut out, 5)?,
-        "nll-10000" => parts::nll(&mut out, 10_000, Output::Softmax)?,
-        "nll-33000" => parts::nll(&mut out, 33_000, Output::Softmax)?,
-        // The peer composes sigsoftmax, or runs its own cross-entropy on softmax.
-        "sigsoftmax-nll-10000" | "sigsoftmax-ce-10000" => parts::nll(&mut out, 10_000, Output::Sigsoftmax)?,
-        "sigsoftmax-nll-33000" | "sigsoftmax-ce-33000" => parts::nll(&mut out, 33_000, Output::Sigsoftmax)?,
-        "detect-abc" => anomaly::detect_abc(&mut out)?,
-        "detect-ecod" => anomaly::detect(&mut out, Ecod)?,
-        "detect-hbos" => anomaly::detect(&mut out, Hbos::default())?,
-        "detect-forest" => anomaly::detect(&mut out, IsolationForest::default())?,
-        "hessian-top5-resnet18-w16" => curvature::top5(&mut out)?,
-        "matmul-2048" => parts::matmul(&mut out)?,
-        _ if name.starts_with("conv-") => parts::conv(&mut out, name)?,
-        _ => bail!("no workload `{name}`; there are {:?}", xtask::workloads::ALL),
-    };
-    if let Some(dir) = dir {
-        out.write(dir)?;
+/// A workload on this workspace.
+pub fn ours(make: Make, dir: &Path, device: &Device) -> Result<Work> {
+    work(make, &mut Exchange::new(device, dir, false))
+}
+
+/// Writes a workload's first values and inputs to a folder, for both sides.
+pub fn make(make: Make, dir: &Path, device: &Device) -> Result<()> {
+    let mut out = Exchange::new(device, dir, true);
+    work(make, &mut out)?;
+    out.write()
+}
+
+fn work(make: Make, out: &mut Exchange) -> Result<Work> {
+    match make {
+        Make::SmallCnnTrain => images::small_cnn_train(out),
+        Make::SmallCnnInputGradient => images::small_cnn_input_grad(out),
+        Make::ResNet18Train { width } => images::resnet_train(out, width),
+        Make::MobileNetTrain => mobile::train_step(out),
+        Make::OnnxResNet50 => onnx::input_gradient(out),
+        Make::PgdSmallCnn => images::pgd_small_cnn(out),
+        Make::PgdResNet18 => images::pgd_resnet(out),
+        Make::FourierSweep => images::sweep(out),
+        Make::AutoAttack => images::auto_attack(out),
+        Make::Autoencoder => parts::autoencoder(out),
+        Make::LanguageModel => language::step(out),
+        Make::Dcgan => gan::step(out),
+        Make::GanStep => fusion::step(out),
+        Make::Fid => fidelity::fid(out),
+        Make::Prdc => fidelity::prdc(out),
+        Make::Pretext { heads } => pretext::step(out, heads),
+        Make::Nll { classes } => parts::nll(out, classes, Output::Softmax),
+        Make::SigsoftmaxNll { classes } => parts::nll(out, classes, Output::Sigsoftmax),
+        Make::DetectAbc => anomaly::detect_abc(out),
+        Make::DetectEcod => anomaly::detect(out, Ecod),
+        Make::DetectHbos => anomaly::detect(out, Hbos::default()),
+        Make::DetectForest => anomaly::detect(out, IsolationForest::default()),
+        Make::HessianTop5 => curvature::top5(out),
+        Make::Conv(conv) => parts::conv(out, conv),
+        Make::Matmul => parts::matmul(out),
     }
-    Ok(work)
 }

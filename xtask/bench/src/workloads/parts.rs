@@ -2,12 +2,13 @@
 
 use super::images::number;
 use super::{Exchange, Work};
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use candle_core::{DType, Tensor, Var};
 use sconce_tensor_core::nn::{Builder, Linear, Mode};
 use sconce_tensor_core::ops::{self, Conv2dSpec, Output};
 use sconce_tensor_core::optim::{Adam, AdamConfig, Optimizer};
 use sconce_tensor_core::{Params, Rng};
+use xtask::workloads::{Convolution, Map};
 
 pub fn matmul(out: &mut Exchange) -> Result<Work> {
     let (a, b) = (out.normal("a", &[2048, 2048], 1.0)?, out.normal("b", &[2048, 2048], 1.0)?);
@@ -27,23 +28,18 @@ pub fn nll(out: &mut Exchange, classes: usize, output: Output) -> Result<Work> {
     Ok(Work { flops: 0.0, step: Box::new(step) })
 }
 
-/// One map of one convolution: `conv-CxH-O-kK-fwd|in|weight`, 32 images (128 for 5x5 kernels).
-pub fn conv(out: &mut Exchange, name: &str) -> Result<Work> {
-    let parts: Vec<&str> = name.split('-').collect();
-    let [_, ch, o, k, map] = parts[..] else { bail!("no workload `{name}`") };
-    let (c, h) = ch.split_once('x').context("CxH")?;
-    let (c, h, o): (usize, usize, usize) = (c.parse()?, h.parse()?, o.parse()?);
-    let k: usize = k.trim_start_matches('k').parse()?;
+/// One map of one convolution: 32 images (128 for 5x5 kernels).
+pub fn conv(out: &mut Exchange, conv: Convolution) -> Result<Work> {
+    let Convolution { channels: c, side: h, filters: o, kernel: k, map } = conv;
     let n = if k == 5 { 128 } else { 32 };
     let (x, w) = (out.normal("x", &[n, c, h, h], 1.0)?, out.normal("w", &[o, c, k, k], 0.1)?);
     let g = out.normal("g", &[n, o, h, h], 1.0)?;
     let spec = Conv2dSpec::same(k);
     let first = |t: Tensor| -> Result<f64> { Ok(f64::from(t.flatten_all()?.get(0)?.to_scalar::<f32>()?)) };
     let step: Box<dyn FnMut() -> Result<f64>> = match map {
-        "fwd" => Box::new(move || first(ops::conv2d(&x, &w, None, spec)?)),
-        "in" => Box::new(move || first(ops::conv2d_input_gradient(&g, &w, (h, h), spec)?)),
-        "weight" => Box::new(move || first(ops::conv2d_weight_gradient(&x, &g, (k, k), spec)?)),
-        _ => bail!("no workload `{name}`"),
+        Map::Forward => Box::new(move || first(ops::conv2d(&x, &w, None, spec)?)),
+        Map::Input => Box::new(move || first(ops::conv2d_input_gradient(&g, &w, (h, h), spec)?)),
+        Map::Weight => Box::new(move || first(ops::conv2d_weight_gradient(&x, &g, (k, k), spec)?)),
     };
     Ok(Work { flops: 2.0 * (n * o * h * h * c * k * k) as f64, step })
 }

@@ -3,7 +3,6 @@
 
 use super::element::Element;
 use rayon::prelude::*;
-use std::mem::MaybeUninit;
 
 /// A vector of `len` elements made in runs of `run`: `f(i, slice)` gets the i-th run as zeros. The
 /// zeros are written by the thread that fills the run, so that fresh pages are touched in parallel and
@@ -29,14 +28,19 @@ pub(crate) unsafe fn fill<T: Element>(
     f: impl Fn(usize, &mut [T]) + Sync,
 ) -> Vec<T> {
     let mut out: Vec<T> = Vec::with_capacity(len + room);
-    out.spare_capacity_mut()[..len].par_chunks_mut(run.max(1)).enumerate().for_each(|(i, slots)| {
-        let slots: &mut [MaybeUninit<T>] = slots;
+    each_run(&mut out.spare_capacity_mut()[..len], run, &|i, slots| {
         // SAFETY: the caller's `f` writes before it reads, and `T` is a plain number: nothing is dropped.
         f(i, unsafe { std::slice::from_raw_parts_mut(slots.as_mut_ptr().cast::<T>(), slots.len()) });
     });
     // SAFETY: the runs cover all `len` slots, and each was written.
     unsafe { out.set_len(len) };
     out
+}
+
+/// Calls `f` for all runs, on all threads. One function for all kernels, which therefore is called through a pointer: rayon's splitting compiled
+/// for each of them is more code than the kernels are.
+pub(crate) fn each_run<T: Send>(of: &mut [T], run: usize, f: &(dyn Fn(usize, &mut [T]) + Sync)) {
+    of.par_chunks_mut(run.max(1)).enumerate().for_each(|(i, run)| f(i, run));
 }
 
 /// Cuts a buffer into parts of the given lengths.

@@ -62,6 +62,8 @@ pub(super) fn sum<T: Element>(x: &[T], f: impl Fn(T) -> T) -> f64 {
 
 /// `f(channel, first element of its plane in each image)` for all channels, on all threads.
 fn per_channel<R: Send>(c: usize, p: usize, f: impl Fn(usize) -> R + Send + Sync) -> Vec<R> {
+    // Through a pointer: one loop for all of them.
+    let f: &(dyn Fn(usize) -> R + Sync) = &f;
     (0..c).into_par_iter().with_min_len((1024 / p.max(1)).max(1)).map(f).collect()
 }
 

@@ -1,5 +1,6 @@
 //! Batches of images on the host: one pass in parallel over examples for moves of pixels and one for changes of colour.
 
+use crate::ops::cpu::build::each_run;
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor, WithDType};
 use rayon::prelude::*;
@@ -70,7 +71,8 @@ fn moved<T: WithDType>(
     let mut to = vec![T::from_f64(fill); from.len()];
     // An image without values has no chunks; `max(1)` only keeps the size of a chunk legal.
     let size = d.values().max(1);
-    to.par_chunks_mut(size).zip(from.par_chunks(size)).enumerate().for_each(|(i, (to, from))| {
+    each_run(&mut to, size, &|i, to| {
+        let from = &from[i * size..i * size + to.len()];
         for row in 0..d.h {
             for column in 0..d.w {
                 if let Some((r, c)) = source(i, row, column) {
@@ -110,7 +112,7 @@ fn coloured<T: WithDType>(
     x: &Tensor,
     d: Dims,
     what: &str,
-    change: &(impl Fn(usize, &mut [f64]) + Sync),
+    change: &(dyn Fn(usize, &mut [f64]) + Sync),
 ) -> Result<Tensor> {
     let mut values = host::<T>(x)?;
     if let Some(at) = values.par_iter().position_first(|v| !(0.0..=1.0).contains(&v.to_f64())) {
