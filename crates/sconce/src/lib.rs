@@ -35,6 +35,8 @@ mod sets;
 #[cfg(feature = "program")]
 mod shell;
 #[cfg(feature = "program")]
+pub mod stop;
+#[cfg(feature = "program")]
 mod terminal;
 
 #[cfg(feature = "program")]

@@ -5,7 +5,7 @@ mod smallest;
 use crate::shell::{cargo, run, workspace};
 use crate::{reproductions, tidy};
 use anyhow::{Context, Result, bail};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
@@ -110,8 +110,13 @@ pub fn main() -> Result<u8> {
     })?;
     step("generate: text from a model of that run, and one whose words are another's", || {
         let folder = workspace().join("target/ci/sigsoftmax-whole/runs");
-        let model = folder.join("train/austen/moss/seed0.model.safetensors");
-        let words = folder.join("train/austen/moss/seed0.vocabulary.txt");
+        let left = |ending: &str| -> Result<PathBuf> {
+            let trained = xtask::sources::every(&folder.join("train/austen/moss"))?;
+            let name = |p: &PathBuf| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with("seed0."));
+            let found = trained.into_iter().find(|p| name(p) && p.to_string_lossy().ends_with(ending));
+            found.with_context(|| format!("the run left no {ending}"))
+        };
+        let (model, words) = (left(".model.safetensors")?, left(".vocabulary.txt")?);
         let generate = |words: &Path| -> Result<Option<i32>> {
             let mut c = with(&["xtask", "generate", "--words", "20", "--model"]);
             c.arg(&model).arg("--vocabulary").arg(words);

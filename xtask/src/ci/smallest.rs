@@ -176,7 +176,7 @@ fn refused(way: &Way<'_>, done: &str, open: &[String]) -> Result<()> {
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
     let names = |key: &str| said.lines().any(|l| l.trim() == key);
     let first = open.first().context("no jobs")?;
-    ensure!(out.status.code() == Some(1) && names(first) && !names(done), "--collect with holes said\n{said}");
+    ensure!(out.status.code() == Some(4) && names(first) && !names(done), "--collect with holes said\n{said}");
     ensure!(!way.out.join("results.json").exists(), "--collect with holes wrote results");
     Ok(())
 }

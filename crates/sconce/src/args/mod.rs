@@ -9,6 +9,7 @@ mod fidelity;
 mod generate;
 mod model;
 mod pretrain;
+mod shard;
 mod sides;
 
 pub use attack::{Attack, Layout, Suite};
@@ -22,6 +23,7 @@ pub use fidelity::{Extractor, Fidelity};
 pub use generate::Generate;
 pub use model::{Inspect, ModelVerb};
 pub use pretrain::{Pretrain, Probe};
+pub use shard::{Shard, Share};
 pub use sides::Sides;
 
 use clap::{Args, Parser, Subcommand};
