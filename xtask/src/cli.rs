@@ -24,7 +24,11 @@ pub struct Cli {
 #[allow(clippy::large_enum_variant)] // one value in a process
 pub enum Command {
     /// Run every check that must pass before a change lands, the cheapest first
-    Ci,
+    Ci {
+        /// Run only the steps whose names contain this
+        #[arg(long, value_name = "TEXT")]
+        only: Option<String>,
+    },
     /// Check the repository's conventions: dependencies between crates, file sizes, docs, licences, recipes
     Tidy,
     /// Write REPRODUCTIONS.md and the verdicts in README.md from the results files under xtask/recipes

@@ -23,6 +23,8 @@ mod imagefolder;
 #[cfg(feature = "program")]
 mod inspect;
 #[cfg(feature = "program")]
+mod merge;
+#[cfg(feature = "program")]
 pub mod places;
 #[cfg(feature = "program")]
 mod pretrain;

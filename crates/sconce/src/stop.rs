@@ -25,8 +25,9 @@ pub fn listen() -> Result<()> {
         use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
         use signal_hook::flag;
         // Whoever presses the keys twice means it. An engine that sends USR1 and TERM, or one of them twice, does not.
-        let all = flag::register_conditional_shutdown(SIGINT, i32::from(CODE), stop.flag())
-            .and_then(|_| [SIGTERM, SIGINT, SIGUSR1].into_iter().try_for_each(|s| flag::register(s, stop.flag()).map(drop)));
+        let all = flag::register_conditional_shutdown(SIGINT, i32::from(CODE), stop.flag()).and_then(|_| {
+            [SIGTERM, SIGINT, SIGUSR1].into_iter().try_for_each(|s| flag::register(s, stop.flag()).map(drop))
+        });
         all.context("cannot listen to signals")?;
     }
     std::thread::Builder::new().name("stop".to_owned()).spawn(move || watch(&stop)).context("cannot start a thread")?;

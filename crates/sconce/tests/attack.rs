@@ -225,3 +225,55 @@ fn a_wide_network_by_its_name_and_activation() {
     let e = run(&["--arch", "inception"]).fails(1);
     assert!(e.contains("--arch inception") && e.contains("vgg16_bn") && e.contains("mobilenet_v2"), "{e}");
 }
+
+#[test]
+fn shares_on_several_machines_are_merged_to_the_ledger_of_one() {
+    let f = Folder::new();
+    fixture(f.0.path(), 13, 1.0);
+    let words = ["--threat", "linf:5/255,0.1", "--suite", "quick", "-q"];
+    let with = |more: &[&str]| attack(&f, "attack", &[&words[..], more].concat());
+    let single = f.text("single.ledger");
+    let want = with(&["--ledger", &single, "--json", "-"]).json();
+    let share = |i: usize| f.text(&format!("{i}.ledger"));
+    for i in 1..=3 {
+        let said = with(&["--shard", &format!("{i}/3"), "--out", &share(i)]).ok();
+        assert!(said.contains(&format!("share {i}/3: {} of 13 examples", [5, 4, 4][i - 1])), "{said}");
+    }
+    assert!(!f.path("1.ledger.growing").exists());
+    // A second writer of a share is fine.
+    with(&["--shard", "2/3", "--out", &share(2)]).ok();
+    let (all, merged) = ([share(3), share(1), share(2)], f.text("merged.ledger"));
+    let merge = |files: &[String], out: &str| {
+        let files: Vec<&str> = files.iter().map(String::as_str).collect();
+        sconce(&[&["merge"], &files[..], &["--out", out]].concat())
+    };
+    let e = merge(&all[..2], &merged).fails(4);
+    assert!(e.contains("shares are missing: 2/3") && !f.path("merged.ledger").exists(), "{e}");
+    merge(&all, &merged).ok();
+    assert_eq!(std::fs::read(&merged).unwrap(), std::fs::read(&single).unwrap(), "byte for byte");
+    // It answers as the single run does, without an attack.
+    let again = with(&["--ledger", &merged, "--json", "-"]).json();
+    assert_eq!(
+        (&again["robust"], &again["attacks"], &again["flags"]),
+        (&want["robust"], &want["attacks"], &want["flags"])
+    );
+    assert_eq!(std::fs::read(&merged).unwrap(), std::fs::read(&single).unwrap());
+    // What must not pass: a part for the whole, another seed, a damaged file, another ledger at the same place.
+    let e = with(&["--ledger", &share(1)]).fails(1);
+    assert!(e.contains("`part`: found \"1/3\", expected nothing"), "{e}");
+    let e = merge(&[single.clone()], &f.text("x")).fails(1);
+    assert!(e.contains("a ledger of all examples"), "{e}");
+    with(&["--seed", "5", "--shard", "1/3", "--out", &f.text("seed")]).ok();
+    let e = merge(&[f.text("seed"), share(2), share(3)], &f.text("x")).fails(1);
+    assert!(e.contains("is of another evaluation") && e.contains("`seed`"), "{e}");
+    let e = with(&["--seed", "5", "--shard", "2/3", "--out", &share(2)]).fails(1);
+    assert!(e.contains("another writer left other content there"), "{e}");
+    let bytes = std::fs::read(share(3)).unwrap();
+    std::fs::write(share(3), &bytes[..bytes.len() / 2]).unwrap();
+    let e = merge(&all, &f.text("x")).fails(1);
+    assert!(e.contains("3.ledger") && !f.path("x").exists(), "{e}");
+    let e = with(&["--shard", "4/3", "--out", &share(2)]).fails(2);
+    assert!(e.contains("the shares are 1/3 to 3/3"), "{e}");
+    assert!(with(&["--shard", "1/3"]).fails(2).contains("--out"));
+    assert!(with(&["--shard", "auto", "--out", &share(2)]).fails(1).contains("none of SLURM_ARRAY_TASK_ID"));
+}

@@ -176,8 +176,13 @@ fn a_run_that_is_asked_to_stop_keeps_its_last_step() {
             first.get_or_insert(p.step);
         };
         let checkpoint = Checkpoint::new(&path, "x");
-        let resumed = Engine::new(3).unwrap().resuming(checkpoint).observed_by(&mut watch).run(&mut again, &Rng::new(9));
-        assert_eq!((resumed.unwrap(), bits(&again.net.params)), (report.clone(), bits(&whole.net.params)), "step {step}");
+        let resumed =
+            Engine::new(3).unwrap().resuming(checkpoint).observed_by(&mut watch).run(&mut again, &Rng::new(9));
+        assert_eq!(
+            (resumed.unwrap(), bits(&again.net.params)),
+            (report.clone(), bits(&whole.net.params)),
+            "step {step}"
+        );
         assert_eq!(first, (step < 12).then_some(step + 1));
     }
 }

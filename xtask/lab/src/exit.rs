@@ -62,7 +62,10 @@ pub fn code(e: &Error) -> u8 {
     // Training that diverged diverges again, and so on: jobs have no hidden randomness.
     let fixed = |c: &(dyn std::error::Error + 'static)| {
         let kind = c.downcast_ref();
-        matches!(kind, Some(Core::NotFinite { .. } | Core::Config { .. } | Core::Unsupported { .. } | Core::Conflict { .. }))
+        matches!(
+            kind,
+            Some(Core::NotFinite { .. } | Core::Config { .. } | Core::Unsupported { .. } | Core::Conflict { .. })
+        )
     };
     own.unwrap_or(if e.chain().any(fixed) { REFUSED } else { 1 })
 }

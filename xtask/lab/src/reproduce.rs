@@ -3,7 +3,7 @@
 use crate::claims::{self, Claims, Scope};
 use crate::fanout;
 use crate::index;
-use crate::jobs::{Done, Folder, Plan, Runner, Site};
+use crate::jobs::{Done, Folder, Plan, Rates, Runner, Site};
 use crate::pages;
 use crate::paper::{Entry, Paper};
 use crate::pieces::choice::distinct;
@@ -139,10 +139,13 @@ pub fn main(args: &Reproduce) -> Result<u8> {
         )));
     }
     let folder = Folder::open(&opened.out, args.fresh)?;
-    let recorded = claims::recorded_rates(&opened.recipes, args.preset.claims().name());
+    // Units of work are those of quick in every preset.
+    let rates = |preset: Preset| claims::recorded_rates(&opened.recipes, preset.claims().name());
+    let recorded = Some(rates(args.preset)).filter(|r| !r.is_empty()).unwrap_or_else(|| rates(Preset::Quick));
     let mut runner = Runner::new(&site, &folder, &plan, recorded)?;
     if args.list {
-        runner.list();
+        let known: Rates = runner.recorded.clone().into_iter().chain(runner.rates()).collect();
+        runner.list(fanout::on_paper(&plan, &known).as_deref());
         return Ok(0);
     }
     if args.fan.status {

@@ -28,7 +28,9 @@ pub(super) fn maker(node: &Node, a: &Attributes<'_>) -> Result<Run> {
         let zero = args.host(2)?;
         let (lo, hi) = match &zero {
             None => (0, 255),
-            Some(z) => z.range().ok_or_else(|| Error::value("zero point", "integers of 16 bits are not supported, only those of 8 bits"))?,
+            Some(z) => z.range().ok_or_else(|| {
+                Error::value("zero point", "integers of 16 bits are not supported, only those of 8 bits")
+            })?,
         };
         let zero = match zero {
             Some(z) => place(z.tensor(args.context.dtype, &args.context.device)?)?,

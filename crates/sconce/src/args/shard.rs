@@ -93,7 +93,11 @@ impl Shard {
                 }
                 None => return Err(format!("--shard auto: {engine} does not say how many tasks it has: use auto/N")),
             };
-            return if of == 0 { Err("--shard auto: 0 tasks".to_owned()) } else { Ok(Share { index: number % of, of }) };
+            return if of == 0 {
+                Err("--shard auto: 0 tasks".to_owned())
+            } else {
+                Ok(Share { index: number % of, of })
+            };
         }
         let names: Vec<&str> = NUMBERS.iter().map(|n| n.0).collect();
         Err(format!("--shard auto: none of {} is set: use --shard I/N", names.join(", ")))

@@ -21,7 +21,9 @@ pub fn check(fan: &Fan) -> Result<()> {
     if slurm && (fan.shard.is_some() || !fan.merge.is_empty()) {
         bail!("--on slurm submits all shares and a job that collects: leave out --shard and --merge");
     }
-    for (name, n) in [("--throttle", fan.throttle), ("--tasks", fan.tasks), ("--cpus", fan.cpus), ("--restarts", Some(fan.restarts))] {
+    for (name, n) in
+        [("--throttle", fan.throttle), ("--tasks", fan.tasks), ("--cpus", fan.cpus), ("--restarts", Some(fan.restarts))]
+    {
         if n == Some(0) {
             bail!("{name} must be at least 1");
         }

@@ -15,6 +15,7 @@ mod worker;
 
 pub use arguments::check;
 pub use merge::merge;
+pub use share::on_paper;
 pub use slurm::submit;
 pub use status::status;
 pub use worker::work;

@@ -1,6 +1,7 @@
 //! Which jobs a share has.
 
 use crate::jobs::{Plan, Planned, Rates};
+use crate::terminal::clock;
 use std::collections::HashMap;
 
 /// For each job of the plan, the share that does it. It is a function of the plan, of the rates on record and of the number of shares: every
@@ -23,6 +24,36 @@ pub fn shares(plan: &Plan<'_>, recorded: &Rates, of: usize) -> Vec<usize> {
         all.push(share);
     }
     all
+}
+
+/// How long the plan takes on machines of one kind, by the weights of its jobs: each machine does its jobs in the order of the plan, and waits for what
+/// they need.
+fn span(plan: &Plan<'_>, recorded: &Rates, of: usize) -> f64 {
+    let weights = weights(plan.jobs(), recorded);
+    let mut free = vec![0.0f64; of.max(1)];
+    let mut ends: HashMap<&str, f64> = HashMap::new();
+    for ((job, weight), share) in plan.jobs().iter().zip(weights).zip(shares(plan, recorded, of)) {
+        let ready = job.needs.iter().filter_map(|n| ends.get(n.as_str())).fold(0.0, |a: f64, b| a.max(*b));
+        free[share] = free[share].max(ready) + weight;
+        ends.insert(job.key(), free[share]);
+    }
+    free.into_iter().fold(0.0, f64::max)
+}
+
+/// What the whole plan takes on 1, 8 and 64 machines, and its longest job: none where no kind of job was timed.
+pub fn on_paper(plan: &Plan<'_>, rates: &Rates) -> Option<String> {
+    let weights = weights(plan.jobs(), rates);
+    plan.jobs().iter().find(|j| j.cost > 0.0 && rates.contains_key(j.kind()))?;
+    let longest = (0..weights.len()).fold(0, |best, i| if weights[i] > weights[best] { i } else { best });
+    let on = |n: usize| clock(span(plan, rates, n));
+    Some(format!(
+        "on paper all of it takes {} on one machine, {} on 8 and {} on 64; the longest job is {}, {}",
+        on(1),
+        on(8),
+        on(64),
+        plan.jobs()[longest].key(),
+        clock(weights[longest])
+    ))
 }
 
 /// The work of each job: seconds where its kind is on record; else as if its kind were like the others.

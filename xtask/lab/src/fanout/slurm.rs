@@ -85,7 +85,8 @@ pub fn submit(args: &Reproduce, runner: &Runner<'_>, out: &Path) -> Result<()> {
 fn sbatch(words: &[&str]) -> Result<String> {
     let mut command = Command::new("sbatch");
     command.arg("--parsable").args(words);
-    let done = command.output().context("cannot start sbatch: on a machine without Slurm, --dry-run writes the scripts")?;
+    let done =
+        command.output().context("cannot start sbatch: on a machine without Slurm, --dry-run writes the scripts")?;
     if !done.status.success() {
         bail!("sbatch refused:\n{}", String::from_utf8_lossy(&done.stderr).trim_end());
     }
@@ -115,7 +116,9 @@ fn program(own: &Path) -> Result<PathBuf> {
 
 /// The lines for sbatch that both scripts have.
 fn head(args: &Reproduce, name: &str, log: &str) -> String {
-    let mut head = format!("#!/bin/bash\n#SBATCH --job-name={name}\n#SBATCH --output={log}\n#SBATCH --open-mode=append\n#SBATCH --nodes=1\n#SBATCH --ntasks=1\n");
+    let mut head = format!(
+        "#!/bin/bash\n#SBATCH --job-name={name}\n#SBATCH --output={log}\n#SBATCH --open-mode=append\n#SBATCH --nodes=1\n#SBATCH --ntasks=1\n"
+    );
     if let Some(partition) = &args.fan.partition {
         head += &format!("#SBATCH --partition={partition}\n");
     }
@@ -148,7 +151,8 @@ fn array_script(args: &Reproduce, own: &Path, shares: usize, call: &[String]) ->
     }
     script += ENVIRONMENT;
     // The number of a task stays what it is where a part of the array is submitted again, so the count is written out.
-    script += &format!("{} --restarts {} --shard $((SLURM_ARRAY_TASK_ID + 1))/{shares} &\n", line(call), args.fan.restarts);
+    script +=
+        &format!("{} --restarts {} --shard $((SLURM_ARRAY_TASK_ID + 1))/{shares} &\n", line(call), args.fan.restarts);
     script += AFTER;
     Ok(script)
 }
@@ -174,4 +178,89 @@ fn collect_script(args: &Reproduce, own: &Path, call: &[String]) -> Result<Strin
     script += ENVIRONMENT;
     script += &format!("exec {} --collect{}\n", line(call), if args.strict { " --strict" } else { "" });
     Ok(script)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use xtask::cli::{Cli, Command as Asked};
+
+    fn args(more: &[&str]) -> Reproduce {
+        let words = [&["xtask", "reproduce", "absum", "--on", "slurm"], more].concat();
+        match Cli::try_parse_from(words).unwrap().command {
+            Asked::Reproduce(args) => args,
+            _ => panic!("not a reproduction"),
+        }
+    }
+
+    fn scripts(args: &Reproduce, own: &str) -> Result<[String; 2]> {
+        let call = ["/x/lab", "reproduce", "--set", "a=[1, 2]"].map(str::to_owned);
+        Ok([array_script(args, Path::new(own), 8, &call)?, collect_script(args, Path::new(own), &call)?])
+    }
+
+    #[test]
+    fn scripts_are_bash_and_say_what_was_asked_for() {
+        let asked = args(&["--partition", "p", "--time", "1:00:00", "--throttle", "3", "--cpus", "2", "--strict"]);
+        let [array, collect] = scripts(&asked, "/o/slurm").unwrap();
+        for line in [
+            "#SBATCH --array=0-7%3",
+            "#SBATCH --partition=p",
+            "#SBATCH --time=1:00:00",
+            "#SBATCH --cpus-per-task=2",
+            "#SBATCH --requeue",
+            "#SBATCH --output=/o/slurm/log/%A_%a.txt",
+            "    scontrol requeue \"${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}\" ;;",
+            "/x/lab reproduce --set 'a=[1, 2]' --restarts 10 --shard $((SLURM_ARRAY_TASK_ID + 1))/8 &",
+        ] {
+            assert!(array.lines().any(|l| l == line), "{line} is not in\n{array}");
+        }
+        assert!(collect.ends_with("exec /x/lab reproduce --set 'a=[1, 2]' --collect --strict\n"), "{collect}");
+        assert!(!collect.contains("--time") && !collect.contains("--array"));
+        let [plain, _] = scripts(&args(&[]), "/o/slurm").unwrap();
+        assert!(plain.contains("--array=0-7\n") && !plain.contains("--partition") && !plain.contains("--time="));
+        for script in [array, collect, plain] {
+            let done = Command::new("bash").args(["-n", "-c", &script]).output().unwrap();
+            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        }
+        let e = scripts(&asked, "/with space/slurm").unwrap_err().to_string();
+        assert!(e.contains("choose another --out"), "{e}");
+    }
+
+    /// A task's exit code reaches the end of the script, whatever signals come while it runs; and 75 queues the task again.
+    #[test]
+    fn a_signal_to_the_shell_reaches_the_program_and_its_code_comes_back() {
+        let run = |program: &str, signal: Option<&str>| {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("scontrol");
+            std::fs::write(&path, "#!/bin/sh\necho \"$@\"\n").unwrap();
+            Command::new("chmod").arg("+x").arg(&path).status().unwrap();
+            let paths = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap());
+            let mut shell = Command::new("bash");
+            shell
+                .args(["-c", &format!("{program} &\n{AFTER}")])
+                .env("PATH", paths)
+                .stdout(std::process::Stdio::piped());
+            shell.env("SLURM_ARRAY_JOB_ID", "5").env("SLURM_ARRAY_TASK_ID", "3");
+            let child = shell.spawn().unwrap();
+            if let Some(signal) = signal {
+                std::thread::sleep(std::time::Duration::from_millis(700));
+                Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+            }
+            let done = child.wait_with_output().unwrap();
+            (done.status.code(), String::from_utf8(done.stdout).unwrap())
+        };
+        let asked = "bash -c 'trap \"sleep 0.3; exit 75\" TERM; for i in 1 2 3 4 5 6 7 8 9; do sleep 0.5; done'";
+        for signal in ["-TERM", "-USR1"] {
+            let (code, said) = run(asked, Some(signal));
+            assert_eq!(code, Some(75));
+            assert!(said.contains("stopped with code 75; queued again\nrequeue 5_3\n"), "{said}");
+        }
+        // It did not listen yet.
+        let (code, said) = run("sleep 5", Some("-TERM"));
+        assert!(code == Some(143) && said.contains("requeue 5_3"), "{code:?} {said}");
+        for (program, code) in [("true", 0), ("sh -c 'exit 2'", 2), ("sh -c 'exit 1'", 1)] {
+            assert_eq!(run(program, None), (Some(code), String::new()));
+        }
+    }
 }

@@ -94,7 +94,10 @@ fn next(args: &Reproduce, runner: &Runner<'_>, out: &Path, open: &BTreeSet<&str>
         return None;
     }
     let Some(submitted) = Submitted::read(out) else {
-        return Some(format!("Run what is missing here, or a share of it on each of N machines:\n{}", own("[--shard I/N]")));
+        return Some(format!(
+            "Run what is missing here, or a share of it on each of N machines:\n{}",
+            own("[--shard I/N]")
+        ));
     };
     if submitted.plan != runner.plan.digest() {
         let why = "The code, the recipe or the seeds have changed since the array was submitted. Submit again:";

@@ -298,6 +298,18 @@ fn restarts_without_progress_are_bounded() {
     }
     std::fs::write(folder.file(&id, STARTS), "{").unwrap();
     starts::note(&folder, &id, 3).unwrap();
+    // A share that is always asked to stop before it can start.
+    let share = Share { index: 1, of: 4 };
+    for result in ["a", "b"] {
+        std::fs::write(folder.path().join(format!("{result}.json")), "").unwrap();
+        starts::idle(&folder, share, 3).unwrap();
+        starts::idle(&folder, share, 3).unwrap();
+    }
+    let e = starts::idle(&folder, share, 3).unwrap_err();
+    assert!(
+        exit::code(&e) == exit::REFUSED && format!("{e:#}").contains("share 2/4 was asked to stop 3 times"),
+        "{e:#}"
+    );
 }
 
 #[test]
@@ -309,7 +321,8 @@ fn a_claim_is_alive_as_long_as_it_changes() {
     let (others, silence) = (Others::default(), Duration::from_millis(50));
     assert!(!others.work_on(&folder, &id, silence));
     let claim = |host: &str, process, beat| {
-        let text = serde_json::to_vec(&Claim { host: host.to_owned(), process, share: "1/2".to_owned(), beat }).unwrap();
+        let text =
+            serde_json::to_vec(&Claim { host: host.to_owned(), process, share: "1/2".to_owned(), beat }).unwrap();
         std::fs::write(folder.file(&id, CLAIM), text).unwrap();
     };
     claim("elsewhere", 1, 0);

@@ -8,6 +8,7 @@ use crate::jobs::{FAILED, Planned, Runner, STARTS, remove};
 use crate::terminal::note;
 use anyhow::{Result, anyhow};
 use sconce::args::Share;
+use sconce_tensor_core::Error;
 use sconce_tensor_core::error::describe;
 use sconce_tensor_core::store::write_whole;
 use std::collections::BTreeMap;
@@ -26,6 +27,8 @@ struct Worker<'a> {
     failed: BTreeMap<String, String>,
     /// The exit code of the first failure.
     code: u8,
+    /// Whether a job was started.
+    began: bool,
 }
 
 /// Does a share of the plan: its jobs, and whatever they need that nobody else does. A job that fails holds up those that need it, and no other. The
@@ -38,35 +41,49 @@ pub fn work(runner: &Runner<'_>, share: Share, restarts: usize) -> Result<()> {
     let own: Vec<&Planned<'_>> =
         runner.plan.jobs().iter().zip(&all).filter(|(_, s)| **s == share.index).map(|(j, _)| j).collect();
     note(&format!("share {share}: {} of {} jobs", own.len(), runner.plan.jobs().len()));
-    let mut worker = Worker { runner, share, restarts, others: Others::default(), failed: BTreeMap::new(), code: 0 };
-    loop {
-        let mut open = Vec::new();
-        let mut done = false;
-        for job in &own {
-            if worker.settled(job)? {
-                continue;
-            }
-            if worker.ready(job)? {
-                worker.one(job)?;
-                done = true;
-            } else {
-                open.push(*job);
-            }
-        }
-        if open.is_empty() {
-            return worker.end();
-        }
-        // All that is left waits for jobs of other shares.
-        if !done && !worker.help(&open)? {
-            if sconce::stop::asked() {
-                return Err(sconce_tensor_core::Error::Stopped { path: runner.folder.path().to_owned() }.into());
-            }
-            std::thread::sleep(WAIT);
-        }
+    let mut worker =
+        Worker { runner, share, restarts, others: Others::default(), failed: BTreeMap::new(), code: 0, began: false };
+    let done = worker.all(&own);
+    if done.as_ref().is_err_and(exit::stopped) && !worker.began {
+        starts::idle(runner.folder, share, restarts)?;
     }
+    done
 }
 
 impl<'a> Worker<'a> {
+    fn all(&mut self, own: &[&Planned<'a>]) -> Result<()> {
+        loop {
+            let mut open = Vec::new();
+            let mut done = false;
+            for job in own {
+                if self.settled(job)? {
+                    continue;
+                }
+                if self.ready(job)? {
+                    self.one(job)?;
+                    done = true;
+                } else {
+                    open.push(*job);
+                }
+            }
+            if open.is_empty() {
+                return self.end();
+            }
+            // All that is left waits for jobs of other shares.
+            if !done && !self.help(&open)? {
+                self.unless_asked()?;
+                std::thread::sleep(WAIT);
+            }
+        }
+    }
+
+    fn unless_asked(&self) -> Result<()> {
+        if sconce::stop::asked() {
+            return Err(Error::Stopped { path: self.runner.folder.path().to_owned() }.into());
+        }
+        Ok(())
+    }
+
     /// Whether nothing is left to do of a job here: it is done, or it cannot be.
     fn settled(&mut self, job: &Planned<'_>) -> Result<bool> {
         if self.failed.contains_key(job.key()) || self.runner.look(job)? {
@@ -114,6 +131,8 @@ impl<'a> Worker<'a> {
 
     /// Does a job, and remembers its failure. Only what concerns every job is an error: a signal, a disk.
     fn one(&mut self, job: &Planned<'_>) -> Result<()> {
+        self.unless_asked()?;
+        self.began = true;
         let (folder, id) = (self.runner.folder, &job.id);
         folder.prepare(id)?;
         remove(&folder.file(id, FAILED))?;
@@ -127,7 +146,8 @@ impl<'a> Worker<'a> {
         };
         let why = describe(e.as_ref());
         // The error itself is what counts.
-        let _ = write_whole(&folder.file(id, FAILED), format!("{}\n{why}\n", crate::jobs::Machine::here().host).as_bytes());
+        let _ =
+            write_whole(&folder.file(id, FAILED), format!("{}\n{why}\n", crate::jobs::Machine::here().host).as_bytes());
         if exit::of_disk(&e) {
             return Err(e);
         }

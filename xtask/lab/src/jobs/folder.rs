@@ -147,7 +147,9 @@ impl Folder {
     fn refuse_contested(&self, id: &Id) -> Result<()> {
         let (one, other) = (self.file(id, OUTPUT), self.file(id, CONTESTED));
         let open = |path: &Path| -> Result<Stored<Value>> { Ok(Kept::<Plain<Stored<Value>>>::open(path)?.value.0) };
-        let told = |(path, s): (&Path, &Stored<Value>)| format!("{} ({}): {}", s.machine.host, s.machine.class, path.display());
+        let told = |(path, s): (&Path, &Stored<Value>)| {
+            format!("{} ({}): {}", s.machine.host, s.machine.class, path.display())
+        };
         let (a, b) = (open(&one)?, open(&other)?);
         let print = |s: &Stored<Value>| Fingerprint::new().with_tree("output", &s.value);
         let difference = print(&a).difference(&print(&b));

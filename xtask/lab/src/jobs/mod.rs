@@ -11,9 +11,9 @@ mod run;
 mod site;
 mod work;
 
-pub use folder::{CLAIM, FAILED, Folder, Id, SCRATCH, STARTS, remove};
 #[cfg(test)]
 pub use folder::Stored;
+pub use folder::{CLAIM, FAILED, Folder, Id, SCRATCH, STARTS, remove};
 pub use machine::Machine;
 pub use plan::{Plan, Planned, Rates};
 pub use run::{Done, Runner};

@@ -223,7 +223,10 @@ impl<'a> Runner<'a> {
         let all: Vec<String> = times.machines.iter().map(class).collect();
         (all.len() > 1).then(|| {
             let n = all.len();
-            format!("The jobs ran on machines of {n} classes, so that last digits can be other than on one of them: {}.", all.join("; "))
+            format!(
+                "The jobs ran on machines of {n} classes, so that last digits can be other than on one of them: {}.",
+                all.join("; ")
+            )
         })
     }
 
@@ -244,8 +247,8 @@ impl<'a> Runner<'a> {
         )))
     }
 
-    /// Prints every job: its key, whether it is done, and its seconds, taken or estimated.
-    pub fn list(&self) {
+    /// Prints every job: its key, whether it is done, and its seconds, taken or estimated. The last line sums up; `more` is its end.
+    pub fn list(&self, more: Option<&str>) {
         let rates = self.rates();
         let width = self.plan.jobs().iter().map(|j| j.key().len()).max().unwrap_or(0);
         let (mut left, mut unknown) = (0.0, 0);
@@ -267,10 +270,15 @@ impl<'a> Runner<'a> {
         }
         let jobs = self.plan.jobs();
         let open = jobs.iter().filter(|j| !self.is_done(j.key())).count();
-        let more = if unknown > 0 { format!(", and {unknown} that were not timed yet") } else { String::new() };
+        let untimed = if unknown > 0 { format!(", and {unknown} that were not timed yet") } else { String::new() };
         let elsewhere = jobs.iter().any(|j| !rates.contains_key(j.kind()) && self.recorded.contains_key(j.kind()));
         let by = if elsewhere && left > 0.0 { ", as timed on the machine of the recorded run" } else { "" };
         let stale = if self.stale.is_empty() { String::new() } else { format!(", {} of them stale", self.stale.len()) };
-        say(&format!("{} jobs, {open} to do{stale}: about {}{more}{by}", jobs.len(), clock(left)));
+        say(&format!(
+            "{} jobs, {open} to do{stale}: about {}{untimed}{by}{}",
+            jobs.len(),
+            clock(left),
+            more.map_or_else(String::new, |m| format!("; {m}"))
+        ));
     }
 }

@@ -392,7 +392,10 @@ fn a_second_result_that_agrees_is_fine_and_one_that_does_not_names_both_hosts() 
     let e = folder.keep(&id, stored("c", 3.0, value(0.25, 1.0)), agreed).unwrap_err();
     assert_eq!(exit::code(&e), exit::REFUSED);
     let e = format!("{e:#}");
-    assert!(e.contains("a (one)") && e.contains("c (one)") && e.contains("`output.0.auc`: found 0.5, expected 0.25"), "{e}");
+    assert!(
+        e.contains("a (one)") && e.contains("c (one)") && e.contains("`output.0.auc`: found 0.5, expected 0.25"),
+        "{e}"
+    );
     // Nobody takes either of them from now on.
     let e = folder.output::<Value>(&id).map(drop).unwrap_err();
     assert!(format!("{e:#}").contains("c (one)"), "{e:#}");
