@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// What must be there.
-const PROGRAMS: [&str; 5] = ["munged", "slurmctld", "slurmd", "sbatch", "squeue"];
+const PROGRAMS: [&str; 6] = ["munged", "slurmctld", "slurmd", "sbatch", "squeue", "setpriv"];
 
 /// Why there can be no Slurm here, where there can be none.
 pub fn missing() -> Option<String> {
@@ -85,8 +85,14 @@ impl Cluster {
 
     fn daemon(&mut self, name: &str, program: &str, words: &[&str]) -> Result<()> {
         let log = std::fs::File::create(self.folder.join("log").join(format!("{name}.out")))?;
-        let mut command = Command::new(program);
-        command.args(words).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        // Whoever kills this process ends them too.
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "TERM", program])
+            .args(words)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
         let path = std::env::var_os("PATH").unwrap_or_default();
         let paths = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
         command.env("PATH", std::env::join_paths(paths)?).env("SLURM_CONF", &self.configuration);
@@ -130,9 +136,16 @@ impl Cluster {
         Ok(lines.lines().map(|l| l.trim().to_owned()).collect())
     }
 
-    /// Waits until the queue is empty.
+    /// Waits until the queue is empty. Slurm lets a task that was queued again wait for two minutes; here it does not.
     pub fn wait(&self, most: Duration) -> Result<()> {
-        self.until("the queue is empty", most, |c| Ok(c.ask("squeue", &["-h"])?.trim().is_empty()))
+        self.until("the queue is empty", most, |c| {
+            let queue = c.ask("squeue", &["-h", "-r", "-o", "%i %r"])?;
+            for id in queue.lines().filter_map(|l| l.strip_suffix(" BeginTime")) {
+                // It may have started by itself by now.
+                let _ = c.ask("scontrol", &["update", &format!("JobId={id}"), "StartTime=now"]);
+            }
+            Ok(queue.trim().is_empty())
+        })
     }
 
     /// Waits until something holds; the error has what the queue was then.
