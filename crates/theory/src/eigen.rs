@@ -266,7 +266,7 @@ mod tests {
             assert!(vectors.iter().all(|v| v.is_finite()));
         }
         // The path graph: 2 - 2 cos(pi k / 6), k from 0.
-        let h: Vec<f64> = (0..36)
+        let h: Vec<f64> = (0..36usize)
             .map(|i| match (i / 6, i % 6) {
                 (0, 0) | (5, 5) => 1.0,
                 (a, b) if a == b => 2.0,

@@ -168,7 +168,8 @@ case $code in
 # Asked to stop, or killed by a signal that came before the program listened.
 75 | 130 | 138 | 143)
     echo "stopped with code $code; queued again"
-    scontrol requeue "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}" ;;
+    # Slurm ends this script then; one that ends by itself could be taken for the end of the task.
+    scontrol requeue "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}" && sleep "${SCONCE_REQUEUE_WAIT:-60}" ;;
 esac
 exit "$code"
 "#;
@@ -210,11 +211,11 @@ mod tests {
             "#SBATCH --cpus-per-task=2",
             "#SBATCH --requeue",
             "#SBATCH --output=/o/slurm/log/%A_%a.txt",
-            "    scontrol requeue \"${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}\" ;;",
             "/x/lab reproduce --set 'a=[1, 2]' --restarts 10 --shard $((SLURM_ARRAY_TASK_ID + 1))/8 &",
         ] {
             assert!(array.lines().any(|l| l == line), "{line} is not in\n{array}");
         }
+        assert!(array.contains("scontrol requeue \"${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}\" &&"), "{array}");
         assert!(collect.ends_with("exec /x/lab reproduce --set 'a=[1, 2]' --collect --strict\n"), "{collect}");
         assert!(!collect.contains("--time") && !collect.contains("--array"));
         let [plain, _] = scripts(&args(&[]), "/o/slurm").unwrap();
@@ -241,7 +242,7 @@ mod tests {
                 .args(["-c", &format!("{program} &\n{AFTER}")])
                 .env("PATH", paths)
                 .stdout(std::process::Stdio::piped());
-            shell.env("SLURM_ARRAY_JOB_ID", "5").env("SLURM_ARRAY_TASK_ID", "3");
+            shell.env("SLURM_ARRAY_JOB_ID", "5").env("SLURM_ARRAY_TASK_ID", "3").env("SCONCE_REQUEUE_WAIT", "0");
             let child = shell.spawn().unwrap();
             if let Some(signal) = signal {
                 std::thread::sleep(std::time::Duration::from_millis(700));

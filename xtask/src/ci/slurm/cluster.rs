@@ -1,6 +1,8 @@
 //! A Slurm of one machine: a controller and three nodes on 127.0.0.1, started and ended as processes of this one.
 
 use anyhow::{Context, Result, bail, ensure};
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -136,13 +138,20 @@ impl Cluster {
         Ok(lines.lines().map(|l| l.trim().to_owned()).collect())
     }
 
-    /// Waits until the queue is empty. Slurm lets a task that was queued again wait for two minutes; here it does not.
+    /// Waits until the queue is empty. Slurm lets a task that was queued again wait for two minutes, in which its first start can end; here that is
+    /// five seconds.
     pub fn wait(&self, most: Duration) -> Result<()> {
+        let since = RefCell::new(HashMap::<String, Instant>::new());
         self.until("the queue is empty", most, |c| {
-            let queue = c.ask("squeue", &["-h", "-r", "-o", "%i %r"])?;
-            for id in queue.lines().filter_map(|l| l.strip_suffix(" BeginTime")) {
-                // It may have started by itself by now.
-                let _ = c.ask("scontrol", &["update", &format!("JobId={id}"), "StartTime=now"]);
+            let queue = c.ask("squeue", &["-h", "-r", "-o", "%i %t %r"])?;
+            let waits: Vec<&str> = queue.lines().filter_map(|l| l.strip_suffix(" PD BeginTime")).collect();
+            let mut since = since.borrow_mut();
+            since.retain(|id, _| waits.contains(&id.as_str()));
+            for id in waits {
+                if since.entry(id.to_owned()).or_insert_with(Instant::now).elapsed() > Duration::from_secs(5) {
+                    // It may have started by itself by now.
+                    let _ = c.ask("scontrol", &["update", &format!("JobId={id}"), "StartTime=now"]);
+                }
             }
             Ok(queue.trim().is_empty())
         })

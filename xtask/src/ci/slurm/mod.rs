@@ -77,9 +77,9 @@ impl<'p, 'c> Submitted<'p, 'c> {
     /// Waits for its end; what was collected is what one process finds.
     fn ends_as(&self, want: &str) -> Result<()> {
         self.cluster.wait(MOST)?;
-        let log = || self.logs().unwrap_or_default();
-        let found =
-            results(&self.way.out).with_context(|| format!("nothing was collected; the tasks said\n{}", log()))?;
+        let log = || self.logs().unwrap_or_default() + &self.cluster.log().unwrap_or_default();
+        let found = results(&self.way.out);
+        let found = found.with_context(|| format!("nothing was collected; the tasks and Slurm said\n{}", log()))?;
         ensure!(found == want, "the results are others than those of one process; the tasks said\n{}", log());
         Ok(())
     }
