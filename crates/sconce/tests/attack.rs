@@ -261,7 +261,7 @@ fn shares_on_several_machines_are_merged_to_the_ledger_of_one() {
     // What must not pass: a part for the whole, another seed, a damaged file, another ledger at the same place.
     let e = with(&["--ledger", &share(1)]).fails(1);
     assert!(e.contains("`part`: found \"1/3\", expected nothing"), "{e}");
-    let e = merge(&[single.clone()], &f.text("x")).fails(1);
+    let e = merge(std::slice::from_ref(&single), &f.text("x")).fails(1);
     assert!(e.contains("a ledger of all examples"), "{e}");
     with(&["--seed", "5", "--shard", "1/3", "--out", &f.text("seed")]).ok();
     let e = merge(&[f.text("seed"), share(2), share(3)], &f.text("x")).fails(1);

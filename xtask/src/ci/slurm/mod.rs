@@ -145,6 +145,8 @@ fn node_dies(cluster: &mut Cluster, program: &Path, (slow, want): (&[&str], &str
     cluster.until("the node counts as dead", Duration::from_secs(120), down)?;
     let run = Submitted { way, cluster };
     run.ends_as(want)?;
+    let starts = run.logs()?.lines().filter(|l| l.starts_with("share ")).count();
+    ensure!(starts > 3, "no task was started again: {starts} starts of 3 tasks");
     let cluster = &mut *cluster;
     cluster.node("n2")?;
     cluster.until("all nodes are back", Duration::from_secs(60), |c| Ok(c.states()?.iter().all(|s| s == "idle")))
