@@ -267,6 +267,8 @@ fn shares_on_several_machines_are_merged_to_the_ledger_of_one() {
     let e = merge(&[f.text("seed"), share(2), share(3)], &f.text("x")).fails(1);
     assert!(e.contains("is of another evaluation") && e.contains("`seed`"), "{e}");
     let e = with(&["--seed", "5", "--shard", "2/3", "--out", &share(2)]).fails(1);
+    assert!(e.contains("2.ledger") && e.contains("`seed`: found 0, expected 5"), "{e}");
+    let e = merge(&all, &share(1)).fails(1);
     assert!(e.contains("another writer left other content there"), "{e}");
     let bytes = std::fs::read(share(3)).unwrap();
     std::fs::write(share(3), &bytes[..bytes.len() / 2]).unwrap();
@@ -276,4 +278,40 @@ fn shares_on_several_machines_are_merged_to_the_ledger_of_one() {
     assert!(e.contains("the shares are 1/3 to 3/3"), "{e}");
     assert!(with(&["--shard", "1/3"]).fails(2).contains("--out"));
     assert!(with(&["--shard", "auto", "--out", &share(2)]).fails(1).contains("none of SLURM_ARRAY_TASK_ID"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_share_that_is_asked_to_stop_continues() {
+    let f = Folder::new();
+    fixture(f.0.path(), 12, 1.0);
+    let (model, data) = (f.text("net.safetensors"), f.text("data.safetensors"));
+    let (single, out) = (f.text("single.ledger"), f.text("share.ledger"));
+    let words = |more: &[&str]| -> Vec<String> {
+        let first = ["attack", "--model", &model, "--arch", "smallcnn", "--data", &data, "--device", "cpu", "-q"];
+        let rest = ["--threat", "linf:5/255", "--suite", "standard", "--batch", "1"];
+        [&first[..], &rest, more].concat().iter().map(|w| (*w).to_owned()).collect()
+    };
+    let run = |more: &[&str]| support::command(&words(more).iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(run(&["--no-checks", "--ledger", &single]).status().unwrap().success());
+    let mut stops = 0;
+    for signal in ["-TERM", "-USR1", "-INT", "-TERM"] {
+        let mut child = run(&["--shard", "1/1", "--out", &out]).spawn().unwrap();
+        let growing = || std::fs::metadata(f.path("share.ledger.growing")).and_then(|m| m.modified()).ok();
+        let before = growing();
+        // It has attacked an example more.
+        while growing() == before && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        std::process::Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+        match child.wait().unwrap().code() {
+            Some(75) => stops += 1,
+            code => assert_eq!(code, Some(0)),
+        }
+    }
+    assert!(stops >= 1, "no signal met a worker");
+    assert!(run(&["--shard", "1/1", "--out", &out]).status().unwrap().success());
+    let merged = f.text("merged.ledger");
+    sconce(&["merge", &out, "--out", &merged]).ok();
+    assert_eq!(std::fs::read(&merged).unwrap(), std::fs::read(&single).unwrap(), "stopped {stops} times");
 }

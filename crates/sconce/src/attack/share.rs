@@ -22,7 +22,9 @@ pub(super) fn main(args: &Attack, (shard, out): (&Shard, &Path), terminal: &mut 
     stop::listen()?;
     let grows = beside(out);
     terminal.output("--out", Some(out))?;
-    let done = work(args, (Some(Part::new(share.index, share.of)?), Some(&grows)), false, terminal)?;
+    // A share that is complete is read, and nothing is attacked again.
+    let file = if out.exists() { out } else { &grows };
+    let done = work(args, (Some(Part::new(share.index, share.of)?), Some(file)), false, terminal)?;
     let ledger = &done.result.ledger;
     keep(ledger, out)?;
     match std::fs::remove_file(&grows) {
