@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use sconce::args::{Job, Places, Talk};
+use sconce::args::{Job, Places, Shard, Talk};
 use std::path::PathBuf;
 
 /// The environment variable, with its value, that makes candle keep the graph of gradients, so that they can be differentiated again.
@@ -24,7 +24,11 @@ pub struct Cli {
 #[allow(clippy::large_enum_variant)] // one value in a process
 pub enum Command {
     /// Run every check that must pass before a change lands, the cheapest first
-    Ci,
+    Ci {
+        /// Run only the steps whose names contain this
+        #[arg(long, value_name = "TEXT")]
+        only: Option<String>,
+    },
     /// Check the repository's conventions: dependencies between crates, file sizes, docs, licences, recipes
     Tidy,
     /// Write REPRODUCTIONS.md and the verdicts in README.md from the results files under xtask/recipes
@@ -93,6 +97,63 @@ pub struct Reproduce {
     /// Exit with code 3 if a claim that this preset measures is not supported
     #[arg(long)]
     pub strict: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub fan: Fan,
+}
+
+/// Arguments of a reproduction that many processes share.
+#[derive(Debug, Args)]
+pub struct Fan {
+    /// Where the jobs run: in this process, or as an array of a Slurm cluster, which is submitted with sbatch
+    #[arg(long, value_enum, default_value = "none")]
+    pub on: Engine,
+    /// Run only a share of the jobs: I/N (2/8 is the second of eight), auto where a Slurm array says which one, or auto/N in a Kubernetes Indexed
+    /// Job, a HyperQueue array or a PBS array. Then run --collect once. The number of shares may change between runs
+    #[arg(long, value_name = "I/N", conflicts_with_all = ["list", "job", "collect", "fresh", "redo", "strict"])]
+    pub shard: Option<Shard>,
+    /// With --shard: start a job at most this many times without a new checkpoint or file of it in between
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub restarts: usize,
+    /// Print which jobs are done, running, failed and missing, and the line that submits what is missing
+    #[arg(long, conflicts_with_all = ["list", "job", "collect", "fresh", "redo", "strict", "shard"])]
+    pub status: bool,
+    /// Take the finished jobs of the --out folder of another machine, then do as --collect does. May be repeated
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["list", "job", "fresh", "redo", "shard", "status"])]
+    pub merge: Vec<PathBuf>,
+    /// With --on slurm: number of tasks of the array (default: one for each job, at most 64)
+    #[arg(long, value_name = "N")]
+    pub tasks: Option<usize>,
+    /// With --on slurm: partition
+    #[arg(long, value_name = "NAME")]
+    pub partition: Option<String>,
+    /// With --on slurm: time limit of a task, as sbatch takes it, for example 2:00:00. A task that meets it goes on in another one
+    #[arg(long, value_name = "TIME")]
+    pub time: Option<String>,
+    /// With --on slurm: at most this many tasks at once
+    #[arg(long, value_name = "N")]
+    pub throttle: Option<usize>,
+    /// With --on slurm: processors of a task. Results do not depend on it
+    #[arg(long, value_name = "N")]
+    pub cpus: Option<usize>,
+    /// With --on slurm: write the scripts and print the commands, and submit nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Use this program although the sources have changed since it was built; scripts of --on slurm use it with a copy of the program
+    #[arg(long, hide = true)]
+    pub as_built: bool,
+    /// The digest that the plan must have
+    #[arg(long, hide = true, value_name = "DIGEST")]
+    pub expect: Option<String>,
+}
+
+/// What runs the jobs of a reproduction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// This process
+    None,
+    /// A Slurm cluster
+    Slurm,
 }
 
 /// The size of a run.

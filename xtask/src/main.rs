@@ -11,6 +11,8 @@ macro_rules! say {
 
 mod bench;
 mod ci;
+#[cfg(test)]
+mod cluster;
 mod reproductions;
 mod shell;
 mod tidy;
@@ -22,7 +24,7 @@ use xtask::cli::{Cli, Command};
 #[allow(clippy::print_stderr)]
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Ci => ci::main(),
+        Command::Ci { only } => ci::main(only.as_deref().unwrap_or_default()),
         Command::Bench(args) => bench::main(&args),
         Command::Tidy => tidy::main(),
         Command::Report { check, rejudge } => reproductions::main(check, rejudge),

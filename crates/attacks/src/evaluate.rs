@@ -1,7 +1,7 @@
 //! Robust accuracy under a suite of attacks, at several radii.
 
 use crate::flags::{self, DiagnosisConfig, Flag};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Part};
 use crate::run::{check, run_batch};
 use crate::suite::Suite;
 use crate::{RunConfig, geometry};
@@ -22,6 +22,7 @@ use std::path::Path;
 /// | `survivors_only` | true | each attack runs only on the examples that no earlier attack fooled (if false: on every example that is classified correctly) | |
 /// | `seed` | 0 | seed of all attacks | |
 /// | `run` | | batch size; results do not depend on it | |
+/// | `part` | none | attack a part of the examples only; [`Ledger::merge`] joins the parts | |
 /// | `diagnosis` | on | configuration of the checks that raise the trust flags; `None` skips them | |
 #[derive(Clone, Debug, PartialEq)]
 pub struct EvaluationConfig {
@@ -35,6 +36,8 @@ pub struct EvaluationConfig {
     pub seed: u64,
     /// Batch size.
     pub run: RunConfig,
+    /// The part of the examples that is attacked; all where there is none. The ledger then is that of a part, and the status [`Status::Unchecked`].
+    pub part: Option<Part>,
     /// The checks that raise the trust flags; without them the status is [`Status::Unchecked`].
     pub diagnosis: Option<DiagnosisConfig>,
 }
@@ -47,6 +50,7 @@ impl Default for EvaluationConfig {
             survivors_only: true,
             seed: 0,
             run: RunConfig::default(),
+            part: None,
             diagnosis: Some(DiagnosisConfig::default()),
         }
     }
@@ -194,6 +198,9 @@ pub fn evaluate(
     let threats = check_setup(model, x, labels, suite, cfg)?;
     let batch = cfg.run.batch(x)?;
     let mut ledger = Ledger::new(model, x, labels, cfg.norm, cfg.seed, &describe(suite, cfg), batch)?;
+    if let Some(part) = cfg.part {
+        ledger.mark(part);
+    }
     if let Some(found) = file.map_or(Ok(None), |f| Ledger::resume(f, &ledger.fingerprint))? {
         ledger = found;
     }
@@ -205,7 +212,8 @@ pub fn evaluate(
             let minimum_norm = attack.threat().is_unbounded();
             let eps = if minimum_norm { f64::INFINITY } else { threat.eps() };
             let entry = ledger.entry_index(&attack_entry.name, eps);
-            let examples = ledger.examples_to_attack(entry, threat.eps(), cfg.survivors_only);
+            let mut examples = ledger.examples_to_attack(entry, threat.eps(), cfg.survivors_only);
+            examples.retain(|row| cfg.part.is_none_or(|part| part.has(*row)));
             let finished: HashSet<u32> = ledger.entries[entry].examples.iter().copied().collect();
             let remaining: Vec<u32> = examples.iter().copied().filter(|i| !finished.contains(i)).collect();
             let mut done = finished.len();
@@ -234,7 +242,7 @@ pub fn evaluate(
             }
         }
     }
-    let status = match &cfg.diagnosis {
+    let status = match cfg.diagnosis.as_ref().filter(|_| cfg.part.is_none()) {
         None => Status::Unchecked,
         Some(d) => {
             let smallest = threats.iter().find(|t| t.eps() > 0.0).unwrap_or(&threats[0]);

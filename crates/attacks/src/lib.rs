@@ -40,7 +40,7 @@ pub use fab::{Fab, FabConfig};
 pub use fgsm::{Fgsm, FgsmConfig};
 pub use flags::{DiagnosisConfig, Flag, FlagKind};
 pub use fmn::{Fmn, FmnConfig};
-pub use ledger::{Ledger, LedgerEntry, PairedComparison};
+pub use ledger::{Ledger, LedgerEntry, PairedComparison, Part};
 pub use loss::{ExampleGoal, Loss, LossGradient, margin};
 pub use momentum::{Diversity, Momentum, MomentumConfig, Translation};
 pub use pgd::{Pgd, PgdConfig, StepSize};

@@ -3,7 +3,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use sconce_attacks::{
-    Access, AutoAttack, Classifier, Error, EvaluationConfig, Fab, FabConfig, Ledger, Loss, Norm, Result, Rng,
+    Access, AutoAttack, Classifier, Error, EvaluationConfig, Fab, FabConfig, Ledger, Loss, Norm, Part, Result, Rng,
     RunConfig, Status, Suite, SuiteEntry, evaluate,
 };
 use sconce_tensor_core::nets::SmallCnn;
@@ -237,4 +237,73 @@ fn what_is_refused_is_named() {
     );
     let far = Tensor::new(&[7u32; 20], &Device::Cpu).unwrap();
     assert!(error(&suite(), config(4), &far).contains("label 7 at row 0"));
+}
+
+#[test]
+fn parts_of_the_examples_make_the_ledger_of_all_of_them_bit_by_bit() {
+    let (net, x, y) = fixture();
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str| dir.path().join(name);
+    for survivors_only in [true, false] {
+        let run = |name: &str, part: Option<Part>| {
+            let cfg = EvaluationConfig { survivors_only, part, ..config(7) };
+            evaluate(&net, &x, &y, &suite(), &cfg, Some(&file(name)), &mut |_| Ok(())).unwrap().ledger
+        };
+        let whole = format!("whole-{survivors_only}");
+        let want = run(&whole, None);
+        let of = |n: usize| -> Vec<Ledger> {
+            (0..n).map(|i| run(&format!("{i}-of-{n}-{survivors_only}"), Some(Part::new(i, n).unwrap()))).collect()
+        };
+        let bytes = std::fs::read(file(&whole)).unwrap();
+        for n in [1, 2, 3, 7] {
+            let mut parts = of(n);
+            parts.reverse();
+            parts.push(parts[0].clone());
+            let merged = Ledger::merge(&parts).unwrap();
+            assert_eq!(merged, want);
+            let out = file(&format!("merged-{n}-{survivors_only}"));
+            merged.save(&out).unwrap();
+            assert_eq!(std::fs::read(&out).unwrap(), bytes, "{n} parts, survivors only: {survivors_only}");
+        }
+        let parts = of(3);
+        let refused = |parts: &[Ledger], why: &str| {
+            let e = Ledger::merge(parts).unwrap_err().to_string();
+            assert!(e.contains(why), "{e}");
+        };
+        refused(&parts[..2], "missing: 3/3");
+        assert_eq!(Ledger::missing(&parts[1..]).iter().map(Part::to_string).collect::<Vec<_>>(), ["1/3"]);
+        refused(&[], "there are none");
+        refused(std::slice::from_ref(&want), "it has all examples");
+        refused(&[parts[0].clone(), of(2)[1].clone()], "one of 3");
+        // The same part with another result, of another seed, with an attack or an example less.
+        let changed = |f: &dyn Fn(&mut Ledger)| {
+            let mut odd = parts[1].clone();
+            f(&mut odd);
+            [parts[0].clone(), odd, parts[2].clone()]
+        };
+        let flip = |l: &mut Ledger| l.entries[0].distance[0] += 1e-17_f64.max(f64::EPSILON * l.entries[0].distance[0]);
+        let twice = [&changed(&flip)[..], &parts[1..2]].concat();
+        refused(&twice, "part 2/3 is there twice, with different results");
+        let other = EvaluationConfig { survivors_only, part: Some(Part::new(1, 3).unwrap()), seed: 1, ..config(7) };
+        let seed = evaluate(&net, &x, &y, &suite(), &other, None, &mut |_| Ok(())).unwrap().ledger;
+        refused(&[parts[0].clone(), seed, parts[2].clone()], "`seed`: found 1, expected 0");
+        refused(&changed(&|l| drop(l.entries.pop())), "has other attacks than part");
+        refused(&changed(&|l| l.entries[0].examples[0] += 1), "has examples of another part");
+        let shorter = changed(&|l| {
+            let e = &mut l.entries[0];
+            e.examples.pop();
+            e.reached.pop();
+            e.distance.pop();
+            e.margin.pop();
+            e.forwards.pop();
+            e.gradients.pop();
+        });
+        refused(&shorter, "was not run on example");
+    }
+    // Nobody takes a part for the whole.
+    let part = EvaluationConfig { part: Some(Part::new(0, 2).unwrap()), ..config(7) };
+    evaluate(&net, &x, &y, &suite(), &part, Some(&file("part")), &mut |_| Ok(())).unwrap();
+    let e = evaluate(&net, &x, &y, &suite(), &config(7), Some(&file("part")), &mut |_| Ok(())).unwrap_err();
+    assert!(e.to_string().contains("`part`: found \"1/2\", expected nothing"), "{e}");
+    assert!(Part::new(2, 2).is_err() && Part::new(0, 0).is_err());
 }

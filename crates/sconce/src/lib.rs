@@ -22,6 +22,8 @@ mod generate;
 mod imagefolder;
 #[cfg(feature = "program")]
 mod inspect;
+#[cfg(feature = "program")]
+mod merge;
 #[cfg(feature = "places")]
 pub mod places;
 #[cfg(feature = "program")]
@@ -34,6 +36,8 @@ mod provenance;
 mod sets;
 #[cfg(feature = "program")]
 mod shell;
+#[cfg(feature = "places")]
+pub mod stop;
 #[cfg(feature = "program")]
 mod terminal;
 

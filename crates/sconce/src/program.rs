@@ -2,7 +2,7 @@
 
 use crate::args::{Cli, Command, Job};
 use crate::terminal::Terminal;
-use crate::{attack, augment, data, detect, dossier, fidelity, generate, inspect, pretrain, shell};
+use crate::{attack, augment, data, detect, dossier, fidelity, generate, inspect, merge, pretrain, shell, stop};
 use anyhow::{Context, Result};
 use clap::Parser;
 use sconce_tensor_core::error::describe;
@@ -14,6 +14,8 @@ pub(crate) enum Outcome {
     Done,
     /// The result is not what was asked for; why.
     Missed(String),
+    /// Shares of it are missing; which.
+    Holes(String),
 }
 
 /// The environment variable, with its value, that makes candle keep the graph of gradients, so that they can be differentiated again.
@@ -45,6 +47,7 @@ fn job(job: &Job, terminal: &mut Terminal) -> Result<Outcome> {
     rayon::scope(|_| match job {
         Job::Attack(args) => attack::main(args, terminal),
         Job::Detect(args) => detect::main(args, terminal),
+        Job::Merge(args) => merge::main(args, terminal),
         Job::Dossier(args) => dossier::main(args, terminal),
         Job::Model(verb) => inspect::main(verb, terminal),
         Job::Data(args) => data::main(args, terminal),
@@ -78,6 +81,10 @@ fn run(cli: &Cli, terminal: &mut Terminal) -> Result<u8> {
             terminal.warn(&why);
             3
         }
+        Outcome::Holes(which) => {
+            terminal.warn(&format!("error: {which}"));
+            4
+        }
     })
 }
 
@@ -93,6 +100,11 @@ fn closed_pipe(e: &anyhow::Error) -> bool {
     e.chain().any(|cause| kind(cause) == Some(std::io::ErrorKind::BrokenPipe))
 }
 
+/// Whether it is the end of a run that was asked to stop.
+fn stopped(e: &anyhow::Error) -> bool {
+    e.chain().any(|c| matches!(c.downcast_ref(), Some(sconce_tensor_core::Error::Stopped { .. })))
+}
+
 /// Parses the arguments of the process and runs the command; returns the exit code.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -102,7 +114,7 @@ pub fn main() -> ExitCode {
         Err(e) if closed_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
             terminal.warn(&format!("error: {}", describe(e.as_ref())));
-            ExitCode::from(1)
+            ExitCode::from(if stopped(&e) { stop::CODE } else { 1 })
         }
     }
 }

@@ -225,3 +225,93 @@ fn a_wide_network_by_its_name_and_activation() {
     let e = run(&["--arch", "inception"]).fails(1);
     assert!(e.contains("--arch inception") && e.contains("vgg16_bn") && e.contains("mobilenet_v2"), "{e}");
 }
+
+#[test]
+fn shares_on_several_machines_are_merged_to_the_ledger_of_one() {
+    let f = Folder::new();
+    fixture(f.0.path(), 13, 1.0);
+    let words = ["--threat", "linf:5/255,0.1", "--suite", "quick", "-q"];
+    let with = |more: &[&str]| attack(&f, "attack", &[&words[..], more].concat());
+    let single = f.text("single.ledger");
+    let want = with(&["--ledger", &single, "--json", "-"]).json();
+    let share = |i: usize| f.text(&format!("{i}.ledger"));
+    for i in 1..=3 {
+        let said = with(&["--shard", &format!("{i}/3"), "--out", &share(i)]).ok();
+        assert!(said.contains(&format!("share {i}/3: {} of 13 examples", [5, 4, 4][i - 1])), "{said}");
+    }
+    assert!(!f.path("1.ledger.growing").exists());
+    // A second writer of a share is fine.
+    with(&["--shard", "2/3", "--out", &share(2)]).ok();
+    let (all, merged) = ([share(3), share(1), share(2)], f.text("merged.ledger"));
+    let merge = |files: &[String], out: &str| {
+        let files: Vec<&str> = files.iter().map(String::as_str).collect();
+        sconce(&[&["merge"], &files[..], &["--out", out]].concat())
+    };
+    let e = merge(&all[..2], &merged).fails(4);
+    assert!(e.contains("shares are missing: 2/3") && !f.path("merged.ledger").exists(), "{e}");
+    merge(&all, &merged).ok();
+    assert_eq!(std::fs::read(&merged).unwrap(), std::fs::read(&single).unwrap(), "byte for byte");
+    // It answers as the single run does, without an attack.
+    let again = with(&["--ledger", &merged, "--json", "-"]).json();
+    assert_eq!(
+        (&again["robust"], &again["attacks"], &again["flags"]),
+        (&want["robust"], &want["attacks"], &want["flags"])
+    );
+    assert_eq!(std::fs::read(&merged).unwrap(), std::fs::read(&single).unwrap());
+    // What must not pass: a part for the whole, another seed, a damaged file, another ledger at the same place.
+    let e = with(&["--ledger", &share(1)]).fails(1);
+    assert!(e.contains("`part`: found \"1/3\", expected nothing"), "{e}");
+    let e = merge(std::slice::from_ref(&single), &f.text("x")).fails(1);
+    assert!(e.contains("a ledger of all examples"), "{e}");
+    with(&["--seed", "5", "--shard", "1/3", "--out", &f.text("seed")]).ok();
+    let e = merge(&[f.text("seed"), share(2), share(3)], &f.text("x")).fails(1);
+    assert!(e.contains("is of another evaluation") && e.contains("`seed`"), "{e}");
+    let e = with(&["--seed", "5", "--shard", "2/3", "--out", &share(2)]).fails(1);
+    assert!(e.contains("2.ledger") && e.contains("`seed`: found 0, expected 5"), "{e}");
+    let e = merge(&all, &share(1)).fails(1);
+    assert!(e.contains("another writer left other content there"), "{e}");
+    let bytes = std::fs::read(share(3)).unwrap();
+    std::fs::write(share(3), &bytes[..bytes.len() / 2]).unwrap();
+    let e = merge(&all, &f.text("x")).fails(1);
+    assert!(e.contains("3.ledger") && !f.path("x").exists(), "{e}");
+    let e = with(&["--shard", "4/3", "--out", &share(2)]).fails(2);
+    assert!(e.contains("the shares are 1/3 to 3/3"), "{e}");
+    assert!(with(&["--shard", "1/3"]).fails(2).contains("--out"));
+    assert!(with(&["--shard", "auto", "--out", &share(2)]).fails(1).contains("none of SLURM_ARRAY_TASK_ID"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_share_that_is_asked_to_stop_continues() {
+    let f = Folder::new();
+    fixture(f.0.path(), 12, 1.0);
+    let (model, data) = (f.text("net.safetensors"), f.text("data.safetensors"));
+    let (single, out) = (f.text("single.ledger"), f.text("share.ledger"));
+    let words = |more: &[&str]| -> Vec<String> {
+        let first = ["attack", "--model", &model, "--arch", "smallcnn", "--data", &data, "--device", "cpu", "-q"];
+        let rest = ["--threat", "linf:5/255", "--suite", "standard", "--batch", "1"];
+        [&first[..], &rest, more].concat().iter().map(|w| (*w).to_owned()).collect()
+    };
+    let run = |more: &[&str]| support::command(&words(more).iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(run(&["--no-checks", "--ledger", &single]).status().unwrap().success());
+    let mut stops = 0;
+    for signal in ["-TERM", "-USR1", "-INT", "-TERM"] {
+        let mut child = run(&["--shard", "1/1", "--out", &out]).spawn().unwrap();
+        let growing = || std::fs::metadata(f.path("share.ledger.growing")).and_then(|m| m.modified()).ok();
+        let before = growing();
+        // It has attacked an example more.
+        while growing() == before && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        std::process::Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+        match child.wait().unwrap().code() {
+            Some(75) => stops += 1,
+            code => assert_eq!(code, Some(0)),
+        }
+    }
+    assert!(stops >= 1, "no signal met a worker");
+    assert!(run(&["--shard", "1/1", "--out", &out]).status().unwrap().success());
+    let merged = f.text("merged.ledger");
+    sconce(&["merge", &out, "--out", &merged]).ok();
+    assert_eq!(std::fs::read(&merged).unwrap(), std::fs::read(&single).unwrap(), "stopped {stops} times");
+}

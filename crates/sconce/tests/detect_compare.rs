@@ -148,3 +148,48 @@ fn failures_are_listed_and_mistakes_are_told_first() {
     assert!(message("--label y --data - --data -").contains("standard input is one table"));
     assert!(message("--label y --data nofile").contains("no file `nofile`"));
 }
+
+#[test]
+fn shares_of_a_comparison_are_merged_to_what_one_process_finds() {
+    let f = Folder::new();
+    let (archive, text) = both(&f);
+    let compare = |out: &Path, more: &str| {
+        let words = "detect compare --data @ --data @ --label y --detectors knn,mahalanobis,ecod --seeds 2 --out @";
+        sconce(&format!("{words} {more}"), &[&archive, &text, out], "")
+    };
+    let cells = |out: &Path| -> Vec<(String, Vec<u8>)> {
+        let files = std::fs::read_dir(out).unwrap().map(|e| e.unwrap().path());
+        let named = |p: PathBuf| (p.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read(&p).unwrap());
+        let mut all: Vec<_> = files.map(named).filter(|(n, _)| n.contains("--")).collect();
+        all.sort();
+        all
+    };
+    let single = f.path("single");
+    let want = compare(&single, "-q").well().out;
+    let share = |i: usize| f.path(&format!("share{i}"));
+    for i in 1..=4 {
+        let said = compare(&share(i), &format!("--shard {i}/4")).well().out;
+        assert!(said.contains(&format!("share {i}/4: {} cells", [4, 4, 2, 2][i - 1])), "{said}");
+    }
+    let merge = |of: &[PathBuf], out: &Path| {
+        let paths: Vec<&Path> = of.iter().map(PathBuf::as_path).chain([out]).collect();
+        sconce(&format!("merge {} --out @", "@ ".repeat(of.len())), &paths, "")
+    };
+    let (all, merged): (Vec<PathBuf>, _) = ((1..=4).map(share).collect(), f.path("merged"));
+    let hole = merge(&all[1..], &merged);
+    assert!(hole.code == 4 && hole.err.contains("shares are missing: 1/4") && !merged.exists(), "{}", hole.err);
+    merge(&all, &merged).well();
+    assert_eq!(cells(&merged), cells(&single));
+    let done = compare(&merged, "-v").well();
+    // Seconds differ; nothing is measured again.
+    assert_eq!((measured(&done), cells(&merged)), (0, cells(&single)));
+    assert_eq!(done.out.lines().count(), want.lines().count());
+    // A cell that contradicts another one, one that is gone, one that is damaged.
+    let (name, bytes) = cells(&share(1))[0].clone();
+    std::fs::remove_file(share(1).join(&name)).unwrap();
+    let hole = merge(&all, &f.path("other"));
+    assert!(hole.code == 4 && hole.err.contains(&name) && !f.path("other").exists(), "{}", hole.err);
+    std::fs::write(share(1).join(&name), &bytes[..bytes.len() / 2]).unwrap();
+    let e = merge(&all, &f.path("other")).failed();
+    assert!(e.contains(&name) && !f.path("other").exists(), "{e}");
+}

@@ -74,6 +74,12 @@ pub enum Error {
         /// Why it does not fit.
         reason: String,
     },
+    /// A run ended because it was asked to ([`crate::train::Stop`]). The same run goes on from its checkpoint.
+    #[error("stopped because it was asked to; the state is kept in {path}")]
+    Stopped {
+        /// The checkpoint.
+        path: PathBuf,
+    },
     /// A file that is written once is there already, with other content.
     #[error(
         "{path}: another writer left other content there: digest {there}, ours {ours}; remove the wrong one of the two"

@@ -7,7 +7,7 @@ use sconce_tensor_core::nn::{Builder, Linear};
 use sconce_tensor_core::optim::{Adam, AverageConfig, Optimizer, Sgd, UpdateConfig, Updater};
 use sconce_tensor_core::store::State;
 use sconce_tensor_core::train::{
-    Checkpoint, Engine, EpochEnd, KeepBest, LossTask, Observer, Progress, Report, StepContext, Task, shuffled,
+    Checkpoint, Engine, EpochEnd, KeepBest, LossTask, Observer, Progress, Report, StepContext, Stop, Task, shuffled,
 };
 use sconce_tensor_core::{Error, Mode, Module, Params, Result, Rng, ops};
 use std::path::Path;
@@ -142,6 +142,48 @@ fn survives<T: Task>(new: impl Fn() -> T, bytes: impl Fn(&T) -> Vec<u32>, steps:
             let resumed = run(&mut again, Some(&path), every, None).unwrap();
             assert_eq!((resumed, bytes(&again)), (report.clone(), bytes(&whole)), "killed at step {kill}");
         }
+    }
+}
+
+/// Asks at a step that the run stops.
+struct Ask(usize, Stop);
+
+impl Observer for Ask {
+    fn step(&mut self, p: &Progress) -> Result<()> {
+        if p.step == self.0 {
+            self.1.ask();
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_run_that_is_asked_to_stop_keeps_its_last_step() {
+    let mut whole = MultiTask::new();
+    let report = run(&mut whole, None, 1, None).unwrap();
+    for step in 1..=12 {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, stop) = (dir.path().join("c"), Stop::default());
+        let mut ask = Ask(step, stop.clone());
+        let checkpoint = Checkpoint::new(&path, "x").stopping_at(stop);
+        let stopped = Engine::new(3).unwrap().resuming(checkpoint).observed_by(&mut ask);
+        let e = { stopped }.run(&mut MultiTask::new(), &Rng::new(9)).unwrap_err();
+        assert!(matches!(&e, Error::Stopped { path: p } if *p == path), "{e}");
+        // What goes on does no step again.
+        let mut again = MultiTask::new();
+        let mut first = None;
+        let mut watch = |p: &Progress| {
+            first.get_or_insert(p.step);
+        };
+        let checkpoint = Checkpoint::new(&path, "x");
+        let resumed =
+            Engine::new(3).unwrap().resuming(checkpoint).observed_by(&mut watch).run(&mut again, &Rng::new(9));
+        assert_eq!(
+            (resumed.unwrap(), bits(&again.net.params)),
+            (report.clone(), bits(&whole.net.params)),
+            "step {step}"
+        );
+        assert_eq!(first, (step < 12).then_some(step + 1));
     }
 }
 

@@ -1,5 +1,6 @@
 //! Small symmetric matrices on the host, in row-major order.
 
+use crate::eigen::symmetric;
 use crate::{Error, Result};
 
 pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
@@ -10,9 +11,10 @@ pub(crate) fn norm(a: &[f64]) -> f64 {
     dot(a, a).sqrt()
 }
 
-fn view(h: &[f64], d: usize) -> Result<faer::MatRef<'_, f64>> {
+/// Refuses what is no finite matrix of D x D.
+fn check(h: &[f64], d: usize) -> Result<()> {
     match d > 0 && h.len() == d * d && h.iter().all(|v| v.is_finite()) {
-        true => Ok(faer::MatRef::from_row_major_slice(h, d, d)),
+        true => Ok(()),
         false => Err(Error::value("matrix", format!("{} values, not {d} x {d} finite ones", h.len()))),
     }
 }
@@ -22,17 +24,15 @@ fn view(h: &[f64], d: usize) -> Result<faer::MatRef<'_, f64>> {
 /// # Errors
 /// [`Error::Value`] for a wrong number of values, or a value that is not finite.
 pub fn eigenvalues(h: &[f64], d: usize) -> Result<Vec<f64>> {
-    let found = view(h, d)?.self_adjoint_eigenvalues(faer::Side::Lower);
-    found.map_err(|e| Error::value("eigenvalues", format!("were not found: {e:?}")))
+    check(h, d)?;
+    Ok(symmetric(h, d, false)?.0)
 }
 
 /// Eigenvalues as in [`eigenvalues`], and the eigenvectors, one after the other.
 pub(crate) fn eigen(h: &[f64], d: usize) -> Result<(Vec<f64>, Vec<Vec<f64>>)> {
-    let found = view(h, d)?.self_adjoint_eigen(faer::Side::Lower);
-    let found = found.map_err(|e| Error::value("eigenvalues", format!("were not found: {e:?}")))?;
-    let (s, u) = (found.S(), found.U());
-    let vector = |i: usize| (0..d).map(|j| u[(j, i)]).collect();
-    Ok(((0..d).map(|i| s[i]).collect(), (0..d).map(vector).collect()))
+    check(h, d)?;
+    let (values, vectors) = symmetric(h, d, true)?;
+    Ok((values, vectors.chunks_exact(d).map(<[f64]>::to_vec).collect()))
 }
 
 /// The eigenvectors of the largest eigenvalues of a symmetric matrix, the largest first, one after the other: the principal
@@ -54,12 +54,8 @@ pub fn principal(h: &[f64], d: usize, components: usize) -> Result<Vec<f64>> {
 
 /// `h^-1 v` for a symmetric positive definite h.
 pub(crate) fn solve(h: &[f64], v: &[f64]) -> Result<Vec<f64>> {
-    use faer::linalg::solvers::Solve;
-    let d = v.len();
-    let factor = view(h, d)?.llt(faer::Side::Lower);
-    let factor = factor.map_err(|e| Error::value("Hessian", format!("is not positive definite: {e:?}")))?;
-    let x = factor.solve(faer::Mat::from_fn(d, 1, |i, _| v[i]));
-    Ok((0..d).map(|i| x[(i, 0)]).collect())
+    check(h, v.len())?;
+    crate::eigen::solve(h, v).ok_or_else(|| Error::value("Hessian", "is not positive definite"))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod dense;
+mod eigen;
 pub mod entropy;
 pub mod hessian;
 pub mod landscape;

@@ -3,6 +3,8 @@
 #![allow(unreachable_pub)] // a program: `pub` tells what a room shows to the others
 
 mod claims;
+mod exit;
+mod fanout;
 mod index;
 mod jobs;
 mod pages;
@@ -65,7 +67,7 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(e) => {
             eprintln!("error: {}", sconce_tensor_core::error::describe(e.as_ref()));
-            ExitCode::from(1)
+            ExitCode::from(exit::code(&e))
         }
     }
 }

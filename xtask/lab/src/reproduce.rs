@@ -1,21 +1,22 @@
 //! `cargo xtask reproduce`: from a recipe to its results.
 
 use crate::claims::{self, Claims, Scope};
+use crate::fanout;
 use crate::index;
-use crate::jobs::{Done, Folder, Plan, Runner, Site};
+use crate::jobs::{Done, Folder, Plan, Rates, Runner, Site};
 use crate::pages;
 use crate::paper::{Entry, Paper};
 use crate::pieces::choice::distinct;
 use crate::recipe::Recipe;
 use crate::results::Results;
 use crate::terminal::{note, say};
-use crate::{papers, places};
+use crate::{exit, papers, places};
 use anyhow::{Context, Result, bail};
 use sconce_tensor_core::store::{Fingerprint, write_whole};
 use sconce_tensor_core::{DeviceSpec, stats::Summary};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use xtask::cli::{Preset, Reproduce};
+use xtask::cli::{Engine, Preset, Reproduce};
 use xtask::sources::{self, Code, METRICS};
 use xtask::verdicts::headline;
 
@@ -105,7 +106,9 @@ impl Opened {
     fn new(args: &Reproduce, root: &Path) -> Result<Self> {
         let entry = entry(&args.slug)?;
         let code = code(entry.slug)?;
-        built_from(root, entry.slug, &code)?;
+        if !args.fan.as_built {
+            built_from(root, entry.slug, &code)?;
+        }
         let recipes = root.join("xtask/recipes").join(entry.slug);
         let recipe = Recipe::read(&recipes, args.preset, &args.set)?;
         let paper = (entry.open)(&recipe)?;
@@ -121,26 +124,52 @@ impl Opened {
 /// Does what the arguments ask for; returns the exit code.
 pub fn main(args: &Reproduce) -> Result<u8> {
     let root = places::workspace();
-    let opened = Opened::new(args, &root)?;
+    let opened = Opened::new(args, &root).map_err(exit::refuse)?;
+    let shard = args.fan.shard.as_ref().map(|s| s.resolve(|name| std::env::var(name).ok()));
+    let shard = shard.transpose().map_err(exit::refused)?;
+    fanout::check(&args.fan).map_err(exit::refuse)?;
+    sconce::stop::listen()?;
     let site = Site::new(args.device.parse::<DeviceSpec>()?.open()?, sconce::places::lookup(&args.places)?);
     let mut plan = Plan::new(base(opened.entry.slug, &opened.code, site.kind())?);
     opened.paper.plan(&opened.seeds, &site, &mut plan)?;
+    if let Some(expected) = args.fan.expect.as_ref().filter(|e| **e != plan.digest()) {
+        return Err(exit::refused(format!(
+            "the plan is {}, not {expected} as it was when this was submitted: the recipe, the data or the kind of device has changed. Submit again",
+            plan.digest()
+        )));
+    }
     let folder = Folder::open(&opened.out, args.fresh)?;
-    let recorded = claims::recorded_rates(&opened.recipes, args.preset.claims().name());
+    // Units of work are those of quick in every preset.
+    let rates = |preset: Preset| claims::recorded_rates(&opened.recipes, preset.claims().name());
+    let recorded = Some(rates(args.preset)).filter(|r| !r.is_empty()).unwrap_or_else(|| rates(Preset::Quick));
     let mut runner = Runner::new(&site, &folder, &plan, recorded)?;
     if args.list {
-        runner.list();
+        let known: Rates = runner.recorded.clone().into_iter().chain(runner.rates()).collect();
+        runner.list(fanout::on_paper(&plan, &known).as_deref());
+        return Ok(0);
+    }
+    if args.fan.status {
+        fanout::status(args, &runner, &opened.out);
         return Ok(0);
     }
     if args.redo {
         runner.forget_stale()?;
     }
     runner.refuse_stale()?;
+    if args.fan.on == Engine::Slurm {
+        fanout::submit(args, &runner, &opened.out)?;
+        return Ok(0);
+    }
+    if let Some(share) = shard {
+        fanout::work(&runner, share, args.fan.restarts)?;
+        return Ok(0);
+    }
     if !args.job.is_empty() {
         runner.some(&args.job)?;
         return Ok(0);
     }
-    if !args.collect {
+    fanout::merge(&runner, &args.fan.merge)?;
+    if !args.collect && args.fan.merge.is_empty() {
         let (title, preset, seeds) = (opened.entry.title, args.preset.name(), &opened.seeds);
         note(&format!("{title} ({preset}) on {}, seeds {seeds:?}, {} jobs", device(&site), plan.jobs().len()));
         runner.all()?;
@@ -175,6 +204,7 @@ fn conclude(args: &Reproduce, opened: &Opened, root: &Path, runner: &Runner<'_>,
     let Opened { entry, recipes, recipe, paper, claims, seeds, code, out } = opened;
     let mut m = paper.measure(seeds, runner.site, done)?;
     m.flags.splice(0..0, how(args, &**paper, seeds));
+    m.flags.extend(runner.mixed());
     let both: BTreeMap<String, Summary> =
         m.metrics.iter().chain(&m.timing).map(|(k, v)| (k.clone(), v.clone())).collect();
     let preset = args.preset.claims().name();

@@ -1,15 +1,20 @@
 //! `cargo xtask ci`: everything that must pass, cheapest first.
 
+mod shares;
+mod slurm;
 mod smallest;
 
-use crate::shell::{cargo, run, workspace};
+use crate::shell::{build_lab, cargo, run, workspace};
 use crate::{reproductions, tidy};
 use anyhow::{Context, Result, bail};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-fn step(name: &str, f: impl FnOnce() -> Result<()>) -> Result<()> {
+fn step(only: &str, name: &str, f: impl FnOnce() -> Result<()>) -> Result<()> {
+    if !name.contains(only) {
+        return Ok(());
+    }
     say!("\n== {name}");
     let started = Instant::now();
     f().with_context(|| format!("ci step `{name}`"))?;
@@ -33,29 +38,29 @@ pub fn readme_test_command(readme: &str) -> Option<&str> {
     block.lines().next().filter(|l| l.starts_with("cargo "))
 }
 
-/// Runs all steps.
-pub fn main() -> Result<u8> {
-    step("fmt", || run(with(&["fmt", "--all", "--check"])))?;
-    step("tidy", || zero(tidy::main()?))?;
-    step("REPRODUCTIONS.md and README.md say what the results say", || zero(reproductions::main(true, false)?))?;
-    step("clippy", || run(with(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])))?;
-    step("the README's test command", || {
+/// Runs all steps whose names contain a text.
+pub fn main(only: &str) -> Result<u8> {
+    step(only, "fmt", || run(with(&["fmt", "--all", "--check"])))?;
+    step(only, "tidy", || zero(tidy::main()?))?;
+    step(only, "REPRODUCTIONS.md and README.md say what the results say", || zero(reproductions::main(true, false)?))?;
+    step(only, "clippy", || run(with(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])))?;
+    step(only, "the README's test command", || {
         let readme = std::fs::read_to_string(workspace().join("README.md"))?;
         let command = readme_test_command(&readme).context("README.md has no block marked `sh test`")?;
         run(with(&command.split_whitespace().skip(1).collect::<Vec<_>>()))
     })?;
-    step("the examples run", || {
+    step(only, "the examples run", || {
         // The tests built them.
         run(with(&["build", "--workspace", "--examples"]))?;
         let folder = workspace().join("target/debug/examples");
         EXAMPLES.iter().try_for_each(|name| run(Command::new(folder.join(name))))
     })?;
-    step("rustdoc", || {
+    step(only, "rustdoc", || {
         let mut doc = with(&["doc", "--workspace", "--no-deps", "--lib"]);
         doc.env("RUSTDOCFLAGS", "-D warnings");
         run(doc)
     })?;
-    step("package", || {
+    step(only, "package", || {
         run(with(&[
             "package",
             "--workspace",
@@ -71,8 +76,14 @@ pub fn main() -> Result<u8> {
             "--allow-dirty",
         ]))
     })?;
-    step("every paper in its smallest form: killed, on another number of threads, and as jobs", smallest::all)?;
-    step("dossier: of a model that is good enough, and one that is not", || {
+    step(only, "every paper in its smallest form: killed, on another number of threads, and as jobs", || {
+        smallest::all(&build_lab("cpu", false)?)
+    })?;
+    step(only, "shares of a paper: killed, interrupted, damaged, on a full disk", || {
+        shares::all(&build_lab("cpu", false)?)
+    })?;
+    step(only, "a paper on a real Slurm", || slurm::all(&build_lab("cpu", false)?))?;
+    step(only, "dossier: of a model that is good enough, and one that is not", || {
         let model = ["--model", "tests/golden/attack_oracle.safetensors", "--arch", "smallcnn", "--examples", "20"];
         let rest = ["--data", "fashion-mnist:embedded", "--threat", "linf:0.1", "--suite", "quick", "--plane", "5"];
         let less = ["--geometry-examples", "20", "--eigenvalues", "1", "--out", "target/ci/dossier", "--at-least"];
@@ -85,7 +96,7 @@ pub fn main() -> Result<u8> {
             other => bail!("exit codes {other:?}, not 0 and 3"),
         }
     })?;
-    step("detect: fitted, and scored from standard input", || {
+    step(only, "detect: fitted, and scored from standard input", || {
         let model = workspace().join("target/ci/shuttle.safetensors");
         let mut fit = with(&["xtask", "detect", "fit", "--data", "shuttle:embedded", "--label", "anomaly", "--out"]);
         fit.arg(&model).args(["--set", "network.epochs=2", "--set", "network.hidden=[16,4]"]);
@@ -108,10 +119,15 @@ pub fn main() -> Result<u8> {
             other => bail!("a table of other columns gave {other:?}, not exit code 1"),
         }
     })?;
-    step("generate: text from a model of that run, and one whose words are another's", || {
+    step(only, "generate: text from a model of that run, and one whose words are another's", || {
         let folder = workspace().join("target/ci/sigsoftmax-whole/runs");
-        let model = folder.join("train/austen/moss/seed0.model.safetensors");
-        let words = folder.join("train/austen/moss/seed0.vocabulary.txt");
+        let left = |ending: &str| -> Result<PathBuf> {
+            let trained = xtask::sources::every(&folder.join("train/austen/moss"))?;
+            let name = |p: &PathBuf| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with("seed0."));
+            let found = trained.into_iter().find(|p| name(p) && p.to_string_lossy().ends_with(ending));
+            found.with_context(|| format!("the run left no {ending}"))
+        };
+        let (model, words) = (left(".model.safetensors")?, left(".vocabulary.txt")?);
         let generate = |words: &Path| -> Result<Option<i32>> {
             let mut c = with(&["xtask", "generate", "--words", "20", "--model"]);
             c.arg(&model).arg("--vocabulary").arg(words);
@@ -124,11 +140,11 @@ pub fn main() -> Result<u8> {
             other => bail!("exit codes {other:?}, not 0 and 1"),
         }
     })?;
-    step("attacks against the field's libraries (the rows that take seconds)", || {
+    step(only, "attacks against the field's libraries (the rows that take seconds)", || {
         let rows = ["foolbox", "fgsm", "autoattack apgd"].iter().flat_map(|f| ["--filter", f]);
         run(with(&["xtask", "oracle", "--at-most", "200"].into_iter().chain(rows).collect::<Vec<_>>()))
     })?;
-    step("attack: a model that is good enough, and one that is not", || {
+    step(only, "attack: a model that is good enough, and one that is not", || {
         let model = ["--model", "tests/golden/attack_oracle.safetensors", "--arch", "smallcnn", "--examples", "40"];
         let rest = ["--data", "fashion-mnist:embedded", "--threat", "linf:0.1", "--suite", "quick", "--at-least"];
         let code = |least: &str| -> Result<Option<i32>> {
@@ -140,7 +156,7 @@ pub fn main() -> Result<u8> {
             other => bail!("exit codes {other:?}, not 0 and 3"),
         }
     })?;
-    step("bench: one workload alone, and a peer that is not installed", || {
+    step(only, "bench: one workload alone, and a peer that is not installed", || {
         run(with(&["xtask", "bench", "--rounds", "1", "--filter", "autoencoder"]))?;
         let missing = with(&["xtask", "bench", "--peer", "torch", "--python", "no-such-python"]).status()?;
         if missing.code() == Some(2) { Ok(()) } else { bail!("a missing peer gave {missing}, not exit code 2") }

@@ -1,6 +1,6 @@
 //! Every paper in its smallest form, in several ways that must give the same metrics.
 
-use crate::shell::{build_lab, run, start_lab, workspace};
+use crate::shell::{as_built, run, start_lab, workspace};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,16 @@ use std::time::{Duration, Instant, SystemTime};
 /// The paper that is killed ten times; the others are twice.
 const KILLED_OFTEN: &str = "absum";
 
+/// What two runs must agree on: the results but for seconds.
+pub fn results(out: &Path) -> Result<String> {
+    let path = out.join("results.json");
+    let all: Value = serde_json::from_slice(&std::fs::read(&path).with_context(|| path.display().to_string())?)?;
+    let parts = ["config", "code", "seeds", "metrics", "series", "caveats", "left_out", "flags"];
+    Ok(serde_json::to_string_pretty(&parts.map(|p| &all[p]))?)
+}
+
 /// All papers that have a smallest form.
-pub fn all() -> Result<()> {
+pub fn all(program: &Path) -> Result<()> {
     let recipes = workspace().join("xtask/recipes");
     let mut slugs: Vec<String> = std::fs::read_dir(&recipes)
         .with_context(|| format!("{}", recipes.display()))?
@@ -20,32 +28,35 @@ pub fn all() -> Result<()> {
         .map(|e| e.file_name().to_string_lossy().into_owned())
         .collect();
     slugs.sort();
-    let program = build_lab("cpu", false)?;
     for slug in slugs {
         let started = Instant::now();
-        paper(&program, &slug).with_context(|| format!("{slug} in its smallest form"))?;
+        paper(program, &slug).with_context(|| format!("{slug} in its smallest form"))?;
         say!("== {slug}: {:.0} s", started.elapsed().as_secs_f64());
     }
     Ok(())
 }
 
 /// One run of a paper.
-struct Way<'a> {
+pub struct Way<'a> {
     program: &'a Path,
     slug: &'a str,
-    out: PathBuf,
+    /// Its folder.
+    pub out: PathBuf,
     threads: &'a str,
 }
 
 impl<'a> Way<'a> {
-    fn new(program: &'a Path, slug: &'a str, name: &str, threads: &'a str) -> Self {
+    /// A run with a folder of this name, on so many threads.
+    pub fn new(program: &'a Path, slug: &'a str, name: &str, threads: &'a str) -> Self {
         Self { program, slug, out: workspace().join("target/ci").join(format!("{slug}-{name}")), threads }
     }
 
-    fn command(&self, more: &[&str]) -> Command {
+    /// Its command.
+    pub fn command(&self, more: &[&str]) -> Command {
         let mut c = start_lab(self.program);
         c.args(["reproduce", self.slug, "--preset", "smallest", "--out"])
             .arg(&self.out)
+            .args(as_built())
             .args(more)
             .env("RAYON_NUM_THREADS", self.threads);
         c
@@ -80,7 +91,7 @@ impl<'a> Way<'a> {
     }
 
     /// Every output that is there, with the time at which it was written.
-    fn outputs(&self) -> Result<Vec<(PathBuf, SystemTime)>> {
+    pub fn outputs(&self) -> Result<Vec<(PathBuf, SystemTime)>> {
         let mut files = xtask::sources::every(&self.out.join("runs"))?;
         files.retain(|p| p.extension().is_some_and(|e| e == "json") && !p.starts_with(self.out.join("runs/data")));
         files.into_iter().map(|p| Ok((p.clone(), p.metadata()?.modified()?))).collect()
@@ -176,12 +187,13 @@ fn refused(way: &Way<'_>, done: &str, open: &[String]) -> Result<()> {
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
     let names = |key: &str| said.lines().any(|l| l.trim() == key);
     let first = open.first().context("no jobs")?;
-    ensure!(out.status.code() == Some(1) && names(first) && !names(done), "--collect with holes said\n{said}");
+    ensure!(out.status.code() == Some(4) && names(first) && !names(done), "--collect with holes said\n{said}");
     ensure!(!way.out.join("results.json").exists(), "--collect with holes wrote results");
     Ok(())
 }
 
-fn clear(folder: &Path) -> Result<()> {
+/// Removes a folder that may not be there.
+pub fn clear(folder: &Path) -> Result<()> {
     if folder.exists() {
         std::fs::remove_dir_all(folder).with_context(|| format!("{}", folder.display()))?;
     }

@@ -9,7 +9,7 @@ use crate::{Error, Method, Result, TrainingRows};
 use candle_core::Tensor;
 use rayon::prelude::*;
 use sconce_tensor_core::Rng;
-use sconce_tensor_core::store::{Fingerprint, Kept, Plain};
+use sconce_tensor_core::store::{Digest, Fingerprint, Kept, Plain};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -55,6 +55,7 @@ pub struct Testbed {
     datasets: Vec<(String, Draw)>,
     seeds: Vec<u64>,
     folder: Option<(PathBuf, String)>,
+    part: Option<(usize, usize)>,
 }
 
 /// One method on one data set with one seed.
@@ -95,7 +96,7 @@ pub struct TestbedResults {
 impl Testbed {
     /// A testbed with seeds, without methods and data sets.
     pub fn new(seeds: Vec<u64>) -> Self {
-        Self { methods: Vec::new(), datasets: Vec::new(), seeds, folder: None }
+        Self { methods: Vec::new(), datasets: Vec::new(), seeds, folder: None, part: None }
     }
 
     /// Adds a method.
@@ -123,6 +124,28 @@ impl Testbed {
         Self { folder: Some((folder.into(), fingerprint.into())), ..self }
     }
 
+    /// Measures a part of the cells only, and returns those: of all cells in their order, the ones whose number leaves the remainder `index` when it
+    /// is divided by `of`. Parts that have one folder, or whose folders are put together, make the whole.
+    #[must_use]
+    pub fn part(self, index: usize, of: usize) -> Self {
+        Self { part: Some((index, of)), ..self }
+    }
+
+    /// Whether a cell is measured, by the number of its split among all splits and that of its method.
+    fn has(&self, split: usize, method: usize) -> bool {
+        self.part.is_none_or(|(index, of)| (split * self.methods.len() + method) % of.max(1) == index)
+    }
+
+    /// The names of the files of the cells that are measured, where there is a folder.
+    pub fn files(&self) -> Vec<String> {
+        let splits = self.datasets.iter().flat_map(|d| self.seeds.iter().map(move |s| (&d.0, *s)));
+        let cells = splits.enumerate().flat_map(|(i, (d, s))| {
+            let mine = self.methods.iter().enumerate().filter(move |(j, _)| self.has(i, *j));
+            mine.map(move |(_, m)| file_name(d, &m.0, s))
+        });
+        cells.collect()
+    }
+
     /// Measures all cells in parallel, and calls `on_cell` after each. A cell that fails is a [`CellResult::Failed`], not an
     /// error.
     ///
@@ -143,15 +166,23 @@ impl Testbed {
             std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
         }
         let tasks: Vec<_> = self.datasets.iter().flat_map(|d| self.seeds.iter().map(move |s| (d, *s))).collect();
-        let cells = tasks.par_iter().map(|(d, s)| self.task(d, *s, on_cell)).collect::<Result<Vec<_>>>()?;
+        let numbered = tasks.par_iter().enumerate();
+        let cells = numbered.map(|(i, (d, s))| self.task((i, d), *s, on_cell)).collect::<Result<Vec<_>>>()?;
         Ok(TestbedResults { cells: cells.concat() })
     }
 
-    fn task(&self, dataset: &(String, Draw), seed: u64, on_cell: &(dyn Fn(&Cell) + Sync)) -> Result<Vec<Cell>> {
-        let found: Vec<Option<Cell>> = self.methods.iter().map(|m| self.stored(&dataset.0, m, seed)).collect();
+    fn task(
+        &self,
+        (split, dataset): (usize, &(String, Draw)),
+        seed: u64,
+        on_cell: &(dyn Fn(&Cell) + Sync),
+    ) -> Result<Vec<Cell>> {
+        let methods = self.methods.iter().enumerate().filter(|(j, _)| self.has(split, *j)).map(|(_, m)| m);
+        let methods: Vec<&(String, Box<dyn Method>)> = methods.collect();
+        let found: Vec<Option<Cell>> = methods.iter().map(|m| self.stored(&dataset.0, m, seed)).collect();
         let missing = found.iter().any(Option::is_none);
         let task = missing.then(|| (dataset.1)(&Rng::new(seed).stream("task")));
-        let one = |(method, found): (&(String, Box<dyn Method>), Option<Cell>)| -> Result<Cell> {
+        let one = |(method, found): (&&(String, Box<dyn Method>), Option<Cell>)| -> Result<Cell> {
             let cell = match (found, &task) {
                 (Some(cell), _) => return Ok(cell),
                 (None, Some(Ok(task))) => self.cell(&dataset.0, method, seed, measure(&*method.1, task, seed)),
@@ -164,7 +195,7 @@ impl Testbed {
             on_cell(&cell);
             Ok(cell)
         };
-        self.methods.par_iter().zip(found).with_max_len(1).map(one).collect()
+        methods.par_iter().zip(found).with_max_len(1).map(one).collect()
     }
 
     fn cell(&self, dataset: &str, method: &(String, Box<dyn Method>), seed: u64, outcome: Result<CellResult>) -> Cell {
@@ -173,9 +204,7 @@ impl Testbed {
     }
 
     fn path(&self, dataset: &str, method: &str, seed: u64) -> Option<PathBuf> {
-        let plain = |t: &str| t.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '.', "_");
-        let name = format!("{}--{}--{seed}.json", plain(dataset), plain(method));
-        self.folder.as_ref().map(|f| f.0.join(name))
+        self.folder.as_ref().map(|f| f.0.join(file_name(dataset, method, seed)))
     }
 
     fn fingerprint(&self, dataset: &str, (name, method): &(String, Box<dyn Method>), seed: u64) -> Fingerprint {
@@ -196,8 +225,20 @@ impl Testbed {
 
     fn keep(&self, method: &(String, Box<dyn Method>), cell: &Cell) -> Result<()> {
         let Some(path) = self.path(&cell.dataset, &cell.method, cell.seed) else { return Ok(()) };
+        // Another process may have measured it since: both must agree.
+        if self.stored(&cell.dataset, method, cell.seed).is_some_and(|there| there != *cell) {
+            let digest = |c: &Cell| Digest::new().bytes(format!("{c:?}").as_bytes()).hex();
+            let there = self.stored(&cell.dataset, method, cell.seed).map_or_else(String::new, |c| digest(&c));
+            return Err(Error::Conflict { path, there, ours: digest(cell) });
+        }
         Kept::new(self.fingerprint(&cell.dataset, method, cell.seed), Plain(cell.clone())).save(&path)
     }
+}
+
+/// The name of a cell's file.
+fn file_name(dataset: &str, method: &str, seed: u64) -> String {
+    let plain = |t: &str| t.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '.', "_");
+    format!("{}--{}--{seed}.json", plain(dataset), plain(method))
 }
 
 fn measure(method: &dyn Method, task: &CellData, seed: u64) -> Result<CellResult> {
@@ -309,6 +350,18 @@ mod tests {
         let bytes = std::fs::read(&file).unwrap();
         std::fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
         assert_eq!(run(bed(4), "b").1, 1);
+        // Parts in folders of their own have each cell once; together they are the whole.
+        let (parts, mut names) = (tempfile::tempdir().unwrap(), Vec::new());
+        let mut cells = 0;
+        for index in 0..3 {
+            let part = bed(3).part(index, 3).resuming(parts.path(), "a");
+            names.extend(part.files());
+            cells += part.run(&|_| {}).unwrap().cells.len();
+        }
+        names.sort();
+        names.dedup();
+        assert_eq!((cells, names.len()), (16, 16));
+        assert_eq!(bed(3).resuming(parts.path(), "a").run(&|_| panic!("all are there")).unwrap(), first);
         let ranking = first.ranking().unwrap();
         assert_eq!(ranking.names.len(), 4);
         assert!(Testbed::new(vec![0]).dataset("far", task).run(&|_| {}).is_err());

@@ -26,6 +26,14 @@ impl Ledger {
         Kept::new(self.fingerprint.clone(), self.clone()).save(path)
     }
 
+    /// Saves the ledger where there is no file yet; a second writer of the same ledger is fine.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] where another file is there; [`Error::Io`] with the path.
+    pub fn save_once(&self, path: &Path) -> Result<()> {
+        Kept::new(self.fingerprint.clone(), self.clone()).save_once(path)
+    }
+
     /// Loads what [`Ledger::save`] wrote.
     ///
     /// # Errors

@@ -1,6 +1,9 @@
 //! The ledger: the result of every attack on every example, kept in one file that answers later questions without a new run.
 
 mod file;
+mod part;
+
+pub use part::Part;
 
 use crate::run::AttackResult;
 use candle_core::Tensor;

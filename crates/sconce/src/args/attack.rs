@@ -1,6 +1,6 @@
 //! `attack`.
 
-use super::{Data, positive, share};
+use super::{Data, Shard, positive, share};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -89,6 +89,22 @@ pub struct Attack {
     /// Device: auto, cpu, cuda:N or metal
     #[arg(long, default_value = "auto")]
     pub device: String,
+}
+
+/// Evaluate the robustness of your model, or a share of it on one of several machines.
+#[derive(Clone, Debug, Args)]
+pub struct AttackCommand {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub attack: Attack,
+    /// Attack only a share of the examples, and write its ledger to --out: I/N (2/8 is the second of eight), auto where a Slurm array says which
+    /// one, or auto/N in a Kubernetes Indexed Job, a HyperQueue array or a PBS array. `sconce merge` joins the ledgers; an interrupted share
+    /// continues
+    #[arg(long, value_name = "I/N", requires = "out", conflicts_with_all = ["html", "json", "ledger", "at_least", "vnnlib"])]
+    pub shard: Option<Shard>,
+    /// With --shard: the file for the ledger of the share
+    #[arg(long, value_name = "FILE", requires = "shard")]
+    pub out: Option<PathBuf>,
 }
 
 /// The order of an image's axes.

@@ -1,6 +1,6 @@
 //! `detect`.
 
-use super::share;
+use super::{Shard, share};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -203,6 +203,10 @@ pub struct Compare {
     /// Write the result as JSON to this file too
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Measure only a share of the cells and write no report: I/N (2/8 is the second of eight), auto where a Slurm array says which one, or auto/N
+    /// in a Kubernetes Indexed Job, a HyperQueue array or a PBS array. Shares may have one --out folder, or one each, which `sconce merge` joins
+    #[arg(long, value_name = "I/N", conflicts_with = "json")]
+    pub shard: Option<Shard>,
 }
 
 /// How features are scaled.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// Sample text from a language model.
 #[derive(Clone, Debug, Args)]
 pub struct Generate {
-    /// The model: `train/TEXT/ARM/seedN.model.safetensors` in the `runs` folder of a reproduction
+    /// The model: `train/TEXT/ARM/seedN.DIGEST.model.safetensors` in the `runs` folder of a reproduction
     #[arg(long, value_name = "FILE")]
     pub model: PathBuf,
     /// Its vocabulary (default: seedN.vocabulary.txt in the folder of the model)

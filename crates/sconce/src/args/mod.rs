@@ -7,11 +7,13 @@ mod detect;
 mod dossier;
 mod fidelity;
 mod generate;
+mod merge;
 mod model;
 mod pretrain;
+mod shard;
 mod sides;
 
-pub use attack::{Attack, Layout, Suite};
+pub use attack::{Attack, AttackCommand, Layout, Suite};
 pub use augment::{Arm, Augment, GanNet};
 pub use data::{Data, DataVerb, Places};
 pub use detect::{
@@ -20,8 +22,10 @@ pub use detect::{
 pub use dossier::Dossier;
 pub use fidelity::{Extractor, Fidelity};
 pub use generate::Generate;
+pub use merge::Merge;
 pub use model::{Inspect, ModelVerb};
 pub use pretrain::{Pretrain, Probe};
+pub use shard::{Shard, Share};
 pub use sides::Sides;
 
 use clap::{Args, Parser, Subcommand};
@@ -45,7 +49,7 @@ pub struct Cli {
 
 /// The meaning of the exit codes.
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 an error, 2 a mistake in the arguments, 3 the result is not what was asked for \
-(--at-least, data verify). Results go to standard output, progress and warnings to standard error; `-` as a file is standard input or output.";
+(--at-least, data verify), 4 shares are missing (merge), 75 stopped by SIGTERM, SIGINT or SIGUSR1: the same command continues. Results go to standard output, progress and warnings to standard error; `-` as a file is standard input or output.";
 
 /// How much the program says.
 #[derive(Clone, Copy, Debug, Default, Args)]
@@ -82,7 +86,9 @@ pub enum Command {
 #[derive(Clone, Debug, Subcommand)]
 pub enum Job {
     /// Evaluate the robustness of a model
-    Attack(Attack),
+    Attack(AttackCommand),
+    /// Join what shares of an evaluation or of a comparison found
+    Merge(Merge),
     /// Detect anomalies in a table
     #[command(subcommand)]
     Detect(Detect),
@@ -110,13 +116,13 @@ impl Job {
     /// The device of the command, as it was written.
     pub fn device(&self) -> &str {
         match self {
-            Self::Attack(a) => &a.device,
+            Self::Attack(a) => &a.attack.device,
             Self::Dossier(d) => &d.attack.device,
             Self::Pretrain(p) => &p.device,
             Self::Probe(p) => &p.device,
             Self::Fidelity(f) => &f.device,
             Self::Augment(a) => &a.device,
-            Self::Detect(_) | Self::Model(_) | Self::Data(_) | Self::Generate(_) => "cpu",
+            Self::Detect(_) | Self::Merge(_) | Self::Model(_) | Self::Data(_) | Self::Generate(_) => "cpu",
         }
     }
 }

@@ -5,13 +5,16 @@ use super::model::{Opened, Told, open_for};
 use super::pictures::{Picture, pictures};
 use super::threat::{Threats, radius};
 use crate::args::{Attack, Suite as SuiteName};
+use crate::stop;
 use crate::terminal::Terminal;
 use anyhow::{Result, bail};
 use sconce_attacks::{
-    AutoAttack, DiagnosisConfig, Evaluation, EvaluationConfig, LedgerEntry, Norm, RunConfig, Status, Suite,
+    AutoAttack, DiagnosisConfig, Evaluation, EvaluationConfig, LedgerEntry, Norm, Part, RunConfig, Status, Suite,
     evaluate as run,
 };
+use sconce_tensor_core::Error;
 use sconce_tensor_core::error::describe;
+use std::path::Path;
 
 /// An evaluation with all that a reader of its report wants to know.
 pub(crate) struct Evaluated {
@@ -68,6 +71,16 @@ fn size(n: Option<u64>) -> Option<usize> {
 /// # Errors
 /// Arguments that contradict each other; data or weights that cannot be used; those of the attacks.
 pub(crate) fn evaluate(args: &Attack, with_pictures: bool, terminal: &Terminal) -> Result<Evaluated> {
+    work(args, (None, args.ledger.as_deref()), with_pictures, terminal)
+}
+
+/// The same of a part of the examples, with the file of the ledger.
+pub(super) fn work(
+    args: &Attack,
+    (part, ledger): (Option<Part>, Option<&Path>),
+    with_pictures: bool,
+    terminal: &Terminal,
+) -> Result<Evaluated> {
     let threats = Threats::parse(&args.threat)?;
     let device = device(&args.device)?;
     let examples = Examples::read(&args.data, size(args.examples))?;
@@ -85,12 +98,13 @@ pub(crate) fn evaluate(args: &Attack, with_pictures: bool, terminal: &Terminal) 
         seed: args.seed,
         run: RunConfig { batch_size: size(args.batch), memory_mib: args.memory_mib, ..RunConfig::default() },
         diagnosis: (!args.no_checks).then(DiagnosisConfig::default),
+        part,
         ..EvaluationConfig::default()
     };
     let total = examples.len()?;
     terminal.detail(&format!("suite {}, {} examples, {} per batch", suite.name, examples.len()?, cfg.run.batch(&x)?));
     let mut so_far = None;
-    let result = run(&*net, &x, &y, &suite, &cfg, args.ledger.as_deref(), &mut |p| {
+    let result = run(&*net, &x, &y, &suite, &cfg, ledger, &mut |p| {
         so_far = Some(format!(
             "at most {} of {total} examples are robust at the radius of `{}`, {}",
             p.robust,
@@ -101,7 +115,11 @@ pub(crate) fn evaluate(args: &Attack, with_pictures: bool, terminal: &Terminal) 
         // While it runs, the bar's text stays the same, so that it does not start again.
         let running = format!("{} at {}", p.attack, radius(threats.norm, p.eps));
         terminal.progress(if p.done >= p.total { &step } else { &running }, p.done, p.total);
-        Ok(())
+        // The ledger has this batch.
+        match ledger.filter(|_| stop::asked()) {
+            Some(path) => Err(Error::Stopped { path: path.to_owned() }),
+            None => Ok(()),
+        }
     });
     // What was found before an error is worth something.
     if let (Err(_), Some(found)) = (&result, &so_far) {

@@ -8,6 +8,7 @@ mod model;
 mod page;
 mod pictures;
 mod property;
+mod share;
 mod text;
 mod threat;
 mod weights;
@@ -17,11 +18,13 @@ pub(crate) use input::{Weights, device, read_images, sha256};
 pub(crate) use judge::judge;
 pub(crate) use model::{Opened, Told, open};
 pub(crate) use page::{flags, opening, provenance, robustness};
+pub(crate) use share::keep as keep_ledger;
 pub(crate) use text::{fields, text};
 pub(crate) use threat::{Threats, radius};
 
-use crate::args::Attack;
+use crate::args::{Attack, AttackCommand};
 use crate::program::Outcome;
+use crate::stop;
 use crate::terminal::{Terminal, json};
 use anyhow::{Result, bail};
 use std::path::Path;
@@ -42,9 +45,16 @@ pub(crate) fn wrote_ledger(args: &Attack, terminal: &Terminal) {
 }
 
 /// Read, work, judge, write.
-pub(crate) fn main(args: &Attack, terminal: &mut Terminal) -> Result<Outcome> {
+pub(crate) fn main(command: &AttackCommand, terminal: &mut Terminal) -> Result<Outcome> {
+    let args = &command.attack;
     if let Some(property) = &args.vnnlib {
         return property::main(args, property, terminal);
+    }
+    if let (Some(shard), Some(out)) = (&command.shard, &command.out) {
+        return share::main(args, (shard, out), terminal);
+    }
+    if args.ledger.is_some() {
+        stop::listen()?;
     }
     let json_file = terminal.output("--json", args.json.as_deref())?;
     let page_file = terminal.output("--html", args.html.as_deref())?;

@@ -1,6 +1,6 @@
 //! `detect fit|score|compare`: anomalies in tables.
 
-mod compare;
+pub(crate) mod compare;
 mod evaluation;
 mod fit;
 mod method;

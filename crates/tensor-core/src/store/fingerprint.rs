@@ -33,6 +33,13 @@ impl Fingerprint {
         self
     }
 
+    /// Removes a fact.
+    #[must_use]
+    pub fn without(mut self, key: &str) -> Self {
+        self.0.shift_remove(key);
+        self
+    }
+
     /// Adds each leaf of a tree of objects and lists as a fact of its own: `prefix.train.lr`, `prefix.settings.0.name`.
     #[must_use]
     pub fn with_tree(self, prefix: &str, tree: &Value) -> Self {
@@ -112,6 +119,7 @@ mod tests {
         let other = serde_json::json!({"a": [1, 2], "b": [{"c": 3}, {"c": 5}]});
         let of = |t| Fingerprint::new().with_tree("recipe", t);
         assert_eq!(of(&tree).difference(&of(&other)), ["`recipe.b.1.c`: found 4, expected 5"]);
+        assert_eq!(a.clone().with("more", 1).without("more"), a);
         let nested = Fingerprint::new().including("task", &a);
         assert!(nested.difference(&Fingerprint::new())[1].starts_with("`task.seed`: found 3"));
     }

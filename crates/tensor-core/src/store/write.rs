@@ -1,6 +1,8 @@
 //! Files that are whole, whoever else writes them.
 
 use crate::{Error, Result, store::Digest};
+use std::collections::BTreeSet;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::{fs, io, io::Write, path::Path, path::PathBuf};
 
@@ -18,33 +20,41 @@ fn make_beside(path: &Path) -> io::Result<(PathBuf, fs::File)> {
     }
 }
 
-/// What the names of one process's unfinished files of `path` start with.
-fn prefix(path: &Path, process: u32) -> String {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
+/// The host, as it stands in names of files.
+fn host() -> String {
     let host = gethostname::gethostname();
     // Containers of one host name can have process numbers of their own.
     let numbers = fs::read_link("/proc/self/ns/pid").map(|l| l.to_string_lossy().into_owned()).unwrap_or_default();
-    let host = format!("{}{numbers}", host.to_string_lossy()).replace(|c: char| !c.is_ascii_alphanumeric(), "-");
-    format!(".{name}.{host}.{process}.")
+    format!("{}{numbers}", host.to_string_lossy()).replace(|c: char| !c.is_ascii_alphanumeric(), "-")
 }
 
-/// Removes what killed processes of this host left unfinished of `path`. Best effort: such a file does no harm.
+/// What the names of one process's unfinished files of `path` start with.
+fn prefix(path: &Path, process: u32) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    format!(".{name}.{}.{process}.", host())
+}
+
+/// The process that an unfinished file of this host belongs to.
+fn process_of(name: &str, host: &str) -> Option<u32> {
+    let mut parts = name.strip_prefix('.')?.strip_suffix(".partial")?.rsplit('.').skip(1);
+    let process = parts.next()?.parse().ok()?;
+    (parts.next()? == host).then_some(process)
+}
+
+/// Removes what killed processes of this host left unfinished beside `path`: when this process writes to the folder for the first time, so that
+/// thousands of files in one folder are not listed at each of them. Best effort: such a file does no harm.
 fn sweep(path: &Path) {
+    static SWEPT: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
     // Without a list of processes every one of them would look dead.
     if !Path::new("/proc/self").exists() {
         return;
     }
-    let Some(Ok(entries)) =
-        path.parent().map(|p| if p.as_os_str().is_empty() { Path::new(".") } else { p }).map(fs::read_dir)
-    else {
-        return;
-    };
-    let mine = prefix(path, 0);
-    let start = &mine[..mine.len() - 2];
+    let Some(folder) = path.parent().map(|p| if p.as_os_str().is_empty() { Path::new(".") } else { p }) else { return };
+    let first = SWEPT.lock().is_ok_and(|mut swept| swept.insert(folder.to_owned()));
+    let Some(entries) = first.then(|| fs::read_dir(folder).ok()).flatten() else { return };
+    let host = host();
     for entry in entries.flatten() {
-        let name = entry.file_name();
-        let Some(rest) = name.to_str().and_then(|n| n.strip_prefix(start)) else { continue };
-        let process = rest.strip_suffix(".partial").and_then(|r| r.split('.').next()?.parse::<u32>().ok());
+        let process = entry.file_name().to_str().and_then(|n| process_of(n, &host));
         if process.is_some_and(|p| !Path::new("/proc").join(p.to_string()).exists()) {
             let _ = fs::remove_file(entry.path());
         }
@@ -155,7 +165,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("value");
         // No process has this number: the kernel's largest is 2^22.
-        let dead = dir.path().join(format!("{}0.partial", prefix(&path, 4_194_305)));
+        let dead = dir.path().join(format!("{}0.partial", prefix(&dir.path().join("other.value"), 4_194_305)));
         let live = dir.path().join(format!("{}x.partial", prefix(&path, std::process::id())));
         fs::write(&dead, "half").unwrap();
         fs::write(&live, "half").unwrap();

@@ -1,6 +1,6 @@
 //! The one training loop.
 
-use super::{EpochReport, Observer, Progress, Report, StepContext, Task};
+use super::{EpochReport, Observer, Progress, Report, StepContext, Stop, Task};
 use crate::error::require;
 use crate::store::{Fingerprint, Kept, State};
 use crate::{Error, Result, Rng};
@@ -13,6 +13,7 @@ pub struct Checkpoint {
     path: PathBuf,
     fingerprint: Fingerprint,
     every_steps: Option<usize>,
+    stop: Option<Stop>,
 }
 
 impl Checkpoint {
@@ -20,7 +21,7 @@ impl Checkpoint {
     /// the engine adds epochs and seed, the task its configuration. A file with another one is an error that lists the
     /// differences.
     pub fn new(path: impl Into<PathBuf>, fingerprint: impl Into<Fingerprint>) -> Self {
-        Self { path: path.into(), fingerprint: fingerprint.into(), every_steps: None }
+        Self { path: path.into(), fingerprint: fingerprint.into(), every_steps: None, stop: None }
     }
 
     /// Keeps it every `steps` steps as well.
@@ -31,6 +32,14 @@ impl Checkpoint {
         require("Checkpoint.every_steps", steps >= 1, "at least 1", steps)?;
         self.every_steps = Some(steps);
         Ok(self)
+    }
+
+    /// Ends the run where `stop` asks for it: after the step that runs, the state is kept and the run ends with [`Error::Stopped`]. A run that
+    /// goes on from there ends with the same bytes.
+    #[must_use]
+    pub fn stopping_at(mut self, stop: Stop) -> Self {
+        self.stop = Some(stop);
+        self
     }
 
     /// The file.
@@ -97,7 +106,8 @@ impl<'a> Engine<'a> {
     /// Runs the task to its end. Where that was done before, the task is put in its final state and nothing is trained.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] where a loss or a metric is not finite; the task's, the observer's and the checkpoint's.
+    /// [`Error::NotFinite`] where a loss or a metric is not finite; [`Error::Stopped`] where the checkpoint's [`Stop`] asks for it; the task's,
+    /// the observer's and the checkpoint's.
     pub fn run(&mut self, task: &mut dyn Task, rng: &Rng) -> Result<Report> {
         let fingerprint = self.fingerprint(task, rng);
         let mut at = self.load(task, &fingerprint)?.unwrap_or_default();
@@ -134,9 +144,12 @@ impl<'a> Engine<'a> {
                 observer.step(&Progress { epoch, step: at.step, total, loss })?;
             }
             let due = self.checkpoint.as_ref().and_then(|c| c.every_steps).is_some_and(|n| at.step.is_multiple_of(n));
-            if due && at.index < batches.len() {
+            // The end of an epoch can take long: where a stop is asked for it is left to the run that goes on.
+            let stop = self.stop();
+            if (due && at.index < batches.len()) || stop.is_some() {
                 self.save(task, at, fingerprint)?;
             }
+            stop.map_or(Ok(()), Err)?;
         }
         let end = task.end_epoch(epoch + 1)?;
         if let Some((name, value)) = end.metrics.iter().find(|m| !m.1.is_finite()) {
@@ -152,6 +165,13 @@ impl<'a> Engine<'a> {
             observer.epoch(&report)?;
         }
         self.save(task, at, fingerprint)
+    }
+
+    /// The error of a run that was asked to stop.
+    fn stop(&self) -> Option<Error> {
+        let checkpoint = self.checkpoint.as_ref()?;
+        let asked = checkpoint.stop.as_ref().is_some_and(Stop::asked);
+        asked.then(|| Error::Stopped { path: checkpoint.path.clone() })
     }
 
     fn save(&self, task: &dyn Task, at: &Position, fingerprint: &Fingerprint) -> Result<()> {

@@ -13,6 +13,7 @@ mod fitting;
 mod loss_task;
 mod objective;
 mod observer;
+mod stop;
 mod task;
 
 pub use best::{Best, KeepBest};
@@ -22,4 +23,5 @@ pub use evaluate::{Evaluate, HeldOut, accuracy, refresh_statistics};
 pub use loss_task::LossTask;
 pub use objective::{CrossEntropy, LossOutput, Objective};
 pub use observer::{EpochReport, Observer, Progress, Report};
+pub use stop::Stop;
 pub use task::{EpochEnd, StepContext, Task, shuffled};

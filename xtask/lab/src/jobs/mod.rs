@@ -5,13 +5,17 @@
 //! needs changed is never taken for the one that was done. The list of seeds is in no fingerprint: more seeds are more jobs.
 
 mod folder;
+mod machine;
 mod plan;
 mod run;
 mod site;
 mod work;
 
-pub use folder::Folder;
-pub use plan::{Plan, Rates};
+#[cfg(test)]
+pub use folder::Stored;
+pub use folder::{CLAIM, FAILED, Folder, Id, SCRATCH, STARTS, remove};
+pub use machine::Machine;
+pub use plan::{Plan, Planned, Rates};
 pub use run::{Done, Runner};
 pub use site::Site;
 pub use work::Work;
@@ -19,6 +23,7 @@ pub use work::Work;
 use anyhow::Result;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// One piece of a paper's work: what it reads, and what it does.
 pub trait Job: Serialize {
@@ -38,6 +43,11 @@ pub trait Job: Serialize {
 
     /// Does it. The output is the same on every run, but for seconds.
     fn run(&self, work: &Work<'_>) -> Result<Self::Output>;
+
+    /// What two runs of it must agree on: the output without seconds. Where two hosts do one job, this is compared.
+    fn agreed(&self, output: Value) -> Value {
+        output
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The list of jobs of a run, in an order in which each comes after those that it needs.
 
-use super::{Job, Work};
+use super::{Id, Job, Work};
 use anyhow::{Context, Result, bail};
 use sconce_tensor_core::store::{Digest, Fingerprint};
 use serde_json::Value;
@@ -12,6 +12,7 @@ pub type Rates = BTreeMap<String, f64>;
 /// A job without its type: its output is JSON.
 trait Any {
     fn run(&self, work: &Work<'_>) -> Result<Value>;
+    fn agreed(&self, output: Value) -> Value;
 }
 
 impl<J: Job> Any for J {
@@ -23,17 +24,19 @@ impl<J: Job> Any for J {
         anyhow::ensure!(serde_json::to_value(back)? == value, "its output does not survive being written");
         Ok(value)
     }
+
+    fn agreed(&self, output: Value) -> Value {
+        Job::agreed(self, output)
+    }
 }
 
 /// A job in its place.
 pub struct Planned<'a> {
     job: Box<dyn Any + 'a>,
-    /// Its key.
-    pub key: String,
+    /// Its key and its fingerprint: the name of its files.
+    pub id: Id,
     /// What it needs.
     pub needs: Vec<String>,
-    /// Its fingerprint.
-    pub print: Fingerprint,
     /// Its work.
     pub cost: f64,
 }
@@ -44,9 +47,19 @@ impl Planned<'_> {
         self.job.run(work)
     }
 
+    /// What two runs must agree on of its output.
+    pub fn agreed(&self, output: Value) -> Value {
+        self.job.agreed(output)
+    }
+
+    /// Its key.
+    pub fn key(&self) -> &str {
+        &self.id.key
+    }
+
     /// The kind of a key: its first part.
     pub fn kind(&self) -> &str {
-        kind(&self.key)
+        kind(&self.id.key)
     }
 }
 
@@ -72,14 +85,14 @@ impl<'a> Plan<'a> {
     pub fn add<J: Job + 'a>(&mut self, job: J) -> Result<()> {
         let (key, needs, print) = (job.key(), job.needs(), self.print(&job)?);
         if let Some(at) = self.by_key.get(&key) {
-            let difference = self.jobs[*at].print.difference(&print);
+            let difference = self.jobs[*at].id.print.difference(&print);
             if difference.is_empty() {
                 return Ok(());
             }
             bail!("two jobs have the key {key} and differ in\n  {}", difference.join("\n  "));
         }
         self.by_key.insert(key.clone(), self.jobs.len());
-        self.jobs.push(Planned { cost: job.cost(), job: Box::new(job), key, needs, print });
+        self.jobs.push(Planned { cost: job.cost(), job: Box::new(job), id: Id::new(key, print)?, needs });
         Ok(())
     }
 
@@ -90,10 +103,22 @@ impl<'a> Plan<'a> {
         let mut print = self.base.clone().with("job", &key).with_tree("reads", &reads);
         for need in job.needs() {
             let of = self.get(&need).with_context(|| format!("job {key}"))?;
-            let text = serde_json::to_vec(&of.print)?;
+            let text = serde_json::to_vec(&of.id.print)?;
             print = print.with(format!("needs.{need}"), &Digest::new().bytes(&text).hex()[..16]);
         }
         Ok(print)
+    }
+
+    /// The name of a job's files.
+    pub fn id<J: Job>(&self, job: &J) -> Result<Id> {
+        Id::new(job.key(), self.print(job)?)
+    }
+
+    /// The digest of all jobs in order: the same plan in two processes has the same.
+    pub fn digest(&self) -> String {
+        let all = Digest::new();
+        let all = self.jobs.iter().fold(all, |d, j| d.bytes(j.id.key.as_bytes()).bytes(j.id.tag().as_bytes()));
+        all.hex()[..12].to_owned()
     }
 
     /// In order.

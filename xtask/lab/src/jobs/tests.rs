@@ -1,13 +1,15 @@
 //! A paper of two kinds of jobs, done whole, in parts, with more seeds, and by other code.
 
-use super::{Folder, Job, Plan, Rates, Runner, Site, Work};
+use super::{Folder, Id, Job, Machine, Plan, Rates, Runner, Site, Stored, Work};
+use crate::exit;
 use anyhow::{Result, bail};
 use sconce::args::Places;
 use sconce::places::lookup;
 use sconce_tensor_core::Device;
 use sconce_tensor_core::store::{Digest, Fingerprint};
 use serde::Serialize;
-use std::path::Path;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
 
 /// Draws a number, and says in a file that it did.
 #[derive(Clone, Copy, Serialize)]
@@ -32,7 +34,7 @@ impl Job for Draw<'_> {
     fn run(&self, work: &Work<'_>) -> Result<f64> {
         let name = self.key().replace('/', "-");
         std::fs::write(self.log.join(name), format!("{}", self.log.exists()))?;
-        std::fs::write(work.file("weights"), "w")?;
+        work.leave("weights", |path| Ok(std::fs::write(path, "w")?))?;
         Ok(self.scale * (self.seed as f64 + 0.1) / 3.0)
     }
 }
@@ -98,6 +100,25 @@ fn plan<'a>(log: &'a Path, seeds: &[u64], code: &str, scale: f64) -> Plan<'a> {
         plan.add(Add { draw, also: false }).unwrap();
     }
     plan
+}
+
+/// The files of a job with an ending, whatever their digests.
+fn files(out: &Path, key: &str, what: &str) -> Vec<PathBuf> {
+    let (folder, name) = key.rsplit_once('/').unwrap();
+    let Ok(all) = std::fs::read_dir(out.join("runs").join(folder)) else { return Vec::new() };
+    let mut found: Vec<PathBuf> = all.map(|e| e.unwrap().path()).collect();
+    found.retain(|p| {
+        let file = p.file_name().unwrap().to_str().unwrap();
+        file.strip_prefix(&format!("{name}.")).is_some_and(|rest| rest.ends_with(&format!(".{what}")))
+    });
+    found.sort();
+    found
+}
+
+fn file(out: &Path, key: &str, what: &str) -> PathBuf {
+    let found = files(out, key, what);
+    assert_eq!(found.len(), 1, "{key} {what}: {found:?}");
+    found[0].clone()
 }
 
 /// Which draws were done since the last time, in order.
@@ -184,7 +205,7 @@ fn a_result_of_other_code_or_of_another_recipe_is_refused_key_by_key() {
     let e = message(with(out, &plan(log, &[0, 1], "1", 2.0), |r| r.refuse_stale()));
     assert!(e.contains("2 of 4 jobs") && e.contains("`reads.draw.scale`: found 1.0, expected 2.0"), "{e}");
     // What a job needs is in its fingerprint too.
-    std::fs::remove_file(out.join("runs/draw/seed0.json")).unwrap();
+    std::fs::remove_file(file(out, "draw/seed0", "json")).unwrap();
     let e = message(with(out, &plan(log, &[0], "1", 2.0), |r| r.refuse_stale()));
     assert!(e.contains("1 of 2 jobs") && e.contains("`needs.draw/seed0`"), "{e}");
 }
@@ -205,7 +226,7 @@ fn what_is_stale_alone_is_done_again() {
     let mut r = Runner::new(&site, &folder, &other, Rates::new()).unwrap();
     assert!(r.refuse_stale().is_err());
     r.forget_stale().unwrap();
-    assert!(!out.join("runs/draw/seed1.weights").exists() && out.join("runs/draw/seed0.weights").exists());
+    assert!(files(out, "draw/seed1", "weights").is_empty() && files(out, "draw/seed0", "weights").len() == 1);
     r.all().unwrap();
     assert_eq!(drawn(log), ["draw-seed1"]);
     assert_eq!(r.collect().unwrap().output(&draw).unwrap(), 3.0 * 1.1 / 3.0);
@@ -268,8 +289,8 @@ fn a_number_that_is_not_finite_is_never_kept() {
     plan.add(Endless).unwrap();
     let e = message(with(out.path(), &plan, |r| r.all()));
     assert!(e.contains("job endless/seed0") && e.contains("not finite"), "{e}");
-    assert!(!out.path().join("runs/endless/seed0.json").exists());
-    assert!(out.path().join("runs/endless/seed0.state").exists(), "it can go on");
+    assert!(files(out.path(), "endless/seed0", "json").is_empty());
+    assert_eq!(files(out.path(), "endless/seed0", "scratch.state").len(), 1, "it can go on");
 }
 
 #[test]
@@ -278,10 +299,10 @@ fn a_damaged_output_and_a_lost_file_are_told() {
     let (out, log) = (out.path(), log.path());
     let one = plan(log, &[0], "1", 1.0);
     with(out, &one, |r| r.some(&keys(&["draw/seed0"]))).unwrap();
-    std::fs::remove_file(out.join("runs/draw/seed0.weights")).unwrap();
+    std::fs::remove_file(file(out, "draw/seed0", "weights")).unwrap();
     let e = message(with(out, &one, |r| r.all()));
-    assert!(e.contains("seed0.weights is gone although job draw/seed0 is done: delete"), "{e}");
-    std::fs::write(out.join("runs/draw/seed0.json"), "{").unwrap();
+    assert!(e.contains(".weights is gone although job draw/seed0 is done: delete"), "{e}");
+    std::fs::write(file(out, "draw/seed0", "json"), "{").unwrap();
     let e = message(with(out, &one, |r| r.all()));
     assert!(e.contains("draw/seed0") && e.contains("not a whole kept value"), "{e}");
 }
@@ -296,7 +317,7 @@ fn a_job_may_do_more_than_was_planned_once() {
     plan.add(Add { draw, also: true }).unwrap();
     with(out, &plan, |r| r.all()).unwrap();
     assert_eq!(drawn(log), ["draw-seed0", "draw-seed1000"]);
-    std::fs::remove_file(out.join("runs/add/seed0.json")).unwrap();
+    std::fs::remove_file(file(out, "add/seed0", "json")).unwrap();
     with(out, &plan, |r| r.all()).unwrap();
     assert!(drawn(log).is_empty(), "what was done beyond the plan is kept");
 }
@@ -345,4 +366,97 @@ fn rates_of_what_is_done_estimate_the_rest() {
         Ok(())
     })
     .unwrap();
+}
+
+/// An output as another host would have found it.
+fn stored(host: &str, seconds: f64, value: Value) -> Stored<Value> {
+    let machine = Machine { host: host.to_owned(), class: "one".to_owned() };
+    Stored { wall_s: seconds, resumed: false, machine, value }
+}
+
+#[test]
+fn a_second_result_that_agrees_is_fine_and_one_that_does_not_names_both_hosts() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Folder::open(dir.path(), false).unwrap();
+    let id = Id::new("fit/seed0", Fingerprint::new().with("x", 1)).unwrap();
+    folder.prepare(&id).unwrap();
+    let value = |auc: f64, seconds: f64| serde_json::json!([{ "auc": auc, "fit_s": seconds }]);
+    // Seconds are no result.
+    let agreed = |mut v: Value| {
+        v[0].as_object_mut().unwrap().remove("fit_s");
+        Ok(v)
+    };
+    folder.keep(&id, stored("a", 1.0, value(0.5, 1.0)), agreed).unwrap();
+    folder.keep(&id, stored("b", 2.0, value(0.5, 2.0)), agreed).unwrap();
+    assert_eq!(folder.output::<Value>(&id).unwrap().unwrap().machine.host, "a", "the first one stays");
+    let e = folder.keep(&id, stored("c", 3.0, value(0.25, 1.0)), agreed).unwrap_err();
+    assert_eq!(exit::code(&e), exit::REFUSED);
+    let e = format!("{e:#}");
+    assert!(
+        e.contains("a (one)") && e.contains("c (one)") && e.contains("`output.0.auc`: found 0.5, expected 0.25"),
+        "{e}"
+    );
+    // Nobody takes either of them from now on.
+    let e = folder.output::<Value>(&id).map(drop).unwrap_err();
+    assert!(format!("{e:#}").contains("c (one)"), "{e:#}");
+    std::fs::remove_file(file(dir.path(), "fit/seed0", "contested")).unwrap();
+    assert!(folder.output::<Value>(&id).unwrap().is_some());
+}
+
+#[test]
+fn a_file_that_a_job_leaves_is_the_same_each_time() {
+    #[derive(Serialize)]
+    struct Leaves<'a> {
+        #[serde(skip)]
+        bytes: &'a str,
+    }
+    impl Job for Leaves<'_> {
+        type Output = f64;
+        fn key(&self) -> String {
+            "leaves/seed0".to_owned()
+        }
+        fn cost(&self) -> f64 {
+            1.0
+        }
+        fn run(&self, work: &Work<'_>) -> Result<f64> {
+            work.leave("weights", |path| Ok(std::fs::write(path, self.bytes)?))?;
+            Ok(1.0)
+        }
+    }
+    let out = tempfile::tempdir().unwrap();
+    let run = |bytes: &str| {
+        let mut plan = Plan::new(Fingerprint::new());
+        plan.add(Leaves { bytes }).unwrap();
+        with(out.path(), &plan, |r| r.all())
+    };
+    run("w").unwrap();
+    for bytes in ["w", "v"] {
+        std::fs::remove_file(file(out.path(), "leaves/seed0", "json")).unwrap();
+        let done = run(bytes);
+        assert_eq!(done.is_ok(), bytes == "w");
+        if let Err(e) = done {
+            assert_eq!(exit::code(&e), exit::REFUSED);
+            assert!(format!("{e:#}").contains("another writer left other content"), "{e:#}");
+            break;
+        }
+    }
+    assert_eq!(std::fs::read(file(out.path(), "leaves/seed0", "weights")).unwrap(), b"w");
+}
+
+#[test]
+fn results_of_other_code_lie_beside_ours() {
+    let Dirs(out, log) = Dirs::new();
+    let (out, log) = (out.path(), log.path());
+    let (old, new) = (plan(log, &[0], "1", 1.0), plan(log, &[0], "2", 1.0));
+    with(out, &new, |r| r.all()).unwrap();
+    drawn(log);
+    // A process of the old code that nobody stopped ends after the new one.
+    with(out, &old, |r| r.all()).unwrap();
+    assert_eq!(files(out, "draw/seed0", "json").len(), 2);
+    drawn(log);
+    for p in [&old, &new] {
+        with(out, p, |r| r.collect().map(drop)).unwrap();
+    }
+    with(out, &new, |r| r.all()).unwrap();
+    assert!(drawn(log).is_empty());
 }

@@ -40,7 +40,7 @@ fn more_seeds_are_more_jobs_and_leave_the_others_as_they_are() {
         let plan_of = |seeds: &[u64]| {
             let mut plan = Plan::new(Fingerprint::new());
             paper.plan(seeds, &site, &mut plan).unwrap();
-            plan.jobs().iter().map(|j| (j.key.clone(), j.print.clone())).collect::<Vec<_>>()
+            plan.jobs().iter().map(|j| (j.id.key.clone(), j.id.print.clone())).collect::<Vec<_>>()
         };
         let (few, more) = (plan_of(&[0, 1]), plan_of(&[0, 1, 2]));
         assert!(few.iter().all(|job| more.contains(job)), "{}", entry.slug);

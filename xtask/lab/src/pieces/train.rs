@@ -53,7 +53,8 @@ pub fn train(
     fit: impl FnOnce(Checkpoint, &mut dyn Observer) -> Result<Report>,
 ) -> Result<Report> {
     let report = fit(work.checkpoint("train"), &mut work.watch()).map_err(advise)?;
-    Kept::new(work.print().clone(), State::of(&(), net.params())?).save(&work.file(WEIGHTS))?;
+    let kept = Kept::new(work.print().clone(), State::of(&(), net.params())?);
+    work.leave(WEIGHTS, |path| Ok(kept.save(path)?))?;
     Ok(report)
 }
 

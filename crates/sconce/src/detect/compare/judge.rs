@@ -189,7 +189,7 @@ mod tests {
         };
         let cells = (0..tables).flat_map(|t| (0..2).flat_map(move |s| (0..detectors).map(move |i| (t, s, i))));
         let cells = cells.map(|(t, s, i)| cell(t, s, i)).collect();
-        Comparison::new(&names, cells, &Times::open(std::path::Path::new("no such folder"))).unwrap()
+        Comparison::new(&names, cells, &Times::open(std::path::Path::new("no such folder"), None)).unwrap()
     }
 
     #[test]

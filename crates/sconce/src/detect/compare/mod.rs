@@ -2,6 +2,7 @@
 
 mod judge;
 mod page;
+pub(crate) mod shares;
 mod text;
 mod timed;
 mod work;
@@ -28,8 +29,16 @@ pub(super) fn main(args: &Compare, terminal: &mut Terminal) -> Result<Outcome> {
     let report = terminal.output("--out", Some(&args.out.join("report.html")))?;
     let json_file = terminal.output("--json", args.json.as_deref())?;
     let sources = args.data.iter().map(|path| Source::open(path)).collect::<Result<Vec<_>>>()?;
-    let times = Arc::new(Times::open(&args.out));
-    let cells = work::cells(args, &sources, &times, terminal)?;
+    let share = args.shard.as_ref().map(|s| s.resolve(|name| std::env::var(name).ok())).transpose();
+    let share = share.map_err(anyhow::Error::msg)?;
+    let times = Arc::new(Times::open(&args.out, share));
+    let (cells, files) = work::cells(args, &sources, share, &times, terminal)?;
+    if let Some(share) = share {
+        times.save()?;
+        shares::write(&args.out, share, &files)?;
+        terminal.result(&format!("share {share}: {} cells in {}", cells.len(), args.out.display()))?;
+        return Ok(Outcome::Done);
+    }
     times.save()?;
     let done = Comparison::new(&args.detectors, cells, &times)?;
     terminal.result(&text(&done))?;

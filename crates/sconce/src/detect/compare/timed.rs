@@ -1,5 +1,7 @@
 //! How long methods take to fit.
 
+use super::shares::files;
+use crate::args::Share;
 use anyhow::Result;
 use rayon::ThreadPoolBuilder;
 use sconce_anomaly::{Detector, Method, TrainingRows};
@@ -31,12 +33,14 @@ struct Entry {
 }
 
 impl Times {
-    /// The times that are kept in a folder. A file that cannot be read has none: times do not change the result.
-    pub(super) fn open(folder: &Path) -> Self {
-        let path = folder.join("times.json");
-        let entries = std::fs::read(&path).ok().and_then(|b| serde_json::from_slice::<Vec<Entry>>(&b).ok());
-        let entries = entries.into_iter().flatten().map(|e| ((e.table, e.detector, e.seed), e.seconds));
-        Self { path, seconds: Mutex::new(entries.collect()) }
+    /// The times that are kept in a folder, by all shares. A file that cannot be read has none: times do not change the result. A share writes a file
+    /// of its own.
+    pub(super) fn open(folder: &Path, share: Option<Share>) -> Self {
+        let own = share.map_or_else(String::new, |s| format!("-{}-of-{}", s.index + 1, s.of));
+        let files = files(folder, "times").unwrap_or_default();
+        let read = |path: &PathBuf| serde_json::from_slice::<Vec<Entry>>(&std::fs::read(path).ok()?).ok();
+        let entries = files.iter().filter_map(read).flatten().map(|e| ((e.table, e.detector, e.seed), e.seconds));
+        Self { path: folder.join(format!("times{own}.json")), seconds: Mutex::new(entries.collect()) }
     }
 
     /// Seconds of a cell.
@@ -119,7 +123,7 @@ mod tests {
     #[test]
     fn the_same_detector_with_its_time() {
         let dir = tempfile::tempdir().unwrap();
-        let times = Arc::new(Times::open(dir.path()));
+        let times = Arc::new(Times::open(dir.path(), None));
         let forest = || Box::new(IsolationForest::new(IsolationForestConfig::default()).unwrap());
         let timed = Timed::new(forest(), ("a.csv", "forest", 3), times.clone());
         assert_eq!(format!("{timed:?}"), format!("{:?}", forest()));
@@ -130,8 +134,8 @@ mod tests {
         assert_eq!(scores(&timed), scores(&*forest()));
         let seconds = times.of("a.csv", "forest", 2).unwrap();
         assert!(seconds > 0.0 && times.of("a.csv", "forest", 1).is_none());
-        assert_eq!(Times::open(dir.path()).of("a.csv", "forest", 2), Some(seconds));
+        assert_eq!(Times::open(dir.path(), None).of("a.csv", "forest", 2), Some(seconds));
         std::fs::write(dir.path().join("times.json"), "{").unwrap();
-        assert!(Times::open(dir.path()).of("a.csv", "forest", 2).is_none());
+        assert!(Times::open(dir.path(), None).of("a.csv", "forest", 2).is_none());
     }
 }

@@ -1,7 +1,7 @@
 //! All detectors on all tables with all seeds.
 
 use super::timed::{Timed, Times};
-use crate::args::Compare;
+use crate::args::{Compare, Share};
 use crate::detect::method::method;
 use crate::detect::table::{Data, Source, part, read};
 use crate::terminal::Terminal;
@@ -51,19 +51,33 @@ impl Labelled {
     }
 }
 
-/// Measures every cell that the folder does not have, one table after the other.
+/// Measures every cell that the folder does not have, or those of a share, one table after the other. Returns the cells and the names of their files.
 ///
 /// # Errors
 /// An invalid table or label; a folder that cannot be written to.
-pub(super) fn cells(args: &Compare, sources: &[Source], times: &Arc<Times>, terminal: &Terminal) -> Result<Vec<Cell>> {
-    let mut all = Vec::new();
+pub(super) fn cells(
+    args: &Compare,
+    sources: &[Source],
+    share: Option<Share>,
+    times: &Arc<Times>,
+    terminal: &Terminal,
+) -> Result<(Vec<Cell>, Vec<String>)> {
+    let (mut all, mut files) = (Vec::new(), Vec::new());
     for source in sources {
-        all.extend(table(args, source, times, terminal)?.cells);
+        let (results, names) = table(args, source, share, times, terminal)?;
+        all.extend(results.cells);
+        files.extend(names);
     }
-    Ok(all)
+    Ok((all, files))
 }
 
-fn table(args: &Compare, source: &Source, times: &Arc<Times>, terminal: &Terminal) -> Result<TestbedResults> {
+fn table(
+    args: &Compare,
+    source: &Source,
+    share: Option<Share>,
+    times: &Arc<Times>,
+    terminal: &Terminal,
+) -> Result<(TestbedResults, Vec<String>)> {
     let Data { table, labels, notes } = read(source, &args.columns, &args.preprocessing)?;
     notes.iter().for_each(|note| terminal.note(note));
     let (test, most, name) = (args.test, args.labelled, source.short());
@@ -74,16 +88,21 @@ fn table(args: &Compare, source: &Source, times: &Arc<Times>, terminal: &Termina
         let method = method(d, &Value::Null, &args.preprocessing, table.schema())?;
         bed = bed.method(d.clone(), Box::new(Timed::new(method, (&name, d, args.seeds), times.clone())));
     }
-    let (total, done) = (args.detectors.len() * args.seeds as usize, AtomicUsize::new(0));
+    bed = bed.dataset(name.clone(), move |rng| labelled.split(rng));
+    if let Some(share) = share {
+        bed = bed.part(share.index, share.of);
+    }
+    let files = bed.files();
+    let (total, done) = (files.len(), AtomicUsize::new(0));
     let on_cell = |c: &Cell| {
         let count = 1 + done.fetch_add(1, Ordering::Relaxed);
         terminal.detail(&format!("measured {} on {}, seed {}", c.method, c.dataset, c.seed));
         terminal.progress(&name, count, total);
     };
-    let results = bed.dataset(name.clone(), move |rng| labelled.split(rng)).run(&on_cell)?;
+    let results = bed.run(&on_cell)?;
     // Some cells may have been in the folder.
     terminal.progress(&name, total, total);
-    Ok(results)
+    Ok((results, files))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use sconce_anomaly::protocol::{Amounts, Roles};
 use sconce_anomaly::{Method, TrainingRows};
 use sconce_tensor_core::Rng;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -21,6 +22,14 @@ pub struct Scored {
     pub areas: Vec<Areas>,
     /// Seconds of fitting.
     pub fit_s: f64,
+}
+
+/// An output without its seconds.
+fn untimed(mut output: Value) -> Value {
+    for scored in output.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+        scored.remove("fit_s");
+    }
+    output
 }
 
 /// Fits arms side by side for the first of the turns, and tests them on all.
@@ -76,6 +85,10 @@ impl Job for Score<'_> {
         let sets = self.origin.load(work.site)?;
         let arms = self.arms.iter().map(|a| Ok((*a, a.method()?))).collect::<Result<Vec<_>>>()?;
         fit(work, &sets, (&self.turns, &self.amounts), &arms, self.seed)
+    }
+
+    fn agreed(&self, output: Value) -> Value {
+        untimed(output)
     }
 }
 
@@ -157,6 +170,10 @@ impl Job for ScoreTable<'_> {
         let sets = set.parts(&all.rows, self.seed)?;
         let arms = set.arms.iter().map(|a| Ok((a, set.method(a, &all.schema)?))).collect::<Result<Vec<_>>>()?;
         fit(work, &sets, (&[roles], &set.amounts()), &arms, self.seed)
+    }
+
+    fn agreed(&self, output: Value) -> Value {
+        untimed(output)
     }
 }
 

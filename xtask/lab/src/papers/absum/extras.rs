@@ -13,6 +13,7 @@ use sconce_tensor_core::Rng;
 use sconce_tensor_core::classifier::predict;
 use sconce_tensor_core::train::{CrossEntropy, Trainer};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::time::Instant;
 
 /// Seconds per training step with each arm's regularizer, interleaved: one value per round.
@@ -61,6 +62,11 @@ impl Job for StepCost<'_> {
             work.at(round, self.cost.rounds);
         }
         Ok(seconds)
+    }
+
+    /// Seconds alone.
+    fn agreed(&self, _: Value) -> Value {
+        Value::Null
     }
 }
 

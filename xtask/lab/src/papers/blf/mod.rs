@@ -217,7 +217,7 @@ mod tests {
             let site = Site::new(Device::Cpu, lookup(&Places::default()).unwrap());
             let mut plan = Plan::new(Fingerprint::new());
             cfg.plan(seeds, &site, &mut plan)?;
-            Ok(plan.jobs().iter().map(|j| j.key.clone()).collect())
+            Ok(plan.jobs().iter().map(|j| j.id.key.clone()).collect())
         };
         let chosen = |k: &&String| k.starts_with("select/") || k.starts_with("choose/");
         assert_eq!(keys(Preset::Quick, &[0]).unwrap().iter().filter(chosen).count(), 0);

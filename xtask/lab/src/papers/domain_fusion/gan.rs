@@ -162,7 +162,8 @@ impl Job for Train<'_> {
             let mut task = Watched { task: gan, watch: of_target.then_some(&watch) };
             phases.push((phase.name.to_owned(), self.phase(work, &mut task, phase.name, phase.epochs, &rng)?));
         }
-        Kept::new(work.print().clone(), State::of(&(), g.params())?).save(&work.file(WEIGHTS))?;
+        let kept = Kept::new(work.print().clone(), State::of(&(), g.params())?);
+        work.leave(WEIGHTS, |path| Ok(kept.save(path)?))?;
         Ok(Log { phases, exposure })
     }
 }

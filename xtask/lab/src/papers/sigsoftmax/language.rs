@@ -112,8 +112,8 @@ impl Job for Trained<'_> {
     fn run(&self, work: &Work<'_>) -> Result<History> {
         let (model, history) = self.learner.fit(work, self.rate.get(work)?, self.seed, 0)?;
         let words = &self.learner.cut.load(work.site)?.vocabulary;
-        model.save(&work.file(MODEL), &words.digest())?;
-        store::write_whole(&work.file(WORDS), words.to_lines().as_bytes())?;
+        work.leave(MODEL, |path| Ok(model.save(path, &words.digest())?))?;
+        work.leave(WORDS, |path| Ok(store::write_whole(path, words.to_lines().as_bytes())?))?;
         Ok(history)
     }
 }

@@ -111,7 +111,9 @@ impl<'a, S: Simd, T: Element> Sum<'a, S, T> {
 
     fn run(&self) -> Vec<T> {
         let total = self.panels.rows * self.width;
-        let parts = if total <= IN_PARTS { PARTS.min(self.geo.batch) } else { 1 };
+        // By the weight's own size: its width here has the machine's vectors in it, and how sums are cut must not.
+        let size = self.geo.out_channels * self.geo.channels * self.geo.taps();
+        let parts = if size <= IN_PARTS { PARTS.min(self.geo.batch) } else { 1 };
         let share = self.geo.batch.div_ceil(parts);
         let mut sums = build(parts * total, total, |part, sums| {
             let images = part * share..((part + 1) * share).min(self.geo.batch);
