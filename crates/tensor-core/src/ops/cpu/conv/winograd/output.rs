@@ -21,6 +21,7 @@ pub(super) struct OutputTransform<'a, T, const N: usize, const M: usize> {
     pub(super) copy: &'a mut [T],
 }
 
+#[allow(clippy::needless_range_loop)] // fixed indices keep the vectors in registers
 impl<T: Element, const N: usize, const M: usize> WithSimd for OutputTransform<'_, T, N, M> {
     type Output = ();
 

@@ -1,3 +1,5 @@
+//! Against direct sums in 64 bits, and the bytes of an example.
+
 use super::*;
 
 fn numbers(n: usize, seed: u64) -> Vec<f32> {

@@ -34,7 +34,7 @@ pub(super) struct Maps<V> {
     scales: [V; 3],
 }
 
-#[allow(clippy::needless_range_loop)] // fixed indices keep the vectors in registers
+#[allow(clippy::needless_range_loop, clippy::manual_memcpy)] // fixed indices keep the vectors in registers
 impl<V: Copy> Maps<V> {
     #[inline(always)]
     pub(super) fn new<S: Simd, T: Element<V<S> = V>>(s: S) -> Self {
