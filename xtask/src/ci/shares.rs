@@ -47,8 +47,8 @@ fn killed(program: &Path, want: &str, seconds: f64) -> Result<()> {
     let mut kills = 0;
     for i in 1..=KILLS {
         let mut worker = start(&way, "1/2")?;
-        // From the first moment to a few jobs.
-        std::thread::sleep(Duration::from_secs_f64((0.618_034 * i as f64).fract() * seconds / 8.0));
+        // From the first moment to a job or two: all kills together in less than half of the time that one process needs.
+        std::thread::sleep(Duration::from_secs_f64((0.618_034 * i as f64).fract() * seconds / 24.0));
         if worker.try_wait()?.is_none() {
             worker.kill()?;
             kills += 1;
