@@ -36,7 +36,7 @@ pub struct EvaluationConfig {
     pub seed: u64,
     /// Batch size.
     pub run: RunConfig,
-    /// The part of the examples that is attacked; all where there is none. The ledger then is that of a part, and the status [`Status::Unchecked`].
+    /// The part of the examples that is attacked; all examples without one. The ledger then is that of a part, and the status [`Status::Unchecked`].
     pub part: Option<Part>,
     /// The checks that raise the trust flags; without them the status is [`Status::Unchecked`].
     pub diagnosis: Option<DiagnosisConfig>,

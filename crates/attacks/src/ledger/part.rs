@@ -79,7 +79,7 @@ impl Ledger {
     /// that one evaluation of all examples gives, bit by bit.
     ///
     /// # Errors
-    /// [`Error::Value`]: a ledger that is none of a part, parts of another evaluation (model, data, suite, seed), another number of parts, a part that
+    /// [`Error::Value`]: a ledger of all examples, parts of another evaluation (model, data, suite, seed), another number of parts, a part that
     /// is missing or there twice with other results, or one in which an attack is missing.
     pub fn merge(parts: &[Self]) -> Result<Self> {
         let refuse = |why: String| Error::value("parts of a ledger", why);

@@ -65,6 +65,11 @@ pub fn small_cnn_train(out: &mut Exchange) -> Result<Work> {
 
 pub fn small_cnn_input_grad(out: &mut Exchange) -> Result<Work> {
     let (net, x, y) = (small_cnn(out)?, out.images(&[128, 1, 28, 28])?, out.labels("y", 128, 10)?);
+    Ok(input_gradient(net, x, y, 2.0 * 128.0 * small_cnn_flops()))
+}
+
+/// The gradient of the summed cross-entropy at the input, and its value.
+pub fn input_gradient(net: impl Network + 'static, x: Tensor, y: Tensor, flops: f64) -> Work {
     let step = move || {
         let mut value = 0.0;
         attack::input_gradient(&x, |x| {
@@ -74,7 +79,7 @@ pub fn small_cnn_input_grad(out: &mut Exchange) -> Result<Work> {
         })?;
         Ok(value)
     };
-    Ok(Work { flops: 2.0 * 128.0 * small_cnn_flops(), step: Box::new(step) })
+    Work { flops, step: Box::new(step) }
 }
 
 pub fn resnet_train(out: &mut Exchange, width: usize) -> Result<Work> {

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 /// Takes the results of other runs into this one's folder, under the rules that hold for several writers of one folder.
 ///
 /// # Errors
-/// A folder that is none of a run; results of other code or another recipe, of other data, damaged ones, and those that contradict what is
+/// A folder without a run; results of other code or another recipe, of other data, damaged ones, and those that contradict what is
 /// here: nothing is taken over that.
 pub fn merge(runner: &Runner<'_>, from: &[PathBuf]) -> Result<()> {
     // All are looked at before anything is written.

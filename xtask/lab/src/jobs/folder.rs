@@ -164,7 +164,7 @@ impl Folder {
         )))
     }
 
-    /// How an output of other code or another recipe differs from what is expected; empty where there is none, or where the job is done.
+    /// How an output of other code or another recipe differs from what is expected; empty without one, and where the job is done.
     pub fn difference(&self, id: &Id) -> Result<Vec<String>> {
         if self.file(id, OUTPUT).exists() {
             return Ok(Vec::new());

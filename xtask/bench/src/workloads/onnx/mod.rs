@@ -2,12 +2,12 @@
 
 mod file;
 
-use super::{Exchange, Work};
+use super::{Exchange, Work, images};
 use anyhow::Result;
 use candle_core::DType;
 use file::{Graph, int, ints};
 use sconce_onnx::{OnnxConfig, OnnxNet};
-use sconce_tensor_core::{Mode, Network, Rng, attack, ops};
+use sconce_tensor_core::Rng;
 
 const BATCH: usize = 4;
 const SIDE: usize = 224;
@@ -120,14 +120,5 @@ pub fn input_gradient(out: &mut Exchange) -> Result<Work> {
     }
     let cfg = OnnxConfig { example: vec![3, SIDE, SIDE], device: out.device.clone(), ..OnnxConfig::default() };
     let net = OnnxNet::open(&out.dir.join("resnet50.onnx"), &cfg)?;
-    let step = move || {
-        let mut value = 0.0;
-        attack::input_gradient(&x, |x| {
-            let loss = ops::cross_entropy(&net.forward(x, Mode::Frozen)?, &y)?.sum_all()?;
-            value = f64::from(loss.to_scalar::<f32>()?);
-            Ok(loss)
-        })?;
-        Ok(value)
-    };
-    Ok(Work { flops, step: Box::new(step) })
+    Ok(images::input_gradient(net, x, y, flops))
 }

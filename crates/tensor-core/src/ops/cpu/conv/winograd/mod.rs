@@ -49,35 +49,19 @@ impl Plan {
 macro_rules! sizes {
     ($plan:expr, |$n:ident, $r:ident, $m:ident| $body:expr) => {
         match $plan.r {
-            2 => {
-                #[allow(dead_code)] // not every body needs all
-                const $n: usize = 5;
-                #[allow(dead_code)] // not every body needs all
-                const $r: usize = 2;
-                #[allow(dead_code)] // not every body needs all
-                const $m: usize = 4;
-                $body
-            }
-            3 => {
-                #[allow(dead_code)] // not every body needs all
-                const $n: usize = 6;
-                #[allow(dead_code)] // not every body needs all
-                const $r: usize = 3;
-                #[allow(dead_code)] // not every body needs all
-                const $m: usize = 4;
-                $body
-            }
-            _ => {
-                #[allow(dead_code)] // not every body needs all
-                const $n: usize = 6;
-                #[allow(dead_code)] // not every body needs all
-                const $r: usize = 5;
-                #[allow(dead_code)] // not every body needs all
-                const $m: usize = 2;
-                $body
-            }
+            2 => sizes!(5, 2, 4, |$n, $r, $m| $body),
+            3 => sizes!(6, 3, 4, |$n, $r, $m| $body),
+            _ => sizes!(6, 5, 2, |$n, $r, $m| $body),
         }
     };
+    ($points:literal, $taps:literal, $results:literal, |$n:ident, $r:ident, $m:ident| $body:expr) => {{
+        const $n: usize = $points;
+        const $r: usize = $taps;
+        const $m: usize = $results;
+        // Not every body needs all three.
+        let _ = ($n, $r, $m);
+        $body
+    }};
 }
 use sizes;
 
