@@ -56,7 +56,7 @@ pub fn build(package: &str, program: &str, device: &str, hub: bool) -> Result<Pa
         build.arg("--features").arg(features.join(","));
     }
     if !target()?.join("release").join(format!("{program}{}", std::env::consts::EXE_SUFFIX)).exists() {
-        eprintln!("building `{program}` (the first time, about five minutes on two cores)");
+        eprintln!("building `{program}` (the first time, about six minutes on two cores)");
     }
     let mut child = build.spawn().with_context(|| format!("cannot start {build:?}"))?;
     let output = child.stdout.take().context("cargo has no output")?;
