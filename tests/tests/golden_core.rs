@@ -59,7 +59,7 @@ fn apply(g: &Golden, case: &Value, t: &[Tensor], other: bool) -> Result<Option<T
         "linear" => ops::linear(&t[0], &t[1], Some(&t[2]))?,
         "mse" => ops::mse_loss(&t[0], &like("t")?)?,
         "embedding" => ops::embedding(&t[0], g.get(&format!("{name}.ids"))?)?,
-        "bn" => ops::batch_norm(&t[0], &t[1], &t[2], 1e-5, Some(&t[3]), Some(0.0))?.output,
+        "bn" => ops::batch_norm(&t[0], &t[1], &t[2], 1e-5, Some(&t[3]), Some(ops::Rectifier::RELU))?.output,
         "lstm" => {
             let weights = LstmWeights { input: &t[1], recurrent: &t[2], bias: Some(&t[3]) };
             let out = ops::lstm(&t[0], &t[4], &t[5], weights, None)?;

@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Tensor};
 use proptest::prelude::*;
 use sconce_tensor_core::gradcheck::GradCheck;
 use sconce_tensor_core::nets::{ResNet, ResNetConfig, SmallCnn, SmallCnnConfig};
-use sconce_tensor_core::ops::{self, Conv2dSpec, ConvTranspose2dSpec, Gelu, LstmWeights, Pool2dSpec};
+use sconce_tensor_core::ops::{self, Conv2dSpec, ConvTranspose2dSpec, Gelu, LstmWeights, Pool2dSpec, Rectifier};
 use sconce_tensor_core::{Error, ExampleRng, Mode, Network, Result, Rng};
 
 fn normal(seed: u64, shape: &[usize]) -> Tensor {
@@ -169,13 +169,14 @@ fn fused_maps() {
         ops::conv2d_relu(&t[0], &t[1], Some(&t[2]), spec)
     });
     check(&[normal(1, &[3, 2, 4, 3]), normal(2, &[2]), normal(3, &[2])], |t| {
-        Ok(ops::batch_norm(&t[0], &t[1], &t[2], 1e-5, None, Some(0.1))?.output)
+        Ok(ops::batch_norm(&t[0], &t[1], &t[2], 1e-5, None, Some(Rectifier { slope: 0.1, cap: 0.7 }))?.output)
     });
     check(&[normal(1, &[3, 2, 4, 3]), normal(2, &[2]), normal(3, &[2]), normal(4, &[3, 2, 4, 3])], |t| {
-        Ok(ops::batch_norm(&t[0], &t[1], &t[2], 1e-5, Some(&t[3]), Some(0.0))?.output)
+        Ok(ops::batch_norm(&t[0], &t[1], &t[2], 1e-5, Some(&t[3]), Some(Rectifier::RELU6))?.output)
     });
     check(&[normal(1, &[12]), normal(2, &[12])], |t| ops::add_relu(&t[0], &t[1]));
     check(&[normal(1, &[12])], |t| ops::leaky_relu(&t[0], 0.2));
+    check(&[normal(1, &[12])], |t| ops::rectify(&t[0], Rectifier { slope: 0.2, cap: 0.5 }));
     check(&[normal(1, &[12])], |t| ops::sigmoid(&t[0]));
     let mask = ops::dropout_mask(&[2, 3], 0.4, &Rng::new(5), DType::F64, &Device::Cpu).unwrap();
     check(&[normal(1, &[4, 2, 3])], |t| ops::masked(&t[0], &mask));

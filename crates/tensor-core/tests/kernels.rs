@@ -287,7 +287,7 @@ fn everything() -> Result<Vec<Vec<f64>>> {
         let (x, w, b) = (n(1, &shape), n(2, &[o, shape[1] / spec.groups, k, k]), n(3, &[o]));
         let (scale, shift) = (n(4, &[o]), n(5, &[o]));
         let y = ops::conv2d(&x, &w, Some(&b), spec)?;
-        let y = ops::batch_norm(&y, &scale, &shift, 1e-5, Some(&y), Some(0.0))?.output;
+        let y = ops::batch_norm(&y, &scale, &shift, 1e-5, Some(&y), Some(ops::Rectifier::RELU6))?.output;
         let y = ops::max_pool2d(&ops::leaky_relu(&y, 0.1)?, Pool2dSpec::default())?;
         let grads = ops::backward(&ops::mse_loss(&y, &y.zeros_like()?)?)?;
         all.push(numbers(&y));

@@ -30,7 +30,7 @@ pub(crate) fn cases() -> Vec<Case> {
     let c = || normal(&[64]);
     all.extend([
         case("large batch_norm + relu 64x64x32x32", vec![x(), c(), c()], |t| {
-            Ok(ops::batch_norm(&t[0], &t[1], &t[2], 1e-5, None, Some(0.0))?.output)
+            Ok(ops::batch_norm(&t[0], &t[1], &t[2], 1e-5, None, Some(ops::Rectifier::RELU))?.output)
         }),
         case("large channel_affine 64x64x32x32", vec![x(), c(), c()], |t| {
             Ok(ops::channel_affine(&t[0], &t[1], &t[2])?)

@@ -126,8 +126,14 @@ fn convolutions() -> Vec<Case> {
     all.push(case("conv2d_relu", vec![x.clone(), w.clone(), b.clone()], |t| {
         Ok(ops::conv2d_relu(&t[0], &t[1], Some(&t[2]), Conv2dSpec::same(3))?)
     }));
-    all.push(case("conv2d_leaky_relu", vec![x, w, b], |t| {
-        Ok(ops::conv2d_leaky_relu(&t[0], &t[1], Some(&t[2]), Conv2dSpec::same(3), 0.2)?)
+    all.push(case("conv2d_rectified", vec![x, w, b], |t| {
+        Ok(ops::conv2d_rectified(
+            &t[0],
+            &t[1],
+            Some(&t[2]),
+            Conv2dSpec::same(3),
+            ops::Rectifier { slope: 0.2, cap: 0.5 },
+        )?)
     }));
     let up = |stride, padding, output_padding, dilation, groups| ConvTranspose2dSpec {
         stride: (stride, stride),
@@ -163,7 +169,14 @@ fn maps() -> Vec<Case> {
     let bn = |residual: bool, slope: Option<f64>| {
         let args = vec![x(), half(&[4]), half(&[4, 1]).squeeze(1).unwrap(), half(&[3, 4, 6, 5])];
         let case = case(format!("batch_norm residual {residual} slope {slope:?}"), args, move |t| {
-            let y = ops::batch_norm(&t[0], &t[1], &t[2], 1e-5, residual.then_some(&t[3]), slope)?;
+            let y = ops::batch_norm(
+                &t[0],
+                &t[1],
+                &t[2],
+                1e-5,
+                residual.then_some(&t[3]),
+                slope.map(ops::Rectifier::leaky),
+            )?;
             joined(&[&y.output, &y.mean, &y.var])
         });
         of_first(if residual { 4 } else { 3 }, case)

@@ -137,7 +137,7 @@ impl SpectralConv {
     pub(super) fn forward(&self, x: &Tensor, slope: Option<f64>, mode: Mode) -> Result<Tensor> {
         let (w, b) = (self.weight.tensor(mode)?, mode.tensor(&self.bias));
         match slope {
-            Some(slope) => ops::conv2d_leaky_relu(x, &w, Some(&b), self.spec, slope),
+            Some(slope) => ops::conv2d_rectified(x, &w, Some(&b), self.spec, ops::Rectifier::leaky(slope)),
             None => ops::conv2d(x, &w, Some(&b), self.spec),
         }
     }

@@ -1,6 +1,6 @@
 //! The activation between the layers of a network.
 
-use crate::ops;
+use crate::ops::{self, Rectifier};
 use crate::{Error, Result};
 use candle_core::Tensor;
 
@@ -40,29 +40,20 @@ impl Activation {
     pub fn forward(self, x: &Tensor) -> Result<Tensor> {
         match self {
             Self::Relu => ops::relu(x),
-            Self::Relu6 => ops::clamp(&ops::relu(x)?, 0.0, 6.0),
+            Self::Relu6 => ops::rectify(x, Rectifier::RELU6),
             Self::LeakyRelu => ops::leaky_relu(x, SLOPE),
             Self::Silu => ops::silu(x),
             Self::Gelu => ops::gelu(x, ops::Gelu::Erf),
         }
     }
 
-    /// The slope at negative numbers of those that are a rectifier, perhaps with something behind it ([`Activation::rest`]). Layers compute the
-    /// rectifier in one pass with what precedes it.
-    pub(crate) fn slope(self) -> Option<f64> {
+    /// Those that are a rectifier, which layers compute in one pass with what precedes it.
+    pub(crate) fn rectifier(self) -> Option<Rectifier> {
         match self {
-            Self::Relu | Self::Relu6 => Some(0.0),
-            Self::LeakyRelu => Some(SLOPE),
+            Self::Relu => Some(Rectifier::RELU),
+            Self::Relu6 => Some(Rectifier::RELU6),
+            Self::LeakyRelu => Some(Rectifier::leaky(SLOPE)),
             Self::Silu | Self::Gelu => None,
-        }
-    }
-
-    /// What remains to be done behind a rectifier of the [`Activation::slope`], or all of it where the activation has no such slope.
-    pub(crate) fn rest(self, x: Tensor) -> Result<Tensor> {
-        match self {
-            Self::Relu | Self::LeakyRelu => Ok(x),
-            Self::Relu6 => ops::clamp(&x, 0.0, 6.0),
-            Self::Silu | Self::Gelu => self.forward(&x),
         }
     }
 }

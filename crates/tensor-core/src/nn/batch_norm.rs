@@ -2,7 +2,7 @@
 
 use super::{Activation, Builder, Init, Mode};
 use crate::Result;
-use crate::ops::{self, Normed};
+use crate::ops::{self, Normed, Rectifier};
 use crate::params::Role;
 use candle_core::{Tensor, Var};
 
@@ -49,19 +49,18 @@ impl BatchNorm2d {
         ops::channel_affine(x, &slope, &offset)
     }
 
-    /// [`ops::leaky_relu`] of the result with the slope `rectify` (0 is ReLU); in [`Mode::Train`] both are
-    /// one operation.
+    /// [`ops::rectify`] of the result; in [`Mode::Train`] both are one operation.
     ///
     /// # Shapes
     /// As [`BatchNorm2d::forward`].
     ///
     /// # Errors
     /// As [`BatchNorm2d::forward`].
-    pub fn forward_rectified(&self, x: &Tensor, rectify: f64, mode: Mode) -> Result<Tensor> {
+    pub fn forward_rectified(&self, x: &Tensor, by: Rectifier, mode: Mode) -> Result<Tensor> {
         if mode == Mode::Train {
-            return self.train(x, None, Some(rectify));
+            return self.train(x, None, Some(by));
         }
-        ops::leaky_relu(&self.forward(x, mode)?, rectify)
+        ops::rectify(&self.forward(x, mode)?, by)
     }
 
     /// `activation` of the result; in [`Mode::Train`] a rectifier is one operation with it.
@@ -72,14 +71,14 @@ impl BatchNorm2d {
     /// # Errors
     /// As [`BatchNorm2d::forward`].
     pub fn forward_activated(&self, x: &Tensor, activation: Activation, mode: Mode) -> Result<Tensor> {
-        match activation.slope() {
-            Some(slope) => activation.rest(self.forward_rectified(x, slope, mode)?),
+        match activation.rectifier() {
+            Some(by) => self.forward_rectified(x, by, mode),
             None => activation.forward(&self.forward(x, mode)?),
         }
     }
 
-    /// The forward pass of [`Mode::Train`]: the result plus `residual`, then a leaky ReLU ([`ops::batch_norm`]).
-    pub(super) fn train(&self, x: &Tensor, residual: Option<&Tensor>, rectify: Option<f64>) -> Result<Tensor> {
+    /// The forward pass of [`Mode::Train`]: the result plus `residual`, then a rectifier ([`ops::batch_norm`]).
+    pub(super) fn train(&self, x: &Tensor, residual: Option<&Tensor>, rectify: Option<Rectifier>) -> Result<Tensor> {
         let (scale, shift) = (self.scale.as_tensor(), self.shift.as_tensor());
         let Normed { output, mean, var } = ops::batch_norm(x, scale, shift, EPS, residual, rectify)?;
         let count = (x.elem_count() / mean.elem_count()) as f64;

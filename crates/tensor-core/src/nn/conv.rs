@@ -1,7 +1,7 @@
 //! The convolution layer.
 
 use super::{Activation, BatchNorm2d, Builder, Init, Mode};
-use crate::ops::{self, Conv2dSpec};
+use crate::ops::{self, Conv2dSpec, Rectifier};
 use crate::params::Role;
 use crate::{Result, error::require};
 use candle_core::{Tensor, Var};
@@ -104,24 +104,26 @@ impl Conv2d {
         activation: Option<Activation>,
         mode: Mode,
     ) -> Result<Tensor> {
-        let slope = activation.and_then(Activation::slope);
-        let after = |y: Tensor| activation.map_or(Ok(y.clone()), |a| a.rest(y));
+        let by = activation.and_then(Activation::rectifier);
+        // What no rectifier is.
+        let other = activation.filter(|_| by.is_none());
+        let after = |y: Tensor| other.map_or(Ok(y.clone()), |a| a.forward(&y));
         if mode == Mode::Train {
-            return after(norm.train(&self.forward(x, mode)?, residual, slope)?);
+            return after(norm.train(&self.forward(x, mode)?, residual, by)?);
         }
         let (scale, mut offset) = norm.frozen(mode)?;
         let weight = mode.tensor(&self.weight).broadcast_mul(&scale.reshape(((), 1, 1, 1))?)?;
         if let Some(b) = &self.bias {
             offset = (offset + (mode.tensor(b) * &scale)?)?;
         }
-        let y = match (residual, slope) {
-            (None, Some(slope)) => ops::conv2d_leaky_relu(x, &weight, Some(&offset), self.spec, slope)?,
+        let y = match (residual, by) {
+            (None, Some(by)) => ops::conv2d_rectified(x, &weight, Some(&offset), self.spec, by)?,
             (None, None) => ops::conv2d(x, &weight, Some(&offset), self.spec)?,
-            (Some(r), slope) => {
+            (Some(r), by) => {
                 let y = ops::conv2d(x, &weight, Some(&offset), self.spec)?;
-                match slope {
-                    Some(0.0) => ops::add_relu(&y, r)?,
-                    Some(slope) => ops::leaky_relu(&ops::add(&y, r)?, slope)?,
+                match by {
+                    Some(Rectifier::RELU) => ops::add_relu(&y, r)?,
+                    Some(by) => ops::rectify(&ops::add(&y, r)?, by)?,
                     None => ops::add(&y, r)?,
                 }
             }

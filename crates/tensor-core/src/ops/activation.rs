@@ -27,11 +27,49 @@ pub fn relu(x: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// [`crate::Error::Config`] for a slope that is negative or not finite.
 pub fn leaky_relu(x: &Tensor, slope: f64) -> Result<Tensor> {
-    require("leaky_relu slope", slope >= 0.0 && slope.is_finite(), "finite and >= 0", slope)?;
-    if own_kernels(x) {
-        return Ok(apply1(Rectify { slope }, x)?);
+    rectify(x, Rectifier::leaky(slope))
+}
+
+/// `min(max(x, slope x), cap)`: ReLU and its kin, which layers compute in one pass with what precedes them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rectifier {
+    /// The slope at negative numbers, at least 0.
+    pub slope: f64,
+    /// The largest result, above 0; infinite for none.
+    pub cap: f64,
+}
+
+impl Rectifier {
+    /// `max(x, 0)`.
+    pub const RELU: Self = Self::leaky(0.0);
+    /// `min(max(x, 0), 6)`.
+    pub const RELU6: Self = Self { slope: 0.0, cap: 6.0 };
+
+    /// `max(x, slope x)`.
+    pub const fn leaky(slope: f64) -> Self {
+        Self { slope, cap: f64::INFINITY }
     }
-    composed::leaky_relu(x, slope)
+
+    pub(crate) fn check(self) -> Result<()> {
+        require("rectifier slope", self.slope >= 0.0 && self.slope.is_finite(), "finite and >= 0", self.slope)?;
+        require("rectifier cap", self.cap > 0.0, "> 0", self.cap)
+    }
+}
+
+/// `min(max(x, slope x), cap)`. The derivative at 0 is `slope`, and 0 at the cap (as in PyTorch); NaN stays NaN.
+///
+/// # Shapes
+/// Any; the result has the same.
+///
+/// # Errors
+/// [`crate::Error::Config`] for a slope that is negative or not finite, or a cap that is not above 0.
+pub fn rectify(x: &Tensor, by: Rectifier) -> Result<Tensor> {
+    by.check()?;
+    if own_kernels(x) {
+        return Ok(apply1(Rectify(by), x)?);
+    }
+    let y = composed::leaky_relu(x, by.slope)?;
+    if by.cap == f64::INFINITY { Ok(y) } else { composed::clamp(&y, f64::NEG_INFINITY, by.cap) }
 }
 
 /// `a + b`, element by element.
@@ -122,25 +160,21 @@ impl Kernel<2> for SigmoidGrad {
 
 /// a, b -> max(a + b, 0).
 struct AddRectify;
-/// x -> x if positive, otherwise slope x.
-struct Rectify {
-    slope: f64,
-}
-/// y, g -> g if y > 0, otherwise slope g. It is piecewise constant in y and linear in g.
+/// x -> the rectified x.
+struct Rectify(Rectifier);
+/// y, g -> g where 0 < y < cap, 0 from the cap on, otherwise slope g. It is piecewise constant in y and linear in g.
 #[derive(Clone, Copy)]
-pub(super) struct Mask {
-    pub(super) slope: f64,
-}
+pub(super) struct Mask(pub(super) Rectifier);
 
 impl Kernel<1> for Rectify {
     const NAME: &'static str = "sconce-relu";
 
     fn forward<T: Element>(&self, [x]: [&[T]; 1], [shape]: [&Shape; 1]) -> candle_core::Result<(Vec<T>, Shape)> {
-        Ok((elementwise::rectify(x, self.slope), shape.clone()))
+        Ok((elementwise::rectify(x, self.0), shape.clone()))
     }
 
     fn backward(&self, _: [&Tensor; 1], y: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 1]> {
-        Ok([Some(apply2(Mask { slope: self.slope }, &y.detach(), g)?)])
+        Ok([Some(apply2(Mask(self.0), &y.detach(), g)?)])
     }
 }
 
@@ -152,7 +186,7 @@ impl Kernel<2> for AddRectify {
     }
 
     fn backward(&self, [a, b]: [&Tensor; 2], y: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {
-        let g = apply2(Mask { slope: 0.0 }, &y.detach(), g)?;
+        let g = apply2(Mask(Rectifier::RELU), &y.detach(), g)?;
         Ok([wanted(a, || Ok(g.clone()))?, wanted(b, || Ok(g.clone()))?])
     }
 }
@@ -161,7 +195,7 @@ impl Kernel<2> for Mask {
     const NAME: &'static str = "sconce-relu-mask";
 
     fn forward<T: Element>(&self, [y, g]: [&[T]; 2], [shape, _]: [&Shape; 2]) -> candle_core::Result<(Vec<T>, Shape)> {
-        Ok((elementwise::mask(y, g, self.slope), shape.clone()))
+        Ok((elementwise::mask(y, g, self.0), shape.clone()))
     }
 
     fn backward(&self, [y, _]: [&Tensor; 2], _: &Tensor, u: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {

@@ -1,12 +1,12 @@
 //! Two-dimensional convolution.
 
-use super::activation::Mask;
+use super::activation::{Mask, Rectifier};
 use super::cpu::conv::Geometry;
 use super::cpu::element::Element;
 use super::cpu::elementwise;
 use super::kernel::{Kernel, apply1, apply2, apply3, wanted};
 use super::{composed, dims4, own_kernels, slide};
-use crate::{Error, Result, error::require};
+use crate::{Error, Result};
 use candle_core::{Shape, Tensor};
 
 /// How the kernel of a [`conv2d`] slides; every pair is (height, width).
@@ -90,25 +90,25 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, spec: Conv2dSp
 /// # Errors
 /// As [`conv2d`].
 pub fn conv2d_relu(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, spec: Conv2dSpec) -> Result<Tensor> {
-    convolve(x, weight, bias, spec, Some(0.0))
+    convolve(x, weight, bias, spec, Some(Rectifier::RELU))
 }
 
-/// [`leaky_relu`](super::leaky_relu) of a [`conv2d`], in one pass over the result.
+/// [`rectify`](super::rectify) of a [`conv2d`], in one pass over the result.
 ///
 /// # Shapes
 /// As [`conv2d`].
 ///
 /// # Errors
-/// As [`conv2d`], and for a slope that is negative or not finite.
-pub fn conv2d_leaky_relu(
+/// As [`conv2d`] and [`rectify`](super::rectify).
+pub fn conv2d_rectified(
     x: &Tensor,
     weight: &Tensor,
     bias: Option<&Tensor>,
     spec: Conv2dSpec,
-    slope: f64,
+    by: Rectifier,
 ) -> Result<Tensor> {
-    require("conv2d_leaky_relu slope", slope >= 0.0 && slope.is_finite(), "finite and >= 0", slope)?;
-    convolve(x, weight, bias, spec, Some(slope))
+    by.check()?;
+    convolve(x, weight, bias, spec, Some(by))
 }
 
 fn convolve(
@@ -116,7 +116,7 @@ fn convolve(
     weight: &Tensor,
     bias: Option<&Tensor>,
     spec: Conv2dSpec,
-    slope: Option<f64>,
+    rectify: Option<Rectifier>,
 ) -> Result<Tensor> {
     let x_dims = dims4("conv2d input", "(N, C, H, W)", x)?;
     let w_dims = dims4("conv2d weight", "(O, C/groups, KH, KW)", weight)?;
@@ -127,11 +127,11 @@ fn convolve(
     }
     if !own_kernels(x) {
         let y = composed::conv2d(x, weight, bias, spec)?;
-        return slope.map_or(Ok(y.clone()), |slope| super::leaky_relu(&y, slope));
+        return rectify.map_or(Ok(y.clone()), |by| super::rectify(&y, by));
     }
     Ok(match bias {
-        Some(b) => apply3(Conv { geo, slope }, x, weight, b)?,
-        None => apply2(Conv { geo, slope }, x, weight)?,
+        Some(b) => apply3(Conv { geo, rectify }, x, weight, b)?,
+        None => apply2(Conv { geo, rectify }, x, weight)?,
     })
 }
 
@@ -204,11 +204,11 @@ pub fn conv2d_weight_gradient(x: &Tensor, gy: &Tensor, kernel: (usize, usize), s
     composed::conv2d_weight_gradient(x, gy, kernel, spec)
 }
 
-/// x, w [, b] -> y, with a leaky ReLU if there is a slope. The three maps are bilinear, and the derivative of each is another
+/// x, w [, b] -> y, rectified if that is asked. The three maps are bilinear, and the derivative of each is another
 /// one of them.
 struct Conv {
     geo: Geometry,
-    slope: Option<f64>,
+    rectify: Option<Rectifier>,
 }
 /// gy, w [, b] -> gx [+ b].
 pub(super) struct ToInput(pub(super) Geometry);
@@ -234,8 +234,8 @@ impl Geometry {
 impl Conv {
     /// The gradient to the result before the ReLU.
     fn before(&self, y: &Tensor, g: &Tensor) -> candle_core::Result<Tensor> {
-        match self.slope {
-            Some(slope) => apply2(Mask { slope }, &y.detach(), g),
+        match self.rectify {
+            Some(by) => apply2(Mask(by), &y.detach(), g),
             None => Ok(g.clone()),
         }
     }
@@ -249,7 +249,7 @@ impl Kernel<2> for Conv {
     const NAME: &'static str = "sconce-conv2d";
 
     fn forward<T: Element>(&self, [x, w]: [&[T]; 2], _: [&Shape; 2]) -> candle_core::Result<(Vec<T>, Shape)> {
-        Ok((self.geo.forward(x, w, None, self.slope), self.geo.y_shape()))
+        Ok((self.geo.forward(x, w, None, self.rectify), self.geo.y_shape()))
     }
 
     fn backward(&self, [x, w]: [&Tensor; 2], y: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {
@@ -261,7 +261,7 @@ impl Kernel<3> for Conv {
     const NAME: &'static str = "sconce-conv2d-bias";
 
     fn forward<T: Element>(&self, [x, w, b]: [&[T]; 3], _: [&Shape; 3]) -> candle_core::Result<(Vec<T>, Shape)> {
-        Ok((self.geo.forward(x, w, Some(b), self.slope), self.geo.y_shape()))
+        Ok((self.geo.forward(x, w, Some(b), self.rectify), self.geo.y_shape()))
     }
 
     fn backward(&self, [x, w, b]: [&Tensor; 3], y: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 3]> {
@@ -280,7 +280,7 @@ impl Kernel<2> for ToInput {
 
     fn backward(&self, [gy, w]: [&Tensor; 2], _: &Tensor, u: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {
         Ok([
-            wanted(gy, || apply2(Conv { geo: self.0, slope: None }, u, w))?,
+            wanted(gy, || apply2(Conv { geo: self.0, rectify: None }, u, w))?,
             wanted(w, || apply2(ToWeight(self.0), u, gy))?,
         ])
     }
@@ -309,7 +309,7 @@ impl Kernel<2> for ToWeight {
     fn backward(&self, [x, gy]: [&Tensor; 2], _: &Tensor, u: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {
         Ok([
             wanted(x, || apply2(ToInput(self.0), gy, u))?,
-            wanted(gy, || apply2(Conv { geo: self.0, slope: None }, x, u))?,
+            wanted(gy, || apply2(Conv { geo: self.0, rectify: None }, x, u))?,
         ])
     }
 }

@@ -125,12 +125,10 @@ impl Kernel<3> for Back {
 
     fn forward<T: Math>(&self, [w, s, pair]: [&[T]; 3], _: [&Shape; 3]) -> candle_core::Result<(Vec<T>, Shape)> {
         let mask = self.0.mask();
-        let (mut all, gw, gs) = self
+        let all = self
             .0
             .tape
             .with(|tape: &Tape<T>| self.0.size.backward(tape, w, s, mask.as_deref(), pair.split_at(pair.len() / 2)))?;
-        all.extend(gw);
-        all.extend(gs);
         let len = all.len();
         Ok((all, len.into()))
     }

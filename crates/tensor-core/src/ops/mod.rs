@@ -9,7 +9,7 @@
 //! | op | formula | differentiable in | twice |
 //! |---|---|---|---|
 //! | [`conv2d`] | cross-correlation, any stride, padding, dilation, groups | input, weight, bias | yes |
-//! | [`conv2d_relu`], [`conv2d_leaky_relu`] | the same, then ReLU, in one pass | input, weight, bias | yes |
+//! | [`conv2d_relu`], [`conv2d_rectified`] | the same, then rectified, in one pass | input, weight, bias | yes |
 //! | [`conv_transpose2d`] | the adjoint of [`conv2d`] | input, weight, bias | yes |
 //! | [`conv2d_input_gradient`], [`conv2d_weight_gradient`] | the two gradients of [`conv2d`] as operations | both factors | yes |
 //! | [`linear`], [`matmul`] | `x w^T + b`, `a b` | both factors, bias | yes |
@@ -21,7 +21,7 @@
 //! | [`avg_pool2d`], [`adaptive_avg_pool2d`], [`global_avg_pool2d`] | window means | input | yes |
 //! | [`upsample_nearest2d`], [`upsample_bilinear2d`], [`resize2d`] | resizing by two taps per axis | input | yes |
 //! | [`add`] | `a + b` of one shape | both | yes |
-//! | [`relu`], [`leaky_relu`], [`add_relu`] | `max(x, 0)`, `max(x, slope x)`, `max(a + b, 0)` | all (`slope` at 0, as in PyTorch) | yes (zero almost everywhere) |
+//! | [`relu`], [`leaky_relu`], [`rectify`], [`add_relu`] | `max(x, 0)`, `max(x, slope x)`, `min(max(x, slope x), cap)`, `max(a + b, 0)` | all (`slope` at 0, 0 at the cap, as in PyTorch) | yes (zero almost everywhere) |
 //! | [`sigmoid`], [`tanh`], [`erf`] | `1 / (1 + e^-x)`, the hyperbolic tangent, the error function | input | yes |
 //! | [`gelu`], [`silu`], [`mish`], [`softplus`] | `x Phi(x)`, `x sigmoid(x)`, `x tanh(softplus(x))`, `log(1 + e^x)` | input | yes |
 //! | [`elu`], [`selu`] | `x`, or `alpha (e^x - 1)` where it is negative | input (`alpha` at 0, as in PyTorch) | yes |
@@ -78,9 +78,9 @@ mod tape;
 mod unary;
 mod upsample;
 
-pub use activation::{add, add_relu, leaky_relu, relu, sigmoid};
+pub use activation::{Rectifier, add, add_relu, leaky_relu, rectify, relu, sigmoid};
 pub use batched_matmul::batched_matmul;
-pub use conv::{Conv2dSpec, conv2d, conv2d_input_gradient, conv2d_leaky_relu, conv2d_relu, conv2d_weight_gradient};
+pub use conv::{Conv2dSpec, conv2d, conv2d_input_gradient, conv2d_rectified, conv2d_relu, conv2d_weight_gradient};
 pub use conv_transpose::{ConvTranspose2dSpec, conv_transpose2d};
 pub use dropout::{dropout, dropout_mask, masked};
 pub use embedding::embedding;

@@ -1,12 +1,12 @@
 //! Normalisation over the batch.
 
-use super::activation::Mask;
+use super::activation::{Mask, Rectifier};
 use super::conv::ChannelSum;
 use super::cpu::element::{Element, dispatch};
 use super::cpu::norm::{self, Moments};
 use super::kernel::{Kernel, Stash, apply1, apply2, apply3, wanted};
 use super::{composed, dims4, own_kernels};
-use crate::{Error, Result, error::require};
+use crate::{Error, Result};
 use candle_core::Shape;
 use candle_core::Tensor;
 use std::sync::Arc;
@@ -44,8 +44,7 @@ pub struct Normed {
     pub var: Tensor,
 }
 
-/// [`batch_norm_train`], then optionally `+ residual`, then optionally [`leaky_relu`](super::leaky_relu) with the slope
-/// `rectify` (0 is ReLU). The forward pass reads the data twice, and so does the backward pass.
+/// [`batch_norm_train`], then optionally `+ residual`, then optionally [`rectify`](super::rectify). The forward pass reads the data twice, and so does the backward pass.
 ///
 /// # Shapes
 /// As [`batch_norm_train`]; `residual` has the shape of `x`.
@@ -58,11 +57,11 @@ pub fn batch_norm(
     shift: &Tensor,
     eps: f64,
     residual: Option<&Tensor>,
-    rectify: Option<f64>,
+    rectify: Option<Rectifier>,
 ) -> Result<Normed> {
     let c = check_channels(x, scale, shift)?;
-    if let Some(slope) = rectify {
-        require("batch norm slope", slope >= 0.0 && slope.is_finite(), "finite and >= 0", slope)?;
+    if let Some(by) = rectify {
+        by.check()?;
     }
     if x.elem_count() == c {
         return Err(Error::shape("batch norm input", "more than one value per channel in training", x.dims()));
@@ -75,14 +74,10 @@ pub fn batch_norm(
         if let Some(r) = residual {
             output = (output + r)?;
         }
-        return Ok(Normed {
-            output: rectify.map_or(Ok(output.clone()), |slope| super::leaky_relu(&output, slope))?,
-            mean,
-            var,
-        });
+        return Ok(Normed { output: rectify.map_or(Ok(output.clone()), |by| super::rectify(&output, by))?, mean, var });
     }
     let moments = Arc::new(Stash::new());
-    let op = Train { eps, slope: rectify, moments: moments.clone() };
+    let op = Train { eps, rectify, moments: moments.clone() };
     let output = match residual {
         Some(r) => apply3(WithResidual(op), x, &Tensor::cat(&[scale, shift], 0)?, r)?,
         None => apply3(op, x, scale, shift)?,
@@ -137,17 +132,17 @@ pub fn channel_affine(x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tens
 /// x, scale, shift -> y.
 struct Train {
     eps: f64,
-    slope: Option<f64>,
+    rectify: Option<Rectifier>,
     moments: Arc<Stash>,
 }
 /// x, (scale, shift), r -> y + r.
 struct WithResidual(Train);
 /// x, scale, shift -> scale x + shift. Its derivatives are maps of the same kind, and sums.
 struct Affine;
-/// x, (scale, shift), g -> the gradients to x, scale and shift, flattened one after the other; `slope` as in `Train`.
+/// x, (scale, shift), g -> the gradients to x, scale and shift, flattened one after the other; `rectify` as in `Train`.
 struct Backward {
     eps: f64,
-    slope: Option<f64>,
+    rectify: Option<Rectifier>,
     moments: Arc<Stash>,
 }
 
@@ -158,10 +153,10 @@ impl Train {
         x: &Tensor,
         ab: &Tensor,
         g: &Tensor,
-        slope: Option<f64>,
+        rectify: Option<Rectifier>,
     ) -> candle_core::Result<(Tensor, Tensor)> {
         let n = x.elem_count();
-        let all = apply3(Backward { eps: self.eps, slope, moments: self.moments.clone() }, x, ab, g)?;
+        let all = apply3(Backward { eps: self.eps, rectify, moments: self.moments.clone() }, x, ab, g)?;
         Ok((all.narrow(0, 0, n)?.reshape(x.shape())?, all.narrow(0, n, ab.elem_count())?))
     }
 }
@@ -172,14 +167,14 @@ impl Kernel<3> for Train {
     fn forward<T: Element>(&self, [x, a, b]: [&[T]; 3], [s, ..]: [&Shape; 3]) -> candle_core::Result<(Vec<T>, Shape)> {
         let (_, _, h, w) = s.dims4()?;
         let moments = norm::moments(x, a.len(), h * w);
-        let y = norm::forward(x, (a, b), None, &moments, h * w, self.eps, self.slope);
+        let y = norm::forward(x, (a, b), None, &moments, h * w, self.eps, self.rectify);
         self.moments.put(moments);
         Ok((y, s.clone()))
     }
 
     fn backward(&self, [x, a, b]: [&Tensor; 3], _: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 3]> {
         let c = a.elem_count();
-        let (gx, gab) = self.backward(x, &Tensor::cat(&[a, b], 0)?, g, self.slope)?;
+        let (gx, gab) = self.backward(x, &Tensor::cat(&[a, b], 0)?, g, self.rectify)?;
         Ok([wanted(x, || Ok(gx))?, wanted(a, || gab.narrow(0, 0, c))?, wanted(b, || gab.narrow(0, c, c))?])
     }
 }
@@ -190,14 +185,14 @@ impl Kernel<3> for WithResidual {
     fn forward<T: Element>(&self, [x, ab, r]: [&[T]; 3], [s, ..]: [&Shape; 3]) -> candle_core::Result<(Vec<T>, Shape)> {
         let (_, c, h, w) = s.dims4()?;
         let moments = norm::moments(x, c, h * w);
-        let y = norm::forward(x, ab.split_at(c), Some(r), &moments, h * w, self.0.eps, self.0.slope);
+        let y = norm::forward(x, ab.split_at(c), Some(r), &moments, h * w, self.0.eps, self.0.rectify);
         self.0.moments.put(moments);
         Ok((y, s.clone()))
     }
 
     fn backward(&self, [x, ab, r]: [&Tensor; 3], y: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 3]> {
-        let g = match self.0.slope {
-            Some(slope) => apply2(Mask { slope }, &y.detach(), g)?,
+        let g = match self.0.rectify {
+            Some(by) => apply2(Mask(by), &y.detach(), g)?,
             None => g.clone(),
         };
         let (gx, gab) = self.0.backward(x, ab, &g, None)?;
@@ -211,7 +206,7 @@ impl Kernel<3> for Backward {
     fn forward<T: Element>(&self, [x, ab, g]: [&[T]; 3], [s, ..]: [&Shape; 3]) -> candle_core::Result<(Vec<T>, Shape)> {
         let (_, c, h, w) = s.dims4()?;
         let out =
-            self.moments.with(|m: &Moments| norm::backward(x, ab.split_at(c), g, m, h * w, self.eps, self.slope))?;
+            self.moments.with(|m: &Moments| norm::backward(x, ab.split_at(c), g, m, h * w, self.eps, self.rectify))?;
         let len = out.len();
         Ok((out, len.into()))
     }

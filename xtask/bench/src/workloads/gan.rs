@@ -3,7 +3,7 @@
 use super::{Exchange, Work};
 use candle_core::{DType, Tensor, Var};
 use sconce_tensor_core::nn::{BatchNorm2d, Builder, Init, Mode};
-use sconce_tensor_core::ops::{self, Conv2dSpec, ConvTranspose2dSpec};
+use sconce_tensor_core::ops::{self, Conv2dSpec, ConvTranspose2dSpec, Rectifier};
 use sconce_tensor_core::optim::{Adam, AdamConfig, Optimizer};
 use sconce_tensor_core::store::State;
 use sconce_tensor_core::train::{StepContext, Task};
@@ -50,7 +50,7 @@ fn generate(layers: &[Layer], z: &Tensor) -> Result<Tensor> {
         let spec = ConvTranspose2dSpec { stride, padding, ..ConvTranspose2dSpec::default() };
         x = ops::conv_transpose2d(&x, &l.weight, None, spec)?;
         x = match &l.norm {
-            Some(norm) => norm.forward_rectified(&x, 0.0, Mode::Train)?,
+            Some(norm) => norm.forward_rectified(&x, Rectifier::RELU, Mode::Train)?,
             None => x.tanh()?,
         };
     }
@@ -63,8 +63,10 @@ fn score(layers: &[Layer], x: &Tensor) -> Result<Tensor> {
         let (stride, padding) = ((l.stride, l.stride), (l.padding, l.padding));
         let spec = Conv2dSpec { stride, padding, ..Conv2dSpec::default() };
         x = match &l.norm {
-            Some(norm) => norm.forward_rectified(&ops::conv2d(&x, &l.weight, None, spec)?, 0.2, Mode::Train)?,
-            None if i + 1 < layers.len() => ops::conv2d_leaky_relu(&x, &l.weight, None, spec, 0.2)?,
+            Some(norm) => {
+                norm.forward_rectified(&ops::conv2d(&x, &l.weight, None, spec)?, Rectifier::leaky(0.2), Mode::Train)?
+            }
+            None if i + 1 < layers.len() => ops::conv2d_rectified(&x, &l.weight, None, spec, Rectifier::leaky(0.2))?,
             None => ops::conv2d(&x, &l.weight, None, spec)?,
         };
     }

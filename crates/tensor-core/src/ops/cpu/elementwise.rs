@@ -4,6 +4,7 @@
 use super::build::fill;
 use super::element::Element;
 use super::math::{Math, vectorized};
+use crate::ops::Rectifier;
 use rayon::prelude::*;
 
 /// Elements of one task: enough that starting the task does not matter.
@@ -45,36 +46,63 @@ pub(super) fn zip<T: Element>(a: &[T], b: &[T], f: impl Fn(T, T) -> T + Sync) ->
     }
 }
 
-/// `x`, or `slope x` where it is negative; NaN stays NaN, and slope 0 gives 0 even at -inf.
-#[inline(always)]
-pub(crate) fn rectified<T: Element>(x: T, slope: T) -> T {
-    if x < T::ZERO { scaled(x, slope) } else { x }
+/// A rectifier in the type of its numbers.
+#[derive(Clone, Copy)]
+pub(crate) struct Rectify<T> {
+    slope: T,
+    cap: T,
+    /// Whether there is no cap.
+    open: bool,
 }
 
-/// `slope x`, and 0 for slope 0 whatever `x` is.
-#[inline(always)]
-pub(crate) fn scaled<T: Element>(x: T, slope: T) -> T {
-    if slope == T::ZERO { T::ZERO } else { slope * x }
+impl<T: Element> Rectify<T> {
+    pub(crate) fn new(of: Rectifier) -> Self {
+        Self { slope: T::from_f64(of.slope), cap: T::from_f64(of.cap), open: of.cap == f64::INFINITY }
+    }
+
+    /// `min(x, cap)`, or `slope x` where x is negative; NaN stays NaN, and slope 0 gives 0 even at -inf.
+    #[inline(always)]
+    pub(crate) fn at(self, x: T) -> T {
+        if x < T::ZERO {
+            self.below(x)
+        } else if x > self.cap {
+            self.cap
+        } else {
+            x
+        }
+    }
+
+    /// `g` times the derivative where the result, or the argument, is `y`.
+    #[inline(always)]
+    pub(crate) fn back(self, y: T, g: T) -> T {
+        if y > T::ZERO { if (y < self.cap) | self.open { g } else { T::ZERO } } else { self.below(g) }
+    }
+
+    /// `slope x`, and 0 for slope 0 whatever `x` is.
+    #[inline(always)]
+    fn below(self, x: T) -> T {
+        if self.slope == T::ZERO { T::ZERO } else { self.slope * x }
+    }
 }
 
-/// [`rectified`] for all.
-pub(crate) fn rectify<T: Element>(x: &[T], slope: f64) -> Vec<T> {
-    let slope = T::from_f64(slope);
+/// [`Rectify::at`] for all.
+pub(crate) fn rectify<T: Element>(x: &[T], by: Rectifier) -> Vec<T> {
+    let by = Rectify::new(by);
     map(
         x,
         #[inline(always)]
-        |x| rectified(x, slope),
+        |x| by.at(x),
     )
 }
 
-/// `g` where `y > 0`, else `slope g`.
-pub(crate) fn mask<T: Element>(y: &[T], g: &[T], slope: f64) -> Vec<T> {
-    let slope = T::from_f64(slope);
+/// [`Rectify::back`] for all.
+pub(crate) fn mask<T: Element>(y: &[T], g: &[T], by: Rectifier) -> Vec<T> {
+    let by = Rectify::new(by);
     zip(
         y,
         g,
         #[inline(always)]
-        |y, g| if y > T::ZERO { g } else { scaled(g, slope) },
+        |y, g| by.back(y, g),
     )
 }
 

@@ -1,8 +1,10 @@
 //! The recurrent part of an LSTM over a sequence, and its backward pass through time.
 
+use super::build::split;
 use super::math::{Math, vectorized};
-use super::matmul::{Mat, Right, add_product, parallel_product};
+use super::matmul::{Mat, Right, Threads, add_product, parallel_product};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Sizes of a sequence: steps, batch, hidden units.
 #[derive(Clone, Copy, Debug)]
@@ -19,9 +21,19 @@ pub(crate) struct Tape<T> {
     cells: Vec<T>,
 }
 
+/// Rows that a group of a batch has at least: fewer would read the recurrent weight for too little work.
+const ROWS: usize = 4;
+
 impl Sequence {
     fn state(&self) -> usize {
         self.batch * self.hidden
+    }
+
+    /// The rows of a batch in groups, which run through time side by side without waiting for each other. The cut does not
+    /// change the bytes of the result.
+    fn groups(&self) -> Vec<Range<usize>> {
+        let count = (self.batch / ROWS).clamp(1, rayon::current_num_threads());
+        (0..count).map(|i| i * self.batch / count..(i + 1) * self.batch / count).collect()
     }
 
     /// From the input's share of the gates (steps, batch, 4 hidden), the recurrent weight (4 hidden, hidden), the
@@ -29,38 +41,47 @@ impl Sequence {
     /// the last c.
     pub(crate) fn forward<T: Math>(&self, x: &[T], w: &[T], first: &[T], mask: Option<&[T]>) -> (Vec<T>, Tape<T>) {
         let Self { steps, hidden, .. } = *self;
-        let (state, wide) = (self.state(), 4 * hidden);
+        let (state, wide, groups) = (self.state(), 4 * hidden, self.groups());
         let right = Right::new(hidden, wide, Mat::rows(w, hidden).t());
-        let mut gates = x.to_vec();
-        let mut out = vec![T::ZERO; (steps + 1) * state];
-        let mut cells = vec![T::ZERO; (steps + 1) * state];
-        cells[..state].copy_from_slice(&first[state..]);
-        let mut h = first[..state].to_vec();
-        for t in 0..steps {
-            if let Some(mask) = mask {
-                h.iter_mut().zip(mask).for_each(|(h, m)| *h *= *m);
-            }
-            let gates = &mut gates[t * 4 * state..][..4 * state];
-            add_product(self.batch, gates, Mat::rows(&h, hidden), &right);
-            let (before, after) = cells[t * state..].split_at_mut(state);
-            let rows = gates
-                .par_chunks_exact_mut(wide)
-                .zip(out[t * state..].par_chunks_exact_mut(hidden))
-                .zip(before.par_chunks_exact(hidden).zip(after.par_chunks_exact_mut(hidden)));
-            rows.with_min_len(8).take(self.batch).for_each(|((gates, h), (before, after))| {
+        let mut all_gates = vec![T::ZERO; steps * 4 * state];
+        let mut all_out = vec![T::ZERO; (steps + 1) * state];
+        let mut all_cells = vec![T::ZERO; (steps + 1) * state];
+        let threads = if groups.len() > 1 { Threads::This } else { Threads::All };
+        let through_time = |(rows, ((mut gates, mut out), mut cells)): (Range<usize>, Trace<T>)| {
+            let part = rows.start * hidden..rows.end * hidden;
+            cells[0].copy_from_slice(&first[state..][part.clone()]);
+            let mut h = first[part.clone()].to_vec();
+            for t in 0..steps {
+                if let Some(mask) = mask {
+                    h.iter_mut().zip(&mask[part.clone()]).for_each(|(h, m)| *h *= *m);
+                }
+                let (before, after) = cells.split_at_mut(t + 1);
+                let (gates, before, after) = (&mut *gates[t], &*before[t], &mut *after[0]);
+                gates.copy_from_slice(&x[4 * (t * state + part.start)..][..4 * part.len()]);
+                add_product(rows.len(), gates, Mat::rows(&h, hidden), &right, threads);
                 vectorized(
                     #[inline(always)]
-                    || cell(gates, before, after, h),
+                    || {
+                        for i in 0..rows.len() {
+                            let row = i * hidden..(i + 1) * hidden;
+                            let gates = &mut gates[i * wide..][..wide];
+                            cell(gates, &before[row.clone()], &mut after[row.clone()], &mut out[t][row]);
+                        }
+                    },
                 );
-            });
-            h.copy_from_slice(&out[t * state..][..state]);
-        }
-        out[steps * state..].copy_from_slice(&cells[steps * state..]);
-        (out, Tape { gates, cells })
+                h.copy_from_slice(out[t]);
+            }
+            out[steps].copy_from_slice(cells[steps]);
+        };
+        let parts = by_group(&mut all_gates, &groups, steps, wide)
+            .zip(by_group(&mut all_out, &groups, steps + 1, hidden))
+            .zip(by_group(&mut all_cells, &groups, steps + 1, hidden));
+        groups.iter().cloned().zip(parts).collect::<Vec<_>>().into_par_iter().for_each(through_time);
+        (all_out, Tape { gates: all_gates, cells: all_cells })
     }
 
-    /// The gradients to the input's share of the gates, to the recurrent weight and to the first (h, c), from `g`
-    /// to what [`Sequence::forward`] gave, `y`.
+    /// The gradients to the input's share of the gates, to the recurrent weight and to the first (h, c), one after the other,
+    /// from `g` to what [`Sequence::forward`] gave, `y`.
     pub(crate) fn backward<T: Math>(
         &self,
         tape: &Tape<T>,
@@ -68,47 +89,77 @@ impl Sequence {
         first: &[T],
         mask: Option<&[T]>,
         (y, g): (&[T], &[T]),
-    ) -> (Vec<T>, Vec<T>, Vec<T>) {
+    ) -> Vec<T> {
         let Self { steps, batch, hidden } = *self;
-        let (state, wide) = (self.state(), 4 * hidden);
+        let (state, wide, groups) = (self.state(), 4 * hidden, self.groups());
         let right = Right::new(wide, hidden, Mat::rows(w, hidden));
-        let mut to_gates = vec![T::ZERO; steps * 4 * state];
-        let mut gh = vec![T::ZERO; state];
-        let mut gc = g[steps * state..].to_vec();
-        for t in (0..steps).rev() {
-            gh.iter_mut().zip(&g[t * state..]).for_each(|(a, b)| *a += *b);
-            let to = &mut to_gates[t * 4 * state..][..4 * state];
-            let rows = to
-                .par_chunks_exact_mut(wide)
-                .zip(gc.par_chunks_exact_mut(hidden))
-                .zip(gh.par_chunks_exact(hidden))
-                .enumerate();
-            rows.with_min_len(8).for_each(|(n, ((to, gc), gh))| {
-                let gates = &tape.gates[t * 4 * state + n * wide..][..wide];
-                let before = &tape.cells[t * state + n * hidden..][..hidden];
-                let after = &tape.cells[(t + 1) * state + n * hidden..][..hidden];
+        let mut all = Vec::with_capacity(steps * 4 * state + w.len() + 2 * state);
+        all.resize(steps * 4 * state, T::ZERO);
+        let mut to_first = vec![T::ZERO; 2 * state];
+        let threads = if groups.len() > 1 { Threads::This } else { Threads::All };
+        let through_time = |(rows, (mut to_gates, mut to_first)): (Range<usize>, (Parts<T>, Parts<T>))| {
+            let part = rows.start * hidden..rows.end * hidden;
+            let (gh, gc) = to_first.split_at_mut(1);
+            let (gh, gc) = (&mut *gh[0], &mut *gc[0]);
+            gc.copy_from_slice(&g[steps * state..][part.clone()]);
+            for t in (0..steps).rev() {
+                gh.iter_mut().zip(&g[t * state + part.start..]).for_each(|(a, b)| *a += *b);
+                let to = &mut *to_gates[t];
                 vectorized(
                     #[inline(always)]
-                    || cell_grad(gates, (before, after), gh, gc, to),
+                    || {
+                        for i in 0..rows.len() {
+                            let row = i * hidden..(i + 1) * hidden;
+                            let at = t * state + part.start + row.start;
+                            let gates = &tape.gates[4 * at..][..wide];
+                            let (before, after) = (&tape.cells[at..][..hidden], &tape.cells[at + state..][..hidden]);
+                            let to = &mut to[i * wide..][..wide];
+                            cell_grad(gates, (before, after), &gh[row.clone()], &mut gc[row], to);
+                        }
+                    },
                 );
-            });
-            gh.fill(T::ZERO);
-            add_product(batch, &mut gh, Mat::rows(to, wide), &right);
-            if let Some(mask) = mask {
-                gh.iter_mut().zip(mask).for_each(|(g, m)| *g *= *m);
+                gh.fill(T::ZERO);
+                add_product(rows.len(), gh, Mat::rows(to, wide), &right, threads);
+                if let Some(mask) = mask {
+                    gh.iter_mut().zip(&mask[part.clone()]).for_each(|(g, m)| *g *= *m);
+                }
             }
-        }
+        };
+        let parts = by_group(&mut all, &groups, steps, wide).zip(by_group(&mut to_first, &groups, 2, hidden));
+        groups.iter().cloned().zip(parts).collect::<Vec<_>>().into_par_iter().for_each(through_time);
         // The states that were fed back: the first, then h_1 .. h_{T-1}.
-        let mut fed = first[..state].to_vec();
+        let mut fed = Vec::with_capacity(steps * state);
+        fed.extend_from_slice(&first[..state]);
         fed.extend_from_slice(&y[..(steps - 1) * state]);
         if let Some(mask) = mask {
             fed.chunks_exact_mut(state).for_each(|h| h.iter_mut().zip(mask).for_each(|(h, m)| *h *= *m));
         }
-        let left = Mat::rows(&to_gates, wide).t();
+        let left = Mat::rows(&all, wide).t();
         let gw = parallel_product((wide, hidden, steps * batch), left, Mat::rows(&fed, hidden), None);
-        gh.extend_from_slice(&gc);
-        (to_gates, gw, gh)
+        all.extend(gw);
+        all.extend(to_first);
+        all
     }
+}
+
+/// One group's rows of each step.
+type Parts<'a, T> = Vec<&'a mut [T]>;
+/// Those of the gates and the outputs, and those of the cells.
+type Trace<'a, T> = ((Parts<'a, T>, Parts<'a, T>), Parts<'a, T>);
+
+/// (steps, batch, width) in the rows of each group, step after step.
+fn by_group<'a, T>(
+    data: &'a mut [T],
+    groups: &[Range<usize>],
+    steps: usize,
+    width: usize,
+) -> impl Iterator<Item = Parts<'a, T>> {
+    let mut all: Vec<_> = groups.iter().map(|_| Vec::with_capacity(steps)).collect();
+    let lengths = (0..steps).flat_map(|_| groups.iter().map(|rows| rows.len() * width));
+    for (i, part) in split(data, lengths).into_iter().enumerate() {
+        all[i % groups.len()].push(part);
+    }
+    all.into_iter()
 }
 
 /// One row of one step: the gates are activated in place.

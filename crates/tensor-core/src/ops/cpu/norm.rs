@@ -3,8 +3,9 @@
 
 use super::build::fill;
 use super::element::Element;
-use super::elementwise::{rectified, scaled};
+use super::elementwise::Rectify;
 use super::math::vectorized;
+use crate::ops::Rectifier;
 use rayon::prelude::*;
 
 /// Mean and biased variance of each channel.
@@ -147,7 +148,7 @@ fn planes<T: Element>(len: usize, c: usize, p: usize, f: impl Fn(usize, usize, &
     }
 }
 
-/// `y = gamma (x - mean) / sqrt(var + eps) + beta`, plus a residual, then rectified with a slope.
+/// `y = gamma (x - mean) / sqrt(var + eps) + beta`, plus a residual, then rectified.
 pub(crate) fn forward<T: Element>(
     x: &[T],
     affine: (&[T], &[T]),
@@ -155,9 +156,9 @@ pub(crate) fn forward<T: Element>(
     moments: &Moments,
     p: usize,
     eps: f64,
-    slope: Option<f64>,
+    rectifier: Option<Rectifier>,
 ) -> Vec<T> {
-    let (maps, slope) = (Map::all(affine, moments, eps), slope.map(T::from_f64));
+    let (maps, rectify) = (Map::all(affine, moments, eps), rectifier.map(Rectify::new));
     planes(
         x.len(),
         maps.len(),
@@ -177,9 +178,9 @@ pub(crate) fn forward<T: Element>(
                     }
                 }
             }
-            if let Some(slope) = slope {
+            if let Some(rectify) = rectify {
                 for y in y.iter_mut() {
-                    *y = rectified(*y, slope);
+                    *y = rectify.at(*y);
                 }
             }
         },
@@ -202,8 +203,8 @@ pub(crate) fn affine<T: Element>(x: &[T], scale: &[T], shift: &[T], p: usize) ->
     )
 }
 
-/// The gradients to x, gamma and beta, one after the other. With a slope the result passed a leaky ReLU; it is computed again
-/// to find its sign.
+/// The gradients to x, gamma and beta, one after the other. A result that passed a rectifier is computed again, to find
+/// where it was.
 pub(crate) fn backward<T: Element>(
     x: &[T],
     affine: (&[T], &[T]),
@@ -211,9 +212,9 @@ pub(crate) fn backward<T: Element>(
     moments: &Moments,
     p: usize,
     eps: f64,
-    slope: Option<f64>,
+    rectifier: Option<Rectifier>,
 ) -> Vec<T> {
-    let (maps, slope) = (Map::all(affine, moments, eps), slope.map(T::from_f64));
+    let (maps, rectify) = (Map::all(affine, moments, eps), rectifier.map(Rectify::new));
     let (c, images) = (maps.len(), x.len() / (maps.len() * p));
     let count = (images * p) as f64;
     let sums = per_channel(c, p, |ch| {
@@ -224,13 +225,13 @@ pub(crate) fn backward<T: Element>(
                 for n in 0..images {
                     let at = (n * c + ch) * p;
                     let (x, g) = (&x[at..at + p], &g[at..at + p]);
-                    let (p, t) = if let Some(slope) = slope {
+                    let (p, t) = if let Some(rectify) = rectify {
                         sums(
                             x,
                             g,
                             #[inline(always)]
                             |x, g| {
-                                let g = if map.at(x) > T::ZERO { g } else { scaled(g, slope) };
+                                let g = rectify.back(map.at(x), g);
                                 (g, g * (x - map.mean))
                             },
                         )
@@ -261,9 +262,9 @@ pub(crate) fn backward<T: Element>(
             let shift = T::from_f64(plain / count);
             let tilt = T::from_f64(inverse(ch).powi(2) * tilted / count);
             let pairs = to.iter_mut().zip(x[at..at + p].iter().zip(&g[at..at + p]));
-            if let Some(slope) = slope {
+            if let Some(rectify) = rectify {
                 for (to, (x, g)) in pairs {
-                    let g = if map.at(*x) > T::ZERO { *g } else { scaled(*g, slope) };
+                    let g = rectify.back(map.at(*x), *g);
                     *to = map.scale * (g - shift - (*x - map.mean) * tilt);
                 }
             } else {

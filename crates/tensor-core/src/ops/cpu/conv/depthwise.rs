@@ -6,9 +6,10 @@
 
 use super::Geometry;
 use super::planes::{Planes, Taps};
+use crate::ops::Rectifier;
 use crate::ops::cpu::build::fill;
 use crate::ops::cpu::element::Element;
-use crate::ops::cpu::elementwise::rectified;
+use crate::ops::cpu::elementwise::Rectify;
 use crate::ops::cpu::tile::{self, load};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -105,7 +106,13 @@ impl Map {
     }
 
     /// Runs the map over all planes of `x`; plane i has the kernel and bias of channel `i mod channels`.
-    fn run<T: Element>(&self, x: &[T], w: &[T], (bias, slope): (Option<&[T]>, Option<f64>), channels: usize) -> Vec<T> {
+    fn run<T: Element>(
+        &self,
+        x: &[T],
+        w: &[T],
+        (bias, rectify): (Option<&[T]>, Option<Rectifier>),
+        channels: usize,
+    ) -> Vec<T> {
         let (from, to) = (self.planes.source.0 * self.planes.source.1, self.target.0 * self.target.1);
         let run = (RUN / to.max(from)).max(1);
         let lanes = tile::lanes::<T>();
@@ -114,7 +121,7 @@ impl Map {
         let task = |i: usize, y: &mut [T]| {
             T::scratch(self.room(lanes) + beside + taps, |scratch| {
                 let (x, first) = (&x[i * run * from..], i * run);
-                Arch::new().dispatch(Run { map: self, x, w, bias, slope, channels, first, y, scratch });
+                Arch::new().dispatch(Run { map: self, x, w, bias, rectify, channels, first, y, scratch });
             });
         };
         // SAFETY: every element of each plane is written.
@@ -129,7 +136,7 @@ struct Run<'a, T> {
     x: &'a [T],
     w: &'a [T],
     bias: Option<&'a [T]>,
-    slope: Option<f64>,
+    rectify: Option<Rectifier>,
     channels: usize,
     /// The number of the first plane.
     first: usize,
@@ -142,7 +149,7 @@ impl<T: Element> WithSimd for Run<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
-        let Self { map, x, w, bias, slope, channels, first, y, scratch } = self;
+        let Self { map, x, w, bias, rectify, channels, first, y, scratch } = self;
         let taps = w.len() / channels;
         let from = map.planes.source.0 * map.planes.source.1;
         let (source, rest) = scratch.split_at_mut(map.room(T::lanes::<S>()));
@@ -166,10 +173,9 @@ impl<T: Element> WithSimd for Run<'_, T> {
                 }
                 map.gather(beside, start, y);
             }
-            if let Some(slope) = slope {
-                let slope = T::from_f64(slope);
+            if let Some(rectify) = rectify.map(Rectify::new) {
                 for y in y.iter_mut() {
-                    *y = rectified(*y, slope);
+                    *y = rectify.at(*y);
                 }
             }
         }
@@ -318,9 +324,9 @@ impl Geometry {
         x: &[T],
         w: &[T],
         bias: Option<&[T]>,
-        slope: Option<f64>,
+        rectify: Option<Rectifier>,
     ) -> Vec<T> {
-        self.depthwise_map(tile::lanes::<T>()).run(x, w, (bias, slope), self.groups)
+        self.depthwise_map(tile::lanes::<T>()).run(x, w, (bias, rectify), self.groups)
     }
 
     /// [`Geometry::input_grad`] of a depthwise convolution.

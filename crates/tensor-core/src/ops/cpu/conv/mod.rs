@@ -9,8 +9,9 @@ mod winograd;
 
 use super::build::fill;
 use super::element::Element;
-use super::elementwise::rectified;
+use super::elementwise::Rectify;
 use super::math::vectorized;
+use crate::ops::Rectifier;
 use correlate::{Correlation, Grid, Images, Kernels, Pass};
 use planes::Taps;
 
@@ -91,16 +92,22 @@ impl Geometry {
         })
     }
 
-    /// `y (n, o, oh, ow) = x * w + b`, or rectified with a slope.
-    pub(crate) fn forward<T: Element>(&self, x: &[T], w: &[T], bias: Option<&[T]>, slope: Option<f64>) -> Vec<T> {
-        self.flat().forward_of(x, w, bias, slope)
+    /// `y (n, o, oh, ow) = x * w + b`, or rectified.
+    pub(crate) fn forward<T: Element>(
+        &self,
+        x: &[T],
+        w: &[T],
+        bias: Option<&[T]>,
+        rectify: Option<Rectifier>,
+    ) -> Vec<T> {
+        self.flat().forward_of(x, w, bias, rectify)
     }
 
-    fn forward_of<T: Element>(&self, x: &[T], w: &[T], bias: Option<&[T]>, slope: Option<f64>) -> Vec<T> {
+    fn forward_of<T: Element>(&self, x: &[T], w: &[T], bias: Option<&[T]>, rectify: Option<Rectifier>) -> Vec<T> {
         if self.depthwise() {
-            return self.depthwise_forward(x, w, bias, slope);
+            return self.depthwise_forward(x, w, bias, rectify);
         }
-        if let Some(y) = self.winograd_forward(x, w, bias, slope) {
+        if let Some(y) = self.winograd_forward(x, w, bias, rectify) {
             return y;
         }
         let (order, offsets) = self.tap_offsets();
@@ -113,7 +120,7 @@ impl Geometry {
             Correlation { source: self.image, stride: self.stride, channels, passes }
         };
         let maps: Vec<_> = w.chunks_exact(o * channels * taps).map(group).collect();
-        self.over_batch(x, self.image_len(), self.map_len(), &maps, bias, slope)
+        self.over_batch(x, self.image_len(), self.map_len(), &maps, bias, rectify)
     }
 
     /// `gx (n, c, h, w)`: the adjoint of [`Geometry::forward`] in `x`, applied to `gy`; plus a bias (c,).
@@ -150,7 +157,7 @@ impl Geometry {
         y_step: usize,
         maps: &[Correlation<T>],
         bias: Option<&[T]>,
-        slope: Option<f64>,
+        rectify: Option<Rectifier>,
     ) -> Vec<T> {
         let lanes = super::tile::lanes::<T>();
         // Interleaved or not, the bytes are the same; few images are better spread over the threads.
@@ -180,12 +187,12 @@ impl Geometry {
                     bias: bias.map(|b| &b[g * per_bias..]),
                 });
             }
-            if let Some(slope) = slope.map(T::from_f64) {
+            if let Some(rectify) = rectify.map(Rectify::<T>::new) {
                 vectorized(
                     #[inline(always)]
                     || {
                         for y in y.iter_mut() {
-                            *y = rectified(*y, slope);
+                            *y = rectify.at(*y);
                         }
                     },
                 );

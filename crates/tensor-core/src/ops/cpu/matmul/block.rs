@@ -1,7 +1,7 @@
 //! One task of a product: some panels of rows by some panels of columns, over one block of the sum.
 #![allow(unsafe_code)]
 
-use super::{DEPTH, Shared};
+use super::{Shared, WIDTH, depth_of};
 use crate::ops::cpu::element::Element;
 use crate::ops::cpu::tile::{self, Left, Panels, Start, Tile, VECTORS};
 use pulp::{Simd, WithSimd};
@@ -31,15 +31,18 @@ impl<T: Element> WithSimd for Block<'_, T> {
         let Self { n, left, right, step, depth, offsets, c, start, panels, down, across } = self;
         let lanes = T::lanes::<S>();
         let panel = VECTORS * lanes;
-        for k0 in (0..depth).step_by(DEPTH) {
-            let deep = DEPTH.min(depth - k0);
-            for column in across.clone() {
-                let j = column * panel;
-                let cols = panel.min(n - j);
-                let right = &right[column * step + k0 * panel..][..deep * panel];
-                for p in down.clone() {
-                    let (first, height) = (panels.first(p), panels.height(p));
-                    let left = &left[first * depth + k0 * height..][..height * deep];
+        // Blocks of about one depth. A panel of rows stays in the first-level cache while some panels of columns pass, which
+        // stay in the second-level cache while the panels of rows pass.
+        let cut = depth.div_ceil(depth.div_ceil(depth_of::<T>()));
+        for k0 in (0..depth).step_by(cut) {
+            let deep = cut.min(depth - k0);
+            for (column, p) in across.clone().step_by(WIDTH).flat_map(|c| down.clone().map(move |p| (c, p))) {
+                let (first, height) = (panels.first(p), panels.height(p));
+                let left = &left[first * depth + k0 * height..][..height * deep];
+                for column in column..across.end.min(column + WIDTH) {
+                    let j = column * panel;
+                    let cols = panel.min(n - j);
+                    let right = &right[column * step + k0 * panel..][..deep * panel];
                     let start = match start {
                         Some(Some(bias)) if k0 == 0 => Start::Columns(bias[j..j + cols].as_ptr()),
                         Some(None) if k0 == 0 => Start::Zero,
@@ -57,7 +60,7 @@ impl<T: Element> WithSimd for Block<'_, T> {
                         c_vector: lanes,
                         valid: [cols.min(lanes), cols.saturating_sub(lanes)],
                         start,
-                        next: c.0.wrapping_add((first + height) * n + j),
+                        next: c.0.wrapping_add(first * n + j + panel),
                     };
                     // SAFETY: the slices above bound the reads; tasks write disjoint parts of `c`, which holds (m, n),
                     // as `multiply` checked.

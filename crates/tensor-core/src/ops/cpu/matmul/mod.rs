@@ -39,9 +39,11 @@ impl<'a, T> Mat<'a, T> {
     }
 }
 
-/// Depth of one block of the sum, whose panel of the right factor fits the first-level cache.
-const DEPTH: usize = 256;
-/// Panels of columns, and of rows, that one task takes at most: with [`DEPTH`], what fits the second-level cache.
+/// The most depth of one block of the sum: a panel of the left factor then fits the first-level cache.
+const fn depth_of<T>() -> usize {
+    2048 / size_of::<T>()
+}
+/// Panels of columns, and of rows, that one task takes at most: with [`depth_of`], what fits the second-level cache.
 const WIDTH: usize = 8;
 const HEIGHT: usize = 28;
 /// Elements that are packed at once, about.
@@ -97,7 +99,7 @@ pub(crate) fn parallel_product<T: Element>(
     // SAFETY: the product starts every element of its first block from zero or the bias, and reads what it has
     // written only; the elements are plain numbers.
     unsafe {
-        multiply((m, n, k), c.as_mut_ptr(), a, Factor::Plain(b), bias, false);
+        multiply((m, n, k), c.as_mut_ptr(), a, Factor::Plain(b), Some(bias), Threads::All);
         c.set_len(m * n);
     }
     c
@@ -116,18 +118,27 @@ pub(crate) fn batch_product<'a, T: Element>(
             let (a, b) = f(i * run + j);
             assert!(k > 0 && b.holds(k, n), "matrix product out of bounds");
             // SAFETY: `c` holds (m, n), and its elements are started before they are read; `b` was checked above.
-            unsafe { multiply((m, n, k), c.as_mut_ptr(), a, Factor::Plain(b), None, false) }
+            unsafe { multiply((m, n, k), c.as_mut_ptr(), a, Factor::Plain(b), Some(None), Threads::All) }
         }
     };
     // SAFETY: a product with k > 0 writes every element of its result.
     unsafe { fill(count * m * n, 0, run * m * n, one) }
 }
 
+/// Who computes a product.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Threads {
+    /// The calling thread alone.
+    This,
+    /// All threads, where the product is large enough.
+    All,
+}
+
 /// `c (m, n) += a (m, k) b`.
-pub(crate) fn add_product<T: Element>(m: usize, c: &mut [T], a: Mat<'_, T>, b: &Right<T>) {
+pub(crate) fn add_product<T: Element>(m: usize, c: &mut [T], a: Mat<'_, T>, b: &Right<T>, threads: Threads) {
     assert!(c.len() == m * b.n && b.k > 0, "matrix product out of bounds");
     // SAFETY: `c` holds (m, n).
-    unsafe { multiply((m, b.n, b.k), c.as_mut_ptr(), a, Factor::Packed(b), None, true) }
+    unsafe { multiply((m, b.n, b.k), c.as_mut_ptr(), a, Factor::Packed(b), None, threads) }
 }
 
 /// How the result is cut into tasks: `rows` by `columns` of them, each of `height` by `width` panels at most. The cut
@@ -174,6 +185,7 @@ struct Product<'a, T> {
     n: usize,
     a: Mat<'a, T>,
     b: Factor<'a, T>,
+    threads: Threads,
     /// Panels of rows.
     panels: Panels,
     /// Columns of a panel of columns.
@@ -183,9 +195,9 @@ struct Product<'a, T> {
 }
 
 impl<'a, T: Element> Product<'a, T> {
-    fn new((m, n): (usize, usize), a: Mat<'a, T>, b: Factor<'a, T>) -> Self {
+    fn new((m, n): (usize, usize), a: Mat<'a, T>, b: Factor<'a, T>, threads: Threads) -> Self {
         let panel = VECTORS * lanes::<T>();
-        Self { m, n, a, b, panels: Panels::new(m, tile::rows()), panel, across: n.div_ceil(panel) }
+        Self { m, n, a, b, threads, panels: Panels::new(m, tile::rows()), panel, across: n.div_ceil(panel) }
     }
 
     /// Elements of the packed right factor for `depth` terms of the sum; 0 where it comes packed.
@@ -198,7 +210,7 @@ impl<'a, T: Element> Product<'a, T> {
 
     /// Whether a block of the sum is large enough for all threads.
     fn spreads(&self, depth: usize) -> bool {
-        self.m * self.n * depth >= SMALL
+        self.threads == Threads::All && self.m * self.n * depth >= SMALL
     }
 
     /// Packs the terms `k0..k0 + depth` of both factors.
@@ -255,35 +267,36 @@ impl<'a, T: Element> Product<'a, T> {
     }
 }
 
-/// `c = a b` plus the bias on each row, or with `accumulate` `c += a b`.
+/// With a `start`, `c = a b` plus the bias, if any, on each row; without one `c += a b`.
 ///
 /// # Safety
-/// `c` must be valid for writes of m n elements, and with `accumulate` for reads; a plain `b` must hold (k, n).
+/// `c` must be valid for writes of m n elements, and without a `start` for reads; a plain `b` must hold (k, n).
 unsafe fn multiply<T: Element>(
     (m, n, k): (usize, usize, usize),
     c: *mut T,
     a: Mat<'_, T>,
     b: Factor<'_, T>,
-    bias: Option<&[T]>,
-    accumulate: bool,
+    start: Option<Option<&[T]>>,
+    threads: Threads,
 ) {
-    assert!(a.holds(m, k) && bias.is_none_or(|b| b.len() == n), "matrix product out of bounds");
+    assert!(a.holds(m, k) && start.flatten().is_none_or(|b| b.len() == n), "matrix product out of bounds");
     if m * n == 0 {
         return;
     }
-    let product = Product::new((m, n), a, b);
+    let product = Product::new((m, n), a, b, threads);
     let tasks = Tasks::new(product.panels.count, product.across, matches!(b, Factor::Packed(_)));
     let c = Shared(c);
-    let block = (PACKED / (m + n) / DEPTH).max(1) * DEPTH;
+    let most = depth_of::<T>();
+    let block = (PACKED / (m + n) / most).max(1) * most;
     let depth = block.min(k);
-    let offsets: Vec<usize> = (0..DEPTH.min(k)).map(|p| p * product.panel).collect();
+    let offsets: Vec<usize> = (0..most.min(k)).map(|p| p * product.panel).collect();
     let left_size = (m * depth).next_multiple_of(product.panel);
     T::scratch(left_size + product.right_size(depth), |scratch| {
         let (left, right) = scratch.split_at_mut(left_size);
         for k0 in (0..k).step_by(block) {
             let terms = (k0, block.min(k - k0));
             product.pack(terms, left, right);
-            let start = if k0 > 0 || accumulate { None } else { Some(bias) };
+            let start = start.filter(|_| k0 == 0);
             // SAFETY: the caller vouches for `c`, whose elements the first block starts; the factors were just packed.
             unsafe { product.add(terms, (left, right), (tasks, &offsets), &c, start) }
         }

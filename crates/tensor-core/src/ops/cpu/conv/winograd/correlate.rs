@@ -7,7 +7,7 @@ use super::output::OutputTransform;
 use super::strips::{Strip, TileGrid, Window};
 use super::{Plan, sizes};
 use crate::ops::cpu::element::Element;
-use crate::ops::cpu::elementwise::rectified;
+use crate::ops::cpu::elementwise::Rectify;
 use crate::ops::cpu::math::vectorized;
 use crate::ops::cpu::tile::{self, Left, Start, Tile, VECTORS, lanes};
 use crate::ops::cpu::transpose::transpose_to;
@@ -39,7 +39,7 @@ pub(super) struct TiledCorrelation<T: Element> {
     pub(super) channels: usize,
     pub(super) groups: Vec<Vec<Phase<T>>>,
     /// Of a leaky ReLU of the result.
-    pub(super) slope: Option<T>,
+    pub(super) rectify: Option<Rectify<T>>,
 }
 
 impl<T: Element> TiledCorrelation<T> {
@@ -136,12 +136,12 @@ impl<T: Element> Task<'_, T> {
                             copy: &mut *copy,
                         });
                     }
-                    if let Some(slope) = self.of.slope {
+                    if let Some(rectify) = self.of.rectify {
                         vectorized(
                             #[inline(always)]
                             || {
                                 for y in copy.iter_mut() {
-                                    *y = rectified(*y, slope);
+                                    *y = rectify.at(*y);
                                 }
                             },
                         );

@@ -20,7 +20,9 @@ mod transform;
 mod tests;
 
 use super::Geometry;
+use crate::ops::Rectifier;
 use crate::ops::cpu::element::Element;
+use crate::ops::cpu::elementwise::Rectify;
 use correlate::{Phase, TiledCorrelation};
 use kernels::TransformedKernels;
 use strips::TileGrid;
@@ -94,7 +96,7 @@ impl Geometry {
         x: &[T],
         w: &[T],
         bias: Option<&[T]>,
-        slope: Option<f64>,
+        rectify: Option<Rectifier>,
     ) -> Option<Vec<T>> {
         // Known when compiled, so that no code is generated for 64 bits.
         if const { size_of::<T>() != 4 } {
@@ -113,7 +115,7 @@ impl Geometry {
             batch: self.batch,
             channels: c,
             groups: w.chunks_exact(o * c * taps).map(group).collect(),
-            slope: slope.map(T::from_f64),
+            rectify: rectify.map(Rectify::new),
         };
         Some(correlation.run(x, bias))
     }
@@ -146,7 +148,7 @@ impl Geometry {
             batch: self.batch,
             channels: o,
             groups: w.chunks_exact(o * c * taps).map(group).collect(),
-            slope: None,
+            rectify: None,
         };
         Some(correlation.run(gy, bias))
     }

@@ -1,6 +1,7 @@
 //! Against direct sums in 64 bits, and the bytes of an example.
 
 use super::*;
+use crate::ops::Rectifier;
 
 fn numbers(n: usize, seed: u64) -> Vec<f32> {
     crate::Rng::new(seed).normals(n).into_iter().map(|z| z as f32).collect()
@@ -78,7 +79,11 @@ fn three_maps_agree_with_direct_sums_in_64_bits() {
         for (name, got, want) in [
             ("forward", geo.forward(&x, &w, None, None), geo.forward(&x6, &w6, None, None)),
             ("biased", geo.forward(&x, &w, Some(&b), None), geo.forward(&x6, &w6, Some(&b6), None)),
-            ("leaky", geo.forward(&x, &w, Some(&b), Some(0.1)), geo.forward(&x6, &w6, Some(&b6), Some(0.1))),
+            (
+                "leaky",
+                geo.forward(&x, &w, Some(&b), Some(Rectifier::leaky(0.1))),
+                geo.forward(&x6, &w6, Some(&b6), Some(Rectifier::leaky(0.1))),
+            ),
             ("to input", geo.input_grad(&gy, &w, None), geo.input_grad(&gy6, &w6, None)),
             ("to input, biased", geo.input_grad(&gy, &w, Some(&inputs32)), geo.input_grad(&gy6, &w6, Some(&inputs))),
             ("to weight", geo.weight_grad(&x, &gy), geo.weight_grad(&x6, &gy6)),
