@@ -13,6 +13,7 @@ mod bench;
 mod ci;
 #[cfg(test)]
 mod cluster;
+mod papers;
 mod reproductions;
 mod shell;
 mod tidy;
@@ -28,11 +29,11 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::main(&args),
         Command::Tidy => tidy::main(),
         Command::Report { check, rejudge } => reproductions::main(check, rejudge),
-        Command::Reproduce(args) => {
-            reproductions::known(&args.slug).and_then(|()| shell::lab(&args.device, args.places.hub))
-        }
-        Command::Oracle(_) => shell::lab("cpu", false),
-        Command::Datasets(args) => shell::lab("cpu", args.verb.hub()),
+        Command::Reproduce(args) => reproductions::known(&args.slug)
+            .and_then(|()| papers::needed(&args))
+            .and_then(|papers| shell::lab(&papers, &args.device, args.places.hub)),
+        Command::Oracle(_) => shell::lab(&[], "cpu", false),
+        Command::Datasets(args) => shell::lab(&[], "cpu", args.verb.hub()),
         Command::Sconce(job) => shell::sconce(job.device()),
     };
     match done {

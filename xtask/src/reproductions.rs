@@ -206,7 +206,7 @@ fn reached(claims: &[ClaimResult]) -> String {
 /// exit code.
 pub fn main(check: bool, rejudge: bool) -> Result<u8> {
     if rejudge {
-        let code = lab("cpu", false)?;
+        let code = lab(&[], "cpu", false)?;
         if code != 0 {
             return Ok(code);
         }

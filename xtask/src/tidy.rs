@@ -140,8 +140,8 @@ fn folder_bytes(folder: &Path) -> u64 {
     entries.map(|e| if e.path().is_dir() { folder_bytes(&e.path()) } else { e.metadata().map_or(0, |m| m.len()) }).sum()
 }
 
-/// Each paper has all of its recipes, its folder in the lab with its line in the table, and its name in README.md; and no other file of
-/// the programs names it.
+/// Each paper has all of its recipes, its folder in the lab with its feature and its line in the table, and its name in README.md; and no other
+/// file of the programs names it.
 fn papers(root: &Path) -> Result<Vec<String>> {
     let mut wrong = Vec::new();
     let read = |path: &str| std::fs::read_to_string(root.join(path)).with_context(|| path.to_owned());
@@ -154,6 +154,13 @@ fn papers(root: &Path) -> Result<Vec<String>> {
         Ok(names)
     };
     let recipes = slugs("xtask/recipes")?;
+    let features = crate::papers::features(root)?;
+    let all = features.get("all").map_or(&[][..], Vec::as_slice);
+    // Devices and downloads are asked for; everything else is in the lab that is built by default.
+    let asked = ["all", "default", "hub", "cuda", "cudnn", "metal"];
+    for feature in features.keys().filter(|f| !asked.contains(&f.as_str()) && !all.contains(*f)) {
+        wrong.push(format!("xtask/lab/Cargo.toml: the feature `all` lacks `{feature}`"));
+    }
     for slug in &recipes {
         for file in ["claims.toml", "smallest.toml", "quick.toml", "full.toml", "paper.toml"] {
             if !root.join("xtask/recipes").join(slug).join(file).is_file() {
@@ -182,6 +189,12 @@ fn papers(root: &Path) -> Result<Vec<String>> {
         }
         if !table.contains(&format!("{room}::PAPER")) {
             wrong.push(format!("xtask/lab/src/papers/mod.rs: `{slug}` is not in the table"));
+        }
+        let gate = format!("#[cfg(feature = \"{slug}\")]");
+        if !features.contains_key(slug) || table.matches(&gate).count() != 2 {
+            wrong.push(format!(
+                "xtask/lab: `{slug}` is no feature of Cargo.toml by which its module and its line in papers/mod.rs are compiled"
+            ));
         }
         if !readme.contains(&format!("`{slug}`")) {
             wrong.push(format!("README.md: does not name `{slug}`"));

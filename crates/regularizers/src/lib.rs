@@ -7,6 +7,7 @@ mod l1;
 mod label_smoothing;
 mod logit_pairing;
 mod logit_squeezing;
+#[cfg(feature = "spectral")]
 pub mod spectral;
 mod weight_decay;
 mod zero_mean;
@@ -18,6 +19,7 @@ pub use label_smoothing::{LabelSmoothing, LabelSmoothingConfig};
 pub use logit_pairing::{AdversarialLogitPairing, CleanLogitPairing, LogitPairingConfig};
 pub use logit_squeezing::{LogitSqueezing, LogitSqueezingConfig, Squeeze};
 pub use sconce_tensor_core::{Error, PenaltyContext, Regularizer, Result};
+#[cfg(feature = "spectral")]
 pub use spectral::{SpectralBound, SpectralBoundConfig};
 pub use weight_decay::{WeightDecay, WeightDecayConfig};
 pub use zero_mean::ZeroMean;

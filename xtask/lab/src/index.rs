@@ -1,6 +1,6 @@
 //! The page over all reproductions that were run here: target/reproduce/index.html.
 
-use crate::papers;
+use crate::reproduce;
 use crate::results::Results;
 use anyhow::Result;
 use sconce_report::{Cell, Page, Tone};
@@ -18,9 +18,9 @@ pub fn write(folder: &Path) -> Result<()> {
                 difference over seeds.";
     let mut page = Page::new("Sconce", "Reproductions", lead);
     let (mut rows, mut broken) = (Vec::new(), Vec::new());
-    for entry in &papers::TABLE {
+    for slug in reproduce::slugs()? {
         for preset in Preset::ALL {
-            let place = Path::new(entry.slug).join(preset.name());
+            let place = Path::new(&slug).join(preset.name());
             let path = folder.join(&place).join("results.json");
             let Ok(text) = std::fs::read_to_string(&path) else { continue };
             let r: Results = match serde_json::from_str(&text) {
@@ -39,9 +39,15 @@ pub fn write(folder: &Path) -> Result<()> {
                 if n > 0 { Cell::toned(&n.to_string(), tone) } else { Cell::from("0") }
             };
             let note = if as_it_stands { String::new() } else { r.flags[0].clone() };
+            // Older results do not say what they are about.
+            let title = if r.title.is_empty() { &slug } else { &r.title };
+            let arxiv = match r.arxiv.as_str() {
+                "" => Cell::from(""),
+                number => Cell::link(number, &format!("https://arxiv.org/abs/{number}")),
+            };
             rows.push(vec![
-                Cell::link(entry.title, &format!("{}/report.html", place.display())),
-                Cell::link(entry.arxiv, &format!("https://arxiv.org/abs/{}", entry.arxiv)),
+                Cell::link(title, &format!("{}/report.html", place.display())),
+                arxiv,
                 Cell::from(preset.name()),
                 toned(count(|v| matches!(v, Verdict::Supported | Verdict::Exact)), Tone::Good),
                 toned(count(|v| *v == Verdict::Contradicted), Tone::Bad),

@@ -1,6 +1,7 @@
 //! The lab: reproductions, and the programs that need candle. `cargo xtask` builds and starts it.
 
 #![allow(unreachable_pub)] // a program: `pub` tells what a room shows to the others
+#![cfg_attr(not(feature = "all"), allow(dead_code, unused_imports))] // one paper needs not all that the papers share
 
 mod claims;
 mod exit;
@@ -53,7 +54,10 @@ fn run(command: Command) -> Result<u8> {
     rayon::scope(|_| match command {
         Command::Reproduce(args) => reproduce::main(&args),
         Command::Report { rejudge: true, .. } => claims::rejudge(&places::workspace()),
+        #[cfg(feature = "oracle")]
         Command::Oracle(args) => tools::oracle::main(&args),
+        #[cfg(not(feature = "oracle"))]
+        Command::Oracle(_) => Err(papers::without("oracle")),
         Command::Datasets(args) => tools::datasets::main(&args.verb),
         _ => bail!("this command belongs to the light program: run `cargo xtask`"),
     })

@@ -1,9 +1,9 @@
-//! Pages of reproductions: what the kit `sconce-report` does not know of results, verdicts and Fourier heat maps.
+//! Pages of reproductions: what the kit `sconce-report` does not know of results and verdicts.
 
 use crate::paper::Entry;
 use crate::results::Results;
 use anyhow::Result;
-use sconce_report::{Band, Cell, Drawing, Estimate, Page, Tone, heat};
+use sconce_report::{Cell, Estimate, Page, Tone};
 use sconce_tensor_core::stats::Summary;
 use xtask::verdicts::Verdict;
 
@@ -63,11 +63,4 @@ pub fn tone(v: Verdict) -> Tone {
         Verdict::Undecided => Tone::Open,
         Verdict::NotMeasured | Verdict::NotRecorded => Tone::Plain,
     }
-}
-
-/// A drawing of [`sconce_attacks::fourier::HeatMap::centred`] on the colour scale from `lo` to `hi`.
-pub fn fourier((h, w): (usize, usize), cells: &[Option<f64>], (lo, hi): (f64, f64)) -> Result<Drawing> {
-    let columns = Band::frequencies("m, across (cycles per image)", w);
-    let rows = Band::frequencies("l, down (cycles per image)", h);
-    Ok(heat(&columns, &rows, "accuracy", cells, Some((lo, hi)))?)
 }

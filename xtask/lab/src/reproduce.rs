@@ -22,12 +22,18 @@ use xtask::verdicts::headline;
 
 /// A paper by its slug.
 pub fn entry(slug: &str) -> Result<&'static Entry> {
-    static TABLE: &[Entry] = &papers::TABLE;
-    let known = || TABLE.iter().map(|e| e.slug).collect::<Vec<_>>().join(", ");
-    TABLE
-        .iter()
-        .find(|e| e.slug == slug)
-        .with_context(|| format!("no reproduction `{slug}` yet; there are: {}", known()))
+    find(papers::TABLE, slug)
+}
+
+fn find(table: &'static [Entry], slug: &str) -> Result<&'static Entry> {
+    if let Some(entry) = table.iter().find(|e| e.slug == slug) {
+        return Ok(entry);
+    }
+    let known = slugs()?;
+    if known.iter().any(|k| k == slug) {
+        return Err(papers::without(slug));
+    }
+    bail!("no reproduction `{slug}` yet; there are: {}", known.join(", "))
 }
 
 /// `0..3` or `0,4,9`.
@@ -62,10 +68,19 @@ fn versions() -> BTreeMap<String, String> {
         .collect()
 }
 
+/// The digests of the code beside which this program was built, of all papers.
+fn codes() -> Result<BTreeMap<String, Code>> {
+    Ok(serde_json::from_str(include_str!(concat!(env!("OUT_DIR"), "/code.json")))?)
+}
+
+/// All papers, also those that this program was built without.
+pub fn slugs() -> Result<Vec<String>> {
+    Ok(codes()?.into_keys().collect())
+}
+
 /// The digest of the code of a paper that this program was built from.
 fn code(slug: &str) -> Result<Code> {
-    let all: BTreeMap<String, Code> = serde_json::from_str(include_str!(concat!(env!("OUT_DIR"), "/code.json")))?;
-    all.get(slug).cloned().with_context(|| format!("no digest of the code of `{slug}`"))
+    codes()?.remove(slug).with_context(|| format!("no digest of the code of `{slug}`"))
 }
 
 /// What all fingerprints of a paper share. How metrics come from outputs does not matter to a job.
@@ -213,6 +228,8 @@ fn conclude(args: &Reproduce, opened: &Opened, root: &Path, runner: &Runner<'_>,
     let (commit, commit_date) = places::commit(root);
     let results = Results {
         experiment: entry.slug.to_owned(),
+        title: entry.title.to_owned(),
+        arxiv: entry.arxiv.to_owned(),
         preset: args.preset.name().to_owned(),
         config: serde_json::to_value(recipe.table())?,
         commit,
@@ -280,6 +297,15 @@ mod tests {
     }
 
     #[test]
+    fn a_paper_that_was_left_out_is_no_unknown_paper() {
+        let known = slugs().unwrap();
+        let e = find(&[], &known[0]).err().unwrap();
+        assert!(exit::code(&e) == exit::REFUSED && e.to_string().contains(&format!("without `{}`", known[0])), "{e}");
+        let e = find(papers::TABLE, "xyz").err().unwrap().to_string();
+        assert!(e.contains("no reproduction `xyz`") && e.contains(&known.join(", ")), "{e}");
+    }
+
+    #[test]
     fn versions_are_read_from_the_lock_file() {
         assert!(versions()["candle"].starts_with("0.11"), "{:?}", versions());
     }
@@ -287,7 +313,7 @@ mod tests {
     #[test]
     fn the_program_knows_the_code_of_every_paper() {
         let root = places::workspace();
-        for e in &papers::TABLE {
+        for e in papers::TABLE {
             assert_eq!(code(e.slug).unwrap(), xtask::sources::of(&root, e.slug).unwrap(), "{}", e.slug);
         }
     }

@@ -13,6 +13,12 @@ use xtask::verdicts::ClaimResult;
 pub struct Results {
     /// The slug.
     pub experiment: String,
+    /// The title of its report; none in older results.
+    #[serde(default)]
+    pub title: String,
+    /// The number of the paper on arXiv; none in older results.
+    #[serde(default)]
+    pub arxiv: String,
     /// The preset.
     pub preset: String,
     /// The recipe with its overrides.

@@ -36,7 +36,7 @@ pub struct Sides<'a> {
 
 impl<'a> Sides<'a> {
     pub fn new(args: &'a Bench, peer: Option<Peer>, scratch: &Path) -> Result<Self> {
-        let worker = shell::build("sconce-bench", "bench-worker", &args.device, false)?;
+        let worker = shell::build("sconce-bench", "bench-worker", &args.device)?;
         Ok(Self { args, peer, worker, scratch: scratch.to_path_buf() })
     }
 

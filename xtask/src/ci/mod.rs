@@ -44,6 +44,13 @@ pub fn main(only: &str) -> Result<u8> {
     step(only, "tidy", || zero(tidy::main()?))?;
     step(only, "REPRODUCTIONS.md and README.md say what the results say", || zero(reproductions::main(true, false)?))?;
     step(only, "clippy", || run(with(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])))?;
+    step(only, "the lab with each paper alone compiles without warnings", || {
+        // As it is built, and not in the workspace, where another crate may turn on what it needs.
+        smallest::slugs()?.iter().try_for_each(|slug| {
+            let lab = ["clippy", "--package", "sconce-lab", "--no-default-features", "--features", slug];
+            run(with(&[&lab[..], &["--", "-D", "warnings"]].concat()))
+        })
+    })?;
     step(only, "the README's test command", || {
         let readme = std::fs::read_to_string(workspace().join("README.md"))?;
         let command = readme_test_command(&readme).context("README.md has no block marked `sh test`")?;
@@ -77,12 +84,16 @@ pub fn main(only: &str) -> Result<u8> {
         ]))
     })?;
     step(only, "every paper in its smallest form: killed, on another number of threads, and as jobs", || {
-        smallest::all(&build_lab("cpu", false)?)
+        smallest::all(&build_lab(&[], "cpu", false)?)
+    })?;
+    step(only, "a lab of one paper finds what the lab of all papers finds", || {
+        let one = build_lab(&[slurm::SLUG.to_owned()], "cpu", false)?;
+        smallest::alone(&build_lab(&[], "cpu", false)?, &one, slurm::SLUG)
     })?;
     step(only, "shares of a paper: killed, interrupted, damaged, on a full disk", || {
-        shares::all(&build_lab("cpu", false)?)
+        shares::all(&build_lab(&[], "cpu", false)?)
     })?;
-    step(only, "a paper on a real Slurm", || slurm::all(&build_lab("cpu", false)?))?;
+    step(only, "a paper on a real Slurm", || slurm::all(&build_lab(&[], "cpu", false)?))?;
     step(only, "dossier: of a model that is good enough, and one that is not", || {
         let model = ["--model", "tests/golden/attack_oracle.safetensors", "--arch", "smallcnn", "--examples", "20"];
         let rest = ["--data", "fashion-mnist:embedded", "--threat", "linf:0.1", "--suite", "quick", "--plane", "5"];

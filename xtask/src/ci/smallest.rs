@@ -19,7 +19,7 @@ pub fn results(out: &Path) -> Result<String> {
 }
 
 /// All papers that have a smallest form.
-pub fn all(program: &Path) -> Result<()> {
+pub fn slugs() -> Result<Vec<String>> {
     let recipes = workspace().join("xtask/recipes");
     let mut slugs: Vec<String> = std::fs::read_dir(&recipes)
         .with_context(|| format!("{}", recipes.display()))?
@@ -28,11 +28,28 @@ pub fn all(program: &Path) -> Result<()> {
         .map(|e| e.file_name().to_string_lossy().into_owned())
         .collect();
     slugs.sort();
-    for slug in slugs {
+    Ok(slugs)
+}
+
+/// Each of them.
+pub fn all(program: &Path) -> Result<()> {
+    for slug in slugs()? {
         let started = Instant::now();
         paper(program, &slug).with_context(|| format!("{slug} in its smallest form"))?;
         say!("== {slug}: {:.0} s", started.elapsed().as_secs_f64());
     }
+    Ok(())
+}
+
+/// What a lab with all papers finds, and what a lab with one of them finds.
+pub fn alone(all: &Path, one: &Path, slug: &str) -> Result<()> {
+    let found = [(all, "of-all"), (one, "alone")].map(|(program, name)| {
+        let way = Way::new(program, slug, name, "2");
+        run(way.command(&["--fresh"]))?;
+        results(&way.out)
+    });
+    let [all, one] = found;
+    ensure!(all? == one?, "the lab with `{slug}` alone finds other results than the lab with all papers");
     Ok(())
 }
 

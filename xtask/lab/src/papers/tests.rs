@@ -13,7 +13,7 @@ use xtask::cli::Preset;
 
 #[test]
 fn every_preset_of_every_paper_is_a_plan() {
-    for entry in &TABLE {
+    for entry in TABLE {
         let folder = workspace().join("xtask/recipes").join(entry.slug);
         Claims::load(&folder.join("claims.toml")).unwrap();
         for preset in Preset::ALL {
@@ -32,7 +32,7 @@ fn every_preset_of_every_paper_is_a_plan() {
 
 #[test]
 fn more_seeds_are_more_jobs_and_leave_the_others_as_they_are() {
-    for entry in &TABLE {
+    for entry in TABLE {
         let folder = workspace().join("xtask/recipes").join(entry.slug);
         let recipe = Recipe::read(&folder, Preset::Smallest, &[]).unwrap();
         let paper = (entry.open)(&recipe).unwrap();

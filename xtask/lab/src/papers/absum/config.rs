@@ -6,10 +6,7 @@ use crate::pieces::net::Net;
 use crate::pieces::train::Train;
 use anyhow::{Result, bail};
 use sconce_attacks::fourier::{Directions, Normalisation};
-use sconce_regularizers::{
-    Absum, AbsumConfig, L1, L1Config, Regularizer, SpectralBound, SpectralBoundConfig, WeightDecay, WeightDecayConfig,
-    ZeroMean,
-};
+use sconce_regularizers::{Absum, AbsumConfig, L1, L1Config, Regularizer, WeightDecay, WeightDecayConfig, ZeroMean};
 use serde::{Deserialize, Serialize};
 
 /// `xtask/recipes/absum/<preset>.toml`.
@@ -175,10 +172,15 @@ impl ArmName {
             Self::L1 => Some(Box::new(L1::new(L1Config { lambda, ..L1Config::default() })?)),
             Self::Absum => Some(Box::new(Absum::new(AbsumConfig { lambda, ..AbsumConfig::default() })?)),
             Self::ZeroMean => Some(Box::new(ZeroMean)),
-            Self::Spectral => Some(Box::new(SpectralBound::new(SpectralBoundConfig {
-                bound: lambda,
-                ..SpectralBoundConfig::default()
-            })?)),
+            #[cfg(feature = "absum-spectral")]
+            Self::Spectral => {
+                Some(Box::new(sconce_regularizers::SpectralBound::new(sconce_regularizers::SpectralBoundConfig {
+                    bound: lambda,
+                    ..Default::default()
+                })?))
+            }
+            #[cfg(not(feature = "absum-spectral"))]
+            Self::Spectral => return Err(crate::papers::without("absum-spectral")),
         })
     }
 }

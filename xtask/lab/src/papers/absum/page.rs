@@ -2,11 +2,11 @@
 
 use super::config::{ArmName, Config, Setting};
 use crate::jobs::Done;
-use crate::pages::{cell, difference, estimate, fourier};
+use crate::pages::{cell, difference, estimate};
 use crate::results::Results;
 use anyhow::Result;
 use sconce_attacks::fourier::HeatMap;
-use sconce_report::{Cell, Curve, Estimate, Page, Tile, image};
+use sconce_report::{Band, Cell, Curve, Drawing, Estimate, Page, Tile, heat, image};
 use sconce_tensor_core::stats::Summary;
 
 pub fn write(cfg: &Config, r: &Results, done: &Done<'_>, page: &mut Page) -> Result<()> {
@@ -194,6 +194,13 @@ fn heat_maps(cfg: &Config, s: &Setting, r: &Results, page: &mut Page) -> Result<
     );
     page.row(&drawings);
     Ok(())
+}
+
+/// A drawing of [`HeatMap::centred`] on the colour scale from `lo` to `hi`.
+fn fourier((h, w): (usize, usize), cells: &[Option<f64>], (lo, hi): (f64, f64)) -> Result<Drawing> {
+    let columns = Band::frequencies("m, across (cycles per image)", w);
+    let rows = Band::frequencies("l, down (cycles per image)", h);
+    Ok(heat(&columns, &rows, "accuracy", cells, Some((lo, hi)))?)
 }
 
 /// What the perturbations look like, with what the plain network of the first seed makes of them.
