@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
 use candle_core::{DType, Device, Tensor, Var};
-use sconce_tensor_core::ops::{self, Conv2dSpec, ConvTranspose2dSpec, Pool2dSpec, composed};
+use sconce_tensor_core::ops::{self, Conv2dSpec, ConvTranspose2dSpec, Pool2dSpec, Rectifier, composed};
 use sconce_tensor_core::{Result, Rng};
 use std::process::Command;
 
@@ -114,6 +114,13 @@ fn maps_agree() {
         agree("rectifier", std::slice::from_ref(&kinked), &|t| ops::leaky_relu(&t[0], slope), &|t| {
             composed::leaky_relu(&t[0], slope)
         });
+        // Some lie on the cap.
+        agree(
+            "rectifier with a cap",
+            std::slice::from_ref(&kinked),
+            &|t| ops::rectify(&t[0], Rectifier { slope, cap: 1.0 }),
+            &|t| composed::clamp(&composed::leaky_relu(&t[0], slope)?, f64::NEG_INFINITY, 1.0),
+        );
     }
     let windows = |kernel, stride, padding| Pool2dSpec { kernel, stride, padding, ..Pool2dSpec::default() };
     for s in [

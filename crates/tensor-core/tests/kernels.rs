@@ -4,7 +4,7 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use proptest::prelude::*;
-use sconce_tensor_core::ops::{self, Conv2dSpec, ConvTranspose2dSpec, LstmWeights, Pool2dSpec};
+use sconce_tensor_core::ops::{self, Conv2dSpec, ConvTranspose2dSpec, LstmWeights, Pool2dSpec, Rectifier};
 use sconce_tensor_core::{Result, Rng};
 
 fn normal(seed: u64, shape: &[usize], dtype: DType) -> Tensor {
@@ -338,6 +338,55 @@ fn a_row_and_a_matrix_do_not_feel_their_batch() {
             assert_eq!(alone, numbers(&ops::matmul(&a, &b).unwrap()));
             assert_eq!(numbers(&ops::matmul(&a, &one).unwrap()), numbers(&shared.get(i).unwrap()));
         }
+    }
+}
+
+#[test]
+fn a_fused_rectifier_is_the_rectifier_behind() {
+    let x = normal(1, &[3, 4, 6, 5], DType::F32);
+    let (w, scale, shift) =
+        (normal(2, &[4, 4, 3, 3], DType::F32), normal(3, &[4], DType::F32), normal(4, &[4], DType::F32));
+    let spec = Conv2dSpec { padding: (1, 1), ..Conv2dSpec::default() };
+    let gradient = |f: &dyn Fn(&Tensor) -> Result<Tensor>| {
+        let x = Var::from_tensor(&x).unwrap();
+        let y = f(x.as_tensor()).unwrap();
+        let g = normal(5, y.dims(), DType::F32);
+        let grads = (&y * g).unwrap().sum_all().unwrap().backward().unwrap();
+        (numbers(&y), numbers(grads.get(&x).unwrap()))
+    };
+    for by in [Rectifier::RELU, Rectifier::RELU6, Rectifier::leaky(0.3), Rectifier { slope: 0.1, cap: 0.5 }] {
+        for residual in [None, Some(&x)] {
+            let norm = |by| ops::batch_norm(&x, &scale, &shift, 1e-5, residual, by).map(|n| n.output);
+            assert_eq!(numbers(&norm(Some(by)).unwrap()), numbers(&ops::rectify(&norm(None).unwrap(), by).unwrap()));
+        }
+        let norm = |x: &Tensor, by| ops::batch_norm(x, &scale, &shift, 1e-5, None, by).map(|n| n.output);
+        let (y, g) = gradient(&|x| norm(x, Some(by)));
+        let (apart, h) = gradient(&|x| ops::rectify(&norm(x, None)?, by));
+        assert!(y == apart && close(&g, &h, 1e-5), "{by:?}");
+        assert_eq!(
+            gradient(&|x| ops::conv2d_rectified(x, &w, Some(&shift), spec, by)),
+            gradient(&|x| ops::rectify(&ops::conv2d(x, &w, Some(&shift), spec)?, by)),
+        );
+    }
+    let edges = Var::new(&[f32::NAN, -f32::INFINITY, -1.0, 0.0, 2.0, 6.0, 7.0, f32::INFINITY], &Device::Cpu).unwrap();
+    let at = |by| {
+        let y = ops::rectify(&edges, by).unwrap();
+        let g = y.sum_all().unwrap().backward().unwrap();
+        (numbers(&y), numbers(g.get(&edges).unwrap()))
+    };
+    let (y, g) = at(Rectifier::RELU6);
+    assert!(y[0].is_nan());
+    assert_eq!(y[1..], [0.0, 0.0, 0.0, 2.0, 6.0, 6.0, 6.0]);
+    assert_eq!(g[1..], [0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]);
+    let (y, g) = at(Rectifier::leaky(0.5));
+    assert_eq!((&y[1..4], y[7]), (&[f64::NEG_INFINITY, -0.5, 0.0][..], f64::INFINITY));
+    assert_eq!(g[1..], [0.5, 0.5, 0.5, 1.0, 1.0, 1.0, 1.0]);
+    for wrong in [
+        Rectifier { slope: f64::NAN, cap: 1.0 },
+        Rectifier { slope: 0.0, cap: 0.0 },
+        Rectifier { slope: 0.0, cap: f64::NAN },
+    ] {
+        assert!(ops::rectify(&edges, wrong).is_err() && ops::conv2d_rectified(&x, &w, None, spec, wrong).is_err());
     }
 }
 

@@ -30,7 +30,7 @@ pub fn leaky_relu(x: &Tensor, slope: f64) -> Result<Tensor> {
     rectify(x, Rectifier::leaky(slope))
 }
 
-/// `min(max(x, slope x), cap)`: ReLU and its kin, which layers compute in one pass with what precedes them.
+/// `x` if it is positive, otherwise `slope x`, and at most `cap`: ReLU and its kin, which layers compute in one pass with what precedes them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rectifier {
     /// The slope at negative numbers, at least 0.
@@ -45,7 +45,7 @@ impl Rectifier {
     /// `min(max(x, 0), 6)`.
     pub const RELU6: Self = Self { slope: 0.0, cap: 6.0 };
 
-    /// `max(x, slope x)`.
+    /// `x` if it is positive, otherwise `slope x`.
     pub const fn leaky(slope: f64) -> Self {
         Self { slope, cap: f64::INFINITY }
     }
@@ -56,7 +56,7 @@ impl Rectifier {
     }
 }
 
-/// `min(max(x, slope x), cap)`. The derivative at 0 is `slope`, and 0 at the cap (as in PyTorch); NaN stays NaN.
+/// `x` if it is positive, otherwise `slope x`, and at most `cap`. The derivative at 0 is `slope`, and 0 at the cap (as in PyTorch); NaN stays NaN.
 ///
 /// # Shapes
 /// Any; the result has the same.

@@ -10,6 +10,7 @@ use sconce_tensor_core::store::{Fingerprint, write_once};
 use sconce_tensor_core::train::{Checkpoint, Progress};
 use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
 /// The site, the outputs of the jobs that this one needs, and a place for its own files.
@@ -84,8 +85,11 @@ impl Work<'_> {
     /// Leaves a file for the jobs that need this one; `what` is its ending. `write` writes it. Like an output it is written once: where it is
     /// there, by an earlier start or by another host, both must be the same bytes.
     pub fn leave(&self, what: &str, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+        // Threads of one process may do one job at once, as hosts may.
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
         let (path, host) = (self.file(what), Machine::here().host);
-        let own = self.file(&format!("{SCRATCH}{what}.{}-{}", host.replace('.', "-"), std::process::id()));
+        let (process, count) = (std::process::id(), COUNT.fetch_add(1, Relaxed));
+        let own = self.file(&format!("{SCRATCH}{what}.{}-{process}-{count}", host.replace('.', "-")));
         let bytes = write(&own).and_then(|()| std::fs::read(&own).with_context(|| format!("{}", own.display())));
         remove(&own)?;
         write_once(&path, &bytes?).map_err(|e| match e {
