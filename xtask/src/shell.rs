@@ -113,7 +113,7 @@ pub fn build_lab(paper: &[String], device: &str, hub: bool) -> Result<PathBuf> {
     let folder = target()?.join("release");
     if !folder.join(&name).exists() {
         match paper.first() {
-            Some(slug) => eprintln!("building `{slug}` (the first time, a few minutes on two cores)"),
+            Some(slug) => eprintln!("building `{slug}` (the first time, about four minutes on two cores)"),
             None => eprintln!("building all papers (the first time, about six minutes on two cores)"),
         }
     }
