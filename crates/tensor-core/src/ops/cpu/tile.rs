@@ -106,30 +106,104 @@ pub(crate) unsafe fn load<S: Simd, T: Element>(p: *const T) -> T::V<S> {
     unsafe { p.cast::<T::V<S>>().read_unaligned() }
 }
 
+// A tile with parts of vectors goes through memory, `edge`; one of whole vectors goes straight from and to the result.
 #[allow(clippy::needless_range_loop)] // fixed indices keep the tile in registers
+impl<T: Element, const R: usize, const V: usize, const LEFT: u8> Fixed<'_, T, R, V, LEFT> {
+    /// The sums as they start.
+    ///
+    /// # Safety
+    /// As [`run`].
+    #[inline(always)]
+    unsafe fn begin<S: Simd>(&self, s: S, full: bool) -> [[T::V<S>; V]; R] {
+        let Tile { c, c_row, c_vector, valid, start, .. } = self.0;
+        let lanes = T::lanes::<S>();
+        let mut acc = [[T::splat(s, T::ZERO); V]; R];
+        // SAFETY: every address below is one that `run`'s caller vouches for.
+        unsafe {
+            match start {
+                Start::Zero => {}
+                Start::Bias(bias) => {
+                    for i in 0..R {
+                        acc[i] = [T::splat(s, *bias.add(i)); V];
+                    }
+                }
+                Start::Columns(bias) => {
+                    let mut v = [T::splat(s, T::ZERO); V];
+                    for j in 0..V {
+                        v[j] = T::load_part(s, bias.add(j * lanes), valid[j]);
+                    }
+                    acc = [v; R];
+                }
+                Start::Result => {
+                    let mut edge = [[T::splat(s, T::ZERO); V]; R];
+                    let (from, row, vector) = if full {
+                        (c.cast_const(), c_row, c_vector)
+                    } else {
+                        for (i, row) in edge.iter_mut().enumerate() {
+                            for (j, v) in row.iter_mut().enumerate() {
+                                *v = T::load_part(s, c.add(i * c_row + j * c_vector), valid[j]);
+                            }
+                        }
+                        (edge.as_ptr().cast(), V * lanes, lanes)
+                    };
+                    for i in 0..R {
+                        for j in 0..V {
+                            acc[i][j] = load::<S, T>(from.add(i * row + j * vector));
+                        }
+                    }
+                }
+            }
+        }
+        acc
+    }
+
+    /// Writes the sums to the result.
+    ///
+    /// # Safety
+    /// As [`run`].
+    #[inline(always)]
+    unsafe fn finish<S: Simd>(&self, s: S, full: bool, acc: [[T::V<S>; V]; R]) {
+        let Tile { c, c_row, c_vector, valid, .. } = self.0;
+        let lanes = T::lanes::<S>();
+        let mut edge = [[T::splat(s, T::ZERO); V]; R];
+        // SAFETY: every address below is one that `run`'s caller vouches for.
+        unsafe {
+            let (to, row, vector) =
+                if full { (c, c_row, c_vector) } else { (edge.as_mut_ptr().cast(), V * lanes, lanes) };
+            for i in 0..R {
+                for j in 0..V {
+                    to.add(i * row + j * vector).cast::<T::V<S>>().write_unaligned(acc[i][j]);
+                }
+            }
+            if !full {
+                for (i, row) in edge.iter().enumerate() {
+                    for (j, v) in row.iter().enumerate() {
+                        T::store_part(s, c.add(i * c_row + j * c_vector), valid[j], *v);
+                    }
+                }
+            }
+        }
+    }
+}
+
 impl<T: Element, const R: usize, const V: usize, const LEFT: u8> WithSimd for Fixed<'_, T, R, V, LEFT> {
     type Output = ();
 
     #[inline(always)]
+    #[allow(clippy::needless_range_loop)] // fixed indices keep the tile in registers
     fn with_simd<S: Simd>(self, s: S) {
-        let Tile { a, left, b, offsets, b_vector, c, c_row, c_vector, start, next, .. } = self.0;
+        let Tile { a, left, b, offsets, b_vector, c_row, c_vector, valid, next, .. } = self.0;
         let steps = match left {
             Left::Packed => &[],
             Left::Columns(steps) | Left::Blocks(steps) => steps,
         };
-        let lanes = T::lanes::<S>();
-        let row = if LEFT == BLOCKS { lanes } else { 1 };
-        let mut acc = [[T::splat(s, T::ZERO); V]; R];
+        let row = if LEFT == BLOCKS { T::lanes::<S>() } else { 1 };
+        let full = valid[..V].iter().all(|v| *v == T::lanes::<S>());
         // SAFETY: every address below is one that `run`'s caller vouches for.
         unsafe {
+            let mut acc = self.begin(s, full);
             for i in 0..R {
                 for j in 0..V {
-                    match start {
-                        Start::Zero => {}
-                        Start::Bias(bias) => acc[i][j] = T::splat(s, *bias.add(i)),
-                        Start::Columns(bias) => acc[i][j] = load::<S, T>(bias.add(j * lanes)),
-                        Start::Result => acc[i][j] = load::<S, T>(c.add(i * c_row + j * c_vector)),
-                    }
                     prefetch(next.wrapping_add(i * c_row + j * c_vector));
                 }
             }
@@ -153,11 +227,7 @@ impl<T: Element, const R: usize, const V: usize, const LEFT: u8> WithSimd for Fi
                     pa = pa.add(R);
                 }
             }
-            for i in 0..R {
-                for j in 0..V {
-                    c.add(i * c_row + j * c_vector).cast::<T::V<S>>().write_unaligned(acc[i][j]);
-                }
-            }
+            self.finish(s, full, acc);
         }
     }
 }
@@ -181,60 +251,6 @@ fn prefetch<T>(at: *const T) {
 /// where they lie, must be in bounds; a bias must have `rows` elements, or as many as are valid of a row; `left` as many steps as `offsets`.
 #[inline(always)]
 pub(crate) unsafe fn run<S: Simd, T: Element>(s: S, rows: usize, vectors: usize, tile: Tile<'_, T>) {
-    if tile.valid[..vectors].iter().all(|v| *v == T::lanes::<S>()) {
-        // SAFETY: whole vectors of what the caller vouches for.
-        unsafe { whole(s, rows, vectors, tile) }
-    } else {
-        // SAFETY: the same.
-        unsafe { through_memory(s, rows, vectors, tile) }
-    }
-}
-
-/// [`run`] where parts of vectors are valid: the tile of whole vectors lies beside the result, and is copied.
-///
-/// # Safety
-/// As [`run`].
-#[inline(always)]
-#[allow(clippy::needless_range_loop)] // one index, three places
-unsafe fn through_memory<S: Simd, T: Element>(s: S, rows: usize, vectors: usize, tile: Tile<'_, T>) {
-    let lanes = T::lanes::<S>();
-    let Tile { c, c_row, c_vector, valid, start, .. } = tile;
-    let mut edge = [[T::splat(s, T::ZERO); VECTORS]; MAX_ROWS];
-    let mut columns = [T::splat(s, T::ZERO); VECTORS];
-    // SAFETY: every address below is one that the caller vouches for, or in `edge` and `columns`, which hold whole vectors.
-    unsafe {
-        let start = match start {
-            Start::Columns(bias) => {
-                for j in 0..vectors {
-                    columns[j] = T::load_part(s, bias.add(j * lanes), valid[j]);
-                }
-                Start::Columns(columns.as_ptr().cast())
-            }
-            other => other,
-        };
-        if let Start::Result = start {
-            for i in 0..rows {
-                for j in 0..vectors {
-                    edge[i][j] = T::load_part(s, c.add(i * c_row + j * c_vector), valid[j]);
-                }
-            }
-        }
-        let beside = Tile { c: edge.as_mut_ptr().cast(), c_row: VECTORS * lanes, c_vector: lanes, start, ..tile };
-        whole(s, rows, vectors, beside);
-        for i in 0..rows {
-            for j in 0..vectors {
-                T::store_part(s, c.add(i * c_row + j * c_vector), valid[j], edge[i][j]);
-            }
-        }
-    }
-}
-
-/// [`run`] where all of each vector is valid.
-///
-/// # Safety
-/// As [`run`].
-#[inline(always)]
-unsafe fn whole<S: Simd, T: Element>(s: S, rows: usize, vectors: usize, tile: Tile<'_, T>) {
     let left = match tile.left {
         Left::Packed => PACKED,
         Left::Columns(_) => COLUMNS,
