@@ -32,7 +32,9 @@ impl Sequence {
     /// The rows of a batch in groups, which run through time side by side without waiting for each other. The cut does not
     /// change the bytes of the result.
     fn groups(&self) -> Vec<Range<usize>> {
-        let count = (self.batch / ROWS).clamp(1, rayon::current_num_threads());
+        // Fewer groups than threads would leave some without work: then the products are spread over all of them.
+        let threads = rayon::current_num_threads();
+        let count = if self.batch / ROWS >= threads { threads } else { 1 };
         (0..count).map(|i| i * self.batch / count..(i + 1) * self.batch / count).collect()
     }
 

@@ -38,7 +38,7 @@ pub(super) struct TiledCorrelation<T: Element> {
     /// Of a group of the source.
     pub(super) channels: usize,
     pub(super) groups: Vec<Vec<Phase<T>>>,
-    /// Of a leaky ReLU of the result.
+    /// Of a rectifier of the result.
     pub(super) rectify: Option<Rectify<T>>,
 }
 
