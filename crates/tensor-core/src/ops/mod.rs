@@ -21,7 +21,7 @@
 //! | [`avg_pool2d`], [`adaptive_avg_pool2d`], [`global_avg_pool2d`] | window means | input | yes |
 //! | [`upsample_nearest2d`], [`upsample_bilinear2d`], [`resize2d`] | resizing by two taps per axis | input | yes |
 //! | [`add`] | `a + b` of one shape | both | yes |
-//! | [`relu`], [`leaky_relu`], [`rectify`], [`add_relu`] | `max(x, 0)`, `max(x, slope x)`, `min(max(x, slope x), cap)`, `max(a + b, 0)` | all (`slope` at 0, 0 at the cap, as in PyTorch) | yes (zero almost everywhere) |
+//! | [`relu`], [`leaky_relu`], [`rectify`], [`add_relu`] | `max(x, 0)`; `x` or, where it is negative, `slope x`; the same, at most `cap`; `max(a + b, 0)` | all (`slope` at 0, 0 at the cap, as in PyTorch) | yes (zero almost everywhere) |
 //! | [`sigmoid`], [`tanh`], [`erf`] | `1 / (1 + e^-x)`, the hyperbolic tangent, the error function | input | yes |
 //! | [`gelu`], [`silu`], [`mish`], [`softplus`] | `x Phi(x)`, `x sigmoid(x)`, `x tanh(softplus(x))`, `log(1 + e^x)` | input | yes |
 //! | [`elu`], [`selu`] | `x`, or `alpha (e^x - 1)` where it is negative | input (`alpha` at 0, as in PyTorch) | yes |

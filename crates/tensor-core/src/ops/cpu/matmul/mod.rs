@@ -43,8 +43,9 @@ impl<'a, T> Mat<'a, T> {
 const fn depth_of<T>() -> usize {
     2048 / size_of::<T>()
 }
-/// Panels of columns, and of rows, that one task takes at most: with [`depth_of`], what fits the second-level cache.
+/// Panels of columns that one task takes at most: with [`depth_of`], half of a second-level cache of 1 MiB.
 const WIDTH: usize = 8;
+/// Panels of rows that one task takes at most.
 const HEIGHT: usize = 28;
 /// Elements that are packed at once, about.
 const PACKED: usize = 1 << 22;
