@@ -35,29 +35,31 @@ pub fn embedding(weight: &Tensor, ids: &Tensor) -> Result<Tensor> {
     if !own_kernels(weight) {
         return composed::embedding(weight, ids);
     }
-    let shape = [ids.dims(), &[width]].concat();
-    Ok(apply1(Take(Arc::new(Index { list, rows, width })), weight)?.reshape(shape)?)
+    let shape = ids.dims().to_vec();
+    Ok(apply1(Take(Arc::new(Index { list, shape, rows, width })), weight)?)
 }
 
 struct Index {
     list: Vec<u32>,
+    /// Of the indices.
+    shape: Vec<usize>,
     rows: usize,
     width: usize,
 }
 
-/// (V, D) -> (indices, D).
+/// (V, D) -> (..., D).
 struct Take(Arc<Index>);
-/// (indices, D) -> (V, D): the adjoint.
+/// (..., D) -> (V, D): the adjoint.
 struct Put(Arc<Index>);
 
 impl Kernel<1> for Take {
     const NAME: &'static str = "sconce-embedding";
 
     fn forward<T: Element>(&self, [table]: [&[T]; 1], _: [&Shape; 1]) -> candle_core::Result<(Vec<T>, Shape)> {
-        let Index { list, width, .. } = &*self.0;
+        let Index { list, shape, width, .. } = &*self.0;
         let mut out = Vec::with_capacity(list.len() * width);
         list.iter().for_each(|id| out.extend_from_slice(&table[*id as usize * width..][..*width]));
-        Ok((out, (list.len(), *width).into()))
+        Ok((out, [&shape[..], &[*width]].concat().into()))
     }
 
     fn backward(&self, _: [&Tensor; 1], _: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 1]> {
@@ -69,7 +71,7 @@ impl Kernel<1> for Put {
     const NAME: &'static str = "sconce-embedding-adjoint";
 
     fn forward<T: Element>(&self, [g]: [&[T]; 1], _: [&Shape; 1]) -> candle_core::Result<(Vec<T>, Shape)> {
-        let Index { list, rows, width } = &*self.0;
+        let Index { list, rows, width, .. } = &*self.0;
         let mut table = build(rows * width, 1 << 16, |_, _| {});
         for (id, g) in list.iter().zip(g.chunks_exact(*width)) {
             table[*id as usize * width..][..*width].iter_mut().zip(g).for_each(|(t, g)| *t += *g);

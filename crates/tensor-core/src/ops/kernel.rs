@@ -62,7 +62,8 @@ pub(super) fn apply3(k: impl Kernel<3>, a: &Tensor, b: &Tensor, c: &Tensor) -> R
     apply(k, [a, b, c])
 }
 
-fn apply<const N: usize>(kernel: impl Kernel<N>, args: [&Tensor; N]) -> Result<Tensor> {
+/// Applies a kernel to `N` tensors, of which at most three depend on variables.
+pub(super) fn apply<const N: usize>(kernel: impl Kernel<N>, args: [&Tensor; N]) -> Result<Tensor> {
     let mut own = args.map(Clone::clone);
     for a in &mut own {
         *a = a.contiguous()?;

@@ -2,7 +2,7 @@
 
 use super::cpu::lstm::{Sequence, Tape};
 use super::cpu::math::Math;
-use super::kernel::{Kernel, Stash, apply3, wanted};
+use super::kernel::{Kernel, Stash, apply, apply1, apply3, wanted};
 use super::{composed, linear, own_kernels};
 use crate::{Error, Result};
 use candle_core::{DType, Shape, Tensor};
@@ -77,8 +77,41 @@ pub fn lstm(
     let size = Sequence { steps, batch, hidden: h };
     let run = Run(Arc::new(Shared { size, mask, tape: Stash::new() }));
     let all = apply3(run, &gates, weights.recurrent, &Tensor::stack(&[hidden, cell], 0)?)?;
-    let outputs = all.narrow(0, 0, steps)?;
-    Ok(LstmOutput { hidden: outputs.get(steps - 1)?, cell: all.get(steps)?, outputs })
+    Ok(LstmOutput { outputs: apply1(Outputs, &all)?, hidden: all.get(steps - 1)?, cell: all.get(steps)? })
+}
+
+/// (T + 1, N, H) -> all steps but the last. candle's own would add its gradient to zeros.
+struct Outputs;
+/// (T, N, H) -> (T + 1, N, H), zeros after it: the adjoint.
+struct Padded;
+
+impl Kernel<1> for Outputs {
+    const NAME: &'static str = "sconce-lstm-outputs";
+
+    fn forward<T: Math>(&self, [all]: [&[T]; 1], [shape]: [&Shape; 1]) -> candle_core::Result<(Vec<T>, Shape)> {
+        let (steps, batch, hidden) = shape.dims3()?;
+        Ok((all[..(steps - 1) * batch * hidden].to_vec(), (steps - 1, batch, hidden).into()))
+    }
+
+    fn backward(&self, _: [&Tensor; 1], _: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 1]> {
+        Ok([Some(apply1(Padded, g)?)])
+    }
+}
+
+impl Kernel<1> for Padded {
+    const NAME: &'static str = "sconce-lstm-outputs-adjoint";
+
+    fn forward<T: Math>(&self, [g]: [&[T]; 1], [shape]: [&Shape; 1]) -> candle_core::Result<(Vec<T>, Shape)> {
+        let (steps, batch, hidden) = shape.dims3()?;
+        let mut all = Vec::with_capacity((steps + 1) * batch * hidden);
+        all.extend_from_slice(g);
+        all.resize((steps + 1) * batch * hidden, T::ZERO);
+        Ok((all, (steps + 1, batch, hidden).into()))
+    }
+
+    fn backward(&self, _: [&Tensor; 1], _: &Tensor, u: &Tensor) -> candle_core::Result<[Option<Tensor>; 1]> {
+        Ok([Some(apply1(Outputs, u)?)])
+    }
 }
 
 struct Shared {
@@ -95,7 +128,7 @@ impl Shared {
 
 /// gates, recurrent weight, first (h, c) -> (T + 1, N, H): the outputs and the last c.
 struct Run(Arc<Shared>);
-/// recurrent weight, first, (result and its gradient stacked) -> the three gradients, one after the other.
+/// recurrent weight, first, result, its gradient -> the three gradients, one after the other.
 struct Back(Arc<Shared>);
 
 impl Kernel<3> for Run {
@@ -109,8 +142,7 @@ impl Kernel<3> for Run {
     }
 
     fn backward(&self, [x, w, s]: [&Tensor; 3], y: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 3]> {
-        let pair = Tensor::stack(&[y.detach(), g.clone()], 0)?;
-        let all = apply3(Back(self.0.clone()), w, s, &pair)?;
+        let all = apply(Back(self.0.clone()), [w, s, &y.detach(), g])?;
         let (a, b) = (x.elem_count(), w.elem_count());
         Ok([
             wanted(x, || all.narrow(0, 0, a)?.reshape(x.shape()))?,
@@ -120,20 +152,17 @@ impl Kernel<3> for Run {
     }
 }
 
-impl Kernel<3> for Back {
+impl Kernel<4> for Back {
     const NAME: &'static str = "sconce-lstm-backward";
 
-    fn forward<T: Math>(&self, [w, s, pair]: [&[T]; 3], _: [&Shape; 3]) -> candle_core::Result<(Vec<T>, Shape)> {
+    fn forward<T: Math>(&self, [w, s, y, g]: [&[T]; 4], _: [&Shape; 4]) -> candle_core::Result<(Vec<T>, Shape)> {
         let mask = self.0.mask();
-        let all = self
-            .0
-            .tape
-            .with(|tape: &Tape<T>| self.0.size.backward(tape, w, s, mask.as_deref(), pair.split_at(pair.len() / 2)))?;
+        let all = self.0.tape.with(|tape: &Tape<T>| self.0.size.backward(tape, w, s, mask.as_deref(), (y, g)))?;
         let len = all.len();
         Ok((all, len.into()))
     }
 
-    fn backward(&self, _: [&Tensor; 3], _: &Tensor, _: &Tensor) -> candle_core::Result<[Option<Tensor>; 3]> {
+    fn backward(&self, _: [&Tensor; 4], _: &Tensor, _: &Tensor) -> candle_core::Result<[Option<Tensor>; 4]> {
         Err(candle_core::Error::BackwardNotSupported { op: Self::NAME })
     }
 }

@@ -18,6 +18,9 @@ use candle_core::{Shape, Tensor};
 /// # Errors
 /// Ranks other than 2 (see [`batched_matmul`](super::batched_matmul)), inner sizes that differ, an empty axis.
 pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    if let Some(t) = [a, b].into_iter().find(|t| t.rank() != 2) {
+        return Err(Error::shape("matrix product", "a matrix; for more axes see batched_matmul", t.dims()));
+    }
     product(a, b, Product { ta: false, tb: false })
 }
 
@@ -47,17 +50,24 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
     if let Some(b) = bias.filter(|b| b.dims() != [o]) {
         return Err(Error::shape("linear bias", format!("({o},)"), b.dims()));
     }
-    let flat = if lead.len() == 1 { x.clone() } else { x.reshape(((), i))? };
     let forward = Product { ta: false, tb: true };
-    let y = match bias {
-        Some(b) if own_kernels(x) && flat.elem_count() * o > 0 => apply3(forward, &flat, weight, b)?,
-        Some(b) => product(&flat, weight, forward)?.broadcast_add(b)?,
-        None => product(&flat, weight, forward)?,
+    if let (Some(b), true) = (bias, own_kernels(x) && x.elem_count() * o > 0) {
+        return Ok(apply3(forward, x, weight, b)?);
+    }
+    let y = if own_kernels(x) || lead.len() == 1 {
+        product(x, weight, forward)?
+    } else {
+        product(&x.reshape(((), i))?, weight, forward)?.reshape([lead, &[o]].concat())?
     };
-    Ok(if lead.len() == 1 { y } else { y.reshape([lead, &[o]].concat())? })
+    Ok(match bias {
+        Some(b) => y.broadcast_add(b)?,
+        None => y,
+    })
 }
 
-/// a, b -> a' b', where a' is a or its transpose, and b' likewise. Its derivatives are products of the same kind.
+/// a, b -> a' b', where a' is a or its transpose, and b' likewise. Its derivatives are products of the same kind. All axes but the
+/// last are the rows of a matrix; those of an `a` that is not transposed stay in the result, so that no reshaping by candle, which adds
+/// gradients to zeros, is needed around it.
 #[derive(Clone, Copy)]
 pub(super) struct Product {
     pub(super) ta: bool,
@@ -66,11 +76,17 @@ pub(super) struct Product {
 
 impl Product {
     fn sizes(self, a: &[usize], b: &[usize]) -> Option<(usize, usize, usize)> {
-        let (&[a0, a1], &[b0, b1]) = (a, b) else { return None };
+        let ((a0, a1), (b0, b1)) = (rows(a)?, rows(b)?);
         let (m, k) = if self.ta { (a1, a0) } else { (a0, a1) };
         let (kb, n) = if self.tb { (b1, b0) } else { (b0, b1) };
         (k == kb && m * n * k > 0).then_some((m, n, k))
     }
+}
+
+/// The rows and columns of the matrix that a tensor is, all axes but the last being its rows.
+fn rows(dims: &[usize]) -> Option<(usize, usize)> {
+    let (width, lead) = dims.split_last()?;
+    Some((lead.iter().product(), *width))
 }
 
 pub(super) fn product(a: &Tensor, b: &Tensor, op: Product) -> Result<Tensor> {
@@ -98,9 +114,13 @@ impl Product {
         let Some((m, n, k)) = self.sizes(s.dims(), t.dims()) else {
             candle_core::bail!("matmul: shapes {s:?} and {t:?} do not fit")
         };
-        let (a, b) = (Mat::rows(a, s.dims()[1]), Mat::rows(b, t.dims()[1]));
+        let shape = match s.dims().split_last() {
+            Some((_, lead)) if !self.ta => [lead, &[n]].concat().into(),
+            _ => (m, n).into(),
+        };
+        let (a, b) = (Mat::rows(a, if self.ta { m } else { k }), Mat::rows(b, if self.tb { k } else { n }));
         let (a, b) = (if self.ta { a.t() } else { a }, if self.tb { b.t() } else { b });
-        Ok((parallel_product((m, n, k), a, b, bias), (m, n).into()))
+        Ok((parallel_product((m, n, k), a, b, bias), shape))
     }
 }
 
@@ -126,19 +146,19 @@ pub(super) fn linear_gradients([x, w, b]: [&Tensor; 3], g: &Tensor) -> candle_co
     Kernel::<3>::backward(&Product { ta: false, tb: true }, [x, w, b], g, g)
 }
 
-/// (n, width) -> the sum of its rows.
+/// (..., width) -> the sum of its rows.
 struct RowSum;
 
 impl Kernel<1> for RowSum {
     const NAME: &'static str = "sconce-row-sum";
 
     fn forward<T: Element>(&self, [x]: [&[T]; 1], [shape]: [&Shape; 1]) -> candle_core::Result<(Vec<T>, Shape)> {
-        let (_, width) = shape.dims2()?;
+        let width = shape.dims().last().copied().unwrap_or(1);
         Ok((elementwise::row_sum(x, width).into_iter().map(T::from_f64).collect(), width.into()))
     }
 
     fn backward(&self, [x]: [&Tensor; 1], _: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 1]> {
-        Ok([Some(g.unsqueeze(0)?.broadcast_as(x.shape())?)])
+        Ok([Some(g.broadcast_as(x.shape())?)])
     }
 }
 

@@ -1,6 +1,7 @@
 //! The recurrent part of an LSTM over a sequence, and its backward pass through time.
+#![allow(unsafe_code)]
 
-use super::build::split;
+use super::build::{split, unwritten};
 use super::math::{Math, vectorized};
 use super::matmul::{Mat, Right, Threads, add_product, parallel_product};
 use rayon::prelude::*;
@@ -45,9 +46,9 @@ impl Sequence {
         let Self { steps, hidden, .. } = *self;
         let (state, wide, groups) = (self.state(), 4 * hidden, self.groups());
         let right = Right::new(hidden, wide, Mat::rows(w, hidden).t());
-        let mut all_gates = vec![T::ZERO; steps * 4 * state];
-        let mut all_out = vec![T::ZERO; (steps + 1) * state];
-        let mut all_cells = vec![T::ZERO; (steps + 1) * state];
+        // SAFETY: the groups write every element, and none is read before.
+        let [mut all_gates, mut all_out, mut all_cells] =
+            [4 * steps, steps + 1, steps + 1].map(|n| unsafe { unwritten(n * state, 0) });
         let threads = if groups.len() > 1 { Threads::This } else { Threads::All };
         let through_time = |(rows, ((mut gates, mut out), mut cells)): (Range<usize>, Trace<T>)| {
             let part = rows.start * hidden..rows.end * hidden;
@@ -95,8 +96,8 @@ impl Sequence {
         let Self { steps, batch, hidden } = *self;
         let (state, wide, groups) = (self.state(), 4 * hidden, self.groups());
         let right = Right::new(wide, hidden, Mat::rows(w, hidden));
-        let mut all = Vec::with_capacity(steps * 4 * state + w.len() + 2 * state);
-        all.resize(steps * 4 * state, T::ZERO);
+        // SAFETY: as in the forward pass.
+        let mut all = unsafe { unwritten(steps * 4 * state, w.len() + 2 * state) };
         let mut to_first = vec![T::ZERO; 2 * state];
         let threads = if groups.len() > 1 { Threads::This } else { Threads::All };
         let through_time = |(rows, (mut to_gates, mut to_first)): (Range<usize>, (Parts<T>, Parts<T>))| {

@@ -353,7 +353,7 @@ impl Geometry {
             });
             sums
         };
-        let all: Vec<Vec<f64>> = (0..self.groups * parts).into_par_iter().map(one).collect();
+        let all: Vec<Vec<f64>> = (0..self.groups * parts).into_par_iter().with_max_len(1).map(one).collect();
         let sum = |t: usize, all: &[Vec<f64>]| T::from_f64(all.iter().map(|s| s[t]).sum());
         all.chunks_exact(parts).flat_map(|all| (0..taps).map(move |t| sum(t, all))).collect()
     }

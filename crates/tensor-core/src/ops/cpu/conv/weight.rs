@@ -176,7 +176,7 @@ impl<'a, S: Simd, T: Element> Sum<'a, S, T> {
                         self.s.vectorize(Inward { sum: self, a: g, height, source, offsets, sums });
                     };
                     if spread {
-                        panels.into_par_iter().for_each(one);
+                        panels.into_par_iter().with_max_len(1).for_each(one);
                     } else {
                         panels.into_iter().for_each(one);
                     }

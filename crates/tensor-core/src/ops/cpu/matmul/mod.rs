@@ -1,7 +1,8 @@
 //! Matrix products on slices.
 //!
-//! A product is computed block after block of the sum. For each block both factors are packed into panels (`pack`), the
-//! result is cut into tasks ([`Tasks`]), and each task adds the block's terms to its part of the result (`block`).
+//! A product is computed block after block of the sum. The result is cut along its longer side into tasks ([`Tasks`]). For each
+//! block the factor that all tasks read is packed into panels (`pack`) by all threads; then each task packs its part of the
+//! other factor, which stays in its thread's cache, and adds the block's terms to its part of the result (`block`).
 #![allow(unsafe_code)]
 
 mod block;
@@ -10,7 +11,7 @@ mod pack;
 use super::build::{build, fill, split};
 use super::element::Element;
 use super::tile::{self, Panels, VECTORS, lanes};
-use block::Block;
+use block::{Block, Packed};
 use pack::{pack_left, pack_right};
 use pulp::Arch;
 use rayon::prelude::*;
@@ -39,16 +40,18 @@ impl<'a, T> Mat<'a, T> {
     }
 }
 
-/// The most depth of one block of the sum: a panel of the left factor then fits the first-level cache.
+/// The most terms that a task takes at once.
 const fn depth_of<T>() -> usize {
-    2048 / size_of::<T>()
+    3072 / size_of::<T>()
 }
-/// Panels of columns that one task takes at most: with [`depth_of`], half of a second-level cache of 1 MiB.
-const WIDTH: usize = 8;
-/// Panels of rows that one task takes at most.
-const HEIGHT: usize = 28;
-/// Elements that are packed at once, about.
-const PACKED: usize = 1 << 22;
+/// Panels of columns that a task takes at most where it packs them: with [`depth_of`], 3/8 of a second-level cache of 1 MiB.
+const WIDTH: usize = 4;
+/// Panels of columns that stay in a second-level cache while a task's panels of rows pass.
+const NEAR: usize = 8;
+/// Panels of rows that a task takes at most where it packs them.
+const HEIGHT: usize = 5;
+/// Elements that are packed for all tasks at once, about; few in tests, whose products so have several blocks.
+const PACKED: usize = if cfg!(test) { 1 << 14 } else { 1 << 20 };
 /// Tasks that a product is cut into, where it is large enough.
 const TASKS: usize = 24;
 /// Panels of rows that are packed together.
@@ -142,6 +145,15 @@ pub(crate) fn add_product<T: Element>(m: usize, c: &mut [T], a: Mat<'_, T>, b: &
     unsafe { multiply((m, b.n, b.k), c.as_mut_ptr(), a, Factor::Packed(b), None, threads) }
 }
 
+/// A factor that each task packs for itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Own {
+    Left,
+    Right,
+    /// None: the right factor came packed.
+    Neither,
+}
+
 /// How the result is cut into tasks: `rows` by `columns` of them, each of `height` by `width` panels at most. The cut
 /// does not change the bytes of the result.
 #[derive(Clone, Copy)]
@@ -153,17 +165,20 @@ struct Tasks {
 }
 
 impl Tasks {
-    /// The cut of a result of `down` by `across` panels.
-    fn new(down: usize, across: usize, packed: bool) -> Self {
-        let (columns, rows) = if packed {
+    /// The cut of a result of `down` by `across` panels, for all threads or for one.
+    fn new(down: usize, across: usize, own: Own, spread: bool) -> Self {
+        let least = if spread { TASKS } else { 1 };
+        let (rows, columns) = match own {
+            Own::Left => (down.div_ceil(HEIGHT).max(least.min(down)), 1),
+            Own::Right => (1, across.div_ceil(WIDTH).max(least.min(across))),
             // One run of columns for each thread: a packed factor is used for many products, and each thread then finds
             // its part in its own cache.
-            (rayon::current_num_threads().clamp(1, across), down.div_ceil(HEIGHT))
-        } else {
-            let columns = across.div_ceil(WIDTH).max(TASKS.min(across));
-            (columns, down.div_ceil(HEIGHT).max(TASKS.div_ceil(columns).min(down)))
+            Own::Neither if spread => (1, rayon::current_num_threads().clamp(1, across)),
+            Own::Neither => (1, 1),
         };
-        Self { rows, columns, height: down.div_ceil(rows), width: across.div_ceil(columns) }
+        let (height, width) = (down.div_ceil(rows), across.div_ceil(columns));
+        // None of them empty.
+        Self { rows: down.div_ceil(height), columns: across.div_ceil(width), height, width }
     }
 
     fn count(&self) -> usize {
@@ -173,10 +188,8 @@ impl Tasks {
     /// The panels of rows and of columns that a task computes.
     fn panels(&self, task: usize, down: usize, across: usize) -> (Range<usize>, Range<usize>) {
         let (row, column) = (task / self.columns, task % self.columns);
-        (
-            row * self.height..((row + 1) * self.height).min(down),
-            column * self.width..((column + 1) * self.width).min(across),
-        )
+        let part = |i: usize, size: usize, all: usize| i * size..((i + 1) * size).min(all);
+        (part(row, self.height, down), part(column, self.width, across))
     }
 }
 
@@ -186,85 +199,122 @@ struct Product<'a, T> {
     n: usize,
     a: Mat<'a, T>,
     b: Factor<'a, T>,
-    threads: Threads,
+    /// What the tasks pack.
+    own: Own,
     /// Panels of rows.
     panels: Panels,
     /// Columns of a panel of columns.
     panel: usize,
     /// Panels of columns.
     across: usize,
+    /// Terms that a task takes at once.
+    cut: usize,
+    /// Terms for which the other factor is packed at once.
+    block: usize,
+    /// Whether all threads take part.
+    spread: bool,
+    tasks: Tasks,
 }
 
 impl<'a, T: Element> Product<'a, T> {
-    fn new((m, n): (usize, usize), a: Mat<'a, T>, b: Factor<'a, T>, threads: Threads) -> Self {
-        let panel = VECTORS * lanes::<T>();
-        Self { m, n, a, b, threads, panels: Panels::new(m, tile::rows()), panel, across: n.div_ceil(panel) }
-    }
-
-    /// Elements of the packed right factor for `depth` terms of the sum; 0 where it comes packed.
-    fn right_size(&self, depth: usize) -> usize {
-        match self.b {
-            Factor::Plain(_) => self.across * self.panel * depth,
-            Factor::Packed(_) => 0,
-        }
-    }
-
-    /// Whether a block of the sum is large enough for all threads.
-    fn spreads(&self, depth: usize) -> bool {
-        self.threads == Threads::All && self.m * self.n * depth >= SMALL
-    }
-
-    /// Packs the terms `k0..k0 + depth` of both factors.
-    fn pack(&self, (k0, depth): (usize, usize), left: &mut [T], right: &mut [T]) {
-        let groups = self.panels.count.div_ceil(GROUP);
-        let group = |i: usize| i * GROUP..((i + 1) * GROUP).min(self.panels.count);
-        let rows = |g: Range<usize>| self.panels.first(g.end) - self.panels.first(g.start);
-        let mut parts = split(&mut left[..self.m * depth], (0..groups).map(|i| rows(group(i)) * depth));
-        if let Factor::Plain(_) = self.b {
-            parts.extend(right[..self.right_size(depth)].chunks_exact_mut(self.panel * depth));
-        }
-        let pack = |(i, to): (usize, &mut [T])| match self.b {
-            Factor::Plain(b) if i >= groups => {
-                let j = (i - groups) * self.panel;
-                pack_right(b, (j, self.panel.min(self.n - j)), (k0, depth), to, self.panel);
-            }
-            _ => pack_left(self.a, &self.panels, group(i), (k0, depth), to),
+    fn new((m, n, k): (usize, usize, usize), a: Mat<'a, T>, b: Factor<'a, T>, threads: Threads) -> Self {
+        let own = match b {
+            Factor::Packed(_) => Own::Neither,
+            Factor::Plain(_) if m >= n => Own::Left,
+            Factor::Plain(_) => Own::Right,
         };
-        let size: usize = parts.iter().map(|p| p.len()).sum();
-        if self.spreads(depth) && parts.len() > 1 && size >= SMALL / 4 {
-            parts.into_par_iter().enumerate().for_each(pack);
-        } else {
-            parts.into_iter().enumerate().for_each(pack);
+        let panel = VECTORS * lanes::<T>();
+        let (panels, across) = (Panels::new(m, tile::rows()), n.div_ceil(panel));
+        // Cuts of about one depth, and blocks of whole cuts.
+        let cut = k.div_ceil(k.div_ceil(depth_of::<T>()));
+        let wide = if own == Own::Left { across * panel } else { m };
+        let block = ((PACKED / wide / cut).max(1) * cut).min(k);
+        let spread = threads == Threads::All && m * n * block >= SMALL;
+        let tasks = Tasks::new(panels.count, across, own, spread);
+        Self { m, n, a, b, own, panels, panel, across, cut, block, spread, tasks }
+    }
+
+    /// Elements of the factor that all tasks read, for `depth` terms.
+    fn shared_size(&self, depth: usize) -> usize {
+        depth * if self.own == Own::Left { self.across * self.panel } else { self.m }
+    }
+
+    /// Packs `depth` terms from `k0` of some panels of columns.
+    fn pack_columns(&self, b: Mat<'_, T>, across: Range<usize>, (k0, depth): (usize, usize), to: &mut [T]) {
+        for (column, to) in across.zip(to.chunks_exact_mut(self.panel * depth)) {
+            let j = column * self.panel;
+            pack_right(b, (j, self.panel.min(self.n - j)), (k0, depth), to, self.panel);
         }
     }
 
-    /// Adds the terms `k0..k0 + depth` to `c`; with a `start`, `c` begins at zero or at the bias.
+    /// Packs `depth` terms from `k0` of the factor that all tasks read.
+    fn pack(&self, (k0, depth): (usize, usize), to: &mut [T]) {
+        let (count, group) = if self.own == Own::Left { (self.across, 1) } else { (self.panels.count, GROUP) };
+        let groups = (0..count.div_ceil(group)).map(|i| i * group..((i + 1) * group).min(count));
+        let rows = |g: &Range<usize>| self.panels.first(g.end) - self.panels.first(g.start);
+        let wide = |g: &Range<usize>| if self.own == Own::Left { g.len() * self.panel } else { rows(g) };
+        let parts = split(to, groups.clone().map(|g| wide(&g) * depth));
+        let pack = |(g, to): (Range<usize>, &mut [T])| match (self.own, self.b) {
+            (Own::Left, Factor::Plain(b)) => self.pack_columns(b, g, (k0, depth), to),
+            _ => pack_left(self.a, &self.panels, g, (k0, depth), to),
+        };
+        let parts: Vec<_> = groups.zip(parts).collect();
+        if self.spread && parts.len() > 1 && self.shared_size(depth) >= SMALL / 4 {
+            parts.into_par_iter().for_each(pack);
+        } else {
+            parts.into_iter().for_each(pack);
+        }
+    }
+
+    /// A task adds `depth` terms from `k0` to its part of `c`, which with a `start` begins at zero or at the bias.
     ///
     /// # Safety
-    /// `c` must be valid for writes of m n elements, and without a `start` for reads; `left` and `right` must hold what
-    /// [`Product::pack`] packed for these terms.
-    unsafe fn add(
+    /// `c` must be valid for writes of m n elements, and without a `start` for reads; no other task of this number may run.
+    unsafe fn task(
         &self,
-        (k0, depth): (usize, usize),
-        (left, right): (&[T], &[T]),
-        (tasks, offsets): (Tasks, &[usize]),
+        task: usize,
+        ((k0, depth), shared): ((usize, usize), &[T]),
+        offsets: &[usize],
         c: &Shared<T>,
         start: Option<Option<&[T]>>,
     ) {
-        let (n, panels) = (self.n, self.panels);
-        let (right, step) = match self.b {
-            Factor::Plain(_) => (right, self.panel * depth),
-            Factor::Packed(b) => (&b.data[k0 * self.panel..], self.panel * b.k),
+        let (down, across) = self.tasks.panels(task, self.panels.count, self.across);
+        let (top, left_end) = (self.panels.first(down.start), self.panels.first(down.end));
+        let size = match self.own {
+            Own::Left => left_end - top,
+            Own::Right => across.len() * self.panel,
+            Own::Neither => 0,
         };
-        let one = |i: usize| {
-            let (down, across) = tasks.panels(i, panels.count, self.across);
-            Arch::new().dispatch(Block { n, left, right, step, depth, offsets, c, start, panels, down, across });
-        };
-        if self.spreads(depth) {
-            (0..tasks.count()).into_par_iter().for_each(one);
-        } else {
-            (0..tasks.count()).for_each(one);
-        }
+        T::scratch(size * self.cut.min(depth), |room| {
+            for from in (0..depth).step_by(self.cut) {
+                let deep = self.cut.min(depth - from);
+                let own = &mut room[..size * deep];
+                let terms = (k0 + from, deep);
+                match (self.own, self.b) {
+                    (Own::Left, _) => pack_left(self.a, &self.panels, down.clone(), terms, own),
+                    (Own::Right, Factor::Plain(b)) => self.pack_columns(b, across.clone(), terms, own),
+                    _ => {}
+                }
+                let shared = Packed { data: shared, first: 0, depth, from };
+                let own = |first| Packed { data: own, first, depth: deep, from: 0 };
+                let (left, right) = match (self.own, self.b) {
+                    (_, Factor::Packed(b)) => (shared, Packed { data: &b.data, first: 0, depth: b.k, from: k0 + from }),
+                    (Own::Left, _) => (own(top), shared),
+                    _ => (shared, own(across.start * self.panel)),
+                };
+                Arch::new().dispatch(Block {
+                    n: self.n,
+                    left,
+                    right,
+                    offsets: &offsets[..deep],
+                    c,
+                    start: start.filter(|_| from == 0),
+                    panels: self.panels,
+                    down: down.clone(),
+                    across: across.clone(),
+                });
+            }
+        });
     }
 }
 
@@ -284,22 +334,22 @@ unsafe fn multiply<T: Element>(
     if m * n == 0 {
         return;
     }
-    let product = Product::new((m, n), a, b, threads);
-    let tasks = Tasks::new(product.panels.count, product.across, matches!(b, Factor::Packed(_)));
+    let product = Product::new((m, n, k), a, b, threads);
+    let offsets: Vec<usize> = (0..product.cut).map(|p| p * product.panel).collect();
     let c = Shared(c);
-    let most = depth_of::<T>();
-    let block = (PACKED / (m + n) / most).max(1) * most;
-    let depth = block.min(k);
-    let offsets: Vec<usize> = (0..most.min(k)).map(|p| p * product.panel).collect();
-    let left_size = (m * depth).next_multiple_of(product.panel);
-    T::scratch(left_size + product.right_size(depth), |scratch| {
-        let (left, right) = scratch.split_at_mut(left_size);
-        for k0 in (0..k).step_by(block) {
-            let terms = (k0, block.min(k - k0));
-            product.pack(terms, left, right);
-            let start = start.filter(|_| k0 == 0);
-            // SAFETY: the caller vouches for `c`, whose elements the first block starts; the factors were just packed.
-            unsafe { product.add(terms, (left, right), (tasks, &offsets), &c, start) }
+    T::scratch(product.shared_size(product.block), |shared| {
+        for k0 in (0..k).step_by(product.block) {
+            let depth = product.block.min(k - k0);
+            let shared = &mut shared[..product.shared_size(depth)];
+            product.pack((k0, depth), shared);
+            let (shared, start) = (&*shared, start.filter(|_| k0 == 0));
+            // SAFETY: the caller vouches for `c`, whose elements the first block starts; each task runs once.
+            let one = |i| unsafe { product.task(i, ((k0, depth), shared), &offsets, &c, start) };
+            if product.spread {
+                (0..product.tasks.count()).into_par_iter().with_max_len(1).for_each(one);
+            } else {
+                (0..product.tasks.count()).for_each(one);
+            }
         }
     });
 }

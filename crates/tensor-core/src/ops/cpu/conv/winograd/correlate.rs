@@ -65,7 +65,7 @@ impl<T: Element> TiledCorrelation<T> {
         let units = tiles.div_ceil(unit);
         let tasks = units.div_ceil(each / unit).next_multiple_of(threads).min(units);
         let each = units.div_ceil(tasks) * unit;
-        (0..self.groups.len() * tasks).into_par_iter().for_each(|i| {
+        (0..self.groups.len() * tasks).into_par_iter().with_max_len(1).for_each(|i| {
             let (group, first) = (i / tasks, i % tasks * each);
             let tiles = first.min(tiles)..(first + each).min(tiles);
             if !tiles.is_empty() {

@@ -77,7 +77,7 @@ impl Geometry {
                 let count = block.min(all - first);
                 let (layout, layout_g) = layouts(count);
                 let (to_data, to_grads) = (Shared(data.as_mut_ptr()), Shared(grads.as_mut_ptr()));
-                (0..2 * count.div_ceil(RUN)).into_par_iter().for_each(|i| {
+                (0..2 * count.div_ceil(RUN)).into_par_iter().with_max_len(1).for_each(|i| {
                     let (run, of_data) = (i / 2 * RUN, i % 2 == 0);
                     let tiles = first + run..first + (run + RUN).min(count);
                     // SAFETY: the block has room for all of its tiles, and each is one task's.
@@ -89,7 +89,7 @@ impl Geometry {
                         }
                     }
                 });
-                sums.par_chunks_exact_mut(o * width).enumerate().for_each(|(e, sums)| {
+                sums.par_chunks_exact_mut(o * width).enumerate().with_max_len(1).for_each(|(e, sums)| {
                     let data = (&data[e * layout.step..][..layout.step], layout);
                     let grads = (&grads[e * layout_g.step..][..layout_g.step], layout_g);
                     let size = (o, vectors.0, count);
