@@ -1,6 +1,7 @@
 //! Randomness as a value: a counter-based generator keyed by (seed, purpose, index).
 
 use crate::Result;
+use crate::ops::cpu::threads::each_run;
 use candle_core::{DType, Device, Shape, Tensor};
 use std::ops::Range;
 
@@ -109,11 +110,10 @@ impl Rng {
 
     /// `n` values that are 0 with probability `p` (to 2^-32) and else `1 / (1 - p)`: a mask of dropout, four values a block.
     pub(crate) fn keeps(&self, n: usize, p: f64) -> Vec<f32> {
-        use rayon::prelude::*;
         const BLOCKS: usize = 1 << 12;
         let (below, keep) = ((p * 2f64.powi(32)) as u64, (1.0 / (1.0 - p)) as f32);
         let mut out = vec![0f32; n];
-        out.par_chunks_mut(4 * BLOCKS).enumerate().for_each(|(i, run)| {
+        each_run(&mut out, 4 * BLOCKS, &|i, run| {
             for (j, four) in run.chunks_mut(4).enumerate() {
                 let words = self.block((i * BLOCKS + j) as u64);
                 four.iter_mut().zip(words).for_each(|(o, w)| *o = if u64::from(w) < below { 0.0 } else { keep });

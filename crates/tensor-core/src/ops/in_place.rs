@@ -1,8 +1,8 @@
 //! Updates of a tensor in place, for optimizers. They allocate no memory and do not enter the graph.
 
-use super::cpu::build::each_run;
 use super::cpu::element::{Element, dispatch};
 use super::cpu::math::vectorized;
+use super::cpu::threads::each_run;
 use candle_core::{CpuStorage, InplaceOp3, Layout, Result, Tensor, WithDType};
 
 /// `to = f(to, a, b)`, element by element.

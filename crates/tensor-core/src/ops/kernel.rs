@@ -5,6 +5,7 @@ use super::cpu::math::Math;
 use super::tape::{self, Node, Step};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Storage, Tensor, WithDType};
 use std::any::Any;
+use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
 /// An operation on `N` tensors: its kernel on the CPU, and its derivative in operations of this crate.
@@ -65,14 +66,25 @@ pub(super) fn apply3(k: impl Kernel<3>, a: &Tensor, b: &Tensor, c: &Tensor) -> R
 /// Applies a kernel to `N` tensors, of which at most three depend on variables.
 pub(super) fn apply<const N: usize>(kernel: impl Kernel<N>, args: [&Tensor; N]) -> Result<Tensor> {
     let mut own = args.map(Clone::clone);
-    for a in &mut own {
+    settle(&mut own)?;
+    run(Arc::new(Applied { kernel, args: own }))
+}
+
+/// Makes tensors contiguous.
+fn settle(args: &mut [Tensor]) -> Result<()> {
+    for a in args {
         *a = a.contiguous()?;
     }
-    let step = Applied { kernel, args: own };
-    if tape::paused() || !step.args.iter().any(Tensor::track_op) {
-        return step.args[0].apply_op1_no_bwd(&Compute(&step));
+    Ok(())
+}
+
+/// Puts a step on the tape, or only computes it where no gradient is wanted.
+fn run(step: Arc<dyn Step>) -> Result<Tensor> {
+    let args = step.args();
+    match args.first() {
+        Some(first) if tape::paused() || !args.iter().any(Tensor::track_op) => first.apply_op1_no_bwd(&Compute(&*step)),
+        _ => Node::new(step).emit(),
     }
-    Node::new(Arc::new(step)).emit()
 }
 
 /// A kernel with its arguments.
@@ -91,21 +103,11 @@ impl<const N: usize, K: Kernel<N>> Step for Applied<N, K> {
     }
 
     fn compute(&self) -> Result<(CpuStorage, Shape)> {
-        let held = self.args.each_ref().map(Tensor::storage_and_layout);
-        let mut storages = Vec::with_capacity(N);
-        for (s, _) in &held {
-            match &**s {
-                Storage::Cpu(s) => storages.push(s),
-                _ => candle_core::bail!("{}: not a CPU tensor", K::NAME),
-            }
-        }
-        let layouts: [&Layout; N] = std::array::from_fn(|i| held[i].1);
-        dispatch!(storages[0], K::NAME, T => {
-            let mut args: [&[T]; N] = [&[]; N];
-            for (arg, (s, l)) in args.iter_mut().zip(storages.into_iter().zip(layouts)) {
-                *arg = T::slice(s, l)?;
-            }
-            let (out, shape) = self.kernel.forward(args, layouts.map(Layout::shape))?;
+        let held: Vec<_> = self.args.iter().map(Tensor::storage_and_layout).collect();
+        let parts = on_cpu(&held, K::NAME)?;
+        let shapes = std::array::from_fn(|i| parts[i].1.shape());
+        dispatch!(parts[0].0, K::NAME, T => {
+            let (out, shape) = self.kernel.forward(slices::<T, N>(&parts)?, shapes)?;
             Ok((T::to_cpu_storage_owned(out), shape))
         })
     }
@@ -115,10 +117,32 @@ impl<const N: usize, K: Kernel<N>> Step for Applied<N, K> {
     }
 }
 
-/// A step as an op without a derivative.
-struct Compute<'a, S>(&'a S);
+/// The storages on the CPU, each with a tensor's place in it.
+fn on_cpu<'a, S: Deref<Target = Storage>>(
+    held: &'a [(S, &Layout)],
+    name: &str,
+) -> Result<Vec<(&'a CpuStorage, &'a Layout)>> {
+    held.iter()
+        .map(|(s, l)| match &**s {
+            Storage::Cpu(s) => Ok((s, *l)),
+            _ => candle_core::bail!("{name}: not a CPU tensor"),
+        })
+        .collect()
+}
 
-impl<S: Step> CustomOp1 for Compute<'_, S> {
+/// The elements of `N` contiguous tensors.
+fn slices<'a, T: Element, const N: usize>(parts: &[(&'a CpuStorage, &Layout)]) -> Result<[&'a [T]; N]> {
+    let mut args: [&[T]; N] = [&[]; N];
+    for (arg, (s, l)) in args.iter_mut().zip(parts) {
+        *arg = T::slice(s, l)?;
+    }
+    Ok(args)
+}
+
+/// A step as an op without a derivative.
+struct Compute<'a>(&'a dyn Step);
+
+impl CustomOp1 for Compute<'_> {
     fn name(&self) -> &'static str {
         self.0.name()
     }

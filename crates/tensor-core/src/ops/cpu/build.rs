@@ -2,10 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::element::Element;
-use rayon::prelude::*;
-
-/// Parts for each thread that work is handed out in, where there are so many.
-const PARTS: usize = 16;
+use super::threads::each_run;
 
 /// A vector of `len` elements made in runs of `run`: `f(i, slice)` gets the i-th run as zeros. The
 /// zeros are written by the thread that fills the run, so that fresh pages are touched in parallel and
@@ -50,15 +47,6 @@ pub(crate) unsafe fn unwritten<T: Element>(len: usize, room: usize) -> Vec<T> {
     // SAFETY: the capacity was just asked for.
     unsafe { all.set_len(len) };
     all
-}
-
-/// Calls `f` for all runs, on all threads. One function for all kernels, which therefore is called through a pointer: rayon's splitting compiled
-/// for each of them is more code than the kernels are.
-pub(crate) fn each_run<T: Send>(of: &mut [T], run: usize, f: &(dyn Fn(usize, &mut [T]) + Sync)) {
-    let run = run.max(1);
-    // Left to itself rayon would hand out a quarter of them at a time, and with few threads the last one be waited for.
-    let most = of.len() / run / (PARTS * rayon::current_num_threads());
-    of.par_chunks_mut(run).enumerate().with_max_len(most.max(1)).for_each(|(i, run)| f(i, run));
 }
 
 /// Cuts a buffer into parts of the given lengths.

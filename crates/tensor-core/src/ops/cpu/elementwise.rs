@@ -4,8 +4,8 @@
 use super::build::fill;
 use super::element::Element;
 use super::math::{Math, vectorized};
+use super::threads::gather;
 use crate::ops::Rectifier;
-use rayon::prelude::*;
 
 /// Elements of one task: enough that starting the task does not matter.
 const RUN: usize = 1 << 14;
@@ -137,7 +137,9 @@ pub(crate) fn difference<T: Element>(a: &[T], b: &[T], scale: T) -> Vec<T> {
 
 /// The sum of `(a - b)^2`, run by run in order, each in lanes.
 pub(crate) fn squared_distance<T: Element>(a: &[T], b: &[T]) -> f64 {
-    let part = |(a, b): (&[T], &[T])| {
+    let part = |i: usize| {
+        let at = i * RUN..((i + 1) * RUN).min(a.len());
+        let (a, b) = (&a[at.clone()], &b[at]);
         vectorized(
             #[inline(always)]
             || {
@@ -161,8 +163,7 @@ pub(crate) fn squared_distance<T: Element>(a: &[T], b: &[T]) -> f64 {
         )
     };
     // The partial sums are added in order, so that the result does not depend on the threads.
-    let parts: Vec<f64> = a.par_chunks(RUN).zip(b.par_chunks(RUN)).map(part).collect();
-    parts.into_iter().sum()
+    gather(a.len().div_ceil(RUN), 1, &part).into_iter().sum()
 }
 
 /// `x m`, with `m` repeated.
@@ -268,7 +269,7 @@ pub(crate) fn sum(n: usize, f: impl Fn(usize) -> f64) -> f64 {
 pub(crate) fn channel_sums(len: usize, channels: usize, p: usize, f: impl Fn(usize, usize) -> f64 + Sync) -> Vec<f64> {
     let image = channels * p;
     let planes = |c: usize| (0..len / image.max(1)).map(move |n| n * image + c * p);
-    (0..channels).into_par_iter().map(|c| planes(c).map(|at| f(c, at)).sum()).collect()
+    gather(channels, 1, &|c| planes(c).map(|at| f(c, at)).sum())
 }
 
 /// The sum over all but the channel.
@@ -302,6 +303,5 @@ pub(crate) fn row_sum<T: Element>(x: &[T], width: usize) -> Vec<f64> {
         }
         total
     };
-    let parts: Vec<Vec<f64>> = (0..width.div_ceil(COLUMNS)).into_par_iter().map(|i| range(i * COLUMNS)).collect();
-    parts.concat()
+    gather(width.div_ceil(COLUMNS), 1, &|i| range(i * COLUMNS)).concat()
 }

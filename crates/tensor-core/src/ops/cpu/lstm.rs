@@ -4,7 +4,7 @@
 use super::build::{split, unwritten};
 use super::math::{Math, vectorized};
 use super::matmul::{Mat, Right, Threads, add_product, parallel_product};
-use rayon::prelude::*;
+use super::threads::each_of;
 use std::ops::Range;
 
 /// Sizes of a sequence: steps, batch, hidden units.
@@ -79,7 +79,7 @@ impl Sequence {
         let parts = by_group(&mut all_gates, &groups, steps, wide)
             .zip(by_group(&mut all_out, &groups, steps + 1, hidden))
             .zip(by_group(&mut all_cells, &groups, steps + 1, hidden));
-        groups.iter().cloned().zip(parts).collect::<Vec<_>>().into_par_iter().for_each(through_time);
+        each_of(groups.iter().cloned().zip(parts).collect(), &|_, part| through_time(part));
         (all_out, Tape { gates: all_gates, cells: all_cells })
     }
 
@@ -129,7 +129,7 @@ impl Sequence {
             }
         };
         let parts = by_group(&mut all, &groups, steps, wide).zip(by_group(&mut to_first, &groups, 2, hidden));
-        groups.iter().cloned().zip(parts).collect::<Vec<_>>().into_par_iter().for_each(through_time);
+        each_of(groups.iter().cloned().zip(parts).collect(), &|_, part| through_time(part));
         // The states that were fed back: the first, then h_1 .. h_{T-1}.
         let mut fed = Vec::with_capacity(steps * state);
         fed.extend_from_slice(&first[..state]);

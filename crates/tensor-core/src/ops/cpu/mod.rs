@@ -17,6 +17,7 @@ pub(crate) mod output;
 pub(crate) mod pool;
 pub(crate) mod resample;
 pub(crate) mod rows;
+pub(crate) mod threads;
 mod tile;
 mod transpose;
 pub(crate) mod unary;

@@ -5,8 +5,8 @@ use super::build::fill;
 use super::element::Element;
 use super::elementwise::Rectify;
 use super::math::vectorized;
+use super::threads::gather;
 use crate::ops::Rectifier;
-use rayon::prelude::*;
 
 /// Mean and biased variance of each channel.
 #[derive(Clone, Debug)]
@@ -63,9 +63,7 @@ pub(super) fn sum<T: Element>(x: &[T], f: impl Fn(T) -> T) -> f64 {
 
 /// `f(channel, first element of its plane in each image)` for all channels, on all threads.
 fn per_channel<R: Send>(c: usize, p: usize, f: impl Fn(usize) -> R + Send + Sync) -> Vec<R> {
-    // Through a pointer: one loop for all of them.
-    let f: &(dyn Fn(usize) -> R + Sync) = &f;
-    (0..c).into_par_iter().with_min_len((1024 / p.max(1)).max(1)).map(f).collect()
+    gather(c, 1024 / p.max(1), &f)
 }
 
 /// Moments of x (n, c, p). The moments of each plane are computed about its own mean and then merged in f64 (Chan et al.

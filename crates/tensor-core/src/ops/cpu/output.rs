@@ -4,7 +4,7 @@
 use super::build::fill;
 use super::element::Element;
 use super::math::{Math, vectorized};
-use rayon::prelude::*;
+use super::threads::gather;
 
 /// Rows that one task takes, for about this many elements.
 const RUN: usize = 1 << 14;
@@ -277,16 +277,12 @@ pub(crate) fn log_output_grad<T: Math, S: Score>(score: S, (z, y, g): (&[T], &[T
 
 /// `log sum g(z) - log g(z[label])` of rows of `k`, and the two parts of the first term.
 pub(crate) fn nll<T: Math, S: Score>(score: S, z: &[T], labels: &[u32], k: usize) -> (Vec<T>, Vec<(T, T)>) {
-    let sums: Vec<(T, T)> = z
-        .par_chunks_exact(k)
-        .with_min_len(rows_per_task(k))
-        .map(|z| {
-            vectorized(
-                #[inline(always)]
-                || log_sum(score, z),
-            )
-        })
-        .collect();
+    let sums: Vec<(T, T)> = gather(z.len() / k, rows_per_task(k), &|i| {
+        vectorized(
+            #[inline(always)]
+            || log_sum(score, &z[i * k..][..k]),
+        )
+    });
     let own = |(n, ((top, rest), y)): (usize, (&(T, T), &u32))| (*top - score.log(z[n * k + *y as usize])) + *rest;
     (sums.iter().zip(labels).enumerate().map(own).collect(), sums)
 }

@@ -6,7 +6,7 @@ use super::element::Element;
 use super::math::{Math, vectorized};
 use super::norm::{sum, sums};
 use super::output::largest;
-use rayon::prelude::*;
+use super::threads::gather;
 
 /// Elements that one task handles, about.
 const RUN: usize = 1 << 14;
@@ -150,16 +150,12 @@ pub(crate) fn layer_norm_to_input<T: Element>(x: &[T], scale: &[T], g: &[T], eps
 pub(crate) fn layer_norm_to_scale<T: Element>(x: &[T], g: &[T], k: usize, eps: f64) -> Vec<T> {
     const COLUMNS: usize = 512;
     const ROWS: usize = 64;
-    let moments: Vec<(T, T)> = x
-        .par_chunks_exact(k)
-        .with_min_len(rows_per_task(k))
-        .map(|x| {
-            vectorized(
-                #[inline(always)]
-                || moments(x, eps),
-            )
-        })
-        .collect();
+    let moments: Vec<(T, T)> = gather(x.len() / k, rows_per_task(k), &|i| {
+        vectorized(
+            #[inline(always)]
+            || moments(&x[i * k..][..k], eps),
+        )
+    });
     let range = |from: usize| {
         let count = COLUMNS.min(k - from);
         let (mut total, mut part) = (vec![0f64; count], vec![T::ZERO; count]);
@@ -181,6 +177,5 @@ pub(crate) fn layer_norm_to_scale<T: Element>(x: &[T], g: &[T], k: usize, eps: f
         }
         total
     };
-    let parts: Vec<Vec<f64>> = (0..k.div_ceil(COLUMNS)).into_par_iter().map(|i| range(i * COLUMNS)).collect();
-    parts.concat().into_iter().map(T::from_f64).collect()
+    gather(k.div_ceil(COLUMNS), 1, &|i| range(i * COLUMNS)).concat().into_iter().map(T::from_f64).collect()
 }

@@ -1,6 +1,6 @@
 //! Batches of images on the host: one pass in parallel over examples for moves of pixels and one for changes of colour.
 
-use crate::ops::cpu::build::each_run;
+use crate::ops::cpu::threads::each_run;
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor, WithDType};
 use rayon::prelude::*;
@@ -121,11 +121,10 @@ fn coloured<T: WithDType>(
         let reason = format!("value {} at {place:?} is outside [0, 1]: change colours before normalising", values[at]);
         return Err(Error::value(format!("images of {what}"), reason));
     }
-    values.par_chunks_mut(d.values().max(1)).enumerate().for_each_init(Vec::new, |wide, (i, image)| {
-        wide.clear();
-        wide.extend(image.iter().map(|v| v.to_f64()));
-        change(i, wide);
-        image.iter_mut().zip(wide.iter()).for_each(|(v, w)| *v = T::from_f64(*w));
+    each_run(&mut values, d.values(), &|i, image| {
+        let mut wide: Vec<f64> = image.iter().map(|v| v.to_f64()).collect();
+        change(i, &mut wide);
+        image.iter_mut().zip(&wide).for_each(|(v, w)| *v = T::from_f64(*w));
     });
     placed(values, x)
 }

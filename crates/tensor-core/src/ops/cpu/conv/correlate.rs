@@ -4,10 +4,10 @@
 use super::planes::{Planes, Taps};
 use crate::ops::cpu::build::split;
 use crate::ops::cpu::element::Element;
+use crate::ops::cpu::threads::each_of;
 use crate::ops::cpu::tile::{self, Left, Panels, Start, Tile, VECTORS};
 use crate::ops::cpu::transpose::transpose;
 use pulp::{Arch, Simd, WithSimd};
-use rayon::prelude::*;
 
 /// Elements of a block of kernels that should stay in the second-level cache.
 const KERNEL_BLOCK: usize = 1 << 17;
@@ -39,7 +39,7 @@ impl<T: Element> Kernels<T> {
         let mut data: Vec<T> = Vec::with_capacity(rows * depth);
         // SAFETY: the buffer holds this many plain numbers, and each panel below is written whole before it is read.
         let all = unsafe { std::slice::from_raw_parts_mut(data.as_mut_ptr(), rows * depth) };
-        split(all, panels.lengths(depth)).into_par_iter().enumerate().for_each(|(p, part)| {
+        each_of(split(all, panels.lengths(depth)), &|p, part| {
             let (first, height) = (panels.first(p), panels.height(p));
             if whole && channel_step == taps {
                 return transpose((height, depth), &w[first * row_step..], row_step, part, height);

@@ -10,9 +10,9 @@ use crate::ops::Rectifier;
 use crate::ops::cpu::build::fill;
 use crate::ops::cpu::element::Element;
 use crate::ops::cpu::elementwise::Rectify;
+use crate::ops::cpu::threads::gather;
 use crate::ops::cpu::tile::{self, load};
 use pulp::{Arch, Simd, WithSimd};
-use rayon::prelude::*;
 
 /// Elements that one task handles, about.
 const RUN: usize = 1 << 14;
@@ -353,7 +353,7 @@ impl Geometry {
             });
             sums
         };
-        let all: Vec<Vec<f64>> = (0..self.groups * parts).into_par_iter().with_max_len(1).map(one).collect();
+        let all = gather(self.groups * parts, 1, &one);
         let sum = |t: usize, all: &[Vec<f64>]| T::from_f64(all.iter().map(|s| s[t]).sum());
         all.chunks_exact(parts).flat_map(|all| (0..taps).map(move |t| sum(t, all))).collect()
     }

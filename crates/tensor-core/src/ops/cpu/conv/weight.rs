@@ -8,10 +8,10 @@
 use super::Geometry;
 use crate::ops::cpu::build::{build, fill, split};
 use crate::ops::cpu::element::Element;
+use crate::ops::cpu::threads::{each_of, each_run};
 use crate::ops::cpu::tile::{self, Left, MAX_LANES, MAX_ROWS, Panels, Start, Tile, VECTORS, max_rows};
 use crate::ops::cpu::transpose::transpose;
 use pulp::{Arch, Simd, WithSimd};
-use rayon::prelude::*;
 
 /// Positions summed in one chain, about.
 const CHAIN: usize = 1024;
@@ -146,7 +146,7 @@ impl<'a, S: Simd, T: Element> Sum<'a, S, T> {
                 let lay = |(n, to): (usize, &mut [T])| self.lay_image(n0 + n, to);
                 let g = &mut g[..count * positions * g_row];
                 if spread {
-                    source.par_chunks_exact_mut(image).take(count).enumerate().for_each(lay);
+                    each_run(&mut source[..count * image], image, &|n, to| lay((n, to)));
                 } else {
                     source.chunks_exact_mut(image).take(count).enumerate().for_each(lay);
                 }
@@ -164,10 +164,9 @@ impl<'a, S: Simd, T: Element> Sum<'a, S, T> {
                     let panels: Vec<_> = split(g, self.panels.lengths(count * positions))
                         .into_iter()
                         .zip(split(sums, self.panels.lengths(self.width)))
-                        .enumerate()
                         .collect();
                     let source = &*source;
-                    let one = |(p, (g, sums)): (usize, (&mut [T], &mut [T]))| {
+                    let one = |p: usize, (g, sums): (&mut [T], &mut [T])| {
                         let (first, height) = (self.panels.first(p), self.panels.height(p));
                         for (n, to) in g.chunks_exact_mut(positions * height).enumerate() {
                             let at = (((n0 + n) * self.geo.groups + self.group) * o + first) * positions;
@@ -176,9 +175,9 @@ impl<'a, S: Simd, T: Element> Sum<'a, S, T> {
                         self.s.vectorize(Inward { sum: self, a: g, height, source, offsets, sums });
                     };
                     if spread {
-                        panels.into_par_iter().with_max_len(1).for_each(one);
+                        each_of(panels, &one);
                     } else {
-                        panels.into_iter().for_each(one);
+                        panels.into_iter().enumerate().for_each(|(p, part)| one(p, part));
                     }
                 }
             }

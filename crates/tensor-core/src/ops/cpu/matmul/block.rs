@@ -1,8 +1,9 @@
 //! One task of a product: some panels of rows by some panels of columns, over one block of the sum.
 #![allow(unsafe_code)]
 
-use super::{NEAR, Shared};
+use super::NEAR;
 use crate::ops::cpu::element::Element;
+use crate::ops::cpu::threads::Shared;
 use crate::ops::cpu::tile::{self, Left, Panels, Start, Tile, VECTORS};
 use pulp::{Simd, WithSimd};
 

@@ -10,11 +10,11 @@ mod pack;
 
 use super::build::{build, fill, split};
 use super::element::Element;
+use super::threads::{Shared, each, each_of};
 use super::tile::{self, Panels, VECTORS, lanes};
 use block::{Block, Packed};
 use pack::{pack_left, pack_right};
 use pulp::Arch;
-use rayon::prelude::*;
 use std::ops::Range;
 
 /// A matrix inside a slice: element (i, j) is at `i * rs + j * cs`.
@@ -58,10 +58,6 @@ const TASKS: usize = 24;
 const GROUP: usize = 8;
 /// Products with fewer multiplications run on one thread.
 const SMALL: usize = 1 << 17;
-
-struct Shared<T>(*mut T);
-// SAFETY: tasks write disjoint tiles through it.
-unsafe impl<T: Send> Sync for Shared<T> {}
 
 /// A right factor packed for many products: `[panel][k][column]`.
 pub(crate) struct Right<T> {
@@ -260,7 +256,7 @@ impl<'a, T: Element> Product<'a, T> {
         };
         let parts: Vec<_> = groups.zip(parts).collect();
         if self.spread && parts.len() > 1 && self.shared_size(depth) >= SMALL / 4 {
-            parts.into_par_iter().for_each(pack);
+            each_of(parts, &|_, part| pack(part));
         } else {
             parts.into_iter().for_each(pack);
         }
@@ -346,7 +342,7 @@ unsafe fn multiply<T: Element>(
             // SAFETY: the caller vouches for `c`, whose elements the first block starts; each task runs once.
             let one = |i| unsafe { product.task(i, ((k0, depth), shared), &offsets, &c, start) };
             if product.spread {
-                (0..product.tasks.count()).into_par_iter().with_max_len(1).for_each(one);
+                each(product.tasks.count(), &one);
             } else {
                 (0..product.tasks.count()).for_each(one);
             }

@@ -2,17 +2,17 @@
 #![allow(unsafe_code)]
 
 use super::input::{GroupMaps, Layout, transform_tiles};
-use super::kernels::{Shared, TransformedKernels, padded};
+use super::kernels::{TransformedKernels, padded};
 use super::output::OutputTransform;
 use super::strips::{Strip, TileGrid, Window};
 use super::{Plan, sizes};
 use crate::ops::cpu::element::Element;
 use crate::ops::cpu::elementwise::Rectify;
 use crate::ops::cpu::math::vectorized;
+use crate::ops::cpu::threads::{self, Shared};
 use crate::ops::cpu::tile::{self, Left, Start, Tile, VECTORS, lanes};
 use crate::ops::cpu::transpose::transpose_to;
 use pulp::{Arch, Simd, WithSimd};
-use rayon::prelude::*;
 use std::ops::Range;
 
 /// Elements of the transformed tiles of a task that should stay in the second-level cache.
@@ -65,7 +65,7 @@ impl<T: Element> TiledCorrelation<T> {
         let units = tiles.div_ceil(unit);
         let tasks = units.div_ceil(each / unit).next_multiple_of(threads).min(units);
         let each = units.div_ceil(tasks) * unit;
-        (0..self.groups.len() * tasks).into_par_iter().with_max_len(1).for_each(|i| {
+        threads::each(self.groups.len() * tasks, &|i| {
             let (group, first) = (i / tasks, i % tasks * each);
             let tiles = first.min(tiles)..(first + each).min(tiles);
             if !tiles.is_empty() {

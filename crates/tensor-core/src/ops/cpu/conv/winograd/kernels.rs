@@ -4,10 +4,10 @@
 use super::transform::{Maps, both};
 use super::{Plan, sizes};
 use crate::ops::cpu::element::{Element, Room};
+use crate::ops::cpu::threads::{Shared, each};
 use crate::ops::cpu::tile::{VECTORS, lanes, load};
 use crate::ops::cpu::transpose::transpose;
 use pulp::{Arch, Simd, WithSimd};
-use rayon::prelude::*;
 
 /// `G g Gt` of all kernels: `[point][panel of outputs][input][output]`, where a panel is [`VECTORS`] vectors wide. Inputs are
 /// the channels of phase after phase.
@@ -24,20 +24,6 @@ pub(super) struct TransformedKernels<T: Element> {
 /// The distance of rows of some vectors of channels: one more, so that rows do not share a set of the cache.
 pub(super) fn padded<T: Element>(vectors: usize) -> usize {
     (vectors + 1) * lanes::<T>()
-}
-
-/// A pointer that tasks write disjoint parts through.
-#[derive(Clone, Copy)]
-pub(super) struct Shared<T>(pub(super) *mut T);
-// SAFETY: each task writes, and reads, elements of its own.
-unsafe impl<T: Send> Sync for Shared<T> {}
-// SAFETY: as above.
-unsafe impl<T: Send> Send for Shared<T> {}
-
-impl<T> Shared<T> {
-    pub(super) fn at(&self, i: usize) -> *mut T {
-        self.0.wrapping_add(i)
-    }
 }
 
 impl<T: Element> TransformedKernels<T> {
@@ -59,7 +45,7 @@ impl<T: Element> TransformedKernels<T> {
         assert!((outputs - 1) * steps.0 + (channels - 1) * steps.1 + taps <= w.len(), "kernels out of bounds");
         assert!(phases.iter().all(|p| p.len() == plan.r * plan.r), "kernels of another size");
         let run = channels.div_ceil(4).max(1);
-        (0..panels * 4).into_par_iter().for_each(|task| {
+        each(panels * 4, &|task| {
             let (at, first) = (task / 4, task % 4 * run);
             let channels = first.min(channels)..(first + run).min(channels);
             let source = Source { outputs, all: inputs / phases.len(), channels, phases, taps, w, steps };

@@ -2,16 +2,15 @@
 #![allow(unsafe_code)]
 
 use super::input::{GroupMaps, Layout, transform_tiles};
-use super::kernels::Shared;
 use super::strips::TileGrid;
 use super::transform::{Maps, both};
 use super::{Plan, sizes};
 use crate::ops::cpu::conv::Geometry;
 use crate::ops::cpu::element::Element;
+use crate::ops::cpu::threads::{Shared, each, each_run};
 use crate::ops::cpu::tile::{self, Left, MAX_LANES, MAX_ROWS, Panels, Start, Tile, VECTORS, lanes, load};
 use crate::ops::cpu::transpose::transpose;
 use pulp::{Arch, Simd, WithSimd};
-use rayon::prelude::*;
 
 /// Elements of transformed tiles that are made before they are multiplied.
 const BLOCK: usize = 1 << 20;
@@ -77,7 +76,7 @@ impl Geometry {
                 let count = block.min(all - first);
                 let (layout, layout_g) = layouts(count);
                 let (to_data, to_grads) = (Shared(data.as_mut_ptr()), Shared(grads.as_mut_ptr()));
-                (0..2 * count.div_ceil(RUN)).into_par_iter().with_max_len(1).for_each(|i| {
+                each(2 * count.div_ceil(RUN), &|i| {
                     let (run, of_data) = (i / 2 * RUN, i % 2 == 0);
                     let tiles = first + run..first + (run + RUN).min(count);
                     // SAFETY: the block has room for all of its tiles, and each is one task's.
@@ -89,7 +88,7 @@ impl Geometry {
                         }
                     }
                 });
-                sums.par_chunks_exact_mut(o * width).enumerate().with_max_len(1).for_each(|(e, sums)| {
+                each_run(sums, o * width, &|e, sums| {
                     let data = (&data[e * layout.step..][..layout.step], layout);
                     let grads = (&grads[e * layout_g.step..][..layout_g.step], layout_g);
                     let size = (o, vectors.0, count);
