@@ -342,6 +342,46 @@ fn a_row_and_a_matrix_do_not_feel_their_batch() {
 }
 
 #[test]
+fn a_sequence_does_not_feel_its_batch() {
+    let n = |seed: u64, shape: &[usize]| normal(seed, shape, DType::F32);
+    let (x, h, c, mask) = (n(1, &[7, 20, 30]), n(2, &[20, 50]), n(3, &[20, 50]), n(4, &[20, 50]));
+    let (input, recurrent, bias) = (n(5, &[200, 30]), n(6, &[200, 50]), n(7, &[200]));
+    let weights = LstmWeights { input: &input, recurrent: &recurrent, bias: Some(&bias) };
+    let all = ops::lstm(&x, &h, &c, weights, Some(&mask)).unwrap();
+    for i in [0, 9, 10, 19] {
+        let [h, c, mask] = [&h, &c, &mask].map(|t| t.narrow(0, i, 1).unwrap());
+        let alone = ops::lstm(&x.narrow(1, i, 1).unwrap(), &h, &c, weights, Some(&mask)).unwrap();
+        assert_eq!(numbers(&alone.outputs), numbers(&all.outputs.narrow(1, i, 1).unwrap()), "{i}");
+        assert_eq!(numbers(&alone.hidden), numbers(&all.hidden.narrow(0, i, 1).unwrap()), "{i}");
+        assert_eq!(numbers(&alone.cell), numbers(&all.cell.narrow(0, i, 1).unwrap()), "{i}");
+    }
+}
+
+/// A linear map over axes is that over their rows, with the same gradients.
+#[test]
+fn a_linear_map_keeps_the_leading_axes() {
+    let n = |seed: u64, shape: &[usize]| Var::from_tensor(&normal(seed, shape, DType::F32)).unwrap();
+    let (w, b) = (n(2, &[9, 6]), n(3, &[9]));
+    for lead in [&[][..], &[5], &[4, 3], &[2, 3, 4]] {
+        let x = n(1, &[lead, &[6]].concat());
+        let run = |rows: bool, bias: Option<&Tensor>| {
+            let input = if rows { x.reshape(((), 6)).unwrap() } else { x.as_tensor().clone() };
+            let y = ops::linear(&input, &w, bias).unwrap().reshape([lead, &[9]].concat()).unwrap();
+            let grads = ops::backward(&y.sqr().unwrap().sum_all().unwrap()).unwrap();
+            let mut all = numbers(&y);
+            all.extend([&x, &w].into_iter().flat_map(|v| numbers(grads.get(v).unwrap())));
+            all.extend(bias.into_iter().flat_map(|v| numbers(grads.get(v).unwrap())));
+            (ops::linear(&input, &w, bias).unwrap().dims().to_vec(), all)
+        };
+        for bias in [None, Some(b.as_tensor())] {
+            let ((dims, own), (_, flat)) = (run(false, bias), run(true, bias));
+            assert_eq!(dims, [lead, &[9]].concat());
+            assert_eq!(own, flat, "{lead:?}");
+        }
+    }
+}
+
+#[test]
 fn a_fused_rectifier_is_the_rectifier_behind() {
     let x = normal(1, &[3, 4, 6, 5], DType::F32);
     let (w, scale, shift) =

@@ -1,11 +1,13 @@
 //! One task of a product: some panels of rows by some panels of columns, over one block of the sum.
 #![allow(unsafe_code)]
 
-use super::NEAR;
 use crate::ops::cpu::element::Element;
 use crate::ops::cpu::threads::Shared;
 use crate::ops::cpu::tile::{self, Left, Panels, Start, Tile, VECTORS};
 use pulp::{Simd, WithSimd};
+
+/// Panels of columns that stay in a second-level cache while a task's panels of rows pass.
+const NEAR: usize = 8;
 
 /// Panels of a factor: the terms of each lie side by side, `[panel][term][row or column]`.
 #[derive(Clone, Copy)]

@@ -1,21 +1,20 @@
 //! Matrix products on slices.
 //!
-//! A product is computed block after block of the sum. The result is cut along its longer side into tasks ([`Tasks`]). For each
+//! A product is computed block after block of the sum. The result is cut along its longer side into tasks (`product`). For each
 //! block the factor that all tasks read is packed into panels (`pack`) by all threads; then each task packs its part of the
 //! other factor, which stays in its thread's cache, and adds the block's terms to its part of the result (`block`).
 #![allow(unsafe_code)]
 
 mod block;
 mod pack;
+mod product;
 
-use super::build::{build, fill, split};
+use super::build::{build, fill};
 use super::element::Element;
-use super::threads::{Shared, each, each_of};
-use super::tile::{self, Panels, VECTORS, lanes};
-use block::{Block, Packed};
-use pack::{pack_left, pack_right};
-use pulp::Arch;
-use std::ops::Range;
+use super::threads::{Shared, each};
+use super::tile::{VECTORS, lanes};
+use pack::pack_right;
+use product::Product;
 
 /// A matrix inside a slice: element (i, j) is at `i * rs + j * cs`.
 #[derive(Clone, Copy)]
@@ -40,22 +39,6 @@ impl<'a, T> Mat<'a, T> {
     }
 }
 
-/// The most terms that a task takes at once.
-const fn depth_of<T>() -> usize {
-    3072 / size_of::<T>()
-}
-/// Panels of columns that a task takes at most where it packs them: with [`depth_of`], 3/8 of a second-level cache of 1 MiB.
-const WIDTH: usize = 4;
-/// Panels of columns that stay in a second-level cache while a task's panels of rows pass.
-const NEAR: usize = 8;
-/// Panels of rows that a task takes at most where it packs them.
-const HEIGHT: usize = 5;
-/// Elements that are packed for all tasks at once, about; few in tests, whose products so have several blocks.
-const PACKED: usize = if cfg!(test) { 1 << 14 } else { 1 << 20 };
-/// Tasks that a product is cut into, where it is large enough.
-const TASKS: usize = 24;
-/// Panels of rows that are packed together.
-const GROUP: usize = 8;
 /// Products with fewer multiplications run on one thread.
 const SMALL: usize = 1 << 17;
 
@@ -141,179 +124,6 @@ pub(crate) fn add_product<T: Element>(m: usize, c: &mut [T], a: Mat<'_, T>, b: &
     unsafe { multiply((m, b.n, b.k), c.as_mut_ptr(), a, Factor::Packed(b), None, threads) }
 }
 
-/// A factor that each task packs for itself.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Own {
-    Left,
-    Right,
-    /// None: the right factor came packed.
-    Neither,
-}
-
-/// How the result is cut into tasks: `rows` by `columns` of them, each of `height` by `width` panels at most. The cut
-/// does not change the bytes of the result.
-#[derive(Clone, Copy)]
-struct Tasks {
-    rows: usize,
-    columns: usize,
-    height: usize,
-    width: usize,
-}
-
-impl Tasks {
-    /// The cut of a result of `down` by `across` panels, for all threads or for one.
-    fn new(down: usize, across: usize, own: Own, spread: bool) -> Self {
-        let least = if spread { TASKS } else { 1 };
-        let (rows, columns) = match own {
-            Own::Left => (down.div_ceil(HEIGHT).max(least.min(down)), 1),
-            Own::Right => (1, across.div_ceil(WIDTH).max(least.min(across))),
-            // One run of columns for each thread: a packed factor is used for many products, and each thread then finds
-            // its part in its own cache.
-            Own::Neither if spread => (1, rayon::current_num_threads().clamp(1, across)),
-            Own::Neither => (1, 1),
-        };
-        let (height, width) = (down.div_ceil(rows), across.div_ceil(columns));
-        // None of them empty.
-        Self { rows: down.div_ceil(height), columns: across.div_ceil(width), height, width }
-    }
-
-    fn count(&self) -> usize {
-        self.rows * self.columns
-    }
-
-    /// The panels of rows and of columns that a task computes.
-    fn panels(&self, task: usize, down: usize, across: usize) -> (Range<usize>, Range<usize>) {
-        let (row, column) = (task / self.columns, task % self.columns);
-        let part = |i: usize, size: usize, all: usize| i * size..((i + 1) * size).min(all);
-        (part(row, self.height, down), part(column, self.width, across))
-    }
-}
-
-/// A product's sizes, its factors, and the panels that these are packed into.
-struct Product<'a, T> {
-    m: usize,
-    n: usize,
-    a: Mat<'a, T>,
-    b: Factor<'a, T>,
-    /// What the tasks pack.
-    own: Own,
-    /// Panels of rows.
-    panels: Panels,
-    /// Columns of a panel of columns.
-    panel: usize,
-    /// Panels of columns.
-    across: usize,
-    /// Terms that a task takes at once.
-    cut: usize,
-    /// Terms for which the other factor is packed at once.
-    block: usize,
-    /// Whether all threads take part.
-    spread: bool,
-    tasks: Tasks,
-}
-
-impl<'a, T: Element> Product<'a, T> {
-    fn new((m, n, k): (usize, usize, usize), a: Mat<'a, T>, b: Factor<'a, T>, threads: Threads) -> Self {
-        let own = match b {
-            Factor::Packed(_) => Own::Neither,
-            Factor::Plain(_) if m >= n => Own::Left,
-            Factor::Plain(_) => Own::Right,
-        };
-        let panel = VECTORS * lanes::<T>();
-        let (panels, across) = (Panels::new(m, tile::rows()), n.div_ceil(panel));
-        // Cuts of about one depth, and blocks of whole cuts.
-        let cut = k.div_ceil(k.div_ceil(depth_of::<T>()));
-        let wide = if own == Own::Left { across * panel } else { m };
-        let block = ((PACKED / wide / cut).max(1) * cut).min(k);
-        let spread = threads == Threads::All && m * n * block >= SMALL;
-        let tasks = Tasks::new(panels.count, across, own, spread);
-        Self { m, n, a, b, own, panels, panel, across, cut, block, spread, tasks }
-    }
-
-    /// Elements of the factor that all tasks read, for `depth` terms.
-    fn shared_size(&self, depth: usize) -> usize {
-        depth * if self.own == Own::Left { self.across * self.panel } else { self.m }
-    }
-
-    /// Packs `depth` terms from `k0` of some panels of columns.
-    fn pack_columns(&self, b: Mat<'_, T>, across: Range<usize>, (k0, depth): (usize, usize), to: &mut [T]) {
-        for (column, to) in across.zip(to.chunks_exact_mut(self.panel * depth)) {
-            let j = column * self.panel;
-            pack_right(b, (j, self.panel.min(self.n - j)), (k0, depth), to, self.panel);
-        }
-    }
-
-    /// Packs `depth` terms from `k0` of the factor that all tasks read.
-    fn pack(&self, (k0, depth): (usize, usize), to: &mut [T]) {
-        let (count, group) = if self.own == Own::Left { (self.across, 1) } else { (self.panels.count, GROUP) };
-        let groups = (0..count.div_ceil(group)).map(|i| i * group..((i + 1) * group).min(count));
-        let rows = |g: &Range<usize>| self.panels.first(g.end) - self.panels.first(g.start);
-        let wide = |g: &Range<usize>| if self.own == Own::Left { g.len() * self.panel } else { rows(g) };
-        let parts = split(to, groups.clone().map(|g| wide(&g) * depth));
-        let pack = |(g, to): (Range<usize>, &mut [T])| match (self.own, self.b) {
-            (Own::Left, Factor::Plain(b)) => self.pack_columns(b, g, (k0, depth), to),
-            _ => pack_left(self.a, &self.panels, g, (k0, depth), to),
-        };
-        let parts: Vec<_> = groups.zip(parts).collect();
-        if self.spread && parts.len() > 1 && self.shared_size(depth) >= SMALL / 4 {
-            each_of(parts, &|_, part| pack(part));
-        } else {
-            parts.into_iter().for_each(pack);
-        }
-    }
-
-    /// A task adds `depth` terms from `k0` to its part of `c`, which with a `start` begins at zero or at the bias.
-    ///
-    /// # Safety
-    /// `c` must be valid for writes of m n elements, and without a `start` for reads; no other task of this number may run.
-    unsafe fn task(
-        &self,
-        task: usize,
-        ((k0, depth), shared): ((usize, usize), &[T]),
-        offsets: &[usize],
-        c: &Shared<T>,
-        start: Option<Option<&[T]>>,
-    ) {
-        let (down, across) = self.tasks.panels(task, self.panels.count, self.across);
-        let (top, left_end) = (self.panels.first(down.start), self.panels.first(down.end));
-        let size = match self.own {
-            Own::Left => left_end - top,
-            Own::Right => across.len() * self.panel,
-            Own::Neither => 0,
-        };
-        T::scratch(size * self.cut.min(depth), |room| {
-            for from in (0..depth).step_by(self.cut) {
-                let deep = self.cut.min(depth - from);
-                let own = &mut room[..size * deep];
-                let terms = (k0 + from, deep);
-                match (self.own, self.b) {
-                    (Own::Left, _) => pack_left(self.a, &self.panels, down.clone(), terms, own),
-                    (Own::Right, Factor::Plain(b)) => self.pack_columns(b, across.clone(), terms, own),
-                    _ => {}
-                }
-                let shared = Packed { data: shared, first: 0, depth, from };
-                let own = |first| Packed { data: own, first, depth: deep, from: 0 };
-                let (left, right) = match (self.own, self.b) {
-                    (_, Factor::Packed(b)) => (shared, Packed { data: &b.data, first: 0, depth: b.k, from: k0 + from }),
-                    (Own::Left, _) => (own(top), shared),
-                    _ => (shared, own(across.start * self.panel)),
-                };
-                Arch::new().dispatch(Block {
-                    n: self.n,
-                    left,
-                    right,
-                    offsets: &offsets[..deep],
-                    c,
-                    start: start.filter(|_| from == 0),
-                    panels: self.panels,
-                    down: down.clone(),
-                    across: across.clone(),
-                });
-            }
-        });
-    }
-}
-
 /// With a `start`, `c = a b` plus the bias, if any, on each row; without one `c += a b`.
 ///
 /// # Safety
@@ -358,26 +168,40 @@ mod tests {
         crate::Rng::new(seed).normals(n).into_iter().map(|z| z as f32).collect()
     }
 
-    #[test]
-    fn agrees_with_the_definition_in_all_orientations() {
-        for (m, n, k) in [(1, 1, 1), (3, 300, 5), (65, 10, 700), (128, 257, 3), (64, 2, 1030)] {
-            let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
+    /// Products of all orientations with a bias, and sums that go on with a packed factor, against f64.
+    fn agrees<T: Element>(sizes: &[(usize, usize, usize)], eps: f64) {
+        let of = |n, seed| crate::Rng::new(seed).normals(n).into_iter().map(T::from_f64).collect::<Vec<T>>();
+        for &(m, n, k) in sizes {
+            let (a, b, bias) = (of(m * k, 1), of(k * n, 2), of(n, 3));
             for (ta, tb) in [(false, false), (true, false), (false, true), (true, true)] {
                 let ma = if ta { Mat::rows(&a, m).t() } else { Mat::rows(&a, k) };
                 let mb = if tb { Mat::rows(&b, k).t() } else { Mat::rows(&b, n) };
-                let c = parallel_product((m, n, k), ma, mb, None);
+                let c = parallel_product((m, n, k), ma, mb, Some(&bias));
+                let mut sums = bias.repeat(m);
+                add_product(m, &mut sums, ma, &Right::new(k, n, mb), Threads::All);
+                let mut on_one = bias.repeat(m);
+                add_product(m, &mut on_one, ma, &Right::new(k, n, mb), Threads::This);
+                assert!(c == sums && c == on_one, "{m} {n} {k} {ta} {tb}");
                 for i in 0..m {
                     for j in 0..n {
-                        let want: f64 = (0..k)
-                            .map(|p| f64::from(a[i * ma.rs + p * ma.cs]) * f64::from(b[p * mb.rs + j * mb.cs]))
-                            .sum();
-                        // Error of an f32 sum of k products of unit normals: about 6e-8 sqrt(k) |terms|.
-                        let tol = 1e-6 * (k as f64).sqrt() * 4.0;
-                        assert!((f64::from(c[i * n + j]) - want).abs() < tol, "{m} {n} {k} {ta} {tb}: {want}");
+                        let term = |p: usize| a[i * ma.rs + p * ma.cs].to_f64() * b[p * mb.rs + j * mb.cs].to_f64();
+                        let want = (0..k).map(term).sum::<f64>() + bias[j].to_f64();
+                        // After p terms of about 1 the sum is about sqrt(p), and each addition rounds it by a third of an epsilon at
+                        // most: together 0.2 k epsilons in the mean of squares.
+                        let tol = eps * (2 * k + 16) as f64;
+                        assert!((c[i * n + j].to_f64() - want).abs() < tol, "{m} {n} {k} {ta} {tb}: {want}");
                     }
                 }
             }
         }
+    }
+
+    #[test]
+    fn agrees_with_the_definition_in_all_orientations() {
+        let sizes =
+            [(1, 1, 1), (3, 300, 5), (65, 10, 700), (128, 257, 3), (64, 2, 1030), (2, 70, 2500), (61, 130, 1600)];
+        agrees::<f32>(&sizes, f64::from(f32::EPSILON));
+        agrees::<f64>(&sizes, f64::EPSILON);
     }
 
     #[test]
