@@ -4,6 +4,7 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use proptest::prelude::*;
+use rayon::prelude::*;
 use sconce_tensor_core::ops::{self, Conv2dSpec, ConvTranspose2dSpec, LstmWeights, Pool2dSpec, Rectifier};
 use sconce_tensor_core::{Result, Rng};
 
@@ -354,6 +355,31 @@ fn a_sequence_does_not_feel_its_batch() {
         assert_eq!(numbers(&alone.outputs), numbers(&all.outputs.narrow(1, i, 1).unwrap()), "{i}");
         assert_eq!(numbers(&alone.hidden), numbers(&all.hidden.narrow(0, i, 1).unwrap()), "{i}");
         assert_eq!(numbers(&alone.cell), numbers(&all.cell.narrow(0, i, 1).unwrap()), "{i}");
+    }
+}
+
+/// While a kernel waits for other threads, rayon may give its thread a whole other training, which has nothing to do with the
+/// backward pass that the kernel is part of.
+#[test]
+fn trainings_side_by_side_do_not_feel_each_other() {
+    let one = |seed: u64| {
+        let n = |s: u64, shape: &[usize]| Var::from_tensor(&normal(seed + s, shape, DType::F32)).unwrap();
+        let (x, w, v) = (n(0, &[160, 64]), n(1, &[64, 64]), n(2, &[64, 64]));
+        let h = ops::relu(&ops::linear(&x, &w, None).unwrap()).unwrap();
+        // The second weight twice, so that its gradients are added.
+        let y = ops::linear(&ops::linear(&h, &v, None).unwrap(), &v, None).unwrap();
+        let grads = ops::last_backward(&y.sqr().unwrap().mean_all().unwrap()).unwrap();
+        [&x, &w, &v].map(|t| grads.get(t).map(numbers))
+    };
+    let alone: Vec<_> = (0..4).map(|i| one(10 * i)).collect();
+    assert!(alone.iter().flatten().all(Option::is_some));
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
+    for round in 0..100 {
+        let run = || (0..12).into_par_iter().map(|i: usize| one(10 * (i as u64 % 4))).collect();
+        let together: Vec<_> = pool.install(run);
+        for (i, grads) in together.iter().enumerate() {
+            assert!(*grads == alone[i % 4], "round {round}, training {i}");
+        }
     }
 }
 

@@ -43,7 +43,8 @@ pub struct LstmOutput {
 /// `x` (T, N, I), `hidden` and `cell` (N, H), `mask` (N, H).
 ///
 /// # Cost
-/// `8 T N H (I + H)` operations forward and twice as many backward. The backward pass needs `T N (4 H + H)` numbers in memory.
+/// `8 T N H (I + H)` operations forward and twice as many backward. The backward pass needs `T N (4 H + H)` numbers in memory, the
+/// result twice `T N H`.
 ///
 /// # Errors
 /// Shapes that do not fit each other, or an empty axis.

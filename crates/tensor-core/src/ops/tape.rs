@@ -111,6 +111,21 @@ pub(super) fn differentiates_again() -> Result<bool> {
     Ok(!LAST.get() && keeps_graph()?)
 }
 
+/// Runs a kernel with the state of this thread's backward pass put aside: while the kernel waits for other threads, rayon may give this
+/// one other work, even a whole training, which the backward pass has nothing to do with.
+pub(super) fn aside<R>(kernel: impl FnOnce() -> R) -> R {
+    struct Aside(Option<HashMap<TensorId, Tensor>>, bool, bool);
+    impl Drop for Aside {
+        fn drop(&mut self) {
+            SINK.set(self.0.take());
+            PAUSED.set(self.1);
+            LAST.set(self.2);
+        }
+    }
+    let _aside = Aside(SINK.take(), PAUSED.take(), LAST.take());
+    kernel()
+}
+
 struct Pause(bool);
 
 impl Pause {

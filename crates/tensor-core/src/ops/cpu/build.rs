@@ -44,7 +44,7 @@ pub(crate) unsafe fn fill<T: Element>(
 #[allow(clippy::uninit_vec)] // the caller vouches for it, and `T` is a plain number
 pub(crate) unsafe fn unwritten<T: Element>(len: usize, room: usize) -> Vec<T> {
     let mut all = Vec::with_capacity(len + room);
-    // SAFETY: the capacity was just asked for.
+    // SAFETY: the capacity was just asked for; the caller writes each element before it is read, and plain numbers are not dropped.
     unsafe { all.set_len(len) };
     all
 }

@@ -7,8 +7,8 @@
 use rayon::prelude::*;
 use std::sync::{Mutex, PoisonError};
 
-/// Parts for each thread that work is handed out in, where there are so many. Left to itself rayon would hand out a quarter at a
-/// time, and with few threads the last one would be waited for.
+/// Parts for each thread that work is handed out in at least, where there are so many. Left to itself rayon would hand out a quarter or
+/// an eighth at a time, and with few threads the last one would be waited for.
 const PARTS: usize = 16;
 
 /// Calls `f` for `0..count`.

@@ -13,7 +13,7 @@ impl CustomOp1 for Emit {
     }
 
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        self.0.node.step.compute()
+        super::aside(|| self.0.node.step.compute())
     }
 
     fn bwd(&self, join: &Tensor, y: &Tensor, g: &Tensor) -> Result<Option<Tensor>> {
@@ -46,17 +46,18 @@ impl Join {
 
     fn give(arg: &Tensor, gradient: Option<Tensor>) -> Result<Option<Tensor>> {
         match gradient {
-            Some(g) if arg.is_variable() => SINK.with_borrow_mut(|sink| match sink {
-                Some(sink) => {
-                    let sum = match sink.remove(&arg.id()) {
-                        Some(before) => crate::ops::add(&before, &g)?,
-                        None => g,
-                    };
-                    sink.insert(arg.id(), sum);
-                    Ok(None)
-                }
-                None => Ok(Some(g)),
-            }),
+            Some(g) if arg.is_variable() => {
+                let Some(before) = SINK.with_borrow_mut(|sink| sink.as_mut().map(|sink| sink.remove(&arg.id()))) else {
+                    return Ok(Some(g));
+                };
+                // The sum is a kernel: the list is not held while it runs.
+                let sum = match before {
+                    Some(before) => crate::ops::add(&before, &g)?,
+                    None => g,
+                };
+                SINK.with_borrow_mut(|sink| sink.get_or_insert_default().insert(arg.id(), sum));
+                Ok(None)
+            }
             Some(g) => Ok(Some(g)),
             None if arg.is_variable() => Ok(None),
             None => arg.zeros_like().map(Some),

@@ -69,8 +69,7 @@ fn moved<T: WithDType>(
 ) -> Result<Tensor> {
     let from = host::<T>(x)?;
     let mut to = vec![T::from_f64(fill); from.len()];
-    // An image without values has no chunks; `max(1)` only keeps the size of a chunk legal.
-    let size = d.values().max(1);
+    let size = d.values();
     each_run(&mut to, size, &|i, to| {
         let from = &from[i * size..i * size + to.len()];
         for row in 0..d.h {

@@ -1,4 +1,4 @@
-//! One task of a product: some panels of rows by some panels of columns, over one block of the sum.
+//! One task of a product: some panels of rows by some panels of columns, over one cut of a block of the sum.
 #![allow(unsafe_code)]
 
 use crate::ops::cpu::element::Element;

@@ -1,8 +1,9 @@
 //! Matrix products on slices.
 //!
-//! A product is computed block after block of the sum. The result is cut along its longer side into tasks (`product`). For each
-//! block the factor that all tasks read is packed into panels (`pack`) by all threads; then each task packs its part of the
-//! other factor, which stays in its thread's cache, and adds the block's terms to its part of the result (`block`).
+//! A product is computed block after block of the sum. The result is cut along the side with more panels into tasks (`product`). For
+//! each block the factor that all tasks read is packed into panels (`pack`) by all threads; then each task packs its part of the
+//! other factor, which stays in its thread's cache, and adds the block's terms to its part of the result (`block`). A right
+//! factor that comes packed is read by tasks along the columns.
 #![allow(unsafe_code)]
 
 mod block;
@@ -186,8 +187,8 @@ mod tests {
                     for j in 0..n {
                         let term = |p: usize| a[i * ma.rs + p * ma.cs].to_f64() * b[p * mb.rs + j * mb.cs].to_f64();
                         let want = (0..k).map(term).sum::<f64>() + bias[j].to_f64();
-                        // After p terms of about 1 the sum is about sqrt(p), and each addition rounds it by a third of an epsilon at
-                        // most: together 0.2 k epsilons in the mean of squares.
+                        // After p terms of about 1 the sum is about sqrt(p), and each addition rounds it by half an epsilon at most, and
+                        // by 0.29 in the mean of squares: together 0.2 k epsilons.
                         let tol = eps * (2 * k + 16) as f64;
                         assert!((c[i * n + j].to_f64() - want).abs() < tol, "{m} {n} {k} {ta} {tb}: {want}");
                     }

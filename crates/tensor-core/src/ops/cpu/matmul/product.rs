@@ -22,7 +22,7 @@ const WIDTH: usize = 4;
 const HEIGHT: usize = 5;
 /// Elements that are packed for all tasks at once, about; few in tests, whose products so have several blocks.
 const PACKED: usize = if cfg!(test) { 1 << 14 } else { 1 << 20 };
-/// Tasks that a product is cut into, where it is large enough.
+/// Tasks that a product is cut into at least, where it has so many panels on its longer side.
 const TASKS: usize = 24;
 /// Panels of rows that are packed together.
 const GROUP: usize = 8;
@@ -100,13 +100,13 @@ pub(super) struct Product<'a, T> {
 
 impl<'a, T: Element> Product<'a, T> {
     pub(super) fn new((m, n, k): (usize, usize, usize), a: Mat<'a, T>, b: Factor<'a, T>, threads: Threads) -> Self {
-        let own = match b {
-            Factor::Packed(_) => Own::Neither,
-            Factor::Plain(_) if m >= n => Own::Left,
-            Factor::Plain(_) => Own::Right,
-        };
         let panel = VECTORS * lanes::<T>();
         let (panels, across) = (Panels::new(m, tile::rows()), n.div_ceil(panel));
+        let own = match b {
+            Factor::Packed(_) => Own::Neither,
+            Factor::Plain(_) if panels.count >= across => Own::Left,
+            Factor::Plain(_) => Own::Right,
+        };
         // Cuts of about one depth, and blocks of whole cuts.
         let cut = k.div_ceil(k.div_ceil(depth_of::<T>()));
         let wide = if own == Own::Left { across * panel } else { m };
