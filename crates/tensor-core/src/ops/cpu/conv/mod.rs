@@ -3,6 +3,7 @@
 
 mod correlate;
 mod depthwise;
+mod lowered;
 mod planes;
 mod weight;
 mod winograd;
@@ -12,7 +13,7 @@ use super::element::Element;
 use super::elementwise::Rectify;
 use super::math::vectorized;
 use crate::ops::Rectifier;
-use correlate::{Correlation, Grid, Images, Kernels, Pass};
+use correlate::{Correlation, Images, Packed, Pass};
 use planes::Taps;
 
 /// The sizes of a convolution; channels are those of one group, pairs are (height, width).
@@ -33,14 +34,6 @@ pub(crate) struct Geometry {
 impl Geometry {
     fn taps(&self) -> usize {
         self.kernel.0 * self.kernel.1
-    }
-
-    fn image_len(&self) -> usize {
-        self.groups * self.channels * self.image.0 * self.image.1
-    }
-
-    fn map_len(&self) -> usize {
-        self.groups * self.out_channels * self.out.0 * self.out.1
     }
 
     /// The same convolution with its map in long rows, where the kernel is one tap: these fill whole vectors.
@@ -110,17 +103,23 @@ impl Geometry {
         if let Some(y) = self.winograd_forward(x, w, bias, rectify) {
             return y;
         }
+        self.correlate(&self.correlation(), x, w, bias, rectify)
+    }
+
+    /// What the forward map sums.
+    fn correlation(&self) -> Correlation {
         let (order, offsets) = self.tap_offsets();
-        let (channels, o, taps) = (self.channels, self.out_channels, self.taps());
-        let grid = Grid { map: self.out, first: (0, 0), step: (1, 1) };
-        let group = |w: &[T]| {
-            let kernels = Kernels::new(o, channels, &order, w, (channels * taps, taps));
-            let taps = Taps { out: self.out, offsets: offsets.clone() };
-            let passes = vec![Pass { taps, kernels, grid }];
-            Correlation { source: self.image, stride: self.stride, channels, passes }
-        };
-        let maps: Vec<_> = w.chunks_exact(o * channels * taps).map(group).collect();
-        self.over_batch(x, self.image_len(), self.map_len(), &maps, bias, rectify)
+        let taps = Taps { out: self.out, offsets };
+        Correlation {
+            source: self.image,
+            stride: self.stride,
+            channels: self.channels,
+            rows: self.out_channels,
+            map: self.out,
+            step: (1, 1),
+            passes: vec![Pass { taps, order, first: (0, 0) }],
+            steps: (self.channels * self.taps(), self.taps()),
+        }
     }
 
     /// `gx (n, c, h, w)`: the adjoint of [`Geometry::forward`] in `x`, applied to `gy`; plus a bias (c,).
@@ -135,37 +134,57 @@ impl Geometry {
         if let Some(gx) = self.winograd_input_grad(gy, w, bias) {
             return gx;
         }
-        let (c, o) = (self.channels, self.out_channels);
-        let group = |w: &[T]| {
-            let pass = |((fy, fx), taps, order): ((usize, usize), Taps, Vec<usize>)| {
-                let kernels = Kernels::new(c, o, &order, w, (self.taps(), c * self.taps()));
-                Pass { taps, kernels, grid: Grid { map: self.image, first: (fy, fx), step: self.stride } }
-            };
-            let passes = self.phases().flatten().map(pass).collect();
-            Correlation { source: self.out, stride: (1, 1), channels: o, passes }
-        };
-        let maps: Vec<_> = w.chunks_exact(o * c * self.taps()).map(group).collect();
-        self.over_batch(gy, self.map_len(), self.image_len(), &maps, bias, None)
+        self.correlate(&self.adjoint(), gy, w, bias, None)
     }
 
-    /// Runs the correlations, one for each group, over the batch; images are spread over the threads, as many
+    /// What the map to the input sums.
+    fn adjoint(&self) -> Correlation {
+        let pass = |(first, taps, order): ((usize, usize), Taps, Vec<usize>)| Pass { taps, order, first };
+        Correlation {
+            source: self.out,
+            stride: (1, 1),
+            channels: self.out_channels,
+            rows: self.channels,
+            map: self.image,
+            step: self.stride,
+            passes: self.phases().flatten().map(pass).collect(),
+            steps: (self.taps(), self.channels * self.taps()),
+        }
+    }
+
+    /// A correlation of each group, by the faster way; the bytes are the same.
+    fn correlate<T: Element>(
+        &self,
+        of: &Correlation,
+        x: &[T],
+        w: &[T],
+        bias: Option<&[T]>,
+        rectify: Option<Rectifier>,
+    ) -> Vec<T> {
+        if self.groups == 1 && of.lowers::<T>(self.batch) {
+            return of.lowered(self.batch, x, w, bias, rectify);
+        }
+        self.over_batch(of, x, w, bias, rectify)
+    }
+
+    /// Runs a correlation of each group over the batch; images are spread over the threads, as many
     /// at once as are best interleaved.
     fn over_batch<T: Element>(
         &self,
+        of: &Correlation,
         x: &[T],
-        x_step: usize,
-        y_step: usize,
-        maps: &[Correlation<T>],
+        w: &[T],
         bias: Option<&[T]>,
         rectify: Option<Rectifier>,
     ) -> Vec<T> {
         let lanes = super::tile::lanes::<T>();
+        let maps: Vec<_> = w.chunks_exact(w.len() / self.groups).map(|w| Packed::new(of, w)).collect();
+        let (x_step, y_step) = (self.groups * of.source_len(), self.groups * of.map_len());
         // Interleaved or not, the bytes are the same; few images are better spread over the threads.
-        let spread = self.batch.div_ceil(lanes) >= rayon::current_num_threads().min(self.batch);
-        let together = spread && maps.iter().any(|m| m.interleave(lanes));
+        let together = Correlation::spread(self.batch, lanes) && of.interleave::<T>(lanes);
         let run = if together { lanes } else { 1 };
         let per_bias = bias.map_or(1, |b| b.len() / self.groups);
-        let dense = maps.iter().all(Correlation::dense);
+        let dense = of.dense();
         let one = |i: usize, y: &mut [T]| {
             let (first, count) = (i * run, y.len() / y_step);
             if !dense {

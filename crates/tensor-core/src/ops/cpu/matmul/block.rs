@@ -1,9 +1,11 @@
 //! One task of a product: some panels of rows by some panels of columns, over one cut of a block of the sum.
 #![allow(unsafe_code)]
 
+use super::place::Place;
+use super::{Begin, Rectify};
 use crate::ops::cpu::element::Element;
 use crate::ops::cpu::threads::Shared;
-use crate::ops::cpu::tile::{self, Left, Panels, Start, Tile, VECTORS};
+use crate::ops::cpu::tile::{self, Left, MAX_LANES, MAX_ROWS, Panels, Start, Tile, VECTORS};
 use pulp::{Simd, WithSimd};
 
 /// Panels of columns that stay in a second-level cache while a task's panels of rows pass.
@@ -37,8 +39,11 @@ pub(super) struct Block<'a, T> {
     /// Of the terms in a panel of columns.
     pub(super) offsets: &'a [usize],
     pub(super) c: &'a Shared<T>,
-    /// The bias, if any, where the sum begins; `None` where it goes on.
-    pub(super) start: Option<Option<&'a [T]>>,
+    pub(super) place: Place,
+    /// Where the sum begins, or goes on.
+    pub(super) begin: Begin<'a, T>,
+    /// Applied to the sum where it ends.
+    pub(super) rectify: Option<Rectify<T>>,
     pub(super) panels: Panels,
     pub(super) down: std::ops::Range<usize>,
     pub(super) across: std::ops::Range<usize>,
@@ -49,36 +54,65 @@ impl<T: Element> WithSimd for Block<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
-        let Self { n, left, right, offsets, c, start, panels, down, across } = self;
+        let Self { n, left, right, offsets, c, place, begin, rectify, panels, down, across } = self;
         let lanes = T::lanes::<S>();
         let (panel, deep) = (VECTORS * lanes, offsets.len());
+        let start = across.start * panel;
+        let columns = place.columns(start..n.min(across.end * panel));
+        // A tile whose columns do not lie side by side is computed here.
+        let mut beside = [T::ZERO; MAX_ROWS * VECTORS * MAX_LANES];
         for (near, p) in across.clone().step_by(NEAR).flat_map(|c| down.clone().map(move |p| (c, p))) {
             let (first, height) = (panels.first(p), panels.height(p));
             let a = left.panel(first, height, deep);
             for j in (near..across.end.min(near + NEAR)).map(|c| c * panel) {
                 let cols = panel.min(n - j);
                 let b = right.panel(j, panel, deep);
+                let columns = columns.as_deref().map_or(&[][..], |c| &c[j - start..][..cols]);
+                let apart = cols > 1 && columns.last().is_some_and(|last| last - columns[0] >= cols);
+                let to = c.at(first * place.row + columns.first().copied().unwrap_or(j));
+                let (to, row) = if apart { (beside.as_mut_ptr(), panel) } else { (to, place.row) };
+                if apart && matches!(begin, Begin::Result) {
+                    for (i, line) in beside.chunks_exact_mut(panel).take(height).enumerate() {
+                        // SAFETY: elements of the result, which is valid for reads, as `multiply`'s caller vouches.
+                        let from = |at: usize| unsafe { c.at((first + i) * place.row + at).read() };
+                        line.iter_mut().zip(columns).for_each(|(to, at)| *to = from(*at));
+                    }
+                }
                 let tile = Tile {
                     a: a.as_ptr(),
                     left: Left::Packed,
                     b: b.as_ptr(),
                     offsets,
                     b_vector: lanes,
-                    // SAFETY: row `first` and column j lie inside `c`.
-                    c: unsafe { c.0.add(first * n + j) },
-                    c_row: n,
+                    c: to,
+                    c_row: row,
                     c_vector: lanes,
                     valid: [cols.min(lanes), cols.saturating_sub(lanes)],
-                    start: match start {
-                        Some(Some(bias)) => Start::Columns(bias[j..j + cols].as_ptr()),
-                        Some(None) => Start::Zero,
-                        None => Start::Result,
+                    start: match begin {
+                        Begin::Columns(bias) => Start::Columns(bias[j..j + cols].as_ptr()),
+                        Begin::Rows(bias) => Start::Bias(bias[first..first + height].as_ptr()),
+                        Begin::Zero => Start::Zero,
+                        Begin::Result => Start::Result,
                     },
-                    next: c.0.wrapping_add(first * n + j + panel),
+                    next: to.wrapping_add(panel),
                 };
-                // SAFETY: the slices above bound the reads; tasks write disjoint parts of `c`, which holds (m, n), as
-                // `multiply` checked.
+                // SAFETY: the slices above bound the reads; tasks write disjoint parts of `c`, which holds the result,
+                // as `multiply`'s caller vouches.
                 unsafe { tile::run(s, height, cols.div_ceil(lanes), tile) }
+                if let Some(rectify) = rectify {
+                    for i in 0..height {
+                        // SAFETY: the row of the tile that was just written.
+                        let line = unsafe { std::slice::from_raw_parts_mut(to.add(i * row), cols) };
+                        line.iter_mut().for_each(|y| *y = rectify.at(*y));
+                    }
+                }
+                if apart {
+                    for (i, line) in beside.chunks_exact(panel).take(height).enumerate() {
+                        // SAFETY: elements of the result that no other task writes.
+                        let write = |at: usize, y: T| unsafe { c.at((first + i) * place.row + at).write(y) };
+                        columns.iter().zip(line).for_each(|(at, y)| write(*at, *y));
+                    }
+                }
             }
         }
     }

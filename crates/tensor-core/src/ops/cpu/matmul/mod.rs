@@ -8,10 +8,15 @@
 
 mod block;
 mod pack;
+mod place;
 mod product;
+
+pub(crate) use pack::{PackColumns, PackRows};
+pub(crate) use place::{Maps, Place};
 
 use super::build::{build, fill};
 use super::element::Element;
+use super::elementwise::Rectify;
 use super::threads::{Shared, each};
 use super::tile::{VECTORS, lanes};
 use pack::pack_right;
@@ -61,11 +66,45 @@ impl<T: Element> Right<T> {
     }
 }
 
-/// The right factor of a product, as it comes or packed before.
+/// The right factor of a product, as something that can be packed, or packed before.
 #[derive(Clone, Copy)]
-enum Factor<'a, T> {
-    Plain(Mat<'a, T>),
+pub(crate) enum Factor<'a, T> {
+    Plain(&'a dyn PackColumns<T>),
     Packed(&'a Right<T>),
+}
+
+/// Where the sums of a product begin.
+#[derive(Clone, Copy)]
+pub(crate) enum Begin<'a, T> {
+    Zero,
+    /// At `bias[j]` for all elements of column j.
+    Columns(&'a [T]),
+    /// At `bias[i]` for all elements of row i.
+    Rows(&'a [T]),
+    /// At the present value of the result.
+    Result,
+}
+
+impl<'a, T> Begin<'a, T> {
+    fn columns(bias: Option<&'a [T]>) -> Self {
+        bias.map_or(Self::Zero, Self::Columns)
+    }
+
+    /// The same for a bias of rows.
+    pub(crate) fn rows(bias: Option<&'a [T]>) -> Self {
+        bias.map_or(Self::Zero, Self::Rows)
+    }
+}
+
+/// A product `c (m, n) = a (m, k) b (k, n)`, from somewhere on and rectified at the end.
+pub(crate) struct Job<'a, T> {
+    pub(crate) size: (usize, usize, usize),
+    pub(crate) a: &'a dyn PackRows<T>,
+    pub(crate) b: Factor<'a, T>,
+    pub(crate) place: Place,
+    pub(crate) begin: Begin<'a, T>,
+    pub(crate) rectify: Option<Rectify<T>>,
+    pub(crate) threads: Threads,
 }
 
 /// `a (m, k) b (k, n)`, plus `bias` (n,) on each row, row-major; on all threads.
@@ -83,7 +122,7 @@ pub(crate) fn parallel_product<T: Element>(
     // SAFETY: the product starts every element of its first block from zero or the bias, and reads what it has
     // written only; the elements are plain numbers.
     unsafe {
-        multiply((m, n, k), c.as_mut_ptr(), a, Factor::Plain(b), Some(bias), Threads::All);
+        matrix((m, n, k), a, Factor::Plain(&b), Begin::columns(bias), Threads::All, c.as_mut_ptr());
         c.set_len(m * n);
     }
     c
@@ -102,7 +141,7 @@ pub(crate) fn batch_product<'a, T: Element>(
             let (a, b) = f(i * run + j);
             assert!(k > 0 && b.holds(k, n), "matrix product out of bounds");
             // SAFETY: `c` holds (m, n), and its elements are started before they are read; `b` was checked above.
-            unsafe { multiply((m, n, k), c.as_mut_ptr(), a, Factor::Plain(b), Some(None), Threads::All) }
+            unsafe { matrix((m, n, k), a, Factor::Plain(&b), Begin::Zero, Threads::All, c.as_mut_ptr()) }
         }
     };
     // SAFETY: a product with k > 0 writes every element of its result.
@@ -122,26 +161,44 @@ pub(crate) enum Threads {
 pub(crate) fn add_product<T: Element>(m: usize, c: &mut [T], a: Mat<'_, T>, b: &Right<T>, threads: Threads) {
     assert!(c.len() == m * b.n && b.k > 0, "matrix product out of bounds");
     // SAFETY: `c` holds (m, n).
-    unsafe { multiply((m, b.n, b.k), c.as_mut_ptr(), a, Factor::Packed(b), None, threads) }
+    unsafe { matrix((m, b.n, b.k), a, Factor::Packed(b), Begin::Result, threads, c.as_mut_ptr()) }
 }
 
-/// With a `start`, `c = a b` plus the bias, if any, on each row; without one `c += a b`.
+/// [`multiply`] for matrices.
 ///
 /// # Safety
-/// `c` must be valid for writes of m n elements, and without a `start` for reads; a plain `b` must hold (k, n).
-unsafe fn multiply<T: Element>(
-    (m, n, k): (usize, usize, usize),
-    c: *mut T,
+/// As there, where `c` holds m n elements; a plain `b` must hold (k, n).
+unsafe fn matrix<T: Element>(
+    size: (usize, usize, usize),
     a: Mat<'_, T>,
     b: Factor<'_, T>,
-    start: Option<Option<&[T]>>,
+    begin: Begin<'_, T>,
     threads: Threads,
+    c: *mut T,
 ) {
-    assert!(a.holds(m, k) && start.flatten().is_none_or(|b| b.len() == n), "matrix product out of bounds");
+    assert!(a.holds(size.0, size.2), "matrix product out of bounds");
+    let job = Job { size, a: &a, b, place: Place::matrix(size.1), begin, rectify: None, threads };
+    // SAFETY: the caller vouches for it.
+    unsafe { multiply(&job, c) }
+}
+
+/// Computes a product. Each element is one chain of multiply-adds in the order of the sum, whatever the factors are and wherever the
+/// result lies.
+///
+/// # Safety
+/// `c` must be valid for writes of the elements where the result lies, and for reads if the sums begin there; the factors must give
+/// what their traits say.
+pub(crate) unsafe fn multiply<T: Element>(job: &Job<'_, T>, c: *mut T) {
+    let (m, n, k) = job.size;
+    match job.begin {
+        Begin::Columns(bias) => assert!(bias.len() == n, "a bias of another size"),
+        Begin::Rows(bias) => assert!(bias.len() == m, "a bias of another size"),
+        Begin::Zero | Begin::Result => {}
+    }
     if m * n == 0 {
         return;
     }
-    let product = Product::new((m, n, k), a, b, threads);
+    let product = Product::new(job);
     let offsets: Vec<usize> = (0..product.cut).map(|p| p * product.panel).collect();
     let c = Shared(c);
     T::scratch(product.shared_size(product.block), |shared| {
@@ -149,9 +206,9 @@ unsafe fn multiply<T: Element>(
             let depth = product.block.min(k - k0);
             let shared = &mut shared[..product.shared_size(depth)];
             product.pack((k0, depth), shared);
-            let (shared, start) = (&*shared, start.filter(|_| k0 == 0));
+            let shared = &*shared;
             // SAFETY: the caller vouches for `c`, whose elements the first block starts; each task runs once.
-            let one = |i| unsafe { product.task(i, ((k0, depth), shared), &offsets, &c, start) };
+            let one = |i| unsafe { product.task(i, ((k0, depth), shared), &offsets, &c) };
             if product.spread {
                 each(product.tasks.count(), &one);
             } else {

@@ -4,12 +4,37 @@ use super::Mat;
 use crate::ops::cpu::element::Element;
 use crate::ops::cpu::tile::Panels;
 use crate::ops::cpu::transpose::transpose;
+use std::ops::Range;
+
+/// A left factor.
+pub(crate) trait PackRows<T>: Sync {
+    /// Packs some panels of rows at depths `k0..k0 + depth`: `[panel][term][row]`; writes all of `to`.
+    fn pack_rows(&self, panels: &Panels, group: Range<usize>, terms: (usize, usize), to: &mut [T]);
+}
+
+/// A right factor.
+pub(crate) trait PackColumns<T>: Sync {
+    /// Packs columns `j..j + cols` at depths `k0..k0 + depth`: `[term][column]`, padded with zeros to `panel` columns; writes all of `to`.
+    fn pack_columns(&self, columns: (usize, usize), terms: (usize, usize), to: &mut [T], panel: usize);
+}
+
+impl<T: Element> PackRows<T> for Mat<'_, T> {
+    fn pack_rows(&self, panels: &Panels, group: Range<usize>, terms: (usize, usize), to: &mut [T]) {
+        pack_left(*self, panels, group, terms, to);
+    }
+}
+
+impl<T: Element> PackColumns<T> for Mat<'_, T> {
+    fn pack_columns(&self, columns: (usize, usize), terms: (usize, usize), to: &mut [T], panel: usize) {
+        pack_right(*self, columns, terms, to, panel);
+    }
+}
 
 /// Packs some panels of rows at depths `k0..k0 + depth`: `[panel][k][row]`.
-pub(super) fn pack_left<T: Element>(
+fn pack_left<T: Element>(
     a: Mat<'_, T>,
     panels: &Panels,
-    group: std::ops::Range<usize>,
+    group: Range<usize>,
     (k0, depth): (usize, usize),
     to: &mut [T],
 ) {

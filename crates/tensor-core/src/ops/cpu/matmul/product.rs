@@ -3,8 +3,7 @@
 #![allow(unsafe_code)]
 
 use super::block::{Block, Packed};
-use super::pack::{pack_left, pack_right};
-use super::{Factor, Mat, SMALL, Threads};
+use super::{Begin, Factor, Job, PackColumns, SMALL, Threads};
 use crate::ops::cpu::build::split;
 use crate::ops::cpu::element::Element;
 use crate::ops::cpu::threads::{Shared, each_of};
@@ -77,10 +76,7 @@ impl Tasks {
 
 /// A product's sizes, its factors, and the panels that these are packed into.
 pub(super) struct Product<'a, T> {
-    m: usize,
-    n: usize,
-    a: Mat<'a, T>,
-    b: Factor<'a, T>,
+    job: &'a Job<'a, T>,
     /// What the tasks pack.
     own: Own,
     /// Panels of rows.
@@ -99,10 +95,11 @@ pub(super) struct Product<'a, T> {
 }
 
 impl<'a, T: Element> Product<'a, T> {
-    pub(super) fn new((m, n, k): (usize, usize, usize), a: Mat<'a, T>, b: Factor<'a, T>, threads: Threads) -> Self {
+    pub(super) fn new(job: &'a Job<'a, T>) -> Self {
+        let (m, n, k) = job.size;
         let panel = VECTORS * lanes::<T>();
         let (panels, across) = (Panels::new(m, tile::rows()), n.div_ceil(panel));
-        let own = match b {
+        let own = match job.b {
             Factor::Packed(_) => Own::Neither,
             Factor::Plain(_) if panels.count >= across => Own::Left,
             Factor::Plain(_) => Own::Right,
@@ -111,21 +108,21 @@ impl<'a, T: Element> Product<'a, T> {
         let cut = k.div_ceil(k.div_ceil(depth_of::<T>()));
         let wide = if own == Own::Left { across * panel } else { m };
         let block = ((PACKED / wide / cut).max(1) * cut).min(k);
-        let spread = threads == Threads::All && m * n * block >= SMALL;
+        let spread = job.threads == Threads::All && m * n * block >= SMALL;
         let tasks = Tasks::new(panels.count, across, own, spread);
-        Self { m, n, a, b, own, panels, panel, across, cut, block, spread, tasks }
+        Self { job, own, panels, panel, across, cut, block, spread, tasks }
     }
 
     /// Elements of the factor that all tasks read, for `depth` terms.
     pub(super) fn shared_size(&self, depth: usize) -> usize {
-        depth * if self.own == Own::Left { self.across * self.panel } else { self.m }
+        depth * if self.own == Own::Left { self.across * self.panel } else { self.job.size.0 }
     }
 
     /// Packs `depth` terms from `k0` of some panels of columns.
-    fn pack_columns(&self, b: Mat<'_, T>, across: Range<usize>, (k0, depth): (usize, usize), to: &mut [T]) {
-        for (column, to) in across.zip(to.chunks_exact_mut(self.panel * depth)) {
+    fn pack_columns(&self, b: &dyn PackColumns<T>, across: Range<usize>, terms: (usize, usize), to: &mut [T]) {
+        for (column, to) in across.zip(to.chunks_exact_mut(self.panel * terms.1)) {
             let j = column * self.panel;
-            pack_right(b, (j, self.panel.min(self.n - j)), (k0, depth), to, self.panel);
+            b.pack_columns((j, self.panel.min(self.job.size.1 - j)), terms, to, self.panel);
         }
     }
 
@@ -136,9 +133,9 @@ impl<'a, T: Element> Product<'a, T> {
         let rows = |g: &Range<usize>| self.panels.first(g.end) - self.panels.first(g.start);
         let wide = |g: &Range<usize>| if self.own == Own::Left { g.len() * self.panel } else { rows(g) };
         let parts = split(to, groups.clone().map(|g| wide(&g) * depth));
-        let pack = |(g, to): (Range<usize>, &mut [T])| match (self.own, self.b) {
+        let pack = |(g, to): (Range<usize>, &mut [T])| match (self.own, self.job.b) {
             (Own::Left, Factor::Plain(b)) => self.pack_columns(b, g, (k0, depth), to),
-            _ => pack_left(self.a, &self.panels, g, (k0, depth), to),
+            _ => self.job.a.pack_rows(&self.panels, g, (k0, depth), to),
         };
         let parts: Vec<_> = groups.zip(parts).collect();
         if self.spread && parts.len() > 1 && self.shared_size(depth) >= SMALL / 4 {
@@ -148,17 +145,16 @@ impl<'a, T: Element> Product<'a, T> {
         }
     }
 
-    /// A task adds `depth` terms from `k0` to its part of `c`, which with a `start` begins at zero or at the bias.
+    /// A task adds `depth` terms from `k0` to its part of `c`.
     ///
     /// # Safety
-    /// `c` must be valid for writes of m n elements, and without a `start` for reads; no other task of this number may run.
+    /// `c` must be as [`super::multiply`] says; no other task of this number may run.
     pub(super) unsafe fn task(
         &self,
         task: usize,
         ((k0, depth), shared): ((usize, usize), &[T]),
         offsets: &[usize],
         c: &Shared<T>,
-        start: Option<Option<&[T]>>,
     ) {
         let (down, across) = self.tasks.panels(task, self.panels.count, self.across);
         let (top, left_end) = (self.panels.first(down.start), self.panels.first(down.end));
@@ -172,25 +168,27 @@ impl<'a, T: Element> Product<'a, T> {
                 let deep = self.cut.min(depth - from);
                 let own = &mut room[..size * deep];
                 let terms = (k0 + from, deep);
-                match (self.own, self.b) {
-                    (Own::Left, _) => pack_left(self.a, &self.panels, down.clone(), terms, own),
+                match (self.own, self.job.b) {
+                    (Own::Left, _) => self.job.a.pack_rows(&self.panels, down.clone(), terms, own),
                     (Own::Right, Factor::Plain(b)) => self.pack_columns(b, across.clone(), terms, own),
                     _ => {}
                 }
                 let shared = Packed { data: shared, first: 0, depth, from };
                 let own = |first| Packed { data: own, first, depth: deep, from: 0 };
-                let (left, right) = match (self.own, self.b) {
+                let (left, right) = match (self.own, self.job.b) {
                     (_, Factor::Packed(b)) => (shared, Packed { data: &b.data, first: 0, depth: b.k, from: k0 + from }),
                     (Own::Left, _) => (own(top), shared),
                     _ => (shared, own(across.start * self.panel)),
                 };
                 Arch::new().dispatch(Block {
-                    n: self.n,
+                    n: self.job.size.1,
                     left,
                     right,
                     offsets: &offsets[..deep],
                     c,
-                    start: start.filter(|_| from == 0),
+                    place: self.job.place,
+                    begin: if k0 + from == 0 { self.job.begin } else { Begin::Result },
+                    rectify: self.job.rectify.filter(|_| k0 + from + deep == self.job.size.2),
                     panels: self.panels,
                     down: down.clone(),
                     across: across.clone(),

@@ -11,6 +11,15 @@ fn wide(x: &[f32]) -> Vec<f64> {
     x.iter().map(|x| f64::from(*x)).collect()
 }
 
+/// Elements of one image of all groups, and of its result.
+fn image_len(geo: &Geometry) -> usize {
+    geo.groups * geo.channels * geo.image.0 * geo.image.1
+}
+
+fn map_len(geo: &Geometry) -> usize {
+    geo.groups * geo.out_channels * geo.out.0 * geo.out.1
+}
+
 /// The largest and the root mean square error, both relative to the root mean square of the result.
 fn errors(got: &[f32], want: &[f64]) -> (f64, f64) {
     assert_eq!(got.len(), want.len());
@@ -59,9 +68,9 @@ fn factors(geo: &Geometry) -> [Vec<f32>; 4] {
     let weights = geo.groups * geo.out_channels * geo.channels * geo.taps();
     let size = |each: usize| geo.batch * each;
     [
-        numbers(size(geo.image_len()), 1),
+        numbers(size(image_len(geo)), 1),
         numbers(weights, 2),
-        numbers(size(geo.map_len()), 3),
+        numbers(size(map_len(geo)), 3),
         numbers(geo.groups * geo.out_channels, 4),
     ]
 }
@@ -114,10 +123,10 @@ fn an_example_has_the_same_bytes_in_every_batch_and_for_any_number_of_threads() 
         let one = Geometry { batch: 1, ..geo };
         for i in 0..geo.batch {
             let part = |v: &[f32], len: usize| v[i * len..][..len].to_vec();
-            let forward = one.forward(&part(&x, geo.image_len()), &w, Some(&b), None);
-            assert_eq!(forward, part(&y, geo.map_len()), "image {i} of {geo:?}");
-            let to_input = one.input_grad(&part(&gy, geo.map_len()), &w, None);
-            assert_eq!(to_input, part(&gx, geo.image_len()), "gradient {i} of {geo:?}");
+            let forward = one.forward(&part(&x, image_len(&geo)), &w, Some(&b), None);
+            assert_eq!(forward, part(&y, map_len(&geo)), "image {i} of {geo:?}");
+            let to_input = one.input_grad(&part(&gy, map_len(&geo)), &w, None);
+            assert_eq!(to_input, part(&gx, image_len(&geo)), "gradient {i} of {geo:?}");
         }
     }
 }
