@@ -1,11 +1,10 @@
 //! A correlation with a list of taps, which computes the forward map and the map to the input.
 #![allow(unsafe_code)]
 
+use super::kernels::Kernels;
 use super::planes::{Planes, Taps};
-use crate::ops::cpu::build::split;
 use crate::ops::cpu::element::Element;
-use crate::ops::cpu::threads::each_of;
-use crate::ops::cpu::tile::{self, Left, Panels, Start, Tile, VECTORS};
+use crate::ops::cpu::tile::{self, Left, Start, Tile, VECTORS};
 use crate::ops::cpu::transpose::transpose;
 use pulp::{Arch, Simd, WithSimd};
 
@@ -107,51 +106,6 @@ pub(super) struct Packed<'a, T> {
     kernels: Vec<Kernels<T>>,
 }
 
-/// The kernels `a[m, c, t]` of a correlation, in panels: `[panel][c, t][row]`.
-pub(super) struct Kernels<T> {
-    panels: Panels,
-    /// Steps of the sum: channels x taps.
-    depth: usize,
-    data: Vec<T>,
-}
-
-impl<T: Element> Kernels<T> {
-    /// `a[m, c, t]` is `w[m row_step + c channel_step + order[t]]`.
-    pub(super) fn new(
-        rows: usize,
-        channels: usize,
-        order: &[usize],
-        w: &[T],
-        (row_step, channel_step): (usize, usize),
-    ) -> Self {
-        let panels = Panels::new(rows, tile::rows());
-        let (taps, depth) = (order.len(), channels * order.len());
-        let whole = order.iter().enumerate().all(|(i, t)| i == *t);
-        let mut data: Vec<T> = Vec::with_capacity(rows * depth);
-        // SAFETY: the buffer holds this many plain numbers, and each panel below is written whole before it is read.
-        let all = unsafe { std::slice::from_raw_parts_mut(data.as_mut_ptr(), rows * depth) };
-        each_of(split(all, panels.lengths(depth)), &|p, part| {
-            let (first, height) = (panels.first(p), panels.height(p));
-            if whole && channel_step == taps {
-                return transpose((height, depth), &w[first * row_step..], row_step, part, height);
-            }
-            for c in 0..channels {
-                let (from, to) = (&w[first * row_step + c * channel_step..], &mut part[c * taps * height..]);
-                if whole {
-                    transpose((height, taps), from, row_step, to, height);
-                } else {
-                    for (t, &tap) in order.iter().enumerate() {
-                        (0..height).for_each(|i| to[t * height + i] = from[i * row_step + tap]);
-                    }
-                }
-            }
-        });
-        // SAFETY: the panels cover all elements, and each was written.
-        unsafe { data.set_len(rows * depth) };
-        Self { panels, depth, data }
-    }
-}
-
 /// One call: some images of one group.
 pub(super) struct Images<'a, T> {
     /// The first image's first channel of the group, and the step to the next image.
@@ -166,7 +120,7 @@ pub(super) struct Images<'a, T> {
 
 impl<'a, T: Element> Packed<'a, T> {
     pub(super) fn new(of: &'a Correlation, w: &[T]) -> Self {
-        let pack = |p: &Pass| Kernels::new(of.rows, of.channels, &p.order, w, of.steps);
+        let pack = |p: &Pass| Kernels::new(of, &p.order, w);
         Self { of, kernels: of.passes.iter().map(pack).collect() }
     }
 

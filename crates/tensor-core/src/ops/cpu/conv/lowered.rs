@@ -3,14 +3,14 @@
 #![allow(unsafe_code)]
 
 use super::correlate::{Correlation, Pass};
+use super::kernels::Rows;
 use crate::ops::Rectifier;
 use crate::ops::cpu::build::unwritten;
 use crate::ops::cpu::element::Element;
 use crate::ops::cpu::elementwise::Rectify;
-use crate::ops::cpu::matmul::{self, Begin, Factor, Job, Mat, PackColumns, PackRows, Place, Threads};
+use crate::ops::cpu::matmul::{self, Begin, Factor, Job, PackColumns, Place, Threads};
 use crate::ops::cpu::threads::each_run;
-use crate::ops::cpu::tile::{self, Panels};
-use std::ops::Range;
+use crate::ops::cpu::tile;
 
 /// The columns `x[n, c, i sy + ty, j sx + tx]` of a batch of maps, one for each position (n, i, j); terms are (channel, tap).
 struct Columns<'a, T> {
@@ -93,30 +93,6 @@ impl<T: Element> PackColumns<T> for Columns<'_, T> {
     }
 }
 
-/// Kernels with some of their taps: `a[m, (c, t)] = w[m steps.0 + c steps.1 + order[t]]`.
-struct Rows<'a, T> {
-    w: &'a [T],
-    steps: (usize, usize),
-    order: &'a [usize],
-}
-
-impl<T: Element> PackRows<T> for Rows<'_, T> {
-    fn pack_rows(&self, panels: &Panels, group: Range<usize>, (k0, depth): (usize, usize), to: &mut [T]) {
-        let (top, taps) = (panels.first(group.start), self.order.len());
-        // Term after term of all panels, so that each page is visited once.
-        for p in 0..depth {
-            let (channel, tap) = ((k0 + p) / taps, self.order[(k0 + p) % taps]);
-            let from = &self.w[channel * self.steps.1 + tap..];
-            for panel in group.clone() {
-                let (first, height) = (panels.first(panel), panels.height(panel));
-                let to = &mut to[(first - top) * depth + p * height..][..height];
-                let from = from[first * self.steps.0..].iter().step_by(self.steps.0);
-                to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
-            }
-        }
-    }
-}
-
 /// Kernels that do not stay in a second-level cache while the images pass.
 const LARGE: usize = 1 << 18;
 /// Rows below which the columns cost too much beside the product.
@@ -157,13 +133,7 @@ impl Correlation {
             each_run(&mut y, high * wide, &|i, map| map.fill(bias.map_or(T::ZERO, |b| b[i % self.rows])));
         }
         for pass in &self.passes {
-            let (taps, depth) = (pass.order.len(), self.channels * pass.order.len());
-            let whole = pass.order.iter().enumerate().all(|(i, t)| i == *t);
-            let ordered = Rows { w, steps: self.steps, order: &pass.order };
-            // A matrix, where the terms lie at one distance.
-            let matrix = Mat { data: w, rs: self.steps.0, cs: if taps == 1 { self.steps.1 } else { 1 } };
-            let plain = whole && (taps == 1 || self.steps.1 == taps);
-            let kernels: &dyn PackRows<T> = if plain { &matrix } else { &ordered };
+            let kernels = Rows::new(self, &pass.order, w);
             let columns = self.columns(pass, x);
             let maps = matmul::Maps {
                 size: columns.out,
@@ -173,8 +143,8 @@ impl Correlation {
                 position: step.1,
             };
             let job = Job {
-                size: (self.rows, batch * columns.out.0 * columns.out.1, depth),
-                a: kernels,
+                size: (self.rows, batch * columns.out.0 * columns.out.1, self.channels * pass.order.len()),
+                a: &kernels,
                 b: Factor::Plain(&columns),
                 place: Place { row: high * wide, maps: Some(maps) },
                 begin: Begin::rows(bias),
@@ -219,14 +189,16 @@ mod tests {
     }
 
     /// (batch, channels, out channels, image, kernel, stride, padding, dilation): whole and cut vectors, several images in a vector,
-    /// maps of one line, sums of several blocks, positions that no tap reaches, and none that any does.
-    const CASES: [(usize, usize, usize, (usize, usize), (usize, usize), usize, usize, usize); 9] = [
+    /// maps of one line, sums cut inside a channel, positions that no tap reaches, and none that any does.
+    const CASES: [(usize, usize, usize, (usize, usize), (usize, usize), usize, usize, usize); 11] = [
         (3, 5, 40, (7, 7), (3, 3), 1, 1, 1),
         (2, 300, 33, (7, 5), (1, 1), 1, 0, 1),
         (5, 9, 14, (8, 9), (3, 3), 2, 1, 1),
         (4, 6, 7, (9, 9), (1, 1), 2, 0, 1),
         (1, 40, 37, (20, 40), (1, 1), 1, 0, 1),
         (2, 170, 13, (6, 6), (3, 2), 1, 2, 2),
+        (2, 14, 170, (6, 6), (3, 3), 1, 1, 1),
+        (2, 14, 230, (6, 6), (5, 5), 2, 2, 1),
         (17, 3, 5, (4, 4), (4, 4), 2, 1, 1),
         (2, 4, 3, (5, 5), (1, 1), 3, 1, 1),
         (2, 4, 3, (1, 1), (1, 1), 3, 1, 1),

@@ -3,6 +3,7 @@
 
 mod correlate;
 mod depthwise;
+mod kernels;
 mod lowered;
 mod planes;
 mod weight;
