@@ -39,7 +39,9 @@ pub(super) struct Layout {
 impl Layout {
     /// `[panel of tiles][vector][tile]`: what a product reads as its left factor ([`tile::Left::Blocks`]).
     pub(super) fn panels<T: Element>(tiles: usize, vectors: usize) -> Self {
-        let (lanes, panel) = (lanes::<T>(), tile::rows());
+        let lanes = lanes::<T>();
+        // As even as may be.
+        let panel = tiles.div_ceil(tiles.div_ceil(tile::rows()).max(1));
         let vector = panel * lanes;
         let panel_step = vectors * vector;
         let step = tiles.div_ceil(panel) * panel_step + lanes;

@@ -8,6 +8,8 @@
 //! the batch or on the number of threads. A value that is not finite spreads to its whole tile.
 #![allow(unsafe_code)]
 
+mod by_outputs;
+mod by_tiles;
 mod correlate;
 mod input;
 mod kernels;
@@ -24,7 +26,6 @@ use crate::ops::Rectifier;
 use crate::ops::cpu::element::Element;
 use crate::ops::cpu::elementwise::Rectify;
 use correlate::{Phase, TiledCorrelation};
-use kernels::TransformedKernels;
 use strips::TileGrid;
 
 /// Channels below which the transforms cost more than the products save.
@@ -105,19 +106,18 @@ impl Geometry {
         let plan = self.plan()?;
         let (c, o, taps) = (self.channels, self.out_channels, self.taps());
         let origin = (-(self.padding.0 as isize), -(self.padding.1 as isize));
-        let group = |w: &[T]| {
-            let kernels = TransformedKernels::new(plan, (o, c), &self.phase_taps(plan), w, (c * taps, taps));
-            vec![Phase { origin, first: (0, 0), kernels }]
-        };
         let correlation = TiledCorrelation {
             plan,
             grid: self.source_grid(plan),
             batch: self.batch,
+            groups: self.groups,
             channels: c,
-            groups: w.chunks_exact(o * c * taps).map(group).collect(),
+            outputs: o,
+            phases: vec![Phase { origin, first: (0, 0), taps: self.phase_taps(plan) }],
+            steps: (c * taps, taps),
             rectify: rectify.map(Rectify::new),
         };
-        Some(correlation.run(x, bias))
+        Some(correlation.run(x, w, bias))
     }
 
     /// [`Geometry::input_grad`], where the method pays: for each phase of the stride the correlation of `gy` with its taps in reverse.
@@ -128,13 +128,11 @@ impl Geometry {
         }
         let plan = self.plan()?;
         let (c, o, taps) = (self.channels, self.out_channels, self.taps());
-        let phase = |w: &[T], (first, of, order): ((usize, usize), super::Taps, Vec<usize>)| {
-            let order: Vec<usize> = order.into_iter().rev().collect();
+        let phase = |(first, of, order): ((usize, usize), super::Taps, Vec<usize>)| {
             // The taps' offsets fall with their numbers, so the last has the least.
             let origin = of.offsets[of.offsets.len() - 1];
-            Phase { origin, first, kernels: TransformedKernels::new(plan, (c, o), &[order], w, (taps, c * taps)) }
+            Phase { origin, first, taps: vec![order.into_iter().rev().collect()] }
         };
-        let group = |w: &[T]| self.phases().flatten().map(|p| phase(w, p)).collect();
         let correlation = TiledCorrelation {
             plan,
             grid: TileGrid {
@@ -146,11 +144,14 @@ impl Geometry {
                 step: plan.stride,
             },
             batch: self.batch,
+            groups: self.groups,
             channels: o,
-            groups: w.chunks_exact(o * c * taps).map(group).collect(),
+            outputs: c,
+            phases: self.phases().flatten().map(phase).collect(),
+            steps: (taps, c * taps),
             rectify: None,
         };
-        Some(correlation.run(gy, bias))
+        Some(correlation.run(gy, w, bias))
     }
 
     /// Tiles of the result, which read the image.
