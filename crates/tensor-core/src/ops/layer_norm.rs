@@ -109,7 +109,7 @@ impl Kernel<1> for ToShift {
     const NAME: &'static str = "sconce-layer-norm-to-shift";
 
     fn forward<T: Element>(&self, [g]: [&[T]; 1], _: [&Shape; 1]) -> candle_core::Result<(Vec<T>, Shape)> {
-        Ok((elementwise::row_sum(g, self.0).into_iter().map(T::from_f64).collect(), self.0.into()))
+        Ok((elementwise::row_sum(g, self.0).into_iter().map(T::of_f64).collect(), self.0.into()))
     }
 
     fn backward(&self, _: [&Tensor; 1], _: &Tensor, _: &Tensor) -> candle_core::Result<[Option<Tensor>; 1]> {

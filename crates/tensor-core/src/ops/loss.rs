@@ -86,7 +86,7 @@ impl Kernel<2> for SquaredError {
     const NAME: &'static str = "sconce-mse";
 
     fn forward<T: Math>(&self, [y, t]: [&[T]; 2], _: [&Shape; 2]) -> candle_core::Result<(Vec<T>, Shape)> {
-        Ok((vec![T::from_f64(elementwise::squared_distance(y, t) / y.len() as f64)], ().into()))
+        Ok((vec![T::of_f64(elementwise::squared_distance(y, t) / y.len() as f64)], ().into()))
     }
 
     fn backward(&self, [y, t]: [&Tensor; 2], _: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {
@@ -98,7 +98,7 @@ impl Kernel<2> for Difference {
     const NAME: &'static str = "sconce-mse-grad";
 
     fn forward<T: Math>(&self, [y, t]: [&[T]; 2], [shape, _]: [&Shape; 2]) -> candle_core::Result<(Vec<T>, Shape)> {
-        Ok((elementwise::difference(y, t, T::from_f64(2.0 / y.len() as f64)), shape.clone()))
+        Ok((elementwise::difference(y, t, T::of_f64(2.0 / y.len() as f64)), shape.clone()))
     }
 
     fn backward(&self, [y, _]: [&Tensor; 2], _: &Tensor, u: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {

@@ -123,7 +123,7 @@ struct Shared {
 
 impl Shared {
     fn mask<T: Math>(&self) -> Option<Vec<T>> {
-        self.mask.as_ref().map(|m| m.iter().map(|v| T::from_f64(*v)).collect())
+        self.mask.as_ref().map(|m| m.iter().map(|v| T::of_f64(*v)).collect())
     }
 }
 

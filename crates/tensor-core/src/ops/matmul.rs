@@ -154,7 +154,7 @@ impl Kernel<1> for RowSum {
 
     fn forward<T: Element>(&self, [x]: [&[T]; 1], [shape]: [&Shape; 1]) -> candle_core::Result<(Vec<T>, Shape)> {
         let width = shape.dims().last().copied().unwrap_or(1);
-        Ok((elementwise::row_sum(x, width).into_iter().map(T::from_f64).collect(), width.into()))
+        Ok((elementwise::row_sum(x, width).into_iter().map(T::of_f64).collect(), width.into()))
     }
 
     fn backward(&self, [x]: [&Tensor; 1], _: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 1]> {

@@ -39,8 +39,8 @@
 //!
 //! # Cost
 //! Convolutions and matrix products keep a small tile of the result in registers and read their operands from padded or
-//! packed copies that fit the caches. No matrix of patches (im2col) is built, so the extra memory is that of a few images and
-//! of the weights, or of the transformed kernels where [`conv2d`] uses Winograd's method. The instruction set is chosen at run time (AVX-512, AVX2, NEON). All other operations pass over the data
+//! packed copies that fit the caches. No whole matrix of patches (im2col) is built, only about a million of its elements at a time, so the
+//! extra memory is that of a few images and of the weights, or of the transformed kernels where [`conv2d`] uses Winograd's method. The instruction set is chosen at run time (AVX-512, AVX2, NEON). All other operations pass over the data
 //! once or twice.
 //!
 //! # Reproducibility
@@ -77,6 +77,7 @@ mod softmax;
 mod tape;
 mod unary;
 mod upsample;
+mod weighted_sum;
 
 pub use activation::{Rectifier, add, add_relu, leaky_relu, rectify, relu, sigmoid};
 pub use batched_matmul::batched_matmul;
@@ -98,6 +99,7 @@ pub use softmax::softmax;
 pub use tape::{backward, keeps_graph, last_backward};
 pub use unary::{Gelu, clamp, elu, erf, gelu, hard_sigmoid, hard_swish, mish, selu, silu, softplus, tanh};
 pub use upsample::{Taps, resize2d, upsample_bilinear2d, upsample_nearest2d};
+pub use weighted_sum::weighted_sum;
 
 use crate::{Error, Result};
 use candle_core::{DType, Tensor};

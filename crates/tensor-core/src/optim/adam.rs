@@ -2,9 +2,9 @@
 
 use super::Decay;
 use super::descent::{Descent, Rule, Update};
-use super::update::apply;
 use crate::ops::cpu::element::Element;
 use crate::ops::in_place::Update as Elementwise;
+use crate::ops::in_place::apply;
 use crate::{Param, Result, error::require};
 use candle_core::Tensor;
 
@@ -104,7 +104,7 @@ pub(super) struct Mean {
 impl Elementwise for Mean {
     #[inline(always)]
     fn apply<T: Element>(&self, m: &mut [T], g: &[T], _: &[T]) {
-        let (keep, take) = (T::from_f64(self.beta), T::from_f64(1.0 - self.beta));
+        let (keep, take) = (T::of_f64(self.beta), T::of_f64(1.0 - self.beta));
         if self.square {
             for (m, g) in m.iter_mut().zip(g) {
                 *m = keep * *m + take * (*g * *g);
@@ -133,8 +133,8 @@ struct Descend {
 impl Elementwise for Descend {
     #[inline(always)]
     fn apply<T: Element>(&self, w: &mut [T], m: &[T], v: &[T]) {
-        let (lr, root) = (T::from_f64(self.lr), T::from_f64(self.root));
-        let (eps, keep) = (T::from_f64(self.eps), T::from_f64(1.0 - self.shrink));
+        let (lr, root) = (T::of_f64(self.lr), T::of_f64(self.root));
+        let (eps, keep) = (T::of_f64(self.eps), T::of_f64(1.0 - self.shrink));
         for (w, (m, v)) in w.iter_mut().zip(m.iter().zip(v)) {
             *w = keep * *w - lr * *m / (root * v.root() + eps);
         }
@@ -149,8 +149,8 @@ impl Elementwise for Descend {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::in_place::assert_one_formula;
     use crate::optim::Optimizer;
-    use crate::optim::update::assert_one_formula;
     use crate::store::State;
     use crate::{Error, Params, Role};
     use candle_core::Device;

@@ -1,8 +1,8 @@
 //! Averages of the weights over steps.
 
-use super::update::apply;
 use crate::ops::cpu::element::Element;
 use crate::ops::in_place::Update;
+use crate::ops::in_place::apply;
 use crate::store::State;
 use crate::{Error, Params, Result, error::require};
 use candle_core::Tensor;
@@ -117,7 +117,7 @@ struct Toward(f64);
 impl Update for Toward {
     #[inline(always)]
     fn apply<T: Element>(&self, mean: &mut [T], w: &[T], _: &[T]) {
-        let share = T::from_f64(self.0);
+        let share = T::of_f64(self.0);
         for (m, w) in mean.iter_mut().zip(w) {
             *m += share * (*w - *m);
         }
@@ -132,7 +132,7 @@ impl Update for Toward {
 mod tests {
     use super::*;
     use crate::Role;
-    use crate::optim::update::assert_one_formula;
+    use crate::ops::in_place::assert_one_formula;
     use candle_core::Device;
 
     #[test]

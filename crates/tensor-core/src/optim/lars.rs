@@ -1,10 +1,10 @@
 //! Layer-wise adaptive rates.
 
 use super::descent::{Descent, Rule, Update};
-use super::update::apply;
 use crate::ops::composed::sum_all;
 use crate::ops::cpu::element::Element;
 use crate::ops::in_place::Update as Elementwise;
+use crate::ops::in_place::apply;
 use crate::{Param, Result, Role, error::require};
 use candle_core::{DType, Tensor};
 
@@ -98,7 +98,7 @@ struct Accelerate {
 impl Elementwise for Accelerate {
     #[inline(always)]
     fn apply<T: Element>(&self, v: &mut [T], g: &[T], w: &[T]) {
-        let (momentum, lr, decay) = (T::from_f64(self.momentum), T::from_f64(self.lr), T::from_f64(self.decay));
+        let (momentum, lr, decay) = (T::of_f64(self.momentum), T::of_f64(self.lr), T::of_f64(self.decay));
         for (v, (g, w)) in v.iter_mut().zip(g.iter().zip(w)) {
             *v = momentum * *v + lr * (*g + decay * *w);
         }
@@ -129,8 +129,8 @@ impl Elementwise for Descend {
 mod tests {
     use super::*;
     use crate::Params;
+    use crate::ops::in_place::assert_one_formula;
     use crate::optim::Optimizer;
-    use crate::optim::update::assert_one_formula;
     use candle_core::Device;
 
     #[test]

@@ -11,7 +11,6 @@ mod rmsprop;
 mod schedule;
 mod sgd;
 mod slots;
-mod update;
 mod updater;
 
 pub use adam::{Adam, AdamConfig};

@@ -2,9 +2,9 @@
 
 use super::adam::Mean;
 use super::descent::{Descent, Rule, Update};
-use super::update::apply;
 use crate::ops::cpu::element::Element;
 use crate::ops::in_place::Update as Elementwise;
+use crate::ops::in_place::apply;
 use crate::{Param, Result, error::require};
 use candle_core::Tensor;
 
@@ -96,7 +96,7 @@ struct Accelerate {
 impl Elementwise for Accelerate {
     #[inline(always)]
     fn apply<T: Element>(&self, v: &mut [T], g: &[T], s: &[T]) {
-        let (momentum, eps) = (T::from_f64(self.momentum), T::from_f64(self.eps));
+        let (momentum, eps) = (T::of_f64(self.momentum), T::of_f64(self.eps));
         for (v, (g, s)) in v.iter_mut().zip(g.iter().zip(s)) {
             *v = momentum * *v + *g / (s.root() + eps);
         }
@@ -115,7 +115,7 @@ struct Descend {
 impl Elementwise for Descend {
     #[inline(always)]
     fn apply<T: Element>(&self, w: &mut [T], v: &[T], _: &[T]) {
-        let lr = T::from_f64(self.lr);
+        let lr = T::of_f64(self.lr);
         for (w, v) in w.iter_mut().zip(v) {
             *w -= lr * *v;
         }
@@ -129,7 +129,7 @@ impl Elementwise for Descend {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::optim::update::assert_one_formula;
+    use crate::ops::in_place::assert_one_formula;
 
     #[test]
     fn updates_of_tensors() {

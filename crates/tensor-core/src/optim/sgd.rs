@@ -1,9 +1,9 @@
 //! Stochastic gradient descent.
 
 use super::descent::{Descent, Rule, Update};
-use super::update::apply;
 use crate::ops::cpu::element::Element;
 use crate::ops::in_place::Update as Elementwise;
+use crate::ops::in_place::apply;
 use crate::{Param, Result, error::require};
 use candle_core::Tensor;
 
@@ -104,7 +104,7 @@ struct Accelerate {
 impl Elementwise for Accelerate {
     #[inline(always)]
     fn apply<T: Element>(&self, v: &mut [T], g: &[T], w: &[T]) {
-        let (m, d) = (T::from_f64(self.momentum), T::from_f64(self.decay));
+        let (m, d) = (T::of_f64(self.momentum), T::of_f64(self.decay));
         if self.decay == 0.0 {
             for (v, g) in v.iter_mut().zip(g) {
                 *v = m * *v + *g;
@@ -132,7 +132,7 @@ struct Descend {
 impl Elementwise for Descend {
     #[inline(always)]
     fn apply<T: Element>(&self, w: &mut [T], v: &[T], g: &[T]) {
-        let (lr, keep, m) = (T::from_f64(self.lr), T::from_f64(1.0 - self.shrink), T::from_f64(self.momentum));
+        let (lr, keep, m) = (T::of_f64(self.lr), T::of_f64(1.0 - self.shrink), T::of_f64(self.momentum));
         if self.momentum == 0.0 {
             for (w, v) in w.iter_mut().zip(v) {
                 *w = keep * *w - lr * *v;
@@ -154,8 +154,8 @@ impl Elementwise for Descend {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::in_place::assert_one_formula;
     use crate::optim::Optimizer;
-    use crate::optim::update::assert_one_formula;
     use crate::{Params, Role};
     use candle_core::Device;
 

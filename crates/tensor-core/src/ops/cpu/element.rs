@@ -39,6 +39,12 @@ pub(crate) trait Element: WithDType + PartialOrd + std::ops::AddAssign + std::op
     /// `valid <= lanes`, and `from` is valid for reads of that many.
     unsafe fn load_part<S: Simd>(s: S, from: *const Self, valid: usize) -> Self::V<S>;
 
+    /// In 64 bits. Unlike candle's conversion it is part of the loop that calls it, however candle is compiled.
+    fn as_f64(self) -> f64;
+
+    /// The nearest number.
+    fn of_f64(x: f64) -> Self;
+
     /// Whether it is no number.
     fn nan(self) -> bool;
 
@@ -140,6 +146,16 @@ macro_rules! element {
             unsafe fn load_part<S: Simd>(s: S, from: *const Self, valid: usize) -> Self::V<S> {
                 // SAFETY: the caller vouches for these elements.
                 s.$load(unsafe { std::slice::from_raw_parts(from, valid) })
+            }
+
+            #[inline(always)]
+            fn as_f64(self) -> f64 {
+                self.into()
+            }
+
+            #[inline(always)]
+            fn of_f64(x: f64) -> Self {
+                x as $t
             }
 
             #[inline(always)]

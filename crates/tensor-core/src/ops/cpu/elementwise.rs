@@ -57,7 +57,7 @@ pub(crate) struct Rectify<T> {
 
 impl<T: Element> Rectify<T> {
     pub(crate) fn new(of: Rectifier) -> Self {
-        Self { slope: T::from_f64(of.slope), cap: T::from_f64(of.cap), open: of.cap == f64::INFINITY }
+        Self { slope: T::of_f64(of.slope), cap: T::of_f64(of.cap), open: of.cap == f64::INFINITY }
     }
 
     /// `min(x, cap)`, or `slope x` where x is negative; NaN stays NaN, and slope 0 gives 0 even at -inf.
@@ -156,7 +156,7 @@ pub(crate) fn squared_distance<T: Element>(a: &[T], b: &[T]) -> f64 {
                 }
                 let mut total = 0.0;
                 for l in lanes {
-                    total += l.to_f64();
+                    total += l.as_f64();
                 }
                 total
             },
@@ -276,7 +276,7 @@ pub(crate) fn channel_sums(len: usize, channels: usize, p: usize, f: impl Fn(usi
 pub(crate) fn channel_sum<T: Element>(x: &[T], channels: usize, p: usize) -> Vec<f64> {
     channel_sums(x.len(), channels, p, |_, at| {
         let plane = &x[at..at + p];
-        sum(p, |i| plane[i].to_f64())
+        sum(p, |i| plane[i].as_f64())
     })
 }
 
@@ -299,7 +299,7 @@ pub(crate) fn row_sum<T: Element>(x: &[T], width: usize) -> Vec<f64> {
                     }
                 },
             );
-            total.iter_mut().zip(&part).for_each(|(t, p)| *t += p.to_f64());
+            total.iter_mut().zip(&part).for_each(|(t, p)| *t += p.as_f64());
         }
         total
     };

@@ -42,8 +42,8 @@ pub(super) fn sums<T: Element>(x: &[T], g: &[T], f: impl Fn(T, T) -> (T, T)) -> 
             }
         }
         for i in 0..LANES {
-            first += a[i].to_f64();
-            second += b[i].to_f64();
+            first += a[i].as_f64();
+            second += b[i].as_f64();
         }
     }
     (first, second)
@@ -82,14 +82,14 @@ pub(crate) fn moments<T: Element>(x: &[T], c: usize, p: usize) -> Moments {
                         #[inline(always)]
                         |x| x,
                     ) / p as f64;
-                    let centre = T::from_f64(own);
+                    let centre = T::of_f64(own);
                     let around = sum(
                         plane,
                         #[inline(always)]
                         |x| (x - centre) * (x - centre),
                     );
                     // Corrects for the rounding of the mean.
-                    let around = around - p as f64 * (own - centre.to_f64()).powi(2);
+                    let around = around - p as f64 * (own - centre.as_f64()).powi(2);
                     let (step, total) = (own - mean, count + p as f64);
                     spread += around + step * step * count * p as f64 / total;
                     mean += step * p as f64 / total;
@@ -114,8 +114,8 @@ struct Map<T> {
 impl<T: Element> Map<T> {
     fn all((gamma, beta): (&[T], &[T]), m: &Moments, eps: f64) -> Vec<Self> {
         let one = |ch: usize| Self {
-            mean: T::from_f64(m.mean[ch]),
-            scale: T::from_f64(gamma[ch].to_f64() / (m.var[ch] + eps).sqrt()),
+            mean: T::of_f64(m.mean[ch]),
+            scale: T::of_f64(gamma[ch].as_f64() / (m.var[ch] + eps).sqrt()),
             shift: beta[ch],
         };
         (0..gamma.len()).map(one).collect()
@@ -257,8 +257,8 @@ pub(crate) fn backward<T: Element>(
         |ch, at, to| {
             // gamma inv (g - mean(g) - xhat mean(g xhat))
             let (map, (plain, tilted)) = (maps[ch], sums[ch]);
-            let shift = T::from_f64(plain / count);
-            let tilt = T::from_f64(inverse(ch).powi(2) * tilted / count);
+            let shift = T::of_f64(plain / count);
+            let tilt = T::of_f64(inverse(ch).powi(2) * tilted / count);
             let pairs = to.iter_mut().zip(x[at..at + p].iter().zip(&g[at..at + p]));
             if let Some(rectify) = rectify {
                 for (to, (x, g)) in pairs {
@@ -272,7 +272,7 @@ pub(crate) fn backward<T: Element>(
             }
         },
     );
-    out.extend((0..c).map(|ch| T::from_f64(inverse(ch) * sums[ch].1)));
-    out.extend(sums.iter().map(|s| T::from_f64(s.0)));
+    out.extend((0..c).map(|ch| T::of_f64(inverse(ch) * sums[ch].1)));
+    out.extend(sums.iter().map(|s| T::of_f64(s.0)));
     out
 }

@@ -117,7 +117,7 @@ impl Score for ExponentialLogistic {
     /// e^60 and its sums are far from overflow in f32, and what underflows is below e^-40 of the largest.
     #[inline(always)]
     fn near<T: Math>(self, top: T) -> bool {
-        (-40.0..60.0).contains(&top.to_f64())
+        (-40.0..60.0).contains(&top.as_f64())
     }
 
     /// One exponential and one division.
@@ -162,18 +162,18 @@ fn positive<T: Math>(z: T, eps: T) -> T {
 impl Score for Rectified {
     #[inline(always)]
     fn log<T: Math>(self, z: T) -> T {
-        let eps = T::from_f64(self.0);
-        T::from_f64(positive(z, eps).to_f64().ln())
+        let eps = T::of_f64(self.0);
+        T::of_f64(positive(z, eps).as_f64().ln())
     }
 
     #[inline(always)]
     fn power<T: Math>(self, z: T, shift: T) -> T {
-        positive(z, T::from_f64(self.0)) / shift.exponential()
+        positive(z, T::of_f64(self.0)) / shift.exponential()
     }
 
     #[inline(always)]
     fn slope<T: Math>(self, z: T) -> T {
-        if z > T::ZERO { T::ONE / (z + T::from_f64(self.0)) } else { T::ZERO }
+        if z > T::ZERO { T::ONE / (z + T::of_f64(self.0)) } else { T::ZERO }
     }
 }
 
@@ -182,7 +182,7 @@ impl Score for Rectified {
 #[inline(always)]
 fn log_sum<T: Math, S: Score>(score: S, row: &[T]) -> (T, T) {
     let top = score.log(largest(row));
-    if !top.to_f64().is_finite() {
+    if !top.as_f64().is_finite() {
         // All logits are -inf, or one is +inf or NaN: the result shows it.
         return (top, T::ZERO);
     }
@@ -192,14 +192,14 @@ fn log_sum<T: Math, S: Score>(score: S, row: &[T]) -> (T, T) {
             #[inline(always)]
             |v| score.plain(v).0,
         );
-        return (top, T::from_f64(total.ln() - top.to_f64()));
+        return (top, T::of_f64(total.ln() - top.as_f64()));
     }
     let total = sum_of(
         row,
         #[inline(always)]
         |v| score.power(v, top),
     );
-    (top, T::from_f64(total.ln()))
+    (top, T::of_f64(total.ln()))
 }
 
 /// The sum of `f` over a row: blocks are summed in lanes, and the lanes in f64.
@@ -219,7 +219,7 @@ fn sum_of<T: Math>(row: &[T], f: impl Fn(T) -> T) -> f64 {
             }
         }
         for l in lanes {
-            total += l.to_f64();
+            total += l.as_f64();
         }
     }
     total
@@ -267,7 +267,7 @@ pub(crate) fn log_output_grad<T: Math, S: Score>(score: S, (z, y, g): (&[T], &[T
         #[inline(always)]
         |_, at, out| {
             let (z, y, g) = (&z[at..at + k], &y[at..at + k], &g[at..at + k]);
-            let total = T::from_f64(super::elementwise::sum(k, |j| g[j].to_f64()));
+            let total = T::of_f64(super::elementwise::sum(k, |j| g[j].as_f64()));
             for (o, (z, (y, g))) in out.iter_mut().zip(z.iter().zip(y.iter().zip(g))) {
                 *o = score.slope(*z) * (*g - y.exponential() * total);
             }

@@ -192,7 +192,7 @@ impl Windows {
     /// [`Windows::largest`] by the maxima over the rows of a window, then over its columns.
     fn largest_by_rows<T: Element>(&self, x: &[T]) -> Vec<T> {
         let (ow, w, stride) = (self.cols.out, self.cols.image, self.cols.stride);
-        let lowest = T::from_f64(f64::NEG_INFINITY);
+        let lowest = T::of_f64(f64::NEG_INFINITY);
         build(x.len() / self.pixels() * self.positions(), self.positions(), |p, y| {
             let x = &x[p * self.pixels()..][..self.pixels()];
             T::scratch(w, |high| {
@@ -252,7 +252,7 @@ impl Windows {
 
     /// [`Windows::share`] of all positions.
     pub(crate) fn shares<T: Element>(&self) -> Vec<T> {
-        self.each().map(|(oy, ox)| T::from_f64(self.share(oy, ox))).collect()
+        self.each().map(|(oy, ox)| T::of_f64(self.share(oy, ox))).collect()
     }
 
     /// Sum over each window, row after row, times its share: padding adds zeros.

@@ -30,7 +30,7 @@ impl Resample {
     #[inline(always)]
     fn corners<T: Element>(&self, row: (usize, usize, f64), col: (usize, usize, f64)) -> [(usize, T); 4] {
         let (w, (a, b, v), (c, d, u)) = (self.cols.from, row, col);
-        let weight = |x: f64| T::from_f64(x);
+        let weight = |x: f64| T::of_f64(x);
         [
             (a * w + c, weight((1.0 - v) * (1.0 - u))),
             (a * w + d, weight((1.0 - v) * u)),

@@ -50,7 +50,7 @@ pub(crate) fn softmax<T: Math>(z: &[T], k: usize) -> Vec<T> {
                 #[inline(always)]
                 |v| v,
             );
-            let scale = T::from_f64(1.0 / total);
+            let scale = T::of_f64(1.0 / total);
             for y in y.iter_mut() {
                 *y *= scale;
             }
@@ -72,7 +72,7 @@ pub(crate) fn softmax_grad<T: Math>(y: &[T], g: &[T], k: usize) -> Vec<T> {
                 #[inline(always)]
                 |y, g| (y * g, T::ZERO),
             );
-            let dot = T::from_f64(dot);
+            let dot = T::of_f64(dot);
             for (o, (y, g)) in out.iter_mut().zip(y.iter().zip(g)) {
                 *o = *y * (*g - dot);
             }
@@ -89,15 +89,15 @@ fn moments<T: Element>(x: &[T], eps: f64) -> (T, T) {
         #[inline(always)]
         |x| x,
     ) / n;
-    let mean = T::from_f64(own);
+    let mean = T::of_f64(own);
     let around = sum(
         x,
         #[inline(always)]
         |x| (x - mean) * (x - mean),
     );
     // Corrects for the rounding of the mean.
-    let var = around / n - (own - mean.to_f64()).powi(2);
-    (mean, T::from_f64(1.0 / (var + eps).sqrt()))
+    let var = around / n - (own - mean.as_f64()).powi(2);
+    (mean, T::of_f64(1.0 / (var + eps).sqrt()))
 }
 
 /// `scale (x - mean) / sqrt(var + eps) + shift` of rows.
@@ -136,8 +136,8 @@ pub(crate) fn layer_norm_to_input<T: Element>(x: &[T], scale: &[T], g: &[T], eps
                 #[inline(always)]
                 |x, h| (h, h * (x - mean)),
             );
-            let shift = T::from_f64(plain / k as f64);
-            let tilt = T::from_f64(inverse.to_f64().powi(2) * tilted / k as f64);
+            let shift = T::of_f64(plain / k as f64);
+            let tilt = T::of_f64(inverse.as_f64().powi(2) * tilted / k as f64);
             for (h, x) in out.iter_mut().zip(x) {
                 *h = inverse * (*h - shift - (*x - mean) * tilt);
             }
@@ -173,9 +173,9 @@ pub(crate) fn layer_norm_to_scale<T: Element>(x: &[T], g: &[T], k: usize, eps: f
                     }
                 },
             );
-            total.iter_mut().zip(&part).for_each(|(t, p)| *t += p.to_f64());
+            total.iter_mut().zip(&part).for_each(|(t, p)| *t += p.as_f64());
         }
         total
     };
-    gather(k.div_ceil(COLUMNS), 1, &|i| range(i * COLUMNS)).concat().into_iter().map(T::from_f64).collect()
+    gather(k.div_ceil(COLUMNS), 1, &|i| range(i * COLUMNS)).concat().into_iter().map(T::of_f64).collect()
 }

@@ -1,5 +1,6 @@
 //! Batches of images on the host: one pass in parallel over examples for moves of pixels and one for changes of colour.
 
+use crate::ops::cpu::element::Element;
 use crate::ops::cpu::threads::each_run;
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor, WithDType};
@@ -61,14 +62,14 @@ pub(super) fn move_pixels(
     }
 }
 
-fn moved<T: WithDType>(
+fn moved<T: Element>(
     x: &Tensor,
     d: Dims,
     fill: f64,
     source: &(impl Fn(usize, usize, usize) -> Option<(usize, usize)> + Sync),
 ) -> Result<Tensor> {
     let from = host::<T>(x)?;
-    let mut to = vec![T::from_f64(fill); from.len()];
+    let mut to = vec![T::of_f64(fill); from.len()];
     let size = d.values();
     each_run(&mut to, size, &|i, to| {
         let from = &from[i * size..i * size + to.len()];
@@ -107,23 +108,23 @@ pub(super) fn map_colours(
     }
 }
 
-fn coloured<T: WithDType>(
+fn coloured<T: Element>(
     x: &Tensor,
     d: Dims,
     what: &str,
     change: &(dyn Fn(usize, &mut [f64]) + Sync),
 ) -> Result<Tensor> {
     let mut values = host::<T>(x)?;
-    if let Some(at) = values.par_iter().position_first(|v| !(0.0..=1.0).contains(&v.to_f64())) {
+    if let Some(at) = values.par_iter().position_first(|v| !(0.0..=1.0).contains(&v.as_f64())) {
         let (i, rest) = (at / d.values(), at % d.values());
         let place = [i, rest / d.pixels(), rest % d.pixels() / d.w, rest % d.w];
         let reason = format!("value {} at {place:?} is outside [0, 1]: change colours before normalising", values[at]);
         return Err(Error::value(format!("images of {what}"), reason));
     }
     each_run(&mut values, d.values(), &|i, image| {
-        let mut wide: Vec<f64> = image.iter().map(|v| v.to_f64()).collect();
+        let mut wide: Vec<f64> = image.iter().map(|v| v.as_f64()).collect();
         change(i, &mut wide);
-        image.iter_mut().zip(&wide).for_each(|(v, w)| *v = T::from_f64(*w));
+        image.iter_mut().zip(&wide).for_each(|(v, w)| *v = T::of_f64(*w));
     });
     placed(values, x)
 }

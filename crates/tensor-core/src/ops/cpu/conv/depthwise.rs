@@ -354,7 +354,7 @@ impl Geometry {
             sums
         };
         let all = gather(self.groups * parts, 1, &one);
-        let sum = |t: usize, all: &[Vec<f64>]| T::from_f64(all.iter().map(|s| s[t]).sum());
+        let sum = |t: usize, all: &[Vec<f64>]| T::of_f64(all.iter().map(|s| s[t]).sum());
         all.chunks_exact(parts).flat_map(|all| (0..taps).map(move |t| sum(t, all))).collect()
     }
 }
@@ -407,7 +407,7 @@ impl<T: Element> WithSimd for Sums<'_, T> {
             if chain >= CHAIN || n + 1 == last {
                 for (sum, acc) in sums.iter_mut().zip(acc.chunks_exact_mut(lanes)) {
                     for v in acc.iter_mut() {
-                        *sum += v.to_f64();
+                        *sum += v.as_f64();
                         *v = T::ZERO;
                     }
                 }

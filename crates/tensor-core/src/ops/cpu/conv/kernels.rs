@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::correlate::Correlation;
-use crate::ops::cpu::build::split;
+use crate::ops::cpu::build::{split, unwritten};
 use crate::ops::cpu::element::Element;
 use crate::ops::cpu::matmul::{Mat, PackRows};
 use crate::ops::cpu::threads::each_of;
@@ -10,7 +10,7 @@ use crate::ops::cpu::tile::{self, Panels};
 use crate::ops::cpu::transpose::transpose;
 use std::ops::Range;
 
-/// Panels that are packed together.
+/// Panels that are packed together at most.
 const GROUP: usize = 8;
 
 /// Kernels with some of their taps: `a[m, (c, t)] = w[m steps.0 + c steps.1 + order[t]]`.
@@ -75,15 +75,14 @@ pub(super) struct Kernels<T> {
 impl<T: Element> Kernels<T> {
     pub(super) fn new(of: &Correlation, order: &[usize], w: &[T]) -> Self {
         let (rows, panels) = (Rows::new(of, order, w), Panels::new(of.rows, tile::rows()));
-        let (depth, count) = (of.channels * order.len(), panels.count.div_ceil(GROUP));
-        let group = |i: usize| i * GROUP..((i + 1) * GROUP).min(panels.count);
-        let lengths = (0..count).map(|i| (panels.first(group(i).end) - panels.first(group(i).start)) * depth);
-        let mut data: Vec<T> = Vec::with_capacity(of.rows * depth);
-        // SAFETY: the buffer holds this many plain numbers, and each part below is written whole before it is read.
-        let all = unsafe { std::slice::from_raw_parts_mut(data.as_mut_ptr(), of.rows * depth) };
-        each_of(split(all, lengths), &|i, part| rows.pack_rows(&panels, group(i), (0, depth), part));
-        // SAFETY: the groups cover all elements, and each was written.
-        unsafe { data.set_len(of.rows * depth) };
+        let depth = of.channels * order.len();
+        let run = panels.count.div_ceil(4 * rayon::current_num_threads()).min(GROUP);
+        let group = |i: usize| i * run..((i + 1) * run).min(panels.count);
+        let lengths = (0..panels.count.div_ceil(run))
+            .map(|i| (panels.first(group(i).end) - panels.first(group(i).start)) * depth);
+        // SAFETY: the groups cover all elements, and each is written whole.
+        let mut data: Vec<T> = unsafe { unwritten(of.rows * depth, 0) };
+        each_of(split(&mut data, lengths), &|i, part| rows.pack_rows(&panels, group(i), (0, depth), part));
         Self { panels, depth, data }
     }
 }

@@ -1,5 +1,5 @@
-//! A convolution as a product of matrices: the kernels by the columns of inputs that the results read (im2col), which each task packs as
-//! it needs them. All positions of a batch are columns, so that small maps fill whole vectors, and the kernels are read once.
+//! A convolution as a product of matrices: the kernels by the columns of inputs that the results read (im2col), which are packed a block at
+//! a time. All positions of a batch are columns, so that small maps fill whole vectors, and the kernels are read once.
 #![allow(unsafe_code)]
 
 use super::correlate::{Correlation, Pass};
@@ -130,7 +130,10 @@ impl Correlation {
         let mut y: Vec<T> = unsafe { unwritten(batch * self.map_len(), 0) };
         if self.passes.len() < step.0 * step.1 {
             // Where no tap reaches, the bias alone stands.
-            each_run(&mut y, high * wide, &|i, map| map.fill(bias.map_or(T::ZERO, |b| b[i % self.rows])));
+            let alone = |i: usize| bias.map_or(T::ZERO, |b| b[i % self.rows]);
+            each_run(&mut y, high * wide, &|i, map| {
+                map.fill(rectify.map_or(alone(i), |r| Rectify::new(r).at(alone(i))));
+            });
         }
         for pass in &self.passes {
             let kernels = Rows::new(self, &pass.order, w);
@@ -185,27 +188,31 @@ mod tests {
     use crate::ops::cpu::conv::Geometry;
 
     fn numbers<T: Element>(n: usize, seed: u64) -> Vec<T> {
-        crate::Rng::new(seed).normals(n).into_iter().map(T::from_f64).collect()
+        crate::Rng::new(seed).normals(n).into_iter().map(T::of_f64).collect()
     }
 
-    /// (batch, channels, out channels, image, kernel, stride, padding, dilation): whole and cut vectors, several images in a vector,
-    /// maps of one line, sums cut inside a channel, positions that no tap reaches, and none that any does.
-    const CASES: [(usize, usize, usize, (usize, usize), (usize, usize), usize, usize, usize); 11] = [
-        (3, 5, 40, (7, 7), (3, 3), 1, 1, 1),
-        (2, 300, 33, (7, 5), (1, 1), 1, 0, 1),
-        (5, 9, 14, (8, 9), (3, 3), 2, 1, 1),
-        (4, 6, 7, (9, 9), (1, 1), 2, 0, 1),
-        (1, 40, 37, (20, 40), (1, 1), 1, 0, 1),
-        (2, 170, 13, (6, 6), (3, 2), 1, 2, 2),
-        (2, 14, 170, (6, 6), (3, 3), 1, 1, 1),
-        (2, 14, 230, (6, 6), (5, 5), 2, 2, 1),
-        (17, 3, 5, (4, 4), (4, 4), 2, 1, 1),
-        (2, 4, 3, (5, 5), (1, 1), 3, 1, 1),
-        (2, 4, 3, (1, 1), (1, 1), 3, 1, 1),
+    /// Batch, channels in and out, image, kernel, and stride, padding, dilation.
+    type Case = (usize, (usize, usize), (usize, usize), (usize, usize), [usize; 3]);
+
+    /// Whole and cut vectors, several images in a vector, maps of one line, sums cut inside a channel and into blocks, positions that no
+    /// tap reaches, and none that any does.
+    const CASES: [Case; 12] = [
+        (3, (5, 40), (7, 7), (3, 3), [1, 1, 1]),
+        (2, (300, 33), (7, 5), (1, 1), [1, 0, 1]),
+        (5, (9, 14), (8, 9), (3, 3), [2, 1, 1]),
+        (4, (6, 7), (9, 9), (1, 1), [2, 0, 1]),
+        (1, (40, 37), (20, 40), (1, 1), [1, 0, 1]),
+        (2, (170, 13), (6, 6), (3, 2), [1, 2, 2]),
+        (2, (170, 40), (6, 6), (3, 3), [1, 1, 1]),
+        (2, (14, 170), (6, 6), (3, 3), [1, 1, 1]),
+        (2, (14, 230), (6, 6), (5, 5), [2, 2, 1]),
+        (17, (3, 5), (4, 4), (4, 4), [2, 1, 1]),
+        (2, (4, 3), (5, 5), (1, 1), [3, 1, 1]),
+        (2, (4, 3), (1, 1), (1, 1), [3, 1, 1]),
     ];
 
     fn both_ways_agree<T: Element + std::fmt::Debug>() {
-        for (n, channels, out_channels, image, kernel, stride, padding, dilation) in CASES {
+        for (n, (channels, out_channels), image, kernel, [stride, padding, dilation]) in CASES {
             let out = |i: usize, k: usize| (i + 2 * padding - dilation * (k - 1) - 1) / stride + 1;
             let geo = Geometry {
                 batch: n,
@@ -220,11 +227,10 @@ mod tests {
                 dilation: (dilation, dilation),
             };
             let w: Vec<T> = numbers(out_channels * channels * kernel.0 * kernel.1, 2);
-            for (of, rectify) in [
-                (geo.correlation(), None),
-                (geo.correlation(), Some(Rectifier { slope: 0.0, cap: 1.0 })),
-                (geo.adjoint(), None),
-            ] {
+            let capped = Some(Rectifier { slope: 0.0, cap: 1.0 });
+            for (of, rectify) in
+                [(geo.correlation(), None), (geo.correlation(), capped), (geo.adjoint(), None), (geo.adjoint(), capped)]
+            {
                 let (x, bias): (Vec<T>, Vec<T>) = (numbers(n * of.source_len(), 1), numbers(of.rows, 3));
                 for bias in [None, Some(&bias[..])] {
                     let product = of.lowered(n, &x, &w, bias, rectify);

@@ -1,7 +1,6 @@
 //! One task of a product: some panels of rows by some panels of columns, over one cut of a block of the sum.
 #![allow(unsafe_code)]
 
-use super::place::Place;
 use super::{Begin, Rectify};
 use crate::ops::cpu::element::Element;
 use crate::ops::cpu::threads::Shared;
@@ -39,7 +38,9 @@ pub(super) struct Block<'a, T> {
     /// Of the terms in a panel of columns.
     pub(super) offsets: &'a [usize],
     pub(super) c: &'a Shared<T>,
-    pub(super) place: Place,
+    /// The distance of rows, and the places of the task's columns, if they are not those of a matrix.
+    pub(super) row: usize,
+    pub(super) columns: Option<&'a [usize]>,
     /// Where the sum begins, or goes on.
     pub(super) begin: Begin<'a, T>,
     /// Applied to the sum where it ends.
@@ -54,11 +55,10 @@ impl<T: Element> WithSimd for Block<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
-        let Self { n, left, right, offsets, c, place, begin, rectify, panels, down, across } = self;
+        let Self { n, left, right, offsets, c, row: c_row, columns, begin, rectify, panels, down, across } = self;
         let lanes = T::lanes::<S>();
         let (panel, deep) = (VECTORS * lanes, offsets.len());
         let start = across.start * panel;
-        let columns = place.columns(start..n.min(across.end * panel));
         // A tile whose columns do not lie side by side is computed here.
         let mut beside = [T::ZERO; MAX_ROWS * VECTORS * MAX_LANES];
         for (near, p) in across.clone().step_by(NEAR).flat_map(|c| down.clone().map(move |p| (c, p))) {
@@ -67,17 +67,18 @@ impl<T: Element> WithSimd for Block<'_, T> {
             for j in (near..across.end.min(near + NEAR)).map(|c| c * panel) {
                 let cols = panel.min(n - j);
                 let b = right.panel(j, panel, deep);
-                let columns = columns.as_deref().map_or(&[][..], |c| &c[j - start..][..cols]);
+                let columns = columns.map_or(&[][..], |c| &c[j - start..][..cols]);
                 let apart = cols > 1 && columns.last().is_some_and(|last| last - columns[0] >= cols);
-                let to = c.at(first * place.row + columns.first().copied().unwrap_or(j));
-                let (to, row) = if apart { (beside.as_mut_ptr(), panel) } else { (to, place.row) };
+                let to = c.at(first * c_row + columns.first().copied().unwrap_or(j));
                 if apart && matches!(begin, Begin::Result) {
                     for (i, line) in beside.chunks_exact_mut(panel).take(height).enumerate() {
-                        // SAFETY: elements of the result, which is valid for reads, as `multiply`'s caller vouches.
-                        let from = |at: usize| unsafe { c.at((first + i) * place.row + at).read() };
-                        line.iter_mut().zip(columns).for_each(|(to, at)| *to = from(*at));
+                        for (to, at) in line.iter_mut().zip(columns) {
+                            // SAFETY: an element of the result, which is valid for reads, as `multiply`'s caller vouches.
+                            *to = unsafe { c.at((first + i) * c_row + at).read() };
+                        }
                     }
                 }
+                let (to, row) = if apart { (beside.as_mut_ptr(), panel) } else { (to, c_row) };
                 let tile = Tile {
                     a: a.as_ptr(),
                     left: Left::Packed,
@@ -103,14 +104,17 @@ impl<T: Element> WithSimd for Block<'_, T> {
                     for i in 0..height {
                         // SAFETY: the row of the tile that was just written.
                         let line = unsafe { std::slice::from_raw_parts_mut(to.add(i * row), cols) };
-                        line.iter_mut().for_each(|y| *y = rectify.at(*y));
+                        for y in line {
+                            *y = rectify.at(*y);
+                        }
                     }
                 }
                 if apart {
                     for (i, line) in beside.chunks_exact(panel).take(height).enumerate() {
-                        // SAFETY: elements of the result that no other task writes.
-                        let write = |at: usize, y: T| unsafe { c.at((first + i) * place.row + at).write(y) };
-                        columns.iter().zip(line).for_each(|(at, y)| write(*at, *y));
+                        for (at, y) in columns.iter().zip(line) {
+                            // SAFETY: an element of the result that no other task writes.
+                            unsafe { c.at((first + i) * c_row + at).write(*y) };
+                        }
                     }
                 }
             }

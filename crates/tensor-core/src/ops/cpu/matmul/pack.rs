@@ -8,13 +8,13 @@ use std::ops::Range;
 
 /// A left factor.
 pub(crate) trait PackRows<T>: Sync {
-    /// Packs some panels of rows at depths `k0..k0 + depth`: `[panel][term][row]`; writes all of `to`.
+    /// Packs some panels of rows: `[panel][term][row]`, of `terms.1` terms from `terms.0` on; writes all of `to`.
     fn pack_rows(&self, panels: &Panels, group: Range<usize>, terms: (usize, usize), to: &mut [T]);
 }
 
 /// A right factor.
 pub(crate) trait PackColumns<T>: Sync {
-    /// Packs columns `j..j + cols` at depths `k0..k0 + depth`: `[term][column]`, padded with zeros to `panel` columns; writes all of `to`.
+    /// Packs `columns.1` columns from `columns.0` on: `[term][column]`, padded with zeros to `panel` columns; writes all of `to`.
     fn pack_columns(&self, columns: (usize, usize), terms: (usize, usize), to: &mut [T], panel: usize);
 }
 

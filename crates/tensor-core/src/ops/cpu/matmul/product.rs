@@ -163,6 +163,7 @@ impl<'a, T: Element> Product<'a, T> {
             Own::Right => across.len() * self.panel,
             Own::Neither => 0,
         };
+        let columns = self.job.place.columns(across.start * self.panel..self.job.size.1.min(across.end * self.panel));
         T::scratch(size * self.cut.min(depth), |room| {
             for from in (0..depth).step_by(self.cut) {
                 let deep = self.cut.min(depth - from);
@@ -186,7 +187,8 @@ impl<'a, T: Element> Product<'a, T> {
                     right,
                     offsets: &offsets[..deep],
                     c,
-                    place: self.job.place,
+                    row: self.job.place.row,
+                    columns: columns.as_deref(),
                     begin: if k0 + from == 0 { self.job.begin } else { Begin::Result },
                     rectify: self.job.rectify.filter(|_| k0 + from + deep == self.job.size.2),
                     panels: self.panels,

@@ -9,7 +9,7 @@ use super::{Plan, sizes};
 use crate::ops::cpu::element::Element;
 use crate::ops::cpu::elementwise::Rectify;
 use crate::ops::cpu::math::vectorized;
-use crate::ops::cpu::threads::Shared;
+use crate::ops::cpu::threads::{Shared, each};
 use crate::ops::cpu::tile::{self, Left, Start, Tile, VECTORS, lanes};
 use crate::ops::cpu::transpose::transpose_to;
 use pulp::{Arch, Simd, WithSimd};
@@ -74,17 +74,20 @@ impl<T: Element> TiledCorrelation<T> {
         assert!(self.phases.len() == self.grid.step * self.grid.step, "a phase of the result is missing");
         let mut y: Vec<T> = Vec::with_capacity(total);
         let to = Shared(y.as_mut_ptr());
-        for (group, w) in w.chunks_exact(w.len() / self.groups).enumerate() {
+        let size = w.len() / self.groups;
+        let one = |group: usize| {
             let source = GroupMaps { image: x, groups: self.groups, group, channels: self.channels };
             let bias = bias.map(|b| &b[group * outputs..][..outputs]);
-            let group = Group { of: self, source, w, bias, to };
+            let group = Group { of: self, source, w: &w[group * size..][..size], bias, to };
             // Either way all tiles of all outputs are computed, by the same sums.
             if self.few_tiles() {
                 sizes!(self.plan, |N, R, M| group.by_outputs::<N, M>());
             } else {
                 sizes!(self.plan, |N, R, M| group.by_tiles::<N, M>());
             }
-        }
+        };
+        // Groups side by side, for one of them may have few tasks.
+        each(self.groups, &one);
         // SAFETY: the tiles cover the results of all images and groups, the phases, which are all there, all positions of a tile;
         // each group's tiles were written.
         unsafe { y.set_len(total) };

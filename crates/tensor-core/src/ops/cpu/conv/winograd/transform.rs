@@ -38,7 +38,7 @@ pub(super) struct Maps<V> {
 impl<V: Copy> Maps<V> {
     #[inline(always)]
     pub(super) fn new<S: Simd, T: Element<V<S> = V>>(s: S) -> Self {
-        let v = |x: f64| T::splat(s, T::from_f64(x));
+        let v = |x: f64| T::splat(s, T::of_f64(x));
         let (a2, b2) = (A * A, B * B);
         Self {
             one: v(1.0),
