@@ -85,7 +85,7 @@ impl Mixture {
     /// # Errors
     /// A shape that does not match.
     pub fn latent(&self, h: &Tensor, mode: Mode) -> Result<Tensor> {
-        Ok(ops::linear(h, &mode.tensor(&self.latent), Some(&mode.tensor(&self.latent_bias)))?.tanh()?)
+        ops::tanh(&ops::linear(h, &mode.tensor(&self.latent), Some(&mode.tensor(&self.latent_bias)))?)
     }
 
     fn log_prior(&self, h: &Tensor, mode: Mode) -> Result<Tensor> {

@@ -117,7 +117,7 @@ impl Layers {
             h = ops::linear(&h, &mode.tensor(&layer.weight), bias.as_ref())?;
             if i + 1 < self.layers.len() {
                 h = match self.activation {
-                    Activation::Tanh => h.tanh()?,
+                    Activation::Tanh => ops::tanh(&h)?,
                     Activation::Relu => ops::relu(&h)?,
                 };
             }

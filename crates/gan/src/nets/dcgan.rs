@@ -105,7 +105,7 @@ impl Generator for DcganGenerator {
             h = ops::conv_transpose2d(&h, &mode.tensor(&up.weight), None, up.spec)?;
             h = ops::relu(&up.norm.forward(&h, y, pass)?)?;
         }
-        Ok(self.last.forward(&h, mode)?.tanh()?)
+        ops::tanh(&self.last.forward(&h, mode)?)
     }
 
     fn range(&self) -> Option<Bounds> {

@@ -114,7 +114,7 @@ impl Generator for ResNetGenerator {
             h = block.forward(&h, y, pass)?;
         }
         let h = ops::relu(&self.norm.forward(&h, y, pass)?)?;
-        Ok(self.last.forward(&h, mode)?.tanh()?)
+        ops::tanh(&self.last.forward(&h, mode)?)
     }
 
     fn range(&self) -> Option<Bounds> {

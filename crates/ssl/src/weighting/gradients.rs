@@ -4,7 +4,7 @@ use super::gram::{Gram, Space};
 use super::products::add_products;
 use crate::{Error, Result};
 use candle_core::{DType, Tensor, backprop::GradStore};
-use sconce_tensor_core::Params;
+use sconce_tensor_core::{Params, ops};
 
 /// One gradient per task in one space. What a weighting method needs of it is the same for both spaces, the Gram matrix; what the
 /// weights are then applied to is not, and has a type of its own.
@@ -82,7 +82,8 @@ impl TaskGradients for ParameterGradients {
 
     fn combine(&self, weights: &[f64]) -> Result<Vec<Tensor>> {
         require_weights(weights, self.tasks.len())?;
-        (0..self.tasks[0].len()).map(|k| weighted_sum(self.tasks.iter().map(|t| &t[k]), weights)).collect()
+        let of = |k: usize| -> Vec<&Tensor> { self.tasks.iter().map(|t| &t[k]).collect() };
+        (0..self.tasks[0].len()).map(|k| ops::weighted_sum(&of(k), weights)).collect()
     }
 }
 
@@ -137,7 +138,7 @@ impl TaskGradients for RepresentationGradients {
 
     fn combine(&self, weights: &[f64]) -> Result<Tensor> {
         require_weights(weights, self.tasks.len())?;
-        weighted_sum(self.tasks.iter(), weights)
+        ops::weighted_sum(&self.tasks.iter().collect::<Vec<_>>(), weights)
     }
 }
 
@@ -155,15 +156,6 @@ fn require_weights(weights: &[f64], tasks: usize) -> Result<()> {
             Err(Error::value("weights", format!("{weights:?} for {tasks} tasks: pass one finite weight per task")))
         }
     }
-}
-
-fn weighted_sum<'t>(mut tensors: impl Iterator<Item = &'t Tensor>, weights: &[f64]) -> Result<Tensor> {
-    let mut weights = weights.iter();
-    let (Some(first), Some(w)) = (tensors.next(), weights.next()) else {
-        return Err(Error::value("weighted sum", "of no gradients"));
-    };
-    let scaled = |t: &Tensor, w: f64| t.detach().affine(w, 0.0);
-    Ok(tensors.zip(weights).try_fold(scaled(first, *w)?, |sum, (t, w)| sum + scaled(t, *w)?)?)
 }
 
 /// The Gram matrix of gradients that consist of several tensors, each given for all tasks.
