@@ -58,7 +58,7 @@ fn file(program: &str) -> String {
 #[allow(clippy::print_stderr)]
 pub fn build(package: &str, program: &str, device: &str) -> Result<PathBuf> {
     if !target()?.join("release").join(file(program)).exists() {
-        eprintln!("building `{program}` (the first time, about six minutes on two cores)");
+        eprintln!("building `{program}` (the first time, about five minutes on two cores)");
     }
     compile(package, program, &of_device(device).into_iter().map(str::to_owned).collect::<Vec<_>>(), true)
 }
@@ -113,8 +113,8 @@ pub fn build_lab(paper: &[String], device: &str, hub: bool) -> Result<PathBuf> {
     let folder = target()?.join("release");
     if !folder.join(&name).exists() {
         match paper.first() {
-            Some(slug) => eprintln!("building `{slug}` (the first time, about four minutes on two cores)"),
-            None => eprintln!("building all papers (the first time, about six minutes on two cores)"),
+            Some(slug) => eprintln!("building `{slug}` (the first time, about three minutes on two cores)"),
+            None => eprintln!("building all papers (the first time, about five minutes on two cores)"),
         }
     }
     // One build at a time from cargo's path to its own name.
