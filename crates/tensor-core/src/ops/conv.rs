@@ -66,8 +66,9 @@ impl Conv2dSpec {
 ///
 /// In f32 on the CPU, Winograd's method computes kernels of 3x3 and 5x5 with stride 1, and of 4x4 with stride 2, where a group has
 /// at least 16 channels on both sides and the map's size fits the method's tiles: a quarter to two thirds of the operations. The kernels
-/// are transformed in each call. Their scratch memory, 1.4 to 6 times that of the kernels, stays with the calling thread; batches of at
-/// most 128 tiles need none of it, but a megabyte on each thread.
+/// are transformed in each call. Their scratch memory, 1.4 to 6 times that of the kernels, stays with the calling thread. Where the
+/// stride is 1, the batch has at most 128 tiles, and every thread has a panel of outputs (two vectors), each transforms the kernels that it
+/// uses: this takes a megabyte on each thread, and 2 to 9 times the input's memory on the calling one.
 ///
 /// # Accuracy
 /// In f32 the root mean square of the error is about `1.5e-8 sqrt(n)` of that of the result for sums of n products, `n = (C / groups)

@@ -36,6 +36,7 @@
 //! | [`embedding`] | rows by index | weight | yes |
 //! | [`lstm`] | an LSTM over a sequence; a sequence of one step is the LSTM cell | all but the mask | no: an error |
 //! | [`dropout`], [`dropout_mask`], [`masked`] | seeded masks | input | yes |
+//! | [`weighted_sum`] | `sum_i w_i x_i`, for gradients and other tensors without a graph | nothing | no |
 //!
 //! # Cost
 //! Convolutions and matrix products keep a small tile of the result in registers and read their operands from padded or
