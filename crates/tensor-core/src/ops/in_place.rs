@@ -1,107 +1,203 @@
-//! Updates of a tensor in place, for optimizers. They allocate no memory and do not enter the graph.
+//! Updates of tensors in place, for optimizers: one pass over all that an update reads and changes. They allocate no memory and do
+//! not enter the graph.
 
-use super::cpu::element::{Element, dispatch};
+use super::cpu::element::Element;
 use super::cpu::math::vectorized;
-use super::cpu::threads::each_run;
+use super::cpu::threads::each_of;
 use super::own_kernels;
-use candle_core::{CpuStorage, DType, InplaceOp3, Layout, Result, Tensor, WithDType};
+use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Result, Storage, Tensor, bail};
+use std::cell::RefCell;
 
-/// `to = f(to, a, b)`, element by element.
-pub(crate) trait Update: Sync {
-    fn apply<T: Element>(&self, to: &mut [T], a: &[T], b: &[T]);
+/// New values of some tensors from their own and those of others, element by element.
+pub(crate) trait Elementwise<const CHANGED: usize, const READ: usize = 1>: Sync {
+    fn apply<T: Element>(&self, changed: [&mut [T]; CHANGED], read: [&[T]; READ]);
 
-    /// `f(to, a, b)` as a new tensor, on any device.
-    fn of_tensors(&self, to: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor>;
+    /// The same as new tensors, on any device.
+    fn of_tensors(&self, changed: [&Tensor; CHANGED], read: [&Tensor; READ]) -> Result<[Tensor; CHANGED]>;
 }
 
 /// Elements that one task handles.
 const RUN: usize = 1 << 15;
 
-/// Applies an update on the CPU, on all threads; all three are contiguous and of one shape.
-fn update(to: &Tensor, a: &Tensor, b: &Tensor, f: &impl Update) -> Result<()> {
-    to.inplace_op3(&a.contiguous()?, &b.contiguous()?, &Op(f))
-}
-
-/// `to = f(to, a, b)`: by a kernel on the CPU; on other devices of candle's operations there, and for types of 16 bits in f32.
-pub(crate) fn apply(to: &Tensor, a: &Tensor, b: &Tensor, f: &impl Update) -> crate::Result<()> {
-    if own_kernels(to) {
-        return Ok(update(to, a, b, f)?);
+/// Changes some tensors: by a kernel on the CPU; on other devices of candle's operations there, and for types of 16 bits in f32.
+/// All are of one shape; each that is changed is contiguous and has a storage of its own.
+pub(crate) fn apply<const CHANGED: usize, const READ: usize>(
+    changed: [&Tensor; CHANGED],
+    read: [&Tensor; READ],
+    f: &impl Elementwise<CHANGED, READ>,
+) -> crate::Result<()> {
+    let dtype = changed[0].dtype();
+    if own_kernels(changed[0]) {
+        return Ok(match dtype {
+            DType::F32 => update::<f32, _, _>(changed, read, f),
+            _ => update::<f64, _, _>(changed, read, f),
+        }?);
     }
-    let wide = if to.dtype().size_in_bytes() < 4 { DType::F32 } else { to.dtype() };
-    let place = |t: &Tensor| t.detach().to_dtype(wide);
-    let new = f.of_tensors(&place(to)?, &place(a)?, &place(b)?)?.to_dtype(to.dtype())?;
-    // It is a variable's storage, or the caller's own.
-    to.flatten_all()?.slice_set(&new.flatten_all()?, 0, 0)?;
+    let wide = |t: &Tensor| t.detach().to_dtype(if dtype.size_in_bytes() < 4 { DType::F32 } else { dtype });
+    let (old, read) = (all(changed, wide)?, all(read, wide)?);
+    let new = f.of_tensors(old.each_ref(), read.each_ref())?;
+    for (to, new) in changed.into_iter().zip(new) {
+        // It is a variable's storage, or the caller's own.
+        to.flatten_all()?.slice_set(&new.to_dtype(dtype)?.flatten_all()?, 0, 0)?;
+    }
     Ok(())
 }
 
-struct Op<'a, F>(&'a F);
+/// A function of each.
+fn all<const N: usize>(of: [&Tensor; N], f: impl Fn(&Tensor) -> Result<Tensor>) -> Result<[Tensor; N]> {
+    let all = of.into_iter().map(f).collect::<Result<Vec<_>>>()?;
+    all.try_into().map_err(|_| candle_core::Error::Msg("as many as there were".to_owned()))
+}
 
-impl<F: Update> InplaceOp3 for Op<'_, F> {
+/// Changes tensors on the CPU, on all threads.
+fn update<T: Element, const CHANGED: usize, const READ: usize>(
+    changed: [&Tensor; CHANGED],
+    read: [&Tensor; READ],
+    f: &impl Elementwise<CHANGED, READ>,
+) -> Result<()> {
+    let read = all(read, Tensor::contiguous)?;
+    let guards = read.each_ref().map(Tensor::storage_and_layout);
+    let mut slices = [&[][..]; READ];
+    for (slice, (storage, layout)) in slices.iter_mut().zip(&guards) {
+        let Storage::Cpu(s) = &**storage else { bail!("update: not a CPU tensor") };
+        *slice = T::slice(s, layout)?;
+    }
+    hold(&changed, Vec::new(), &mut |changed: Vec<&mut [T]>| {
+        let len = changed[0].len();
+        if let Some(other) =
+            changed.iter().map(|c| c.len()).chain(slices.iter().map(|r| r.len())).find(|other| *other != len)
+        {
+            bail!("update: {len} and {other} elements");
+        }
+        let mut rest = changed.into_iter();
+        let mut rest: [&mut [T]; CHANGED] = std::array::from_fn(|_| rest.next().unwrap_or_default());
+        let mut runs = Vec::with_capacity(len.div_ceil(RUN));
+        while !rest[0].is_empty() {
+            runs.push(rest.each_mut().map(|all| {
+                let (run, after) = std::mem::take(all).split_at_mut(RUN.min(len - RUN * runs.len()));
+                *all = after;
+                run
+            }));
+        }
+        let one = |i: usize, changed: [&mut [T]; CHANGED]| {
+            let at = i * RUN..i * RUN + changed[0].len();
+            let read = slices.map(|r| &r[at.clone()]);
+            vectorized(
+                #[inline(always)]
+                || f.apply(changed, read),
+            );
+        };
+        if runs.len() == 1 {
+            runs.into_iter().for_each(|run| one(0, run));
+        } else {
+            each_of(runs, &one);
+        }
+        Ok(())
+    })
+}
+
+/// Calls `then` with the elements of all tensors, which nothing else reads or writes meanwhile.
+fn hold<T: Element>(
+    tensors: &[&Tensor],
+    held: Vec<&mut [T]>,
+    then: &mut dyn FnMut(Vec<&mut [T]>) -> Result<()>,
+) -> Result<()> {
+    let Some((first, rest)) = tensors.split_first() else { return then(held) };
+    let mut held = Some(held);
+    first.inplace_op1(&Hold(RefCell::new(|storage: &mut CpuStorage, layout: &Layout| {
+        let mut held: Vec<&mut [T]> = held.take().unwrap_or_default();
+        held.push(T::slice_mut(storage, layout)?);
+        hold(rest, held, then)
+    })))
+}
+
+/// A function of a storage that is held.
+struct Hold<F>(RefCell<F>);
+
+impl<F: FnMut(&mut CpuStorage, &Layout) -> Result<()>> InplaceOp1 for Hold<F> {
     fn name(&self) -> &'static str {
         "sconce-update"
     }
 
-    fn cpu_fwd(
-        &self,
-        to: &mut CpuStorage,
-        tl: &Layout,
-        a: &CpuStorage,
-        al: &Layout,
-        b: &CpuStorage,
-        bl: &Layout,
-    ) -> Result<()> {
-        dispatch!(a, "update", T => {
-            let (a, b) = (T::slice(a, al)?, T::slice(b, bl)?);
-            let Some((from, end)) = tl.contiguous_offsets() else { candle_core::bail!("update of a view") };
-            let to = T::slice_mut(to)?.get_mut(from..end).unwrap_or_default();
-            if to.len() != a.len() || to.len() != b.len() {
-                candle_core::bail!("update: {}, {} and {} elements", to.len(), a.len(), b.len());
-            }
-            each_run(to, RUN, &|i, to| {
-                let at = i * RUN..i * RUN + to.len();
-                let (a, b) = (&a[at.clone()], &b[at]);
-                vectorized(
-                    #[inline(always)]
-                    || self.0.apply(to, a, b),
-                );
-            });
-            Ok(())
-        })
-    }
-}
-
-/// The storage's elements.
-trait SliceMut: WithDType {
-    fn slice_mut(s: &mut CpuStorage) -> Result<&mut [Self]>;
-}
-
-impl SliceMut for f32 {
-    fn slice_mut(s: &mut CpuStorage) -> Result<&mut [Self]> {
-        match s {
-            CpuStorage::F32(v) => Ok(v),
-            _ => candle_core::bail!("update: two types"),
-        }
-    }
-}
-
-impl SliceMut for f64 {
-    fn slice_mut(s: &mut CpuStorage) -> Result<&mut [Self]> {
-        match s {
-            CpuStorage::F64(v) => Ok(v),
-            _ => candle_core::bail!("update: two types"),
-        }
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        (self.0.borrow_mut())(storage, layout)
     }
 }
 
 /// Panics unless an update of tensors is that of the kernel.
 #[cfg(test)]
-pub(crate) fn assert_one_formula(f: &impl Update) {
-    let draw =
-        |seed: u64| crate::Rng::new(seed).uniform((7, 5), 0.1..1.0, DType::F64, &candle_core::Device::Cpu).unwrap();
-    let (to, a, b) = (draw(1), draw(2), draw(3));
-    let by_tensors = f.of_tensors(&to, &a, &b).unwrap();
-    update(&to, &a, &b, f).unwrap();
-    let far = (by_tensors - &to).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
-    assert!(far < 1e-14, "{far}");
+pub(crate) fn assert_one_formula<const CHANGED: usize, const READ: usize>(f: &impl Elementwise<CHANGED, READ>) {
+    let draw = |seed: usize| {
+        crate::Rng::new(seed as u64).uniform((7, 5), 0.1..1.0, DType::F64, &candle_core::Device::Cpu).unwrap()
+    };
+    let (changed, read): ([_; CHANGED], [_; READ]) = (std::array::from_fn(draw), std::array::from_fn(|i| draw(9 + i)));
+    let by_tensors = f.of_tensors(changed.each_ref(), read.each_ref()).unwrap();
+    apply(changed.each_ref(), read.each_ref(), f).unwrap();
+    for (a, b) in by_tensors.iter().zip(&changed) {
+        let far = (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
+        assert!(far < 1e-14, "{far}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    /// Adds the read ones to all that are changed, and numbers these.
+    struct Add;
+
+    impl Elementwise<2, 2> for Add {
+        fn apply<T: Element>(&self, [a, b]: [&mut [T]; 2], [x, y]: [&[T]; 2]) {
+            for (i, a) in a.iter_mut().enumerate() {
+                *a += x[i] + y[i];
+                b[i] -= x[i];
+            }
+        }
+
+        fn of_tensors(&self, [a, b]: [&Tensor; 2], [x, y]: [&Tensor; 2]) -> Result<[Tensor; 2]> {
+            Ok([(a + (x + y)?)?, (b - x)?])
+        }
+    }
+
+    fn of(n: usize, dtype: DType) -> Result<Tensor> {
+        Tensor::arange(0f32, n as f32, &Device::Cpu)?.to_dtype(dtype)
+    }
+
+    #[test]
+    fn several_runs_views_and_all_types() -> crate::Result<()> {
+        for n in [0, 5, RUN, 2 * RUN + 3] {
+            for dtype in [DType::F32, DType::F64] {
+                let (a, b, x) = (of(n, dtype)?, of(n, dtype)?, of(n, dtype)?);
+                apply([&a, &b], [&x, &x], &Add)?;
+                assert_eq!(
+                    a.to_dtype(DType::F64)?.to_vec1::<f64>()?,
+                    (0..n).map(|i| 3.0 * i as f64).collect::<Vec<_>>()
+                );
+                assert_eq!(b.to_dtype(DType::F64)?.to_vec1::<f64>()?, vec![0.0; n]);
+            }
+        }
+        // Half precision goes through f32, and a view is read as it lies.
+        let (a, b) = (of(6, DType::BF16)?.reshape((3, 2))?, of(6, DType::BF16)?.reshape((3, 2))?);
+        let x = of(6, DType::BF16)?.reshape((2, 3))?.t()?;
+        apply([&a, &b], [&x, &x], &Add)?;
+        assert_eq!(a.to_dtype(DType::F32)?.to_vec2::<f32>()?, [[0.0, 7.0], [4.0, 11.0], [8.0, 15.0]]);
+        let (a, b) = (of(6, DType::F32)?.reshape((3, 2))?, of(6, DType::F32)?.reshape((3, 2))?);
+        let x = of(6, DType::F32)?.reshape((2, 3))?.t()?;
+        apply([&a, &b], [&x, &x], &Add)?;
+        assert_eq!(a.to_vec2::<f32>()?, [[0.0, 7.0], [4.0, 11.0], [8.0, 15.0]]);
+        Ok(())
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_and_changes_nothing() -> crate::Result<()> {
+        let (a, b, x) = (of(4, DType::F32)?, of(4, DType::F32)?, of(4, DType::F32)?);
+        for (p, q) in [(&of(3, DType::F32)?, &x), (&x, &of(4, DType::F64)?)] {
+            assert!(apply([&a, &b], [p, q], &Add).is_err());
+        }
+        assert!(apply([&a, &of(4, DType::F64)?], [&x, &x], &Add).is_err());
+        assert!(apply([&a, &of(8, DType::F32)?.reshape((4, 2))?.t()?], [&x, &x], &Add).is_err());
+        assert_eq!(a.to_vec1::<f32>()?, [0.0, 1.0, 2.0, 3.0]);
+        Ok(())
+    }
 }

@@ -1,7 +1,7 @@
 //! Sums of tensors with weights, as methods take them of gradients.
 
 use super::cpu::element::Element;
-use super::in_place::{Update, apply};
+use super::in_place::{Elementwise, apply};
 use crate::{Error, Result};
 use candle_core::Tensor;
 
@@ -24,7 +24,7 @@ pub fn weighted_sum(tensors: &[&Tensor], weights: &[f64]) -> Result<Tensor> {
     let sum = first.detach().zeros_like()?;
     for (tensor, weight) in tensors.iter().zip(weights) {
         let tensor = tensor.detach();
-        apply(&sum, &tensor, &tensor, &Add(*weight))?;
+        apply([&sum], [&tensor], &Add(*weight))?;
     }
     Ok(sum)
 }
@@ -32,17 +32,17 @@ pub fn weighted_sum(tensors: &[&Tensor], weights: &[f64]) -> Result<Tensor> {
 /// `sum <- sum + weight x`.
 struct Add(f64);
 
-impl Update for Add {
+impl Elementwise<1> for Add {
     #[inline(always)]
-    fn apply<T: Element>(&self, sum: &mut [T], x: &[T], _: &[T]) {
+    fn apply<T: Element>(&self, [sum]: [&mut [T]; 1], [x]: [&[T]; 1]) {
         let weight = T::of_f64(self.0);
         for (s, x) in sum.iter_mut().zip(x) {
             *s += weight * *x;
         }
     }
 
-    fn of_tensors(&self, sum: &Tensor, x: &Tensor, _: &Tensor) -> candle_core::Result<Tensor> {
-        sum + x.affine(self.0, 0.0)?
+    fn of_tensors(&self, [sum]: [&Tensor; 1], [x]: [&Tensor; 1]) -> candle_core::Result<[Tensor; 1]> {
+        Ok([(sum + x.affine(self.0, 0.0)?)?])
     }
 }
 

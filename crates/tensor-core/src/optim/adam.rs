@@ -3,8 +3,7 @@
 use super::Decay;
 use super::descent::{Descent, Rule, Update};
 use crate::ops::cpu::element::Element;
-use crate::ops::in_place::Update as Elementwise;
-use crate::ops::in_place::apply;
+use crate::ops::in_place::{Elementwise, apply};
 use crate::{Param, Result, error::require};
 use candle_core::Tensor;
 
@@ -80,69 +79,56 @@ impl Rule for AdamConfig {
     fn update(&self, mut u: Update<'_>) -> Result<()> {
         let Self { beta1, beta2, eps, decay, .. } = *self;
         let t = u.step as f64;
-        let descend = Descend {
-            lr: u.lr / (1.0 - beta1.powf(t)),
+        let (lr, decoupled) = (u.lr, decay == Decay::Decoupled);
+        let step = Step {
+            beta1,
+            beta2,
+            lr: lr / (1.0 - beta1.powf(t)),
             root: 1.0 / (1.0 - beta2.powf(t)).sqrt(),
             eps,
-            shrink: if decay == Decay::Decoupled { u.lr * u.decay } else { 0.0 },
+            shrink: if decoupled { lr * u.decay } else { 0.0 },
+            decay: if decoupled { 0.0 } else { u.decay },
         };
-        let g = if decay == Decay::Coupled { u.decayed_gradient()? } else { u.gradient.clone() };
-        let w = u.weight.clone();
+        let (w, g) = (u.weight.clone(), u.gradient.clone());
         let [m, v] = u.slots()?;
-        apply(m, &g, &g, &Mean { beta: beta1, square: false })?;
-        apply(v, &g, &g, &Mean { beta: beta2, square: true })?;
-        apply(&w, m, v, &descend)
+        apply([&w, m, v], [&g], &step)
     }
 }
 
-/// `m <- beta m + (1 - beta) g`, of the gradient or its square.
-pub(super) struct Mean {
-    pub(super) beta: f64,
-    pub(super) square: bool,
-}
-
-impl Elementwise for Mean {
-    #[inline(always)]
-    fn apply<T: Element>(&self, m: &mut [T], g: &[T], _: &[T]) {
-        let (keep, take) = (T::of_f64(self.beta), T::of_f64(1.0 - self.beta));
-        if self.square {
-            for (m, g) in m.iter_mut().zip(g) {
-                *m = keep * *m + take * (*g * *g);
-            }
-        } else {
-            for (m, g) in m.iter_mut().zip(g) {
-                *m = keep * *m + take * *g;
-            }
-        }
-    }
-
-    fn of_tensors(&self, m: &Tensor, g: &Tensor, _: &Tensor) -> candle_core::Result<Tensor> {
-        let new = if self.square { g.sqr()? } else { g.clone() };
-        (m * self.beta)? + (new * (1.0 - self.beta))?
-    }
-}
-
+/// `g <- g + decay w`, `m <- beta1 m + (1 - beta1) g`, `v <- beta2 v + (1 - beta2) g^2`,
 /// `w <- (1 - shrink) w - lr m / (root sqrt(v) + eps)`.
-struct Descend {
+struct Step {
+    beta1: f64,
+    beta2: f64,
     lr: f64,
     root: f64,
     eps: f64,
     shrink: f64,
+    decay: f64,
 }
 
-impl Elementwise for Descend {
+impl Elementwise<3> for Step {
     #[inline(always)]
-    fn apply<T: Element>(&self, w: &mut [T], m: &[T], v: &[T]) {
-        let (lr, root) = (T::of_f64(self.lr), T::of_f64(self.root));
-        let (eps, keep) = (T::of_f64(self.eps), T::of_f64(1.0 - self.shrink));
-        for (w, (m, v)) in w.iter_mut().zip(m.iter().zip(v)) {
+    fn apply<T: Element>(&self, [w, m, v]: [&mut [T]; 3], [g]: [&[T]; 1]) {
+        let (keep1, take1) = (T::of_f64(self.beta1), T::of_f64(1.0 - self.beta1));
+        let (keep2, take2) = (T::of_f64(self.beta2), T::of_f64(1.0 - self.beta2));
+        let (lr, root, eps) = (T::of_f64(self.lr), T::of_f64(self.root), T::of_f64(self.eps));
+        let (keep, decay, plain) = (T::of_f64(1.0 - self.shrink), T::of_f64(self.decay), self.decay == 0.0);
+        for ((w, g), (m, v)) in w.iter_mut().zip(g).zip(m.iter_mut().zip(v)) {
+            let g = if plain { *g } else { *g + decay * *w };
+            *m = keep1 * *m + take1 * g;
+            *v = keep2 * *v + take2 * (g * g);
             *w = keep * *w - lr * *m / (root * v.root() + eps);
         }
     }
 
-    fn of_tensors(&self, w: &Tensor, m: &Tensor, v: &Tensor) -> candle_core::Result<Tensor> {
-        let along = ((m * self.lr)? / v.sqrt()?.affine(self.root, self.eps)?)?;
-        if self.shrink == 0.0 { w - along } else { (w * (1.0 - self.shrink))? - along }
+    fn of_tensors(&self, [w, m, v]: [&Tensor; 3], [g]: [&Tensor; 1]) -> candle_core::Result<[Tensor; 3]> {
+        let g = if self.decay == 0.0 { g.clone() } else { (g + (w * self.decay)?)? };
+        let m = ((m * self.beta1)? + (&g * (1.0 - self.beta1))?)?;
+        let v = ((v * self.beta2)? + (g.sqr()? * (1.0 - self.beta2))?)?;
+        let along = ((&m * self.lr)? / v.sqrt()?.affine(self.root, self.eps)?)?;
+        let kept = if self.shrink == 0.0 { w.clone() } else { (w * (1.0 - self.shrink))? };
+        Ok([(kept - along)?, m, v])
     }
 }
 
@@ -217,9 +203,8 @@ mod tests {
 
     #[test]
     fn updates_of_tensors() {
-        for (square, shrink) in [(false, 0.0), (true, 0.2)] {
-            assert_one_formula(&Mean { beta: 0.9, square });
-            assert_one_formula(&Descend { lr: 0.1, root: 1.5, eps: 1e-3, shrink });
+        for (shrink, decay) in [(0.0, 0.0), (0.2, 0.0), (0.0, 0.3)] {
+            assert_one_formula(&Step { beta1: 0.9, beta2: 0.99, lr: 0.1, root: 1.5, eps: 1e-3, shrink, decay });
         }
     }
 }

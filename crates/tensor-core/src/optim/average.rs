@@ -1,8 +1,7 @@
 //! Averages of the weights over steps.
 
 use crate::ops::cpu::element::Element;
-use crate::ops::in_place::Update;
-use crate::ops::in_place::apply;
+use crate::ops::in_place::{Elementwise, apply};
 use crate::store::State;
 use crate::{Error, Params, Result, error::require};
 use candle_core::Tensor;
@@ -66,7 +65,7 @@ impl Average {
         };
         for (p, (_, mean)) in params.trainable().zip(&self.mean) {
             let w = p.var().as_detached_tensor();
-            apply(mean, &w, &w, &Toward(share))?;
+            apply([mean], [&w], &Toward(share))?;
         }
         Ok(())
     }
@@ -114,17 +113,17 @@ impl Average {
 /// `mean <- mean + share (w - mean)`.
 struct Toward(f64);
 
-impl Update for Toward {
+impl Elementwise<1> for Toward {
     #[inline(always)]
-    fn apply<T: Element>(&self, mean: &mut [T], w: &[T], _: &[T]) {
+    fn apply<T: Element>(&self, [mean]: [&mut [T]; 1], [w]: [&[T]; 1]) {
         let share = T::of_f64(self.0);
         for (m, w) in mean.iter_mut().zip(w) {
             *m += share * (*w - *m);
         }
     }
 
-    fn of_tensors(&self, mean: &Tensor, w: &Tensor, _: &Tensor) -> candle_core::Result<Tensor> {
-        mean + ((w - mean)? * self.0)?
+    fn of_tensors(&self, [mean]: [&Tensor; 1], [w]: [&Tensor; 1]) -> candle_core::Result<[Tensor; 1]> {
+        Ok([(mean + ((w - mean)? * self.0)?)?])
     }
 }
 

@@ -75,14 +75,6 @@ impl Update<'_> {
         let all: Vec<&Tensor> = self.slots.of(self.param, self.names)?.iter().collect();
         all.try_into().map_err(|_| crate::Error::value("optimizer", format!("keeps {:?}", self.names)))
     }
-
-    /// The gradient with a decay that is coupled, `g + decay w`.
-    ///
-    /// # Errors
-    /// candle's only.
-    pub fn decayed_gradient(&self) -> Result<Tensor> {
-        Ok(if self.decay > 0.0 { (&self.gradient + (&self.weight * self.decay)?)? } else { self.gradient.clone() })
-    }
 }
 
 /// An optimizer by a [`Rule`]: [`super::Sgd`], [`super::Adam`], [`super::RmsProp`], [`super::Lars`].

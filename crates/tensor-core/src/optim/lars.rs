@@ -3,8 +3,7 @@
 use super::descent::{Descent, Rule, Update};
 use crate::ops::composed::sum_all;
 use crate::ops::cpu::element::Element;
-use crate::ops::in_place::Update as Elementwise;
-use crate::ops::in_place::apply;
+use crate::ops::in_place::{Elementwise, apply};
 use crate::{Param, Result, Role, error::require};
 use candle_core::{DType, Tensor};
 
@@ -83,45 +82,30 @@ impl Rule for LarsConfig {
             }
         }
         let [v] = u.slots()?;
-        apply(v, &g, &w, &Accelerate { momentum: self.momentum, lr, decay })?;
-        apply(&w, v, v, &Descend)
+        apply([&w, v], [&g], &Step { momentum: self.momentum, lr, decay })
     }
 }
 
-/// `v <- momentum v + lr (g + decay w)`.
-struct Accelerate {
+/// `v <- momentum v + lr (g + decay w)`, `w <- w - v`.
+struct Step {
     momentum: f64,
     lr: f64,
     decay: f64,
 }
 
-impl Elementwise for Accelerate {
+impl Elementwise<2> for Step {
     #[inline(always)]
-    fn apply<T: Element>(&self, v: &mut [T], g: &[T], w: &[T]) {
+    fn apply<T: Element>(&self, [w, v]: [&mut [T]; 2], [g]: [&[T]; 1]) {
         let (momentum, lr, decay) = (T::of_f64(self.momentum), T::of_f64(self.lr), T::of_f64(self.decay));
-        for (v, (g, w)) in v.iter_mut().zip(g.iter().zip(w)) {
+        for ((w, v), g) in w.iter_mut().zip(v).zip(g) {
             *v = momentum * *v + lr * (*g + decay * *w);
-        }
-    }
-
-    fn of_tensors(&self, v: &Tensor, g: &Tensor, w: &Tensor) -> candle_core::Result<Tensor> {
-        (v * self.momentum)? + ((g + (w * self.decay)?)? * self.lr)?
-    }
-}
-
-/// `w <- w - v`.
-struct Descend;
-
-impl Elementwise for Descend {
-    #[inline(always)]
-    fn apply<T: Element>(&self, w: &mut [T], v: &[T], _: &[T]) {
-        for (w, v) in w.iter_mut().zip(v) {
             *w -= *v;
         }
     }
 
-    fn of_tensors(&self, w: &Tensor, v: &Tensor, _: &Tensor) -> candle_core::Result<Tensor> {
-        w - v
+    fn of_tensors(&self, [w, v]: [&Tensor; 2], [g]: [&Tensor; 1]) -> candle_core::Result<[Tensor; 2]> {
+        let v = ((v * self.momentum)? + ((g + (w * self.decay)?)? * self.lr)?)?;
+        Ok([(w - &v)?, v])
     }
 }
 
@@ -161,7 +145,6 @@ mod tests {
 
     #[test]
     fn updates_of_tensors() {
-        assert_one_formula(&Accelerate { momentum: 0.9, lr: 0.1, decay: 0.2 });
-        assert_one_formula(&Descend);
+        assert_one_formula(&Step { momentum: 0.9, lr: 0.1, decay: 0.2 });
     }
 }

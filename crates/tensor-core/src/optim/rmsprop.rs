@@ -1,10 +1,8 @@
 //! RMSprop.
 
-use super::adam::Mean;
 use super::descent::{Descent, Rule, Update};
 use crate::ops::cpu::element::Element;
-use crate::ops::in_place::Update as Elementwise;
-use crate::ops::in_place::apply;
+use crate::ops::in_place::{Elementwise, apply};
 use crate::{Param, Result, error::require};
 use candle_core::Tensor;
 
@@ -72,57 +70,56 @@ impl Rule for RmsPropConfig {
 
     fn update(&self, mut u: Update<'_>) -> Result<()> {
         let Self { alpha, eps, momentum, centered, .. } = *self;
-        let (w, g, lr) = (u.weight.clone(), u.decayed_gradient()?, u.lr);
+        let (w, g) = (u.weight.clone(), u.gradient.clone());
+        let step = Step { alpha, eps, momentum, centered, lr: u.lr, decay: u.decay };
         let [square, mean, velocity] = u.slots()?;
-        apply(square, &g, &g, &Mean { beta: alpha, square: true })?;
-        let spread = if centered {
-            apply(mean, &g, &g, &Mean { beta: alpha, square: false })?;
-            // Rounding can leave a variance of almost 0 below it.
-            (square - mean.sqr()?)?.relu()?
-        } else {
-            square.clone()
-        };
-        apply(velocity, &g, &spread, &Accelerate { momentum, eps })?;
-        apply(&w, velocity, velocity, &Descend { lr })
+        apply([&w, square, mean, velocity], [&g], &step)
     }
 }
 
-/// `v <- momentum v + g / (sqrt(s) + eps)`.
-struct Accelerate {
-    momentum: f64,
+/// `g <- g + decay w`, `s <- alpha s + (1 - alpha) g^2`, centered `m <- alpha m + (1 - alpha) g`,
+/// `v <- momentum v + g / (sqrt(s - m^2) + eps)`, `w <- w - lr v`.
+struct Step {
+    alpha: f64,
     eps: f64,
-}
-
-impl Elementwise for Accelerate {
-    #[inline(always)]
-    fn apply<T: Element>(&self, v: &mut [T], g: &[T], s: &[T]) {
-        let (momentum, eps) = (T::of_f64(self.momentum), T::of_f64(self.eps));
-        for (v, (g, s)) in v.iter_mut().zip(g.iter().zip(s)) {
-            *v = momentum * *v + *g / (s.root() + eps);
-        }
-    }
-
-    fn of_tensors(&self, v: &Tensor, g: &Tensor, s: &Tensor) -> candle_core::Result<Tensor> {
-        (v * self.momentum)? + (g / (s.sqrt()? + self.eps)?)?
-    }
-}
-
-/// `w <- w - lr v`.
-struct Descend {
+    momentum: f64,
+    centered: bool,
     lr: f64,
+    decay: f64,
 }
 
-impl Elementwise for Descend {
+impl Elementwise<4> for Step {
     #[inline(always)]
-    fn apply<T: Element>(&self, w: &mut [T], v: &[T], _: &[T]) {
-        let lr = T::of_f64(self.lr);
-        for (w, v) in w.iter_mut().zip(v) {
+    fn apply<T: Element>(&self, [w, s, m, v]: [&mut [T]; 4], [g]: [&[T]; 1]) {
+        let (keep, take) = (T::of_f64(self.alpha), T::of_f64(1.0 - self.alpha));
+        let (momentum, eps, lr) = (T::of_f64(self.momentum), T::of_f64(self.eps), T::of_f64(self.lr));
+        let (decay, plain, centered) = (T::of_f64(self.decay), self.decay == 0.0, self.centered);
+        for (((w, v), g), (s, m)) in w.iter_mut().zip(v).zip(g).zip(s.iter_mut().zip(m)) {
+            let g = if plain { *g } else { *g + decay * *w };
+            *s = keep * *s + take * (g * g);
+            let mut spread = *s;
+            if centered {
+                *m = keep * *m + take * g;
+                // Rounding can leave a variance of almost 0 below it.
+                spread = if *s < *m * *m { T::ZERO } else { *s - *m * *m };
+            }
+            *v = momentum * *v + g / (spread.root() + eps);
             *w -= lr * *v;
         }
     }
 
-    fn of_tensors(&self, w: &Tensor, v: &Tensor, _: &Tensor) -> candle_core::Result<Tensor> {
-        w - (v * self.lr)?
+    fn of_tensors(&self, [w, s, m, v]: [&Tensor; 4], [g]: [&Tensor; 1]) -> candle_core::Result<[Tensor; 4]> {
+        let g = if self.decay == 0.0 { g.clone() } else { (g + (w * self.decay)?)? };
+        let s = ((s * self.alpha)? + (g.sqr()? * (1.0 - self.alpha))?)?;
+        let (m, spread) = if self.centered {
+            let m = ((m * self.alpha)? + (&g * (1.0 - self.alpha))?)?;
+            let spread = (&s - m.sqr()?)?.relu()?;
+            (m, spread)
+        } else {
+            (m.clone(), s.clone())
+        };
+        let v = ((v * self.momentum)? + (g / (spread.sqrt()? + self.eps)?)?)?;
+        Ok([(w - (&v * self.lr)?)?, s, m, v])
     }
 }
 
@@ -133,7 +130,8 @@ mod tests {
 
     #[test]
     fn updates_of_tensors() {
-        assert_one_formula(&Accelerate { momentum: 0.9, eps: 1e-3 });
-        assert_one_formula(&Descend { lr: 0.1 });
+        for (centered, decay) in [(false, 0.0), (true, 0.0), (true, 0.1)] {
+            assert_one_formula(&Step { alpha: 0.9, eps: 1e-3, momentum: 0.5, centered, lr: 0.1, decay });
+        }
     }
 }

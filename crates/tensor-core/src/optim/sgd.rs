@@ -2,8 +2,7 @@
 
 use super::descent::{Descent, Rule, Update};
 use crate::ops::cpu::element::Element;
-use crate::ops::in_place::Update as Elementwise;
-use crate::ops::in_place::apply;
+use crate::ops::in_place::{Elementwise, apply};
 use crate::{Param, Result, error::require};
 use candle_core::Tensor;
 
@@ -75,79 +74,81 @@ impl Rule for SgdConfig {
 
     fn update(&self, mut u: Update<'_>) -> Result<()> {
         let Self { momentum, nesterov, decay, .. } = *self;
-        let shrink = if decay == Decay::Decoupled { u.lr * u.decay } else { 0.0 };
-        let coupled = if decay == Decay::Coupled { u.decay } else { 0.0 };
-        let descend = Descend { lr: u.lr, shrink, momentum: if nesterov { momentum } else { 0.0 } };
-        let w = u.weight.clone();
-        let whole = if coupled > 0.0 { u.decayed_gradient()? } else { u.gradient.clone() };
+        let decoupled = decay == Decay::Decoupled;
+        let step = Step {
+            lr: u.lr,
+            shrink: if decoupled { u.lr * u.decay } else { 0.0 },
+            decay: if decoupled { 0.0 } else { u.decay },
+        };
+        let (w, g) = (u.weight.clone(), u.gradient.clone());
         if momentum == 0.0 {
-            // The gradient itself is the velocity; it is this step's own.
-            return apply(&w, &whole, &whole, &descend);
+            return apply([&w], [&g], &step);
         }
-        let g = u.gradient.clone();
         let [v] = u.slots()?;
-        if nesterov {
-            apply(v, &whole, &w, &Accelerate { momentum, decay: 0.0 })?;
-            return apply(&w, v, &whole, &descend);
-        }
-        apply(v, &g, &w, &Accelerate { momentum, decay: coupled })?;
-        apply(&w, v, &g, &descend)
+        apply([&w, v], [&g], &WithMomentum { step, momentum, nesterov })
     }
 }
 
-/// `v <- momentum v + g + decay w`.
-struct Accelerate {
-    momentum: f64,
+/// `g <- g + decay w`, `w <- (1 - shrink) w - lr g`.
+struct Step {
+    lr: f64,
+    shrink: f64,
     decay: f64,
 }
 
-impl Elementwise for Accelerate {
-    #[inline(always)]
-    fn apply<T: Element>(&self, v: &mut [T], g: &[T], w: &[T]) {
-        let (m, d) = (T::of_f64(self.momentum), T::of_f64(self.decay));
-        if self.decay == 0.0 {
-            for (v, g) in v.iter_mut().zip(g) {
-                *v = m * *v + *g;
-            }
-            return;
-        }
-        for (v, (g, w)) in v.iter_mut().zip(g.iter().zip(w)) {
-            *v = m * *v + (*g + d * *w);
-        }
+impl Step {
+    /// `g + decay w`.
+    fn decayed(&self, g: &Tensor, w: &Tensor) -> candle_core::Result<Tensor> {
+        if self.decay == 0.0 { Ok(g.clone()) } else { g + (w * self.decay)? }
     }
 
-    fn of_tensors(&self, v: &Tensor, g: &Tensor, w: &Tensor) -> candle_core::Result<Tensor> {
-        let kept = (v * self.momentum)?;
-        if self.decay == 0.0 { kept + g } else { kept + (g + (w * self.decay)?)? }
-    }
-}
-
-/// `w <- (1 - shrink) w - lr v`, or with momentum (Nesterov's) `- lr (g + momentum v)`.
-struct Descend {
-    lr: f64,
-    shrink: f64,
-    momentum: f64,
-}
-
-impl Elementwise for Descend {
-    #[inline(always)]
-    fn apply<T: Element>(&self, w: &mut [T], v: &[T], g: &[T]) {
-        let (lr, keep, m) = (T::of_f64(self.lr), T::of_f64(1.0 - self.shrink), T::of_f64(self.momentum));
-        if self.momentum == 0.0 {
-            for (w, v) in w.iter_mut().zip(v) {
-                *w = keep * *w - lr * *v;
-            }
-            return;
-        }
-        for (w, (v, g)) in w.iter_mut().zip(v.iter().zip(g)) {
-            *w = keep * *w - lr * (*g + m * *v);
-        }
-    }
-
-    fn of_tensors(&self, w: &Tensor, v: &Tensor, g: &Tensor) -> candle_core::Result<Tensor> {
-        let along = if self.momentum == 0.0 { v.clone() } else { (g + (v * self.momentum)?)? };
+    /// `(1 - shrink) w - lr along`.
+    fn descended(&self, w: &Tensor, along: &Tensor) -> candle_core::Result<Tensor> {
         let kept = if self.shrink == 0.0 { w.clone() } else { (w * (1.0 - self.shrink))? };
         kept - (along * self.lr)?
+    }
+}
+
+impl Elementwise<1> for Step {
+    #[inline(always)]
+    fn apply<T: Element>(&self, [w]: [&mut [T]; 1], [g]: [&[T]; 1]) {
+        let (lr, keep) = (T::of_f64(self.lr), T::of_f64(1.0 - self.shrink));
+        let (decay, plain) = (T::of_f64(self.decay), self.decay == 0.0);
+        for (w, g) in w.iter_mut().zip(g) {
+            let g = if plain { *g } else { *g + decay * *w };
+            *w = keep * *w - lr * g;
+        }
+    }
+
+    fn of_tensors(&self, [w]: [&Tensor; 1], [g]: [&Tensor; 1]) -> candle_core::Result<[Tensor; 1]> {
+        Ok([self.descended(w, &self.decayed(g, w)?)?])
+    }
+}
+
+/// `g <- g + decay w`, `v <- momentum v + g`, `w <- (1 - shrink) w - lr v`, or (Nesterov's) `- lr (g + momentum v)`.
+struct WithMomentum {
+    step: Step,
+    momentum: f64,
+    nesterov: bool,
+}
+
+impl Elementwise<2> for WithMomentum {
+    #[inline(always)]
+    fn apply<T: Element>(&self, [w, v]: [&mut [T]; 2], [g]: [&[T]; 1]) {
+        let (lr, keep, m) = (T::of_f64(self.step.lr), T::of_f64(1.0 - self.step.shrink), T::of_f64(self.momentum));
+        let (decay, plain, nesterov) = (T::of_f64(self.step.decay), self.step.decay == 0.0, self.nesterov);
+        for ((w, v), g) in w.iter_mut().zip(v).zip(g) {
+            let g = if plain { *g } else { *g + decay * *w };
+            *v = m * *v + g;
+            *w = keep * *w - lr * if nesterov { g + m * *v } else { *v };
+        }
+    }
+
+    fn of_tensors(&self, [w, v]: [&Tensor; 2], [g]: [&Tensor; 1]) -> candle_core::Result<[Tensor; 2]> {
+        let g = self.step.decayed(g, w)?;
+        let v = ((v * self.momentum)? + &g)?;
+        let along = if self.nesterov { (g + (&v * self.momentum)?)? } else { v.clone() };
+        Ok([self.step.descended(w, &along)?, v])
     }
 }
 
@@ -189,9 +190,12 @@ mod tests {
 
     #[test]
     fn updates_of_tensors() {
-        for (momentum, decay, shrink) in [(0.9, 0.0, 0.0), (0.9, 0.1, 0.0), (0.0, 0.0, 0.2), (0.5, 0.0, 0.2)] {
-            assert_one_formula(&Accelerate { momentum, decay });
-            assert_one_formula(&Descend { lr: 0.1, shrink, momentum });
+        for (momentum, decay, shrink) in [(0.9, 0.0, 0.0), (0.9, 0.1, 0.0), (0.5, 0.0, 0.2)] {
+            let step = || Step { lr: 0.1, shrink, decay };
+            assert_one_formula(&step());
+            for nesterov in [false, true] {
+                assert_one_formula(&WithMomentum { step: step(), momentum, nesterov });
+            }
         }
     }
 }

@@ -51,6 +51,9 @@ pub(crate) trait Element: WithDType + PartialOrd + std::ops::AddAssign + std::op
     /// The square root.
     fn root(self) -> Self;
 
+    /// The elements of a contiguous part of a storage, to be changed.
+    fn slice_mut<'a>(s: &'a mut CpuStorage, l: &Layout) -> candle_core::Result<&'a mut [Self]>;
+
     /// This thread's free scratch memory.
     fn shelf(f: impl FnOnce(&mut Vec<Vec<Self>>));
 
@@ -119,7 +122,7 @@ impl<T: Element> std::ops::DerefMut for Room<T> {
 }
 
 macro_rules! element {
-    ($t:ty, $v:ident, $splat:ident, $fma:ident, $store:ident, $load:ident) => {
+    ($t:ty, $variant:ident, $v:ident, $splat:ident, $fma:ident, $store:ident, $load:ident) => {
         impl Element for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -168,6 +171,14 @@ macro_rules! element {
                 self.sqrt()
             }
 
+            fn slice_mut<'a>(s: &'a mut CpuStorage, l: &Layout) -> candle_core::Result<&'a mut [Self]> {
+                match (s, l.contiguous_offsets()) {
+                    (CpuStorage::$variant(all), Some((from, to))) => Ok(&mut all[from..to]),
+                    (_, None) => candle_core::bail!("change of a tensor that is not contiguous"),
+                    _ => candle_core::bail!("change of a tensor of another type"),
+                }
+            }
+
             fn shelf(f: impl FnOnce(&mut Vec<Vec<Self>>)) {
                 thread_local!(static FREE: RefCell<Vec<Vec<$t>>> = const { RefCell::new(Vec::new()) });
                 FREE.with_borrow_mut(f);
@@ -175,8 +186,8 @@ macro_rules! element {
         }
     };
 }
-element!(f32, f32s, splat_f32s, mul_add_e_f32s, partial_store_f32s, partial_load_f32s);
-element!(f64, f64s, splat_f64s, mul_add_e_f64s, partial_store_f64s, partial_load_f64s);
+element!(f32, F32, f32s, splat_f32s, mul_add_e_f32s, partial_store_f32s, partial_load_f32s);
+element!(f64, F64, f64s, splat_f64s, mul_add_e_f64s, partial_store_f64s, partial_load_f64s);
 
 /// Runs `$body` with `$t` bound to the storage's element type; other types are an error.
 macro_rules! dispatch {

@@ -1,9 +1,13 @@
 //! Elementwise kernels, and sums over all axes but the channels.
+//!
+//! What a kernel takes along is copied before its loop (`let f = f`): read through a reference in the loop, it would have to be read again
+//! for each element, one at a time.
 #![allow(unsafe_code)]
 
 use super::build::fill;
 use super::element::Element;
 use super::math::{Math, vectorized};
+use super::sums::{Sums, sums};
 use super::threads::gather;
 use crate::ops::Rectifier;
 
@@ -11,7 +15,7 @@ use crate::ops::Rectifier;
 const RUN: usize = 1 << 14;
 
 /// `y = f(x)`.
-pub(super) fn map<T: Element>(x: &[T], f: impl Fn(T) -> T + Sync) -> Vec<T> {
+pub(super) fn map<T: Element>(x: &[T], f: impl Fn(T) -> T + Copy + Sync) -> Vec<T> {
     // SAFETY: every element of the run is written.
     unsafe {
         fill(x.len(), 0, RUN, |i, y: &mut [T]| {
@@ -19,6 +23,7 @@ pub(super) fn map<T: Element>(x: &[T], f: impl Fn(T) -> T + Sync) -> Vec<T> {
             vectorized(
                 #[inline(always)]
                 || {
+                    let f = f;
                     for (y, x) in y.iter_mut().zip(from) {
                         *y = f(*x);
                     }
@@ -29,7 +34,7 @@ pub(super) fn map<T: Element>(x: &[T], f: impl Fn(T) -> T + Sync) -> Vec<T> {
 }
 
 /// `y = f(a, b)`.
-pub(super) fn zip<T: Element>(a: &[T], b: &[T], f: impl Fn(T, T) -> T + Sync) -> Vec<T> {
+pub(super) fn zip<T: Element>(a: &[T], b: &[T], f: impl Fn(T, T) -> T + Copy + Sync) -> Vec<T> {
     // SAFETY: every element of the run is written.
     unsafe {
         fill(a.len(), 0, RUN, |i, y: &mut [T]| {
@@ -37,6 +42,7 @@ pub(super) fn zip<T: Element>(a: &[T], b: &[T], f: impl Fn(T, T) -> T + Sync) ->
             vectorized(
                 #[inline(always)]
                 || {
+                    let f = f;
                     for (y, (a, b)) in y.iter_mut().zip(pairs) {
                         *y = f(*a, *b);
                     }
@@ -91,7 +97,7 @@ pub(crate) fn rectify<T: Element>(x: &[T], by: Rectifier) -> Vec<T> {
     map(
         x,
         #[inline(always)]
-        |x| by.at(x),
+        move |x| by.at(x),
     )
 }
 
@@ -102,7 +108,7 @@ pub(crate) fn mask<T: Element>(y: &[T], g: &[T], by: Rectifier) -> Vec<T> {
         y,
         g,
         #[inline(always)]
-        |y, g| by.back(y, g),
+        move |y, g| by.back(y, g),
     )
 }
 
@@ -131,11 +137,11 @@ pub(crate) fn difference<T: Element>(a: &[T], b: &[T], scale: T) -> Vec<T> {
         a,
         b,
         #[inline(always)]
-        |a, b| scale * (a - b),
+        move |a, b| scale * (a - b),
     )
 }
 
-/// The sum of `(a - b)^2`, run by run in order, each in lanes.
+/// The sum of `(a - b)^2`, run by run in order.
 pub(crate) fn squared_distance<T: Element>(a: &[T], b: &[T]) -> f64 {
     let part = |i: usize| {
         let at = i * RUN..((i + 1) * RUN).min(a.len());
@@ -143,22 +149,13 @@ pub(crate) fn squared_distance<T: Element>(a: &[T], b: &[T]) -> f64 {
         vectorized(
             #[inline(always)]
             || {
-                let mut lanes = [T::ZERO; 32];
-                let (whole, rest) = (a.len() / 32 * 32, a.len() % 32);
-                for (a, b) in a[..whole].chunks_exact(32).zip(b[..whole].chunks_exact(32)) {
-                    for (l, (a, b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
-                        *l += (*a - *b) * (*a - *b);
-                    }
-                }
-                for i in 0..rest {
-                    let d = a[whole + i] - b[whole + i];
-                    lanes[i] += d * d;
-                }
-                let mut total = 0.0;
-                for l in lanes {
-                    total += l.as_f64();
-                }
-                total
+                let [sum] = sums(
+                    a,
+                    b,
+                    #[inline(always)]
+                    |a, b| [(a - b) * (a - b)],
+                );
+                sum
             },
         )
     };
@@ -198,7 +195,7 @@ pub(crate) fn add<T: Element>(a: &[T], b: &[T]) -> Vec<T> {
 }
 
 /// `y = f(x, v, a[channel])` of tensors (n, channels, p).
-fn by_channel<T: Element>(x: &[T], v: &[T], a: &[T], p: usize, f: impl Fn(T, T, T) -> T + Sync) -> Vec<T> {
+fn by_channel<T: Element>(x: &[T], v: &[T], a: &[T], p: usize, f: impl Fn(T, T, T) -> T + Copy + Sync) -> Vec<T> {
     let planes = (RUN / p.max(1)).max(1);
     let run = planes * p;
     // SAFETY: every element of the run is written.
@@ -208,6 +205,7 @@ fn by_channel<T: Element>(x: &[T], v: &[T], a: &[T], p: usize, f: impl Fn(T, T, 
             vectorized(
                 #[inline(always)]
                 || {
+                    let f = f;
                     for (j, y) in y.chunks_exact_mut(p).enumerate() {
                         let a = a[(i * planes + j) % a.len()];
                         for (y, (x, v)) in y.iter_mut().zip(x[j * p..][..p].iter().zip(&v[j * p..][..p])) {
@@ -252,31 +250,27 @@ pub(crate) fn add_rectify<T: Element>(a: &[T], b: &[T]) -> Vec<T> {
     )
 }
 
-/// Adds `f(i)` for all i below `n` in eight lanes, so that the sum has one order and uses the vector units.
-pub(crate) fn sum(n: usize, f: impl Fn(usize) -> f64) -> f64 {
-    let mut lanes = [0.0; 8];
-    let whole = n / 8 * 8;
-    for i in (0..whole).step_by(8) {
-        for (j, lane) in lanes.iter_mut().enumerate() {
-            *lane += f(i + j);
-        }
-    }
-    (whole..n).for_each(|i| lanes[i - whole] += f(i));
-    lanes.iter().sum()
-}
-
-/// For each channel of a tensor (n, c, p) of `len` elements: `f(channel, first element)` of its planes, added in order.
-pub(crate) fn channel_sums(len: usize, channels: usize, p: usize, f: impl Fn(usize, usize) -> f64 + Sync) -> Vec<f64> {
-    let image = channels * p;
-    let planes = |c: usize| (0..len / image.max(1)).map(move |n| n * image + c * p);
-    gather(channels, 1, &|c| planes(c).map(|at| f(c, at)).sum())
-}
-
-/// The sum over all but the channel.
+/// The sum over all but the channel of a tensor (n, channels, p).
 pub(crate) fn channel_sum<T: Element>(x: &[T], channels: usize, p: usize) -> Vec<f64> {
-    channel_sums(x.len(), channels, p, |_, at| {
-        let plane = &x[at..at + p];
-        sum(p, |i| plane[i].as_f64())
+    let image = channels * p;
+    gather(channels, 1024 / p.max(1), &|c| {
+        vectorized(
+            #[inline(always)]
+            || {
+                let mut all = Sums::ZERO;
+                for n in 0..x.len() / image.max(1) {
+                    let plane = &x[n * image + c * p..][..p];
+                    all.add(
+                        plane,
+                        plane,
+                        #[inline(always)]
+                        |x, _| [x],
+                    );
+                }
+                let [total] = all.totals();
+                total
+            },
+        )
     })
 }
 

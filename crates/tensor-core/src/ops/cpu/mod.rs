@@ -17,6 +17,7 @@ pub(crate) mod output;
 pub(crate) mod pool;
 pub(crate) mod resample;
 pub(crate) mod rows;
+mod sums;
 pub(crate) mod threads;
 mod tile;
 mod transpose;

@@ -5,6 +5,7 @@ use super::build::fill;
 use super::element::Element;
 use super::elementwise::Rectify;
 use super::math::vectorized;
+use super::sums::{Sums, sum};
 use super::threads::gather;
 use crate::ops::Rectifier;
 
@@ -17,49 +18,6 @@ pub(crate) struct Moments {
 
 /// Elements that one task handles, about.
 const RUN: usize = 1 << 14;
-
-/// Lanes of a sum: enough to keep the vector units busy.
-const LANES: usize = 64;
-/// Elements summed in the element type before they go to f64.
-const BLOCK: usize = 32 * LANES;
-
-/// Two sums over pairs of elements, `f(x, g)` gives the terms: lanes in the element type over short blocks, these in
-/// f64.
-#[inline(always)]
-pub(super) fn sums<T: Element>(x: &[T], g: &[T], f: impl Fn(T, T) -> (T, T)) -> (f64, f64) {
-    let (mut first, mut second) = (0.0, 0.0);
-    for (x, g) in x.chunks(BLOCK).zip(g.chunks(BLOCK)) {
-        let (mut a, mut b) = ([T::ZERO; LANES], [T::ZERO; LANES]);
-        let (xs, gs) = (x.chunks_exact(LANES), g.chunks_exact(LANES));
-        for (i, (x, g)) in xs.remainder().iter().zip(gs.remainder()).enumerate() {
-            (a[i], b[i]) = f(*x, *g);
-        }
-        for (x, g) in xs.zip(gs) {
-            for i in 0..LANES {
-                let (u, v) = f(x[i], g[i]);
-                a[i] += u;
-                b[i] += v;
-            }
-        }
-        for i in 0..LANES {
-            first += a[i].as_f64();
-            second += b[i].as_f64();
-        }
-    }
-    (first, second)
-}
-
-/// One sum of terms `f(x)`.
-#[inline(always)]
-pub(super) fn sum<T: Element>(x: &[T], f: impl Fn(T) -> T) -> f64 {
-    sums(
-        x,
-        x,
-        #[inline(always)]
-        |x, _| (f(x), T::ZERO),
-    )
-    .0
-}
 
 /// `f(channel, first element of its plane in each image)` for all channels, on all threads.
 fn per_channel<R: Send>(c: usize, p: usize, f: impl Fn(usize) -> R + Send + Sync) -> Vec<R> {
@@ -129,7 +87,7 @@ impl<T: Element> Map<T> {
 
 /// Calls `f(channel, where its plane lies, the plane of the result)` on all threads.
 /// There is room for two more numbers per channel.
-fn planes<T: Element>(len: usize, c: usize, p: usize, f: impl Fn(usize, usize, &mut [T]) + Sync) -> Vec<T> {
+fn planes<T: Element>(len: usize, c: usize, p: usize, f: impl Fn(usize, usize, &mut [T]) + Copy + Sync) -> Vec<T> {
     let run = (RUN / p.max(1)).max(1);
     // SAFETY: the runs are whole planes, and each `f` here writes its plane.
     unsafe {
@@ -137,6 +95,7 @@ fn planes<T: Element>(len: usize, c: usize, p: usize, f: impl Fn(usize, usize, &
             vectorized(
                 #[inline(always)]
                 || {
+                    let f = f;
                     for (j, y) in y.chunks_exact_mut(p).enumerate() {
                         f((i * run + j) % c, (i * run + j) * p, y);
                     }
@@ -219,32 +178,30 @@ pub(crate) fn backward<T: Element>(
         vectorized(
             #[inline(always)]
             || {
-                let (map, mut plain, mut tilted) = (maps[ch], 0.0, 0.0);
+                let (map, mut all) = (maps[ch], Sums::ZERO);
                 for n in 0..images {
                     let at = (n * c + ch) * p;
                     let (x, g) = (&x[at..at + p], &g[at..at + p]);
-                    let (p, t) = if let Some(rectify) = rectify {
-                        sums(
+                    if let Some(rectify) = rectify {
+                        all.add(
                             x,
                             g,
                             #[inline(always)]
                             |x, g| {
                                 let g = rectify.back(map.at(x), g);
-                                (g, g * (x - map.mean))
+                                [g, g * (x - map.mean)]
                             },
-                        )
+                        );
                     } else {
-                        sums(
+                        all.add(
                             x,
                             g,
                             #[inline(always)]
-                            |x, g| (g, g * (x - map.mean)),
-                        )
-                    };
-                    plain += p;
-                    tilted += t;
+                            |x, g| [g, g * (x - map.mean)],
+                        );
+                    }
                 }
-                (plain, tilted)
+                all.totals()
             },
         )
     });
@@ -256,7 +213,7 @@ pub(crate) fn backward<T: Element>(
         #[inline(always)]
         |ch, at, to| {
             // gamma inv (g - mean(g) - xhat mean(g xhat))
-            let (map, (plain, tilted)) = (maps[ch], sums[ch]);
+            let (map, [plain, tilted]) = (maps[ch], sums[ch]);
             let shift = T::of_f64(plain / count);
             let tilt = T::of_f64(inverse(ch).powi(2) * tilted / count);
             let pairs = to.iter_mut().zip(x[at..at + p].iter().zip(&g[at..at + p]));
@@ -272,7 +229,7 @@ pub(crate) fn backward<T: Element>(
             }
         },
     );
-    out.extend((0..c).map(|ch| T::of_f64(inverse(ch) * sums[ch].1)));
-    out.extend(sums.iter().map(|s| T::of_f64(s.0)));
+    out.extend((0..c).map(|ch| T::of_f64(inverse(ch) * sums[ch][1])));
+    out.extend(sums.iter().map(|s| T::of_f64(s[0])));
     out
 }

@@ -1,20 +1,13 @@
 //! Output functions `f_i = g(z_i) / sum_m g(z_m)`, their logarithms and their negative log-likelihoods, row by row.
-#![allow(unsafe_code)]
 
-use super::build::fill;
 use super::element::Element;
 use super::math::{Math, vectorized};
+use super::rows::{rows, rows_per_task};
+use super::sums::sum;
 use super::threads::gather;
-
-/// Rows that one task takes, for about this many elements.
-const RUN: usize = 1 << 14;
 
 /// Exponentials that are summed in one go.
 const BLOCK: usize = 512;
-
-fn rows_per_task(k: usize) -> usize {
-    (RUN / k.max(1)).max(1)
-}
 
 /// The largest element, NaN where there is one, in lanes.
 #[inline(always)]
@@ -225,31 +218,13 @@ fn sum_of<T: Math>(row: &[T], f: impl Fn(T) -> T) -> f64 {
     total
 }
 
-/// Makes rows of `k` from rows: `f(row's number, its place in the data, the row)`.
-fn rows<T: Element>(len: usize, k: usize, f: impl Fn(usize, usize, &mut [T]) + Sync) -> Vec<T> {
-    let count = rows_per_task(k);
-    // SAFETY: each `f` here writes its row.
-    unsafe {
-        fill(len, 0, count * k, |i, out: &mut [T]| {
-            vectorized(
-                #[inline(always)]
-                || {
-                    for (j, out) in out.chunks_exact_mut(k).enumerate() {
-                        f(i * count + j, (i * count + j) * k, out);
-                    }
-                },
-            );
-        })
-    }
-}
-
 /// `log g(z) - log sum_k g(z_k)` of rows of `k`.
 pub(crate) fn log_output<T: Math, S: Score>(score: S, z: &[T], k: usize) -> Vec<T> {
     rows(
         z.len(),
         k,
         #[inline(always)]
-        |_, at, y| {
+        move |at, y| {
             let z = &z[at..at + k];
             let (top, rest) = log_sum(score, z);
             for (y, z) in y.iter_mut().zip(z) {
@@ -265,9 +240,13 @@ pub(crate) fn log_output_grad<T: Math, S: Score>(score: S, (z, y, g): (&[T], &[T
         y.len(),
         k,
         #[inline(always)]
-        |_, at, out| {
+        move |at, out| {
             let (z, y, g) = (&z[at..at + k], &y[at..at + k], &g[at..at + k]);
-            let total = T::of_f64(super::elementwise::sum(k, |j| g[j].as_f64()));
+            let total = T::of_f64(sum(
+                g,
+                #[inline(always)]
+                |g| g,
+            ));
             for (o, (z, (y, g))) in out.iter_mut().zip(z.iter().zip(y.iter().zip(g))) {
                 *o = score.slope(*z) * (*g - y.exponential() * total);
             }
@@ -300,7 +279,8 @@ pub(crate) fn nll_grad<T: Math, S: Score>(
         z.len(),
         k,
         #[inline(always)]
-        |n, at, out| {
+        move |at, out| {
+            let n = at / k;
             let (z, (top, rest), g) = (&z[at..at + k], sums[n], g[n]);
             if score.near(top) {
                 let scale = g * (T::ZERO - (top + rest)).exponential();

@@ -4,19 +4,20 @@
 use super::build::fill;
 use super::element::Element;
 use super::math::{Math, vectorized};
-use super::norm::{sum, sums};
 use super::output::largest;
+use super::sums::{sum, sums};
 use super::threads::gather;
 
 /// Elements that one task handles, about.
 const RUN: usize = 1 << 14;
 
-fn rows_per_task(k: usize) -> usize {
+/// Rows that a task takes.
+pub(super) fn rows_per_task(k: usize) -> usize {
     (RUN / k.max(1)).max(1)
 }
 
 /// Makes rows of `k`: `f(the row's place in the data, the row)`, which must write the whole row.
-fn rows<T: Element>(len: usize, k: usize, f: impl Fn(usize, &mut [T]) + Sync) -> Vec<T> {
+pub(super) fn rows<T: Element>(len: usize, k: usize, f: impl Fn(usize, &mut [T]) + Copy + Sync) -> Vec<T> {
     let count = rows_per_task(k);
     // SAFETY: each `f` here writes its row.
     unsafe {
@@ -24,6 +25,7 @@ fn rows<T: Element>(len: usize, k: usize, f: impl Fn(usize, &mut [T]) + Sync) ->
             vectorized(
                 #[inline(always)]
                 || {
+                    let f = f;
                     for (j, out) in out.chunks_exact_mut(k).enumerate() {
                         f((i * count + j) * k, out);
                     }
@@ -39,7 +41,7 @@ pub(crate) fn softmax<T: Math>(z: &[T], k: usize) -> Vec<T> {
         z.len(),
         k,
         #[inline(always)]
-        |at, y| {
+        move |at, y| {
             let z = &z[at..at + k];
             let top = largest(z);
             for (y, z) in y.iter_mut().zip(z) {
@@ -64,13 +66,13 @@ pub(crate) fn softmax_grad<T: Math>(y: &[T], g: &[T], k: usize) -> Vec<T> {
         y.len(),
         k,
         #[inline(always)]
-        |at, out| {
+        move |at, out| {
             let (y, g) = (&y[at..at + k], &g[at..at + k]);
-            let (dot, _) = sums(
+            let [dot] = sums(
                 y,
                 g,
                 #[inline(always)]
-                |y, g| (y * g, T::ZERO),
+                |y, g| [y * g],
             );
             let dot = T::of_f64(dot);
             for (o, (y, g)) in out.iter_mut().zip(y.iter().zip(g)) {
@@ -107,7 +109,7 @@ pub(crate) fn layer_norm<T: Element>(x: &[T], scale: &[T], shift: &[T], eps: f64
         x.len(),
         k,
         #[inline(always)]
-        |at, y| {
+        move |at, y| {
             let x = &x[at..at + k];
             let (mean, inverse) = moments(x, eps);
             for ((y, x), (a, b)) in y.iter_mut().zip(x).zip(scale.iter().zip(shift)) {
@@ -124,17 +126,17 @@ pub(crate) fn layer_norm_to_input<T: Element>(x: &[T], scale: &[T], g: &[T], eps
         x.len(),
         k,
         #[inline(always)]
-        |at, out| {
+        move |at, out| {
             let x = &x[at..at + k];
             let (mean, inverse) = moments(x, eps);
             for (h, (g, a)) in out.iter_mut().zip(g[at..at + k].iter().zip(scale)) {
                 *h = *g * *a;
             }
-            let (plain, tilted) = sums(
+            let [plain, tilted] = sums(
                 x,
                 out,
                 #[inline(always)]
-                |x, h| (h, h * (x - mean)),
+                |x, h| [h, h * (x - mean)],
             );
             let shift = T::of_f64(plain / k as f64);
             let tilt = T::of_f64(inverse.as_f64().powi(2) * tilted / k as f64);

@@ -23,7 +23,7 @@ pub(crate) fn values<T: Math>(f: impl Unary, x: &[T]) -> Vec<T> {
     map(
         x,
         #[inline(always)]
-        |x| f.value(x),
+        move |x| f.value(x),
     )
 }
 
@@ -33,7 +33,7 @@ pub(crate) fn slopes<T: Math>(f: impl Unary, x: &[T], g: &[T]) -> Vec<T> {
         x,
         g,
         #[inline(always)]
-        |x, g| g * f.slope(x),
+        move |x, g| g * f.slope(x),
     )
 }
 
@@ -43,7 +43,7 @@ pub(crate) fn bends<T: Math>(f: impl Unary, x: &[T], g: &[T]) -> Vec<T> {
         x,
         g,
         #[inline(always)]
-        |x, g| g * f.bend(x),
+        move |x, g| g * f.bend(x),
     )
 }
 
