@@ -99,7 +99,7 @@ impl Generator for DcganGenerator {
     fn generate(&self, z: &Tensor, y: &Tensor, pass: Pass) -> Result<Tensor> {
         let (mode, (channels, side)) = (pass.mode(), self.base);
         let n = z.dim(0)?;
-        let mut h = self.project.forward(z, mode)?.reshape((n, channels, side, side))?;
+        let mut h = ops::reshape(&self.project.forward(z, mode)?, (n, channels, side, side))?;
         h = ops::relu(&self.first.forward(&h, y, pass)?)?;
         for up in &self.ups {
             h = ops::conv_transpose2d(&h, &mode.tensor(&up.weight), None, up.spec)?;

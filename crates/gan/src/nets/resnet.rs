@@ -109,7 +109,7 @@ impl Generator for ResNetGenerator {
 
     fn generate(&self, z: &Tensor, y: &Tensor, pass: Pass) -> Result<Tensor> {
         let (mode, (channels, side)) = (pass.mode(), self.base);
-        let mut h = self.project.forward(z, mode)?.reshape((z.dim(0)?, channels, side, side))?;
+        let mut h = ops::reshape(&self.project.forward(z, mode)?, (z.dim(0)?, channels, side, side))?;
         for block in &self.blocks {
             h = block.forward(&h, y, pass)?;
         }

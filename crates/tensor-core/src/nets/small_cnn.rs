@@ -129,7 +129,7 @@ impl SmallCnn {
             // ReLU is monotone, so it commutes with max-pooling; after pooling it has a quarter of the elements.
             x = ops::relu(&ops::max_pool2d(&x, Pool2dSpec::default())?)?;
         }
-        ops::relu(&self.fc.forward(&x.flatten_from(1)?, mode)?)
+        ops::relu(&self.fc.forward(&ops::reshape(&x, (x.dim(0)?, ()))?, mode)?)
     }
 }
 

@@ -147,7 +147,7 @@ impl Vgg {
         if x.dims()[2..] != [side, side] {
             x = ops::adaptive_avg_pool2d(&x, (side, side))?;
         }
-        let mut x = x.flatten_from(1)?;
+        let mut x = ops::reshape(&x, (x.dim(0)?, ()))?;
         for layer in &self.hidden {
             x = self.cfg.activation.forward(&layer.forward(&x, mode)?)?;
         }

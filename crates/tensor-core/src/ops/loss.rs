@@ -2,7 +2,7 @@
 
 use super::cpu::elementwise;
 use super::cpu::math::Math;
-use super::kernel::{Kernel, apply2, wanted};
+use super::kernel::{Kernel, apply2, apply3, wanted};
 use super::labels::rows;
 use super::output::{Output, log_output, output_nll};
 use super::own_kernels;
@@ -79,7 +79,7 @@ pub fn mse_loss(y: &Tensor, target: &Tensor) -> Result<Tensor> {
 
 /// y, t -> mean (y - t)^2.
 struct SquaredError;
-/// y, t -> 2 (y - t) / n.
+/// y, t, a number g -> 2 g (y - t) / n.
 struct Difference;
 
 impl Kernel<2> for SquaredError {
@@ -90,18 +90,21 @@ impl Kernel<2> for SquaredError {
     }
 
     fn backward(&self, [y, t]: [&Tensor; 2], _: &Tensor, g: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {
-        Ok([wanted(y, || apply2(Difference, y, t)?.broadcast_mul(g))?, None])
+        Ok([wanted(y, || apply3(Difference, y, t, g))?, None])
     }
 }
 
-impl Kernel<2> for Difference {
+impl Kernel<3> for Difference {
     const NAME: &'static str = "sconce-mse-grad";
 
-    fn forward<T: Math>(&self, [y, t]: [&[T]; 2], [shape, _]: [&Shape; 2]) -> candle_core::Result<(Vec<T>, Shape)> {
-        Ok((elementwise::difference(y, t, T::of_f64(2.0 / y.len() as f64)), shape.clone()))
+    fn forward<T: Math>(&self, [y, t, g]: [&[T]; 3], [shape, ..]: [&Shape; 3]) -> candle_core::Result<(Vec<T>, Shape)> {
+        Ok((elementwise::difference(y, t, T::of_f64(2.0 / y.len() as f64) * g[0]), shape.clone()))
     }
 
-    fn backward(&self, [y, _]: [&Tensor; 2], _: &Tensor, u: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {
-        Ok([Some((u * (2.0 / y.elem_count() as f64))?), None])
+    fn backward(&self, [y, t, g]: [&Tensor; 3], _: &Tensor, u: &Tensor) -> candle_core::Result<[Option<Tensor>; 3]> {
+        let share = 2.0 / y.elem_count() as f64;
+        let to_y = wanted(y, || u.broadcast_mul(&(g * share)?))?;
+        let to_g = wanted(g, || (super::composed::sum_all(&(u * (y - t)?)?)? * share)?.reshape(g.shape()))?;
+        Ok([to_y, None, to_g])
     }
 }

@@ -21,6 +21,7 @@
 //! | [`avg_pool2d`], [`adaptive_avg_pool2d`], [`global_avg_pool2d`] | window means | input | yes |
 //! | [`upsample_nearest2d`], [`upsample_bilinear2d`], [`resize2d`] | resizing by two taps per axis | input | yes |
 //! | [`add`] | `a + b` of one shape | both | yes |
+//! | [`reshape`] | the same elements in another shape | input | yes |
 //! | [`relu`], [`leaky_relu`], [`rectify`], [`add_relu`] | `max(x, 0)`; `x` or, where it is negative, `slope x`; the same, at most `cap`; `max(a + b, 0)` | all (`slope` at 0, 0 at the cap, as in PyTorch) | yes (zero almost everywhere) |
 //! | [`sigmoid`], [`tanh`], [`erf`] | `1 / (1 + e^-x)`, the hyperbolic tangent, the error function | input | yes |
 //! | [`gelu`], [`silu`], [`mish`], [`softplus`] | `x Phi(x)`, `x sigmoid(x)`, `x tanh(softplus(x))`, `log(1 + e^x)` | input | yes |
@@ -74,6 +75,7 @@ mod norm;
 mod output;
 mod pool;
 mod prelu;
+mod reshape;
 mod softmax;
 mod tape;
 mod unary;
@@ -96,6 +98,7 @@ pub use norm::{Normed, batch_norm, batch_norm_train, channel_affine, channel_mom
 pub use output::{Output, log_output, output_nll};
 pub use pool::{Pool2dSpec, adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, global_avg_pool2d, max_pool2d};
 pub use prelu::prelu;
+pub use reshape::reshape;
 pub use softmax::softmax;
 pub use tape::{backward, keeps_graph, last_backward};
 pub use unary::{Gelu, clamp, elu, erf, gelu, hard_sigmoid, hard_swish, mish, selu, silu, softplus, tanh};

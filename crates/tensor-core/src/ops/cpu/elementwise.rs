@@ -7,7 +7,7 @@
 use super::build::fill;
 use super::element::Element;
 use super::math::{Math, vectorized};
-use super::sums::{Sums, sums};
+use super::sums::{Sums, by_channel, sums};
 use super::threads::gather;
 use crate::ops::Rectifier;
 
@@ -184,6 +184,15 @@ pub(crate) fn times_repeated<T: Element>(x: &[T], m: &[T]) -> Vec<T> {
     }
 }
 
+/// `x`.
+pub(crate) fn copy<T: Element>(x: &[T]) -> Vec<T> {
+    map(
+        x,
+        #[inline(always)]
+        |x| x,
+    )
+}
+
 /// `a + b`.
 pub(crate) fn add<T: Element>(a: &[T], b: &[T]) -> Vec<T> {
     zip(
@@ -195,7 +204,7 @@ pub(crate) fn add<T: Element>(a: &[T], b: &[T]) -> Vec<T> {
 }
 
 /// `y = f(x, v, a[channel])` of tensors (n, channels, p).
-fn by_channel<T: Element>(x: &[T], v: &[T], a: &[T], p: usize, f: impl Fn(T, T, T) -> T + Copy + Sync) -> Vec<T> {
+fn zip_by_channel<T: Element>(x: &[T], v: &[T], a: &[T], p: usize, f: impl Fn(T, T, T) -> T + Copy + Sync) -> Vec<T> {
     let planes = (RUN / p.max(1)).max(1);
     let run = planes * p;
     // SAFETY: every element of the run is written.
@@ -220,7 +229,7 @@ fn by_channel<T: Element>(x: &[T], v: &[T], a: &[T], p: usize, f: impl Fn(T, T, 
 
 /// `v` where `x > 0`, otherwise `a v`, with one `a` per channel of p elements.
 pub(crate) fn channel_slopes<T: Element>(x: &[T], v: &[T], a: &[T], p: usize) -> Vec<T> {
-    by_channel(
+    zip_by_channel(
         x,
         v,
         a,
@@ -252,26 +261,21 @@ pub(crate) fn add_rectify<T: Element>(a: &[T], b: &[T]) -> Vec<T> {
 
 /// The sum over all but the channel of a tensor (n, channels, p).
 pub(crate) fn channel_sum<T: Element>(x: &[T], channels: usize, p: usize) -> Vec<f64> {
-    let image = channels * p;
-    gather(channels, 1024 / p.max(1), &|c| {
-        vectorized(
-            #[inline(always)]
-            || {
-                let mut all = Sums::ZERO;
-                for n in 0..x.len() / image.max(1) {
-                    let plane = &x[n * image + c * p..][..p];
-                    all.add(
-                        plane,
-                        plane,
-                        #[inline(always)]
-                        |x, _| [x],
-                    );
-                }
-                let [total] = all.totals();
-                total
-            },
-        )
-    })
+    let sums = by_channel(
+        (x.len(), channels, p),
+        Sums::ZERO,
+        #[inline(always)]
+        move |sums, _, at| {
+            let plane = &x[at..at + p];
+            sums.add(
+                plane,
+                plane,
+                #[inline(always)]
+                |x, _| [x],
+            );
+        },
+    );
+    sums.into_iter().map(|s: Sums<1>| s.totals()[0]).collect()
 }
 
 /// The sum over the rows of a matrix (n, width): blocks of rows in the element type, these in f64.

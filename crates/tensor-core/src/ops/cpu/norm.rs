@@ -5,8 +5,7 @@ use super::build::fill;
 use super::element::Element;
 use super::elementwise::Rectify;
 use super::math::vectorized;
-use super::sums::{Sums, sum};
-use super::threads::gather;
+use super::sums::{Sums, by_channel, sum};
 use crate::ops::Rectifier;
 
 /// Mean and biased variance of each channel.
@@ -19,45 +18,49 @@ pub(crate) struct Moments {
 /// Elements that one task handles, about.
 const RUN: usize = 1 << 14;
 
-/// `f(channel, first element of its plane in each image)` for all channels, on all threads.
-fn per_channel<R: Send>(c: usize, p: usize, f: impl Fn(usize) -> R + Send + Sync) -> Vec<R> {
-    gather(c, 1024 / p.max(1), &f)
+/// Moments of the planes of one channel so far.
+#[derive(Clone, Copy)]
+struct Running {
+    count: f64,
+    mean: f64,
+    /// The sum of squared distances from the mean.
+    spread: f64,
 }
 
-/// Moments of x (n, c, p). The moments of each plane are computed about its own mean and then merged in f64 (Chan et al.
-/// 1979), so that a large mean costs no precision.
-pub(crate) fn moments<T: Element>(x: &[T], c: usize, p: usize) -> Moments {
-    let images = x.len() / (c * p);
-    let all = per_channel(c, p, |ch| {
-        vectorized(
+impl Running {
+    /// Merges the moments of a plane about its own mean (Chan et al. 1979).
+    #[inline(always)]
+    fn add<T: Element>(&mut self, plane: &[T]) {
+        let p = plane.len() as f64;
+        let own = sum(
+            plane,
             #[inline(always)]
-            || {
-                let (mut count, mut mean, mut spread) = (0.0, 0.0, 0.0);
-                for n in 0..images {
-                    let plane = &x[(n * c + ch) * p..][..p];
-                    let own = sum(
-                        plane,
-                        #[inline(always)]
-                        |x| x,
-                    ) / p as f64;
-                    let centre = T::of_f64(own);
-                    let around = sum(
-                        plane,
-                        #[inline(always)]
-                        |x| (x - centre) * (x - centre),
-                    );
-                    // Corrects for the rounding of the mean.
-                    let around = around - p as f64 * (own - centre.as_f64()).powi(2);
-                    let (step, total) = (own - mean, count + p as f64);
-                    spread += around + step * step * count * p as f64 / total;
-                    mean += step * p as f64 / total;
-                    count = total;
-                }
-                (mean, spread / count)
-            },
-        )
-    });
-    let (mean, var) = all.into_iter().unzip();
+            |x| x,
+        ) / p;
+        let centre = T::of_f64(own);
+        let around = sum(
+            plane,
+            #[inline(always)]
+            |x| (x - centre) * (x - centre),
+        );
+        // Corrects for the rounding of the mean.
+        let around = around - p * (own - centre.as_f64()).powi(2);
+        let (step, total) = (own - self.mean, self.count + p);
+        self.spread += around + step * step * self.count * p / total;
+        self.mean += step * p / total;
+        self.count = total;
+    }
+}
+
+/// Moments of x (n, c, p), merged plane by plane in f64, so that a large mean costs no precision.
+pub(crate) fn moments<T: Element>(x: &[T], c: usize, p: usize) -> Moments {
+    let all = by_channel(
+        (x.len(), c, p),
+        Running { count: 0.0, mean: 0.0, spread: 0.0 },
+        #[inline(always)]
+        move |running, _, at| running.add(&x[at..at + p]),
+    );
+    let (mean, var) = all.into_iter().map(|r| (r.mean, r.spread / r.count)).unzip();
     Moments { mean, var }
 }
 
@@ -172,39 +175,36 @@ pub(crate) fn backward<T: Element>(
     rectifier: Option<Rectifier>,
 ) -> Vec<T> {
     let (maps, rectify) = (Map::all(affine, moments, eps), rectifier.map(Rectify::new));
-    let (c, images) = (maps.len(), x.len() / (maps.len() * p));
-    let count = (images * p) as f64;
-    let sums = per_channel(c, p, |ch| {
-        vectorized(
-            #[inline(always)]
-            || {
-                let (map, mut all) = (maps[ch], Sums::ZERO);
-                for n in 0..images {
-                    let at = (n * c + ch) * p;
-                    let (x, g) = (&x[at..at + p], &g[at..at + p]);
-                    if let Some(rectify) = rectify {
-                        all.add(
-                            x,
-                            g,
-                            #[inline(always)]
-                            |x, g| {
-                                let g = rectify.back(map.at(x), g);
-                                [g, g * (x - map.mean)]
-                            },
-                        );
-                    } else {
-                        all.add(
-                            x,
-                            g,
-                            #[inline(always)]
-                            |x, g| [g, g * (x - map.mean)],
-                        );
-                    }
-                }
-                all.totals()
-            },
-        )
-    });
+    let c = maps.len();
+    let count = (x.len() / c) as f64;
+    let own = maps.as_slice();
+    let sums = by_channel(
+        (x.len(), c, p),
+        Sums::ZERO,
+        #[inline(always)]
+        move |all, ch, at| {
+            let (map, x, g) = (own[ch], &x[at..at + p], &g[at..at + p]);
+            if let Some(rectify) = rectify {
+                all.add(
+                    x,
+                    g,
+                    #[inline(always)]
+                    |x, g| {
+                        let g = rectify.back(map.at(x), g);
+                        [g, g * (x - map.mean)]
+                    },
+                );
+            } else {
+                all.add(
+                    x,
+                    g,
+                    #[inline(always)]
+                    |x, g| [g, g * (x - map.mean)],
+                );
+            }
+        },
+    );
+    let sums: Vec<[f64; 2]> = sums.into_iter().map(Sums::totals).collect();
     let inverse = |ch: usize| 1.0 / (moments.var[ch] + eps).sqrt();
     let mut out = planes(
         x.len(),

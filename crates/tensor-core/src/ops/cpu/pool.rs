@@ -139,6 +139,7 @@ impl Windows {
     }
 
     /// Calls `f(position, pixel)` with each window's maximum in one plane.
+    #[inline(always)]
     fn maxima<T: Element>(&self, plane: &[T], mut f: impl FnMut(usize, usize)) {
         let (ow, w) = (self.cols.out, self.cols.image);
         if !self.pairs() {
@@ -240,7 +241,10 @@ impl Windows {
     pub(crate) fn put<T: Element>(&self, x: &[T], g: &[T]) -> Vec<T> {
         build(x.len(), self.pixels(), |p, gx| {
             let (x, g) = (&x[p * self.pixels()..][..self.pixels()], &g[p * self.positions()..][..self.positions()]);
-            self.maxima(x, |i, at| gx[at] += g[i]);
+            vectorized(
+                #[inline(always)]
+                || self.maxima(x, |i, at| gx[at] += g[i]),
+            );
         })
     }
 

@@ -1,6 +1,8 @@
 //! Sums over slices: lanes in the element type over short blocks, these in f64. Their order depends on the length only.
 
 use super::element::Element;
+use super::math::vectorized;
+use super::threads::gather;
 
 /// Lanes of a long slice: enough to keep the vector units busy.
 const MANY: usize = 64;
@@ -92,4 +94,36 @@ pub(super) fn sum<T: Element>(x: &[T], f: impl Fn(T) -> T) -> f64 {
         |x, _| [f(x)],
     );
     total
+}
+
+/// Elements of the planes of one image that a task takes in one go, about.
+const SIDE_BY_SIDE: usize = 1024;
+
+/// A value for each channel of tensors (n, channels, p) of `len` elements: `add(value, channel, first element)` for its planes in order,
+/// from `start` on. Small planes of neighbouring channels are read as they lie, image by image.
+pub(super) fn by_channel<V: Clone + Send + Sync>(
+    (len, channels, p): (usize, usize, usize),
+    start: V,
+    add: impl Fn(&mut V, usize, usize) + Copy + Sync,
+) -> Vec<V> {
+    let images = len / (channels * p).max(1);
+    let most = channels.div_ceil(4 * rayon::current_num_threads()).max(1);
+    let run = (SIDE_BY_SIDE / p.max(1)).clamp(1, most);
+    let some = |i: usize| {
+        let first = i * run;
+        let mut values = vec![start.clone(); run.min(channels - first)];
+        vectorized(
+            #[inline(always)]
+            || {
+                let add = add;
+                for image in 0..images {
+                    for (j, value) in values.iter_mut().enumerate() {
+                        add(value, first + j, (image * channels + first + j) * p);
+                    }
+                }
+            },
+        );
+        values
+    };
+    gather(channels.div_ceil(run), 1, &some).concat()
 }

@@ -234,7 +234,7 @@ impl<T: Element, const R: usize, const V: usize, const LEFT: u8> WithSimd for Fi
 
 /// Asks for the cache line of an address, which need not be valid.
 #[inline(always)]
-fn prefetch<T>(at: *const T) {
+pub(super) fn prefetch<T>(at: *const T) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch never faults.
     unsafe {

@@ -228,7 +228,10 @@ impl<'a, S: Simd, T: Element> Sum<'a, S, T> {
     }
 }
 
-/// Adds a tile's products to their place: one chain over the chunk, started at zero, then added to what stands.
+/// Room for one tile.
+const TILE: usize = MAX_ROWS * VECTORS * MAX_LANES;
+
+/// Adds a tile's products to their place: one chain over the chunk, started at zero in `out`, then added to what stands.
 ///
 /// # Safety
 /// As [`tile::run`] for the reads of `a` and `b`; at most [`MAX_ROWS`] rows.
@@ -239,10 +242,10 @@ unsafe fn add<S: Simd, T: Element>(
     (a, left): (&[T], Left<'_>),
     (b, offsets): (&[T], &[usize]),
     (to, to_row): (&mut [T], usize),
+    out: &mut [T; TILE],
 ) {
     let lanes = T::lanes::<S>();
     let width = vectors * lanes;
-    let mut out = [T::ZERO; MAX_ROWS * VECTORS * MAX_LANES];
     let tile = Tile {
         a: a.as_ptr(),
         left,
@@ -283,12 +286,16 @@ impl<S0: Simd, T: Element> WithSimd for Inward<'_, S0, T> {
         let wide = sum.run.div_ceil(lanes) * lanes;
         let farthest = sum.runs.iter().max().unwrap_or(&0) + wide + self.offsets.iter().max().unwrap_or(&0);
         assert!(farthest <= self.source.len() && self.a.len() >= self.height * self.offsets.len());
+        let mut out = [T::ZERO; TILE];
         for (r, &run) in sum.runs.iter().enumerate() {
             for j in (0..wide).step_by(VECTORS * lanes) {
                 let vectors = ((wide - j) / lanes).min(VECTORS);
                 let (b, to) = (&self.source[run + j..], &mut self.sums[r * wide + j..]);
                 // SAFETY: the farthest read was checked above.
-                unsafe { add(s, (self.height, vectors), (self.a, Left::Packed), (b, self.offsets), (to, sum.width)) }
+                unsafe {
+                    let a = (self.a, Left::Packed);
+                    add(s, (self.height, vectors), a, (b, self.offsets), (to, sum.width), &mut out);
+                }
             }
         }
     }
@@ -319,6 +326,7 @@ impl<S0: Simd, T: Element> WithSimd for Outward<'_, S0, T> {
         let farthest = sum.runs.iter().max().unwrap_or(&0) + c + self.offsets.iter().max().unwrap_or(&0);
         assert!(farthest <= self.source.len());
         let cut = Panels::new(len, max_rows::<S>());
+        let mut out = [T::ZERO; TILE];
         for group in 0..groups {
             let run = sum.runs[if joined { group * kw } else { group }];
             for p in 0..cut.count {
@@ -328,7 +336,7 @@ impl<S0: Simd, T: Element> WithSimd for Outward<'_, S0, T> {
                     let a = (&self.source[run + first..], Left::Columns(self.offsets));
                     let to = &mut self.sums[(group * len + first) * sum.width + j..];
                     // SAFETY: both farthest reads were checked above.
-                    unsafe { add(s, (height, vectors), a, (&self.g[j..], &steps), (to, sum.width)) }
+                    unsafe { add(s, (height, vectors), a, (&self.g[j..], &steps), (to, sum.width), &mut out) }
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use super::Mat;
 use crate::ops::cpu::element::Element;
-use crate::ops::cpu::tile::Panels;
+use crate::ops::cpu::tile::{Panels, prefetch};
 use crate::ops::cpu::transpose::transpose;
 use std::ops::Range;
 
@@ -30,6 +30,17 @@ impl<T: Element> PackColumns<T> for Mat<'_, T> {
     }
 }
 
+/// Rows ahead that are fetched early: they are short pieces of many pages, which the machine does not foresee.
+const AHEAD: usize = 8;
+
+/// Asks for the cache lines of `len` elements from an address.
+#[inline(always)]
+fn fetch<T>(at: *const T, len: usize) {
+    for i in (0..len).step_by(64 / size_of::<T>()) {
+        prefetch(at.wrapping_add(i));
+    }
+}
+
 /// Packs some panels of rows at depths `k0..k0 + depth`: `[panel][k][row]`.
 fn pack_left<T: Element>(
     a: Mat<'_, T>,
@@ -41,7 +52,9 @@ fn pack_left<T: Element>(
     let top = panels.first(group.start);
     if a.rs == 1 {
         // Row after row of `a`, so that each page is visited once.
+        let wide = panels.first(group.end) - top;
         for p in 0..depth {
+            fetch(a.data.as_ptr().wrapping_add(top + (k0 + p + AHEAD) * a.cs), wide);
             for panel in group.clone() {
                 let (first, height) = (panels.first(panel), panels.height(panel));
                 let from = &a.data[first + (k0 + p) * a.cs..];
@@ -87,6 +100,7 @@ pub(super) fn pack_right<T: Element>(
     }
     for (p, to) in to.chunks_exact_mut(panel).enumerate() {
         let from = &from[p * b.rs..];
+        fetch(from.as_ptr().wrapping_add(AHEAD * b.rs), if b.cs == 1 { cols } else { 0 });
         if b.cs != 1 {
             (0..cols).for_each(|j| to[j] = from[j * b.cs]);
         } else if cols == panel && panel.is_multiple_of(8) {

@@ -146,12 +146,12 @@ impl<T: Element> WithSimd for Product<'_, T> {
         let panels = Panels::new(o, tile::max_rows::<S>());
         assert!(data.len() >= row / wide * layout.pair && layout.pair >= count * wide && layout.row == wide);
         assert!(grads.len() >= count * layout_g.row && o <= layout_g.row && sums.len() >= o * row);
+        // One chain over the block, then added to what stands: a chain over all tiles would lose digits.
+        let mut out = [T::ZERO; MAX_ROWS * VECTORS * MAX_LANES];
         for j in (0..vectors * lanes).step_by(wide) {
             for p in 0..panels.count {
                 let (first, height) = (panels.first(p), panels.height(p));
                 let vectors = (vectors - j / lanes).min(VECTORS);
-                // One chain over the block, then added to what stands: a chain over all tiles would lose digits.
-                let mut out = [T::ZERO; MAX_ROWS * VECTORS * MAX_LANES];
                 // SAFETY: the assertions above bound the rows of both; `out` has room for the largest tile.
                 unsafe {
                     let tile = Tile {
