@@ -3,8 +3,18 @@
 use crate::eigen::symmetric;
 use crate::{Error, Result};
 
-pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
+/// The scalar product, summed in lanes: one chain of additions would be as slow as their delay.
+pub(crate) fn dot<T: Copy + Into<f64>>(a: &[T], b: &[f64]) -> f64 {
+    let mut lanes = [0.0; 16];
+    let (a_whole, a_rest) = a.as_chunks::<16>();
+    let (b_whole, b_rest) = b.as_chunks::<16>();
+    for (a, b) in a_whole.iter().zip(b_whole) {
+        for i in 0..16 {
+            lanes[i] += a[i].into() * b[i];
+        }
+    }
+    let rest: f64 = a_rest.iter().zip(b_rest).map(|(a, b)| (*a).into() * b).sum();
+    lanes.iter().sum::<f64>() + rest
 }
 
 pub(crate) fn norm(a: &[f64]) -> f64 {

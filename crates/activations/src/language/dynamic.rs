@@ -7,7 +7,7 @@ use sconce_tensor_core::error::require;
 use sconce_tensor_core::optim::{Descent, Optimizer, Rule, Update};
 use sconce_tensor_core::store::State;
 use sconce_tensor_core::train::{Engine, LossTask, Progress};
-use sconce_tensor_core::{Mode, Param, Rng};
+use sconce_tensor_core::{Mode, Param, Rng, ops};
 
 /// Configuration of [`dynamic_evaluation`].
 ///
@@ -154,9 +154,9 @@ impl Rule for SquareSum {
     const SLOTS: &'static [&'static str] = &["square"];
 
     fn update(&self, mut u: Update<'_>) -> Result<()> {
-        let square = u.gradient.sqr()?;
+        let g = u.gradient.clone();
         let [sum] = u.slots()?;
-        Ok(sum.slice_set(&(sum + square)?, 0, 0)?)
+        ops::addcmul_in_place(sum, &g, &g, 1.0)
     }
 }
 
@@ -168,9 +168,9 @@ impl Rule for Adapting {
     const SLOTS: &'static [&'static str] = &["rate", "pull", "start"];
 
     fn update(&self, mut u: Update<'_>) -> Result<()> {
-        let (w, g, var) = (u.weight.clone(), u.gradient.clone(), u.param.var().clone());
+        let (w, g) = (u.weight.clone(), u.gradient.clone());
         let [rate, pull, start] = u.slots()?;
-        let back = (pull * (start - &w)?)?;
-        Ok(var.set(&((&w - (g * rate)?)? + back)?)?)
+        ops::lerp_in_place(&w, start, pull)?;
+        ops::addcmul_in_place(&w, &g, rate, -1.0)
     }
 }

@@ -37,10 +37,19 @@ pub(crate) fn apply<const CHANGED: usize, const READ: usize>(
     let (old, read) = (all(changed, wide)?, all(read, wide)?);
     let new = f.of_tensors(old.each_ref(), read.each_ref())?;
     for (to, new) in changed.into_iter().zip(new) {
-        // It is a variable's storage, or the caller's own.
-        to.flatten_all()?.slice_set(&new.to_dtype(dtype)?.flatten_all()?, 0, 0)?;
+        let new = new.to_dtype(dtype)?;
+        // One that stays as it is may be given back itself.
+        if place(&new) != place(to) {
+            // It is a variable's storage, or the caller's own.
+            to.flatten_all()?.slice_set(&new.flatten_all()?, 0, 0)?;
+        }
     }
     Ok(())
+}
+
+/// Where a tensor's storage is.
+fn place(t: &Tensor) -> *const Storage {
+    &*t.storage_and_layout().0
 }
 
 /// A function of each.
@@ -56,6 +65,11 @@ fn update<T: Element, const CHANGED: usize, const READ: usize>(
     f: &impl Elementwise<CHANGED, READ>,
 ) -> Result<()> {
     let read = all(read, Tensor::contiguous)?;
+    // A storage can be held once.
+    let storages: Vec<_> = changed.into_iter().chain(&read).map(place).collect();
+    if (0..CHANGED).any(|i| storages[i + 1..].contains(&storages[i])) {
+        bail!("update: a tensor that changes shares its memory with another one: pass a copy");
+    }
     let guards = read.each_ref().map(Tensor::storage_and_layout);
     let mut slices = [&[][..]; READ];
     for (slice, (storage, layout)) in slices.iter_mut().zip(&guards) {
@@ -196,6 +210,10 @@ mod tests {
             assert!(apply([&a, &b], [p, q], &Add).is_err());
         }
         assert!(apply([&a, &of(4, DType::F64)?], [&x, &x], &Add).is_err());
+        for (changed, read) in [([&a, &a], [&x, &x]), ([&a, &b], [&x, &a]), ([&a, &b.narrow(0, 0, 4)?], [&b, &x])] {
+            let e = apply(changed, read, &Add).unwrap_err().to_string();
+            assert!(e.contains("shares its memory"), "{e}");
+        }
         assert!(apply([&a, &of(8, DType::F32)?.reshape((4, 2))?.t()?], [&x, &x], &Add).is_err());
         assert_eq!(a.to_vec1::<f32>()?, [0.0, 1.0, 2.0, 3.0]);
         Ok(())

@@ -37,6 +37,7 @@
 //! | [`embedding`] | rows by index | weight | yes |
 //! | [`lstm`] | an LSTM over a sequence; a sequence of one step is the LSTM cell | all but the mask | no: an error |
 //! | [`dropout`], [`dropout_mask`], [`masked`] | seeded masks | input | yes |
+//! | [`addcmul_in_place`], [`lerp_in_place`] | `to <- to + scale a b`, `to <- to + share (end - to)`, without a graph | nothing | no |
 //! | [`weighted_sum`] | `sum_i w_i x_i`, for gradients and other tensors without a graph | nothing | no |
 //!
 //! # Cost
@@ -55,6 +56,7 @@
 //! `CANDLE_GRAD_DO_NOT_DETACH=1` before the first backward pass of a thread; otherwise candle drops terms without an error.
 //! [`keeps_graph`] tells whether it is set.
 
+mod accumulate;
 mod activation;
 mod batched_matmul;
 pub mod composed;
@@ -82,6 +84,7 @@ mod unary;
 mod upsample;
 mod weighted_sum;
 
+pub use accumulate::{addcmul_in_place, lerp_in_place};
 pub use activation::{Rectifier, add, add_relu, leaky_relu, rectify, relu, sigmoid};
 pub use batched_matmul::batched_matmul;
 pub use conv::{Conv2dSpec, conv2d, conv2d_input_gradient, conv2d_rectified, conv2d_relu, conv2d_weight_gradient};

@@ -262,4 +262,9 @@ impl Operator for Curvature<'_> {
             HvpMethod::DoubleBackward => self.by_double_backward(v),
         }
     }
+
+    fn precision(&self) -> f64 {
+        let wide = self.weights.params().iter().all(|p| p.var().dtype() == DType::F64);
+        if wide { f64::EPSILON } else { f64::from(f32::EPSILON) }
+    }
 }

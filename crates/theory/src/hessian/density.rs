@@ -25,7 +25,7 @@ pub fn spectral_density(op: &dyn Operator, probes: usize, steps: usize, rng: &Rn
     require("steps", steps >= 1, "at least 1", steps)?;
     let mut nodes = Vec::new();
     for i in 0..probes {
-        let mut k = Krylov::new(rng.stream("density").at(i as u64).normals(op.dim()))?;
+        let mut k = Krylov::new(op, rng.stream("density").at(i as u64).normals(op.dim()))?;
         for _ in 0..steps {
             if !k.step(op)? {
                 break;

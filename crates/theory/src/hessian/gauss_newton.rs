@@ -59,4 +59,8 @@ impl Operator for GaussNewton<'_> {
         }
         Ok(sum)
     }
+
+    fn precision(&self) -> f64 {
+        self.curvature.precision()
+    }
 }

@@ -1,5 +1,6 @@
 //! The largest eigenvalues of a symmetric operator, by the Lanczos algorithm.
 
+use super::basis::Basis;
 use super::operator::Operator;
 use crate::dense::{dot, eigen, norm};
 use crate::{Error, Result};
@@ -45,22 +46,22 @@ pub(super) struct Krylov {
     pub(super) diagonal: Vec<f64>,
     /// The off-diagonal entries; the last one belongs to the residual.
     pub(super) off_diagonal: Vec<f64>,
-    basis: Vec<Vec<f64>>,
+    basis: Basis,
     next: Option<Vec<f64>>,
 }
 
 impl Krylov {
     /// Starts from a nonzero vector.
-    pub(super) fn new(start: Vec<f64>) -> Result<Self> {
+    pub(super) fn new(op: &dyn Operator, start: Vec<f64>) -> Result<Self> {
         let length = norm(&start);
         if !(length.is_finite() && length > 0.0) {
             return Err(Error::value("start", format!("must be a vector with finite norm > 0, its norm is {length}")));
         }
         let next = Some(start.into_iter().map(|v| v / length).collect());
-        Ok(Self { diagonal: Vec::new(), off_diagonal: Vec::new(), basis: Vec::new(), next })
+        Ok(Self { diagonal: Vec::new(), off_diagonal: Vec::new(), basis: Basis::of(op), next })
     }
 
-    /// One step with full reorthogonalisation, done twice; false if the space is exhausted.
+    /// One step with full reorthogonalisation; false if the space is exhausted.
     pub(super) fn step(&mut self, op: &dyn Operator) -> Result<bool> {
         let Some(v) = self.next.take() else { return Ok(false) };
         let mut w = op.apply(&v)?;
@@ -68,13 +69,8 @@ impl Krylov {
             return Err(Error::value("product", format!("{} at {i}", w[i])));
         }
         self.diagonal.push(dot(&v, &w));
-        self.basis.push(v);
-        for _ in 0..2 {
-            for b in &self.basis {
-                let along = dot(b, &w);
-                w.iter_mut().zip(b).for_each(|(w, b)| *w -= along * b);
-            }
-        }
+        self.basis.push(&v);
+        self.basis.remove_from(&mut w);
         let length = norm(&w);
         self.off_diagonal.push(length);
         let scale = self.diagonal.iter().chain(&self.off_diagonal).fold(0.0, |a: f64, v| a.max(v.abs()));
@@ -105,7 +101,7 @@ impl Krylov {
 }
 
 /// The largest eigenvalues in descending order, by the Lanczos recurrence with full reorthogonalisation from a random start.
-/// Each product keeps one vector in memory. If the operator has fewer than `count` dimensions, fewer pairs are returned.
+/// Each product keeps one vector in memory, in 32 bits where the products have no more ([`Operator::precision`]). If the operator has fewer than `count` dimensions, fewer pairs are returned.
 ///
 /// ```
 /// use sconce_tensor_core::Rng;
@@ -122,7 +118,7 @@ pub fn top_eigenpairs(op: &dyn Operator, cfg: &LanczosConfig, rng: &Rng) -> Resu
     require("LanczosConfig.count", cfg.count >= 1, "at least 1", cfg.count)?;
     require("LanczosConfig.tolerance", cfg.tolerance > 0.0, "> 0", cfg.tolerance)?;
     require("LanczosConfig.max_products", cfg.max_products >= cfg.count, "at least `count`", cfg.max_products)?;
-    let mut k = Krylov::new(rng.stream("lanczos").normals(op.dim()))?;
+    let mut k = Krylov::new(op, rng.stream("lanczos").normals(op.dim()))?;
     loop {
         let more = k.steps() < cfg.max_products && k.step(op)?;
         let (values, vectors) = k.ritz()?;
@@ -135,10 +131,7 @@ pub fn top_eigenpairs(op: &dyn Operator, cfg: &LanczosConfig, rng: &Rng) -> Resu
         let enough = residuals.iter().all(|r| *r <= cfg.tolerance * scale) && (count == cfg.count || k.next.is_none());
         if enough {
             let pair = |i: usize| {
-                let mut vector = vec![0.0; op.dim()];
-                for (b, s) in k.basis.iter().zip(&vectors[m - 1 - i]) {
-                    vector.iter_mut().zip(b).for_each(|(v, b)| *v += s * b);
-                }
+                let vector = k.basis.combination(&vectors[m - 1 - i], op.dim());
                 EigenPair { value: values[m - 1 - i], vector, residual: residuals[i] }
             };
             return Ok((0..count).map(pair).collect());

@@ -1,5 +1,6 @@
 //! The Hessian of a loss through Hessian-vector products: eigenvalues, trace, spectral density.
 
+mod basis;
 mod curvature;
 mod density;
 mod gauss_newton;

@@ -60,4 +60,8 @@ impl Operator for Rescaled<'_> {
         let scaled = |v: &[f64]| v.iter().zip(&self.scale).map(|(v, s)| v * s).collect::<Vec<f64>>();
         Ok(scaled(&self.inner.apply(&scaled(v))?))
     }
+
+    fn precision(&self) -> f64 {
+        self.inner.precision()
+    }
 }

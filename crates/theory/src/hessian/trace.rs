@@ -1,5 +1,6 @@
 //! Stochastic estimates of the trace of a symmetric operator.
 
+use super::basis::Basis;
 use super::operator::Operator;
 use crate::Result;
 use crate::dense::{dot, norm};
@@ -61,43 +62,33 @@ pub fn hutch_plus_plus(op: &dyn Operator, products: usize, rng: &Rng) -> Result<
     require("products", products >= 6, "at least 6", products)?;
     let third = products / 3;
     let rng = rng.stream("hutch++");
-    let mut basis: Vec<Vec<f64>> = Vec::new();
+    let mut basis = Basis::of(op);
     for i in 0..third {
         if basis.len() == op.dim() {
             break;
         }
         let mut v = op.apply(&signs(op.dim(), &rng.stream("space").at(i as u64)))?;
         let before = norm(&v);
-        project(&mut v, &basis);
+        basis.remove_from(&mut v);
         let length = norm(&v);
         // The remainder of a vector inside the subspace is rounding error.
         if length > 1e-10 * before {
             v.iter_mut().for_each(|x| *x /= length);
-            basis.push(v);
+            basis.push(&v);
         }
     }
     let mut exact = 0.0;
-    for b in &basis {
-        exact += dot(b, &op.apply(b)?);
+    for b in basis.vectors() {
+        exact += dot(&b, &op.apply(&b)?);
     }
     let left = (products - third - basis.len()).max(2);
     let rest = |i: usize| {
         let mut z = signs(op.dim(), &rng.stream("rest").at(i as u64));
-        project(&mut z, &basis);
+        basis.remove_from(&mut z);
         Ok(dot(&z, &op.apply(&z)?))
     };
     let values = (0..left).map(rest).collect::<Result<Vec<f64>>>()?;
     Ok(summary(&values, exact, third + basis.len() + left))
-}
-
-/// Removes the component along an orthonormal basis, twice for accuracy.
-fn project(v: &mut [f64], basis: &[Vec<f64>]) {
-    for _ in 0..2 {
-        for b in basis {
-            let along = dot(b, v);
-            v.iter_mut().zip(b).for_each(|(v, b)| *v -= along * b);
-        }
-    }
 }
 
 #[cfg(test)]
