@@ -92,6 +92,9 @@ pub(crate) struct Tile<'a, T> {
     pub(crate) start: Start<T>,
     /// The address of the next tile's result, which is prefetched; it need not be valid.
     pub(crate) next: *const T,
+    /// What tiles after this one read: one cache line with each step is fetched into the second-level cache, from here on. The addresses need
+    /// not be valid.
+    pub(crate) ahead: *const T,
 }
 
 struct Fixed<'a, T, const R: usize, const V: usize, const LEFT: u8>(Tile<'a, T>);
@@ -192,7 +195,7 @@ impl<T: Element, const R: usize, const V: usize, const LEFT: u8> WithSimd for Fi
     #[inline(always)]
     #[allow(clippy::needless_range_loop)] // fixed indices keep the tile in registers
     fn with_simd<S: Simd>(self, s: S) {
-        let Tile { a, left, b, offsets, b_vector, c_row, c_vector, valid, next, .. } = self.0;
+        let Tile { a, left, b, offsets, b_vector, c_row, c_vector, valid, next, ahead, .. } = self.0;
         let steps = match left {
             Left::Packed => &[],
             Left::Columns(steps) | Left::Blocks(steps) => steps,
@@ -204,12 +207,13 @@ impl<T: Element, const R: usize, const V: usize, const LEFT: u8> WithSimd for Fi
             let mut acc = self.begin(s, full);
             for i in 0..R {
                 for j in 0..V {
-                    prefetch(next.wrapping_add(i * c_row + j * c_vector));
+                    prefetch::<_, { FIRST }>(next.wrapping_add(i * c_row + j * c_vector));
                 }
             }
             let mut pa = a;
             for (k, &offset) in offsets.iter().enumerate() {
                 let from = b.add(offset);
+                prefetch::<_, { SECOND }>(ahead.wrapping_add(k * line::<T>()));
                 if LEFT != PACKED {
                     pa = a.add(*steps.get_unchecked(k));
                 }
@@ -232,13 +236,23 @@ impl<T: Element, const R: usize, const V: usize, const LEFT: u8> WithSimd for Fi
     }
 }
 
+/// Elements of a cache line.
+pub(super) const fn line<T>() -> usize {
+    64 / size_of::<T>()
+}
+
+/// Into the first-level cache.
+pub(super) const FIRST: i32 = 3;
+/// Into the second-level cache.
+pub(super) const SECOND: i32 = 2;
+
 /// Asks for the cache line of an address, which need not be valid.
 #[inline(always)]
-pub(super) fn prefetch<T>(at: *const T) {
+pub(super) fn prefetch<T, const LEVEL: i32>(at: *const T) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch never faults.
     unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+        std::arch::x86_64::_mm_prefetch::<LEVEL>(at.cast());
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = at;

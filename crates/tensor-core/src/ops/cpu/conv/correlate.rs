@@ -300,6 +300,7 @@ impl<T: Element> Kernels<T> {
                                 valid,
                                 start,
                                 next: out.as_ptr().wrapping_add(first * oh * width + i * width + j + x_step),
+                                ahead: a.as_ptr_range().end,
                             };
                             tile::run(s, height, vectors, tile);
                         }

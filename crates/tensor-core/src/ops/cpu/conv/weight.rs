@@ -258,6 +258,7 @@ unsafe fn add<S: Simd, T: Element>(
         valid: [lanes; VECTORS],
         start: Start::Zero,
         next: out.as_ptr(),
+        ahead: a.as_ptr(),
     };
     // SAFETY: the caller vouches for the reads; `out` has room for the largest tile.
     unsafe { tile::run(s, rows, vectors, tile) }

@@ -7,8 +7,8 @@ use crate::ops::cpu::threads::Shared;
 use crate::ops::cpu::tile::{self, Left, MAX_LANES, MAX_ROWS, Panels, Start, Tile, VECTORS};
 use pulp::{Simd, WithSimd};
 
-/// Panels of columns that stay in a second-level cache while a task's panels of rows pass.
-const NEAR: usize = 8;
+/// Panels of columns that stay in a second-level cache while a task's panels of rows pass, with the next ones, which are fetched meanwhile.
+const NEAR: usize = 4;
 
 /// Panels of a factor: the terms of each lie side by side, `[panel][term][row or column]`.
 #[derive(Clone, Copy)]
@@ -64,9 +64,20 @@ impl<T: Element> WithSimd for Block<'_, T> {
         for (near, p) in across.clone().step_by(NEAR).flat_map(|c| down.clone().map(move |p| (c, p))) {
             let (first, height) = (panels.first(p), panels.height(p));
             let a = left.panel(first, height, deep);
-            for j in (near..across.end.min(near + NEAR)).map(|c| c * panel) {
+            for column in near..across.end.min(near + NEAR) {
+                let j = column * panel;
                 let cols = panel.min(n - j);
                 let b = right.panel(j, panel, deep);
+                // The factor that all tasks read comes from far, and a line with each step of a tile is slow enough.
+                let ahead = match p - down.start {
+                    row @ (0 | 1) if column + NEAR < across.end => {
+                        right.panel((column + NEAR) * panel, panel, deep)[row * deep * panel / VECTORS..].as_ptr()
+                    }
+                    _ if column == near && p + 1 < down.end => {
+                        left.panel(panels.first(p + 1), panels.height(p + 1), deep).as_ptr()
+                    }
+                    _ => b.as_ptr(),
+                };
                 let columns = columns.map_or(&[][..], |c| &c[j - start..][..cols]);
                 let apart = cols > 1 && columns.last().is_some_and(|last| last - columns[0] >= cols);
                 let to = c.at(first * c_row + columns.first().copied().unwrap_or(j));
@@ -96,6 +107,7 @@ impl<T: Element> WithSimd for Block<'_, T> {
                         Begin::Result => Start::Result,
                     },
                     next: to.wrapping_add(panel),
+                    ahead,
                 };
                 // SAFETY: the slices above bound the reads; tasks write disjoint parts of `c`, which holds the result,
                 // as `multiply`'s caller vouches.

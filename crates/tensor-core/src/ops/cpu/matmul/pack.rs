@@ -2,7 +2,7 @@
 
 use super::Mat;
 use crate::ops::cpu::element::Element;
-use crate::ops::cpu::tile::{Panels, prefetch};
+use crate::ops::cpu::tile::{FIRST, Panels, line, prefetch};
 use crate::ops::cpu::transpose::transpose;
 use std::ops::Range;
 
@@ -36,8 +36,8 @@ const AHEAD: usize = 8;
 /// Asks for the cache lines of `len` elements from an address.
 #[inline(always)]
 fn fetch<T>(at: *const T, len: usize) {
-    for i in (0..len).step_by(64 / size_of::<T>()) {
-        prefetch(at.wrapping_add(i));
+    for i in (0..len).step_by(line::<T>()) {
+        prefetch::<_, { FIRST }>(at.wrapping_add(i));
     }
 }
 

@@ -17,8 +17,8 @@ const fn depth_of<T>() -> usize {
 }
 /// Panels of columns that a task takes at most where it packs them: with [`depth_of`], 3/8 of a second-level cache of 1 MiB.
 const WIDTH: usize = 4;
-/// Panels of rows that a task takes at most where it packs them.
-const HEIGHT: usize = 5;
+/// Panels of rows that a task takes at most where it packs them: the more, the less often the other factor comes from far.
+const HEIGHT: usize = 10;
 /// Elements that are packed for all tasks at once, about; few in tests, whose products so have several blocks.
 const PACKED: usize = if cfg!(test) { 1 << 14 } else { 1 << 20 };
 /// Tasks that a product is cut into at least, where it has so many panels on its longer side.

@@ -10,7 +10,7 @@ use crate::ops::cpu::element::Element;
 use crate::ops::cpu::elementwise::Rectify;
 use crate::ops::cpu::math::vectorized;
 use crate::ops::cpu::threads::{Shared, each};
-use crate::ops::cpu::tile::{self, Left, Start, Tile, VECTORS, lanes};
+use crate::ops::cpu::tile::{self, Left, Start, Tile, VECTORS, lanes, line};
 use crate::ops::cpu::transpose::transpose_to;
 use pulp::{Arch, Simd, WithSimd};
 use std::ops::Range;
@@ -212,6 +212,12 @@ impl<T: Element> WithSimd for Products<'_, T> {
             for first in (0..outputs).step_by(wide) {
                 let b = &kernels[e * kernels_step + first * depth..][..depth * wide];
                 let vectors = (outputs - first).div_ceil(lanes).min(VECTORS);
+                // The kernels of the next panel, or of the next point.
+                let after = if first + wide < outputs {
+                    b.as_ptr_range().end
+                } else {
+                    kernels.as_ptr().wrapping_add((e + 1) * kernels_step)
+                };
                 for top in (0..count).step_by(layout.panel) {
                     let height = layout.panel.min(count - top);
                     let c = e * point + top * row + first;
@@ -229,6 +235,7 @@ impl<T: Element> WithSimd for Products<'_, T> {
                             valid: [lanes; VECTORS],
                             start: if more { Start::Result } else { Start::Zero },
                             next: sums.as_ptr().wrapping_add(c + height * row),
+                            ahead: after.wrapping_add(top / layout.panel * depth * line::<T>()),
                         };
                         tile::run(s, height, vectors, tile);
                     }

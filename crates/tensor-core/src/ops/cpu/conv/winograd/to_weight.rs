@@ -8,7 +8,7 @@ use super::{Plan, sizes};
 use crate::ops::cpu::conv::Geometry;
 use crate::ops::cpu::element::Element;
 use crate::ops::cpu::threads::{Shared, each, each_run};
-use crate::ops::cpu::tile::{self, Left, MAX_LANES, MAX_ROWS, Panels, Start, Tile, VECTORS, lanes, load};
+use crate::ops::cpu::tile::{self, Left, MAX_LANES, MAX_ROWS, Panels, Start, Tile, VECTORS, lanes, line, load};
 use crate::ops::cpu::transpose::transpose;
 use pulp::{Arch, Simd, WithSimd};
 
@@ -166,6 +166,8 @@ impl<T: Element> WithSimd for Product<'_, T> {
                         valid: [lanes; VECTORS],
                         start: Start::Zero,
                         next: out.as_ptr(),
+                        // What the first tile after these panels reads.
+                        ahead: data.as_ptr().wrapping_add((j / wide + 1) * layout.pair + p * count * line::<T>()),
                     };
                     tile::run(s, height, vectors, tile);
                 }
