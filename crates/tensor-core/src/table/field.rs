@@ -9,6 +9,14 @@ pub const MISSING: [&str; 12] = ["", "?", "NA", "N/A", "NaN", "nan", "null", "NU
 /// column of categories they are names. Together the two lists contain those that pandas reads as missing.
 pub const MISSING_NUMBERS: [&str; 8] = ["NA", "N/A", "None", "NaN", "-NaN", "1.#IND", "-1.#IND", "1.#QNAN"];
 
+/// [`str::trim`], which costs as much as reading a number does; most fields have nothing to trim.
+pub(super) fn trimmed(field: &str) -> &str {
+    match field.as_bytes() {
+        [a, .., b] if a.is_ascii_graphic() && b.is_ascii_graphic() => field,
+        _ => field.trim(),
+    }
+}
+
 /// Whether a field stands for a missing value in every column.
 pub fn is_missing(field: &str) -> bool {
     MISSING.contains(&field)

@@ -1,6 +1,6 @@
 //! The types of a table's columns, from its text.
 
-use super::field::Look;
+use super::field::{Look, trimmed};
 use super::{Column, Kind, Schema, parse_date};
 use crate::{Error, Result};
 use std::collections::HashSet;
@@ -48,9 +48,51 @@ struct Seen {
     gaps: usize,
     /// The first field that is neither a finite number nor missing, and its row.
     odd: Option<(usize, String)>,
-    /// The distinct fields, at most [`MOST_NAMES`], in no order: a table of numbers has as many as cells, and a tree looks at a dozen to find one's place.
-    names: HashSet<Box<str>>,
+    names: Names,
+}
+
+/// The distinct fields of a column, at most [`MOST_NAMES`], in no order.
+#[derive(Clone, Debug, Default)]
+struct Names {
+    /// The fields of a column that has had nothing but numbers, one in each line: a table of numbers has as many names as cells, and in the end
+    /// nobody asks for them.
+    numbers: String,
+    lines: usize,
+    /// The distinct fields otherwise.
+    all: HashSet<Box<str>>,
+    /// Whether there were more.
     full: bool,
+}
+
+impl Names {
+    fn add(&mut self, field: &str, number: bool) {
+        if number && self.all.is_empty() && self.lines < MOST_NAMES {
+            self.numbers.push_str(field);
+            self.numbers.push('\n');
+            self.lines += 1;
+            return;
+        }
+        self.settle();
+        self.insert(field);
+    }
+
+    /// Puts the numbers among the distinct fields.
+    fn settle(&mut self) {
+        for field in std::mem::take(&mut self.numbers).lines() {
+            self.insert(field);
+        }
+    }
+
+    fn insert(&mut self, field: &str) {
+        if self.all.contains(field) {
+            return;
+        }
+        if self.all.len() < MOST_NAMES {
+            self.all.insert(field.into());
+        } else {
+            self.full = true;
+        }
+    }
 }
 
 /// What the caller says of a column.
@@ -108,7 +150,7 @@ impl Inference {
         for (i, field) in fields.into_iter().enumerate() {
             count = i + 1;
             if let Some(seen) = self.seen.get_mut(i) {
-                seen.field(field.trim(), self.rows);
+                seen.field(trimmed(field), self.rows);
             }
         }
         match count == self.names.len() {
@@ -148,29 +190,26 @@ impl Seen {
         if !fits && self.odd.is_none() {
             self.odd = Some((row, field.to_owned()));
         }
-        if self.names.len() < MOST_NAMES {
-            if !self.names.contains(field) {
-                self.names.insert(field.into());
-            }
-        } else if !self.full {
-            self.full = !self.names.contains(field);
-        }
+        self.names.add(field, matches!(look, Look::Number(_) | Look::MissingNumber));
     }
 
     /// The type, or why there is none.
-    fn kind(self) -> std::result::Result<Kind, String> {
+    fn kind(mut self) -> std::result::Result<Kind, String> {
         let present = self.there - self.gaps;
         let mostly = |count: usize| 2 * count > present;
+        if self.named.is_some() || !mostly(self.numbers) {
+            self.names.settle();
+        }
         let numeric = || {
-            let distinct = self.names.iter().filter(|n| Look::of(n).is_numeric()).count();
-            distinct >= FEW_NAMES && 10 * distinct > 9 * self.names.len()
+            let distinct = self.names.all.iter().filter(|n| Look::of(n).is_numeric()).count();
+            distinct >= FEW_NAMES && 10 * distinct > 9 * self.names.all.len()
         };
         let odd = |look: fn(Look, &str) -> String| match &self.odd {
             Some((row, field)) => Err(format!("row {row}: {}", look(Look::of(field), &short(field)))),
             None => Ok(()),
         };
         match self.named {
-            Some(Named::Category) if self.full => Err(self.too_many()),
+            Some(Named::Category) if self.names.full => Err(self.too_many()),
             Some(Named::Category) => Ok(Kind::Category(self.sorted())),
             Some(Named::Date) => {
                 odd(|_, field| {
@@ -198,11 +237,11 @@ impl Seen {
                 self.example()
             )),
             None if self.there == 0 => Ok(Kind::Number),
-            None if self.full => Err(self.too_many()),
-            None if self.names.len() >= FEW_NAMES && 2 * self.names.len() > self.there => Err(format!(
+            None if self.names.full => Err(self.too_many()),
+            None if self.names.all.len() >= FEW_NAMES && 2 * self.names.all.len() > self.there => Err(format!(
                 "has {} different names in {} rows, such as `{}`: no detector learns from names that do not come again; drop the column, or \
                  name it as one of categories",
-                self.names.len(),
+                self.names.all.len(),
                 self.there,
                 self.example()
             )),
@@ -212,7 +251,7 @@ impl Seen {
 
     /// The distinct fields in the order of their bytes.
     fn sorted(self) -> Vec<String> {
-        let mut names: Vec<String> = self.names.into_iter().map(String::from).collect();
+        let mut names: Vec<String> = self.names.all.into_iter().map(String::from).collect();
         names.sort_unstable();
         names
     }
@@ -224,7 +263,7 @@ impl Seen {
     /// A field that is no number.
     fn example(&self) -> String {
         let first =
-            self.odd.as_ref().map(|(_, field)| field.as_str()).or_else(|| self.names.iter().map(|n| &**n).min());
+            self.odd.as_ref().map(|(_, field)| field.as_str()).or_else(|| self.names.all.iter().map(|n| &**n).min());
         short(first.unwrap_or_default())
     }
 }
@@ -319,7 +358,10 @@ mod tests {
             let text = i.to_string();
             seen.row([text.as_str(), text.as_str()]).unwrap();
         }
-        assert_eq!(seen.seen[0].names.len(), MOST_NAMES);
+        assert_eq!(
+            (seen.seen[0].names.lines, seen.seen[0].names.all.len(), seen.seen[1].names.lines),
+            (MOST_NAMES, MOST_NAMES, MOST_NAMES)
+        );
         let e = seen.clone().finish().unwrap_err().to_string();
         assert!(e.contains("column `b`") && e.contains("more than 10000"), "{e}");
         seen.row(["x", "1"]).unwrap();

@@ -13,7 +13,7 @@ pub use labels::Labels;
 pub use rows::Table;
 
 use crate::{Error, Result};
-use field::Look;
+use field::{Look, trimmed};
 
 /// The type of a column.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,7 +111,7 @@ impl Schema {
         let start = out.len();
         let mut fields = fields.into_iter();
         for column in &self.columns {
-            match fields.next().map(|f| column.value(f.trim())) {
+            match fields.next().map(|f| column.value(trimmed(f))) {
                 Some(Ok(v)) => out.push(v),
                 Some(Err(e)) => {
                     out.truncate(start);

@@ -137,9 +137,9 @@ fn told(start: &[u8]) -> (Option<u8>, &[u8]) {
     }
 }
 
-/// The records of a table with a separator.
+/// The records of a table with a separator. Fields are trimmed where they are used: trimming all of a record copies it.
 fn reader<R: Read>(from: R, delimiter: u8) -> csv::Reader<R> {
-    csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).delimiter(delimiter).from_reader(from)
+    csv::ReaderBuilder::new().trim(csv::Trim::Headers).flexible(true).delimiter(delimiter).from_reader(from)
 }
 
 /// A separator in words.

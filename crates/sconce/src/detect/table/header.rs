@@ -113,7 +113,7 @@ impl Header {
     /// Another number of fields.
     pub(super) fn check(&self, record: &StringRecord) -> Result<()> {
         let (n, width) = (record.len(), self.names.len());
-        let more = n == width + 1 && record.get(width).is_some_and(str::is_empty);
+        let more = n == width + 1 && record.get(width).is_some_and(|c| c.trim().is_empty());
         let fewer = n + 1 == width && self.is_unnamed(n);
         if n == width || more || fewer {
             return Ok(());
@@ -133,7 +133,7 @@ impl Chosen {
     /// One that is not empty.
     pub(super) fn check(&self, record: &StringRecord) -> Result<()> {
         for i in &self.empty {
-            if let Some(cell) = record.get(*i).filter(|c| !c.is_empty()) {
+            if let Some(cell) = record.get(*i).map(str::trim).filter(|c| !c.is_empty()) {
                 bail!("column {} has no name, and `{cell}` in it: name it in the header", i + 1);
             }
         }
