@@ -1,6 +1,6 @@
 //! Elementwise kernels, and sums over all axes but the channels.
 //!
-//! What a kernel takes along is copied before its loop (`let f = f`): read through a reference in the loop, it would have to be read again
+//! What a kernel takes along is copied before its loop (`let own = f`): read through a reference in the loop, it would have to be read again
 //! for each element, one at a time.
 #![allow(unsafe_code)]
 
@@ -23,9 +23,9 @@ pub(super) fn map<T: Element>(x: &[T], f: impl Fn(T) -> T + Copy + Sync) -> Vec<
             vectorized(
                 #[inline(always)]
                 || {
-                    let f = f;
+                    let own = f;
                     for (y, x) in y.iter_mut().zip(from) {
-                        *y = f(*x);
+                        *y = own(*x);
                     }
                 },
             );
@@ -42,9 +42,9 @@ pub(super) fn zip<T: Element>(a: &[T], b: &[T], f: impl Fn(T, T) -> T + Copy + S
             vectorized(
                 #[inline(always)]
                 || {
-                    let f = f;
+                    let own = f;
                     for (y, (a, b)) in y.iter_mut().zip(pairs) {
-                        *y = f(*a, *b);
+                        *y = own(*a, *b);
                     }
                 },
             );
@@ -214,11 +214,11 @@ fn zip_by_channel<T: Element>(x: &[T], v: &[T], a: &[T], p: usize, f: impl Fn(T,
             vectorized(
                 #[inline(always)]
                 || {
-                    let f = f;
+                    let own = f;
                     for (j, y) in y.chunks_exact_mut(p).enumerate() {
                         let a = a[(i * planes + j) % a.len()];
                         for (y, (x, v)) in y.iter_mut().zip(x[j * p..][..p].iter().zip(&v[j * p..][..p])) {
-                            *y = f(*x, *v, a);
+                            *y = own(*x, *v, a);
                         }
                     }
                 },

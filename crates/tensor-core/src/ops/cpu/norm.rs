@@ -98,9 +98,9 @@ fn planes<T: Element>(len: usize, c: usize, p: usize, f: impl Fn(usize, usize, &
             vectorized(
                 #[inline(always)]
                 || {
-                    let f = f;
+                    let own = f;
                     for (j, y) in y.chunks_exact_mut(p).enumerate() {
-                        f((i * run + j) % c, (i * run + j) * p, y);
+                        own((i * run + j) % c, (i * run + j) * p, y);
                     }
                 },
             );

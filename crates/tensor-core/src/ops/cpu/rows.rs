@@ -25,9 +25,9 @@ pub(super) fn rows<T: Element>(len: usize, k: usize, f: impl Fn(usize, &mut [T])
             vectorized(
                 #[inline(always)]
                 || {
-                    let f = f;
+                    let own = f;
                     for (j, out) in out.chunks_exact_mut(k).enumerate() {
-                        f((i * count + j) * k, out);
+                        own((i * count + j) * k, out);
                     }
                 },
             );

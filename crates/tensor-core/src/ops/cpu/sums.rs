@@ -115,10 +115,10 @@ pub(super) fn by_channel<V: Clone + Send + Sync>(
         vectorized(
             #[inline(always)]
             || {
-                let add = add;
+                let own = add;
                 for image in 0..images {
                     for (j, value) in values.iter_mut().enumerate() {
-                        add(value, first + j, (image * channels + first + j) * p);
+                        own(value, first + j, (image * channels + first + j) * p);
                     }
                 }
             },
