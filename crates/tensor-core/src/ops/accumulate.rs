@@ -18,10 +18,11 @@ use candle_core::Tensor;
 /// ```
 ///
 /// # Shapes
-/// All of one shape and type; `to` is contiguous, and shares no memory with the others.
+/// All of one shape and type; `to` is contiguous, and shares no memory with the others. Threads that change one another's arguments at the same
+/// time wait for each other for ever.
 ///
 /// # Errors
-/// Shapes that differ; a `to` that is not contiguous.
+/// Shapes that differ; a `to` that is not contiguous; with the CPU's kernels also types that differ and shared memory.
 pub fn addcmul_in_place(to: &Tensor, a: &Tensor, b: &Tensor, scale: f64) -> Result<()> {
     fits("addcmul_in_place", to, [a, b])?;
     apply([to], [&a.detach(), &b.detach()], &AddProduct(scale))
@@ -31,10 +32,11 @@ pub fn addcmul_in_place(to: &Tensor, a: &Tensor, b: &Tensor, scale: f64) -> Resu
 /// it.
 ///
 /// # Shapes
-/// All of one shape and type; `to` is contiguous, and shares no memory with the others.
+/// All of one shape and type; `to` is contiguous, and shares no memory with the others. Threads that change one another's arguments at the same
+/// time wait for each other for ever.
 ///
 /// # Errors
-/// Shapes that differ; a `to` that is not contiguous.
+/// Shapes that differ; a `to` that is not contiguous; with the CPU's kernels also types that differ and shared memory.
 pub fn lerp_in_place(to: &Tensor, end: &Tensor, share: &Tensor) -> Result<()> {
     fits("lerp_in_place", to, [end, share])?;
     apply([to], [&end.detach(), &share.detach()], &Toward)

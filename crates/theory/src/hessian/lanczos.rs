@@ -74,7 +74,8 @@ impl Krylov {
         let length = norm(&w);
         self.off_diagonal.push(length);
         let scale = self.diagonal.iter().chain(&self.off_diagonal).fold(0.0, |a: f64, v| a.max(v.abs()));
-        if length > 1e-12 * scale && self.basis.len() < op.dim() {
+        // What is left of a vector inside the space is rounding error.
+        if length > (1e-12f64).max(4.0 * op.precision()) * scale && self.basis.len() < op.dim() {
             w.iter_mut().for_each(|v| *v /= length);
             self.next = Some(w);
         }

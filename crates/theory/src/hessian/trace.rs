@@ -72,7 +72,7 @@ pub fn hutch_plus_plus(op: &dyn Operator, products: usize, rng: &Rng) -> Result<
         basis.remove_from(&mut v);
         let length = norm(&v);
         // The remainder of a vector inside the subspace is rounding error.
-        if length > 1e-10 * before {
+        if length > (1e-10f64).max(4.0 * op.precision()) * before {
             v.iter_mut().for_each(|x| *x /= length);
             basis.push(&v);
         }
