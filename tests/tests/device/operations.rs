@@ -245,6 +245,23 @@ fn elementwise() -> Vec<Case> {
         case("sigmoid", vec![(y() * 4.0).unwrap()], |t| Ok(ops::sigmoid(&t[0])?)),
         case("dropout", vec![y()], move |t| Ok(ops::dropout(&t[0], 0.5, &rng)?)),
         of_first(1, case("masked", vec![half(&[3, 5, 7]), half(&[5, 7])], |t| Ok(ops::masked(&t[0], &t[1])?))),
+        case("reshape", vec![y()], |t| Ok(ops::reshape(&t[0], (7, ()))?)),
+        of_first(
+            0,
+            case("addcmul_in_place", vec![y(), y(), y()], |t| {
+                let to = t[0].copy()?;
+                ops::addcmul_in_place(&to, &t[1], &t[2], -0.5)?;
+                Ok(to)
+            }),
+        ),
+        of_first(
+            0,
+            case("lerp_in_place", vec![y(), y(), y()], |t| {
+                let to = t[0].copy()?;
+                ops::lerp_in_place(&to, &t[1], &t[2])?;
+                Ok(to)
+            }),
+        ),
         of_first(0, case("weighted_sum", vec![y(), y()], |t| Ok(ops::weighted_sum(&[&t[0], &t[1]], &[0.5, -2.0])?))),
         of_first(
             0,

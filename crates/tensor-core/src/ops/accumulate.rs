@@ -18,11 +18,10 @@ use candle_core::Tensor;
 /// ```
 ///
 /// # Shapes
-/// All of one shape and type; `to` is contiguous, and shares no memory with the others. Threads that change one another's arguments at the same
-/// time wait for each other for ever.
+/// All of one shape and type; `to` is contiguous, and shares no memory with the others.
 ///
 /// # Errors
-/// Shapes that differ; a `to` that is not contiguous; with the CPU's kernels also types that differ and shared memory.
+/// Shapes that differ; a `to` that is not contiguous or shares its memory; with the CPU's kernels also types that differ.
 pub fn addcmul_in_place(to: &Tensor, a: &Tensor, b: &Tensor, scale: f64) -> Result<()> {
     fits("addcmul_in_place", to, [a, b])?;
     apply([to], [&a.detach(), &b.detach()], &AddProduct(scale))
@@ -32,11 +31,10 @@ pub fn addcmul_in_place(to: &Tensor, a: &Tensor, b: &Tensor, scale: f64) -> Resu
 /// it.
 ///
 /// # Shapes
-/// All of one shape and type; `to` is contiguous, and shares no memory with the others. Threads that change one another's arguments at the same
-/// time wait for each other for ever.
+/// All of one shape and type; `to` is contiguous, and shares no memory with the others.
 ///
 /// # Errors
-/// Shapes that differ; a `to` that is not contiguous; with the CPU's kernels also types that differ and shared memory.
+/// Shapes that differ; a `to` that is not contiguous or shares its memory; with the CPU's kernels also types that differ.
 pub fn lerp_in_place(to: &Tensor, end: &Tensor, share: &Tensor) -> Result<()> {
     fits("lerp_in_place", to, [end, share])?;
     apply([to], [&end.detach(), &share.detach()], &Toward)

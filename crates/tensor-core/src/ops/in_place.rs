@@ -27,6 +27,11 @@ pub(crate) fn apply<const CHANGED: usize, const READ: usize>(
     f: &impl Elementwise<CHANGED, READ>,
 ) -> crate::Result<()> {
     let dtype = changed[0].dtype();
+    let storages: Vec<_> = changed.into_iter().chain(read).map(place).collect();
+    if (0..CHANGED).any(|i| storages[i + 1..].contains(&storages[i])) {
+        let reason = "a tensor that changes shares its memory with another one: pass a copy";
+        return Err(crate::Error::value("update in place", reason));
+    }
     if own_kernels(changed[0]) {
         return Ok(match dtype {
             DType::F32 => update::<f32, _, _>(changed, read, f),
@@ -65,26 +70,18 @@ fn update<T: Element, const CHANGED: usize, const READ: usize>(
     f: &impl Elementwise<CHANGED, READ>,
 ) -> Result<()> {
     let read = all(read, Tensor::contiguous)?;
-    // A storage can be held once.
-    let storages: Vec<_> = changed.into_iter().chain(&read).map(place).collect();
-    if (0..CHANGED).any(|i| storages[i + 1..].contains(&storages[i])) {
-        bail!("update: a tensor that changes shares its memory with another one: pass a copy");
-    }
-    let guards = read.each_ref().map(Tensor::storage_and_layout);
-    let mut slices = [&[][..]; READ];
-    for (slice, (storage, layout)) in slices.iter_mut().zip(&guards) {
-        let Storage::Cpu(s) = &**storage else { bail!("update: not a CPU tensor") };
-        *slice = T::slice(s, layout)?;
-    }
-    hold(&changed, Vec::new(), &mut |changed: Vec<&mut [T]>| {
-        let len = changed[0].len();
-        if let Some(other) =
-            changed.iter().map(|c| c.len()).chain(slices.iter().map(|r| r.len())).find(|other| *other != len)
-        {
+    // In one order everywhere, so that no two threads wait for each other; a storage that is read twice is held once.
+    let writes = changed.into_iter().enumerate().map(|(i, t)| (place(t), Use::Write(i)));
+    let mut order: Vec<_> = writes.chain(read.iter().enumerate().map(|(i, t)| (place(t), Use::Read(i)))).collect();
+    order.sort_by_key(|(place, _)| *place);
+    let tensors = Tensors { changed, read: read.each_ref(), order: &order };
+    let nothing = Held { changed: std::array::from_fn(|_| Default::default()), read: [&[]; READ] };
+    tensors.hold(0, nothing, &mut |Held { changed: mut rest, read }| {
+        let len = rest[0].len();
+        let mut lengths = rest.iter().map(|c| c.len()).chain(read.iter().map(|r| r.len()));
+        if let Some(other) = lengths.find(|other| *other != len) {
             bail!("update: {len} and {other} elements");
         }
-        let mut rest = changed.into_iter();
-        let mut rest: [&mut [T]; CHANGED] = std::array::from_fn(|_| rest.next().unwrap_or_default());
         let mut runs = Vec::with_capacity(len.div_ceil(RUN));
         while !rest[0].is_empty() {
             runs.push(rest.each_mut().map(|all| {
@@ -95,7 +92,7 @@ fn update<T: Element, const CHANGED: usize, const READ: usize>(
         }
         let one = |i: usize, changed: [&mut [T]; CHANGED]| {
             let at = i * RUN..i * RUN + changed[0].len();
-            let read = slices.map(|r| &r[at.clone()]);
+            let read = read.map(|r| &r[at.clone()]);
             vectorized(
                 #[inline(always)]
                 || f.apply(changed, read),
@@ -110,19 +107,57 @@ fn update<T: Element, const CHANGED: usize, const READ: usize>(
     })
 }
 
-/// Calls `then` with the elements of all tensors, which nothing else reads or writes meanwhile.
-fn hold<T: Element>(
-    tensors: &[&Tensor],
-    held: Vec<&mut [T]>,
-    then: &mut dyn FnMut(Vec<&mut [T]>) -> Result<()>,
-) -> Result<()> {
-    let Some((first, rest)) = tensors.split_first() else { return then(held) };
-    let mut held = Some(held);
-    first.inplace_op1(&Hold(RefCell::new(|storage: &mut CpuStorage, layout: &Layout| {
-        let mut held: Vec<&mut [T]> = held.take().unwrap_or_default();
-        held.push(T::slice_mut(storage, layout)?);
-        hold(rest, held, then)
-    })))
+/// What a storage is held for, and the tensor's number among those that are changed or read.
+enum Use {
+    Write(usize),
+    Read(usize),
+}
+
+/// The tensors of an update, and the order in which their storages are held.
+struct Tensors<'a, const CHANGED: usize, const READ: usize> {
+    changed: [&'a Tensor; CHANGED],
+    read: [&'a Tensor; READ],
+    order: &'a [(*const Storage, Use)],
+}
+
+/// Their elements, as far as they are held.
+struct Held<'a, T, const CHANGED: usize, const READ: usize> {
+    changed: [&'a mut [T]; CHANGED],
+    read: [&'a [T]; READ],
+}
+
+impl<const CHANGED: usize, const READ: usize> Tensors<'_, CHANGED, READ> {
+    /// Holds the storages from number `next` on, beside those that are held, then calls `then`.
+    fn hold<T: Element>(
+        &self,
+        next: usize,
+        held: Held<'_, T, CHANGED, READ>,
+        then: &mut dyn FnMut(Held<'_, T, CHANGED, READ>) -> Result<()>,
+    ) -> Result<()> {
+        let Some((place, first)) = self.order.get(next) else { return then(held) };
+        match *first {
+            Use::Write(i) => {
+                let mut held = Some(held);
+                self.changed[i].inplace_op1(&Hold(RefCell::new(|storage: &mut CpuStorage, layout: &Layout| {
+                    let Some(mut held): Option<Held<'_, T, CHANGED, READ>> = held.take() else {
+                        bail!("update: held twice")
+                    };
+                    held.changed[i] = T::slice_mut(storage, layout)?;
+                    self.hold(next + 1, held, then)
+                })))
+            }
+            Use::Read(i) => {
+                let (storage, _) = self.read[i].storage_and_layout();
+                let Storage::Cpu(elements) = &*storage else { bail!("update: not a CPU tensor") };
+                let (mut held, mut after): (Held<'_, T, CHANGED, READ>, usize) = (held, next);
+                while let Some((_, Use::Read(i))) = self.order.get(after).filter(|(other, _)| other == place) {
+                    held.read[*i] = T::slice(elements, self.read[*i].layout())?;
+                    after += 1;
+                }
+                self.hold(after, held, then)
+            }
+        }
+    }
 }
 
 /// A function of a storage that is held.
@@ -214,8 +249,29 @@ mod tests {
             let e = apply(changed, read, &Add).unwrap_err().to_string();
             assert!(e.contains("shares its memory"), "{e}");
         }
+        let half = of(4, DType::BF16)?;
+        assert!(apply([&half, &of(4, DType::BF16)?], [&half, &half], &Add).is_err());
         assert!(apply([&a, &of(8, DType::F32)?.reshape((4, 2))?.t()?], [&x, &x], &Add).is_err());
         assert_eq!(a.to_vec1::<f32>()?, [0.0, 1.0, 2.0, 3.0]);
         Ok(())
+    }
+
+    #[test]
+    fn threads_that_change_one_anothers_arguments_do_not_wait_for_each_other() -> crate::Result<()> {
+        let tensors: Vec<Tensor> = (0..4).map(|_| Tensor::zeros(8, DType::F32, &Device::Cpu)).collect::<Result<_>>()?;
+        std::thread::scope(|scope| {
+            let one = |turn: usize| {
+                let tensors = &tensors;
+                move || {
+                    (0..2000).try_for_each(|_| {
+                        let at = |i: usize| &tensors[(i + turn) % 4];
+                        apply([at(0), at(1)], [at(2), at(3)], &Add)?;
+                        apply([at(0), at(1)], [at(3), at(3)], &Add)
+                    })
+                }
+            };
+            let threads: Vec<_> = (0..4).map(|turn| scope.spawn(one(turn))).collect();
+            threads.into_iter().try_for_each(|t| t.join().unwrap())
+        })
     }
 }

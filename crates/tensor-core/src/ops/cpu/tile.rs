@@ -16,6 +16,9 @@ pub(crate) const MAX_ROWS: usize = 12;
 /// The most lanes of a vector on any machine.
 pub(crate) const MAX_LANES: usize = 16;
 
+/// Elements of the largest tile on any machine.
+pub(crate) const MOST: usize = MAX_ROWS * VECTORS * MAX_LANES;
+
 /// Rows of a tile that the machine's registers hold.
 pub(crate) const fn max_rows<S: Simd>() -> usize {
     if S::REGISTER_COUNT >= 32 { MAX_ROWS } else { 6 }

@@ -9,7 +9,7 @@ use super::Geometry;
 use crate::ops::cpu::build::{build, fill, split};
 use crate::ops::cpu::element::Element;
 use crate::ops::cpu::threads::{each_of, each_run};
-use crate::ops::cpu::tile::{self, Left, MAX_LANES, MAX_ROWS, Panels, Start, Tile, VECTORS, max_rows};
+use crate::ops::cpu::tile::{self, Left, Panels, Start, Tile, VECTORS, max_rows};
 use crate::ops::cpu::transpose::transpose;
 use pulp::{Arch, Simd, WithSimd};
 
@@ -228,13 +228,10 @@ impl<'a, S: Simd, T: Element> Sum<'a, S, T> {
     }
 }
 
-/// Room for one tile.
-const TILE: usize = MAX_ROWS * VECTORS * MAX_LANES;
-
 /// Adds a tile's products to their place: one chain over the chunk, started at zero in `out`, then added to what stands.
 ///
 /// # Safety
-/// As [`tile::run`] for the reads of `a` and `b`; at most [`MAX_ROWS`] rows.
+/// As [`tile::run`] for the reads of `a` and `b`; at most [`tile::MAX_ROWS`] rows.
 #[inline(always)]
 unsafe fn add<S: Simd, T: Element>(
     s: S,
@@ -242,7 +239,7 @@ unsafe fn add<S: Simd, T: Element>(
     (a, left): (&[T], Left<'_>),
     (b, offsets): (&[T], &[usize]),
     (to, to_row): (&mut [T], usize),
-    out: &mut [T; TILE],
+    out: &mut [T; tile::MOST],
 ) {
     let lanes = T::lanes::<S>();
     let width = vectors * lanes;
@@ -287,7 +284,7 @@ impl<S0: Simd, T: Element> WithSimd for Inward<'_, S0, T> {
         let wide = sum.run.div_ceil(lanes) * lanes;
         let farthest = sum.runs.iter().max().unwrap_or(&0) + wide + self.offsets.iter().max().unwrap_or(&0);
         assert!(farthest <= self.source.len() && self.a.len() >= self.height * self.offsets.len());
-        let mut out = [T::ZERO; TILE];
+        let mut out = [T::ZERO; tile::MOST];
         for (r, &run) in sum.runs.iter().enumerate() {
             for j in (0..wide).step_by(VECTORS * lanes) {
                 let vectors = ((wide - j) / lanes).min(VECTORS);
@@ -327,7 +324,7 @@ impl<S0: Simd, T: Element> WithSimd for Outward<'_, S0, T> {
         let farthest = sum.runs.iter().max().unwrap_or(&0) + c + self.offsets.iter().max().unwrap_or(&0);
         assert!(farthest <= self.source.len());
         let cut = Panels::new(len, max_rows::<S>());
-        let mut out = [T::ZERO; TILE];
+        let mut out = [T::ZERO; tile::MOST];
         for group in 0..groups {
             let run = sum.runs[if joined { group * kw } else { group }];
             for p in 0..cut.count {

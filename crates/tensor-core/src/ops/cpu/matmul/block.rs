@@ -4,7 +4,7 @@
 use super::{Begin, Rectify};
 use crate::ops::cpu::element::Element;
 use crate::ops::cpu::threads::Shared;
-use crate::ops::cpu::tile::{self, Left, MAX_LANES, MAX_ROWS, Panels, Start, Tile, VECTORS};
+use crate::ops::cpu::tile::{self, Left, Panels, Start, Tile, VECTORS};
 use pulp::{Simd, WithSimd};
 
 /// Panels of columns that stay in a second-level cache while a task's panels of rows pass, with the next ones, which are fetched meanwhile.
@@ -60,7 +60,7 @@ impl<T: Element> WithSimd for Block<'_, T> {
         let (panel, deep) = (VECTORS * lanes, offsets.len());
         let start = across.start * panel;
         // A tile whose columns do not lie side by side is computed here.
-        let mut beside = [T::ZERO; MAX_ROWS * VECTORS * MAX_LANES];
+        let mut beside = [T::ZERO; tile::MOST];
         for (near, p) in across.clone().step_by(NEAR).flat_map(|c| down.clone().map(move |p| (c, p))) {
             let (first, height) = (panels.first(p), panels.height(p));
             let a = left.panel(first, height, deep);

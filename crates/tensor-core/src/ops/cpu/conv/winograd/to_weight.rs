@@ -8,7 +8,7 @@ use super::{Plan, sizes};
 use crate::ops::cpu::conv::Geometry;
 use crate::ops::cpu::element::Element;
 use crate::ops::cpu::threads::{Shared, each, each_run};
-use crate::ops::cpu::tile::{self, Left, MAX_LANES, MAX_ROWS, Panels, Start, Tile, VECTORS, lanes, line, load};
+use crate::ops::cpu::tile::{self, Left, Panels, Start, Tile, VECTORS, lanes, line, load};
 use crate::ops::cpu::transpose::transpose;
 use pulp::{Arch, Simd, WithSimd};
 
@@ -147,7 +147,7 @@ impl<T: Element> WithSimd for Product<'_, T> {
         assert!(data.len() >= row / wide * layout.pair && layout.pair >= count * wide && layout.row == wide);
         assert!(grads.len() >= count * layout_g.row && o <= layout_g.row && sums.len() >= o * row);
         // One chain over the block, then added to what stands: a chain over all tiles would lose digits.
-        let mut out = [T::ZERO; MAX_ROWS * VECTORS * MAX_LANES];
+        let mut out = [T::ZERO; tile::MOST];
         for j in (0..vectors * lanes).step_by(wide) {
             for p in 0..panels.count {
                 let (first, height) = (panels.first(p), panels.height(p));
